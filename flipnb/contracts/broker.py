@@ -1,0 +1,106 @@
+"""The messages between a kernel's session and its enclave's broker: one JSON object per packet, bulk by descriptor.
+
+The socket is AF_UNIX, SOCK_SEQPACKET. The kernel asks, the broker answers each request once, in order. Weights go in as
+a sealed memfd that holds a safetensors file; an update goes out through a lease: the broker makes and sizes a memfd,
+the kernel fills it in ``TensorSpec.update_layout()`` and unmaps it, the broker seals it against writing.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from flipnb.contracts.document import Document
+from flipnb.contracts.outputs import DeclaredOutput
+from flipnb.contracts.problem import Problem
+from flipnb.contracts.tensors import TensorSpec
+from flipnb.contracts.text import Identifier
+
+PACKET_BYTES = 64 << 10
+
+
+class OpenRounds(Document):
+    """The first request: the model's tensors as the notebook has them (digest of the spec). Answered by NextRound."""
+
+    verb: Literal["open"] = "open"
+    tensors: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Lease(Document):
+    """Ask for memory: ``update`` (sized by the tensor spec) or ``state`` (``size`` bytes). Answered by Leased + fd."""
+
+    verb: Literal["lease"] = "lease"
+    what: Literal["update", "state"]
+    size: int = Field(default=0, ge=0, le=64 << 30)
+
+
+class Submit(Document):
+    """Round done: report, and the leases filled. Answered by NextRound (+ fd), or Ended after the last round."""
+
+    verb: Literal["submit"] = "submit"
+    round: int = Field(ge=1)
+    report: dict[Identifier, float]
+    update: bool = True
+    state: bool = False
+    leave: bool = False
+
+
+class Tell(Document):
+    """Progress within a round; answered by Done."""
+
+    verb: Literal["progress"] = "progress"
+    epoch: int = Field(ge=0, le=1_000_000)
+    epochs: int | None = Field(default=None, ge=1, le=1_000_000)
+
+
+class Hello(Document):
+    """What the kernel may know of its run. Answered by Welcome; may come at any time."""
+
+    verb: Literal["hello"] = "hello"
+
+
+KernelMessage = Annotated[Hello | OpenRounds | Lease | Submit | Tell, Field(discriminator="verb")]
+KERNEL_MESSAGE: TypeAdapter[Hello | OpenRounds | Lease | Submit | Tell] = TypeAdapter(KernelMessage)
+
+
+class Welcome(Document):
+    kind: Literal["welcome"] = "welcome"
+    rounds: int
+    outputs: tuple[DeclaredOutput, ...]
+    tensors: TensorSpec | None = None
+
+
+class NextRound(Document):
+    """Comes with one descriptor (the weights) and, where a state was saved before, a second one (the state)."""
+
+    kind: Literal["round"] = "round"
+    round: int
+    of: int
+    training: bool
+    config: dict[Identifier, float]
+    has_state: bool = False
+
+
+class Leased(Document):
+    kind: Literal["leased"] = "leased"
+    size: int
+
+
+class Done(Document):
+    kind: Literal["done"] = "done"
+
+
+class Ended(Document):
+    kind: Literal["ended"] = "ended"
+
+
+class Refused(Document):
+    """The broker refuses a request; the session raises it as an error in the notebook."""
+
+    kind: Literal["refused"] = "refused"
+    problem: Problem
+
+
+BrokerMessage = Annotated[Welcome | NextRound | Leased | Done | Ended | Refused, Field(discriminator="kind")]
+BROKER_MESSAGE: TypeAdapter[Welcome | NextRound | Leased | Done | Ended | Refused] = TypeAdapter(BrokerMessage)

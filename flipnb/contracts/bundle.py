@@ -1,0 +1,95 @@
+"""The bundle: what a data controller approves, and the only thing that an enclave runs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from flipnb.contracts.cohort import CohortExpression
+from flipnb.contracts.dataset import Dataset, Split
+from flipnb.contracts.document import Digest, Document, Moment
+from flipnb.contracts.keys import KeyId
+from flipnb.contracts.notebook import FrozenNotebook
+from flipnb.contracts.outputs import DeclaredOutput
+from flipnb.contracts.parameters import Parameter
+from flipnb.contracts.plan import MAX_TRUSTS, SUM_STRATEGIES, Plan
+from flipnb.contracts.tensors import TensorSpec
+from flipnb.contracts.text import Line, Name
+
+
+class AttachedFile(Document):
+    """A file beside the notebook, by digest; it lies read-only under ``/bundle/NAME`` in the kernel."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")
+    sha256: Digest
+    size: int = Field(ge=0, le=1 << 30)
+
+
+class Environment(Document):
+    """A named environment that a Trust built offline; ``lock`` is the SHA-256 of its lock file."""
+
+    name: Name
+    lock: Digest
+
+
+class Bundle(Document):
+    """Everything that decides what runs. Stored as bytes, named by their SHA-256, signed by the researcher."""
+
+    version: Literal["flip/bundle/1"] = "flip/bundle/1"
+    study: Name
+    title: Line = Field(min_length=1)
+    membership: Digest
+    trusts: tuple[KeyId, ...] = Field(min_length=1, max_length=MAX_TRUSTS)
+    minimum_trusts: int = Field(ge=1)
+    notebook: FrozenNotebook
+    files: tuple[AttachedFile, ...] = Field(default=(), max_length=100)
+    parameters: tuple[Parameter, ...] = Field(max_length=1000)
+    cohort: dict[str, Any]
+    dataset: Dataset
+    split: Split
+    plan: Plan
+    tensors: TensorSpec
+    initial_weights: Digest
+    outputs: tuple[DeclaredOutput, ...] = Field(min_length=1, max_length=100)
+    environment: Environment
+    not_before: Moment
+    expires: Moment
+
+    @field_validator("cohort")
+    @classmethod
+    def _cohort_is_supported(cls, cohort: dict[str, Any]) -> dict[str, Any]:
+        CohortExpression.parse(cohort)
+        return cohort
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Bundle:
+        if len(set(self.trusts)) != len(self.trusts):
+            raise ValueError("a Trust is named twice")
+        if self.minimum_trusts > len(self.trusts):
+            raise ValueError(f"minimum_trusts is {self.minimum_trusts}, but {len(self.trusts)} Trusts are named")
+        for what, names in (
+            ("parameter", [p.name for p in self.parameters]),
+            ("output", [o.name for o in self.outputs]),
+            ("file", [f.name for f in self.files]),
+        ):
+            if len(set(names)) != len(names):
+                raise ValueError(f"a {what} is declared twice")
+        if self.not_before >= self.expires:
+            raise ValueError("the bundle expires before it is valid")
+        if self.plan.aggregation == "sum" and self.plan.strategy.name not in SUM_STRATEGIES:
+            raise ValueError(f"strategy {self.plan.strategy.name} needs aggregation 'individual'")
+        if self.split.stratify is not None:
+            names = [variable.name for variable in self.dataset.variables]
+            if self.split.stratify.variable not in names:
+                raise ValueError(f"the split names the variable {self.split.stratify.variable!r}, which is not there")
+        return self
+
+    @property
+    def cohort_expression(self) -> CohortExpression:
+        return CohortExpression.parse(self.cohort)
+
+    @property
+    def report_bits(self) -> int:
+        """Bits that one Trust's reports can carry over a whole run."""
+        return (self.plan.rounds + 1) * sum(output.bits for output in self.outputs)

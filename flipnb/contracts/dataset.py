@@ -1,0 +1,94 @@
+"""Which variables of a cohort's members a kernel may see, and how the members are split."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from flipnb.contracts.document import Document
+from flipnb.contracts.text import Identifier, Line
+
+Source = Literal["age", "sex", "measurement", "observation", "condition"]
+
+
+class Category(Document):
+    """One concept that a coded variable may have as its value."""
+
+    concept_id: int
+    label: Line
+
+
+class Variable(Document):
+    """A column of ``flip.data().train.frame()``: one value per person.
+
+    ``age`` is in years at the cohort's start, ``sex`` a gender concept id. A measurement or observation is the last
+    one up to the cohort's end: ``value='number'`` (in ``unit``, UCUM) or ``'concept'`` (a concept id);
+    a condition is ``'flag'``. Missing stays missing. ``minimum``, ``maximum`` and ``categories`` say
+    what is plausible; the twin draws from them, nothing is cut off by them.
+    """
+
+    name: Identifier
+    source: Source
+    concept_id: int | None = None
+    value: Literal["number", "concept", "flag"] = "number"
+    unit: str | None = Field(default=None, pattern=r"^[\x21-\x7e]{1,40}$")
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: tuple[Category, ...] = ()
+    label: Line = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Variable:
+        if self.source in ("age", "sex"):
+            if self.concept_id is not None:
+                raise ValueError(f"variable {self.name}: {self.source} needs no concept_id")
+        elif self.concept_id is None:
+            raise ValueError(f"variable {self.name}: a {self.source} needs a concept_id")
+        if self.value == "concept" and self.source in ("measurement", "observation") and not self.categories:
+            raise ValueError(f"variable {self.name}: a coded value needs its categories")
+        return self
+
+
+class Dataset(Document):
+    """What is frozen for a run, beside the cohort itself: nothing else can be seen by the kernel."""
+
+    variables: tuple[Variable, ...] = Field(min_length=1, max_length=2000)
+
+    @model_validator(mode="after")
+    def _unique(self) -> Dataset:
+        if len({variable.name for variable in self.variables}) != len(self.variables):
+            raise ValueError("two variables have the same name")
+        return self
+
+
+class Stratify(Document):
+    """Two classes: ``variable`` > ``above``, and not."""
+
+    variable: Identifier
+    above: float
+
+
+class Shares(Document):
+    """Integer shares of the three parts, for example 2 : 0 : 1 for two thirds and one third."""
+
+    train: int = Field(ge=1, le=1000)
+    validation: int = Field(default=0, ge=0, le=1000)
+    test: int = Field(default=0, ge=0, le=1000)
+
+    @property
+    def total(self) -> int:
+        return self.train + self.validation + self.test
+
+
+class Split(Document):
+    """How members are divided, within each Trust and each class.
+
+    Of m members of a class, ``test`` gets floor(m·test/total), ``validation`` likewise, ``train`` the rest,
+    so that a class with one member is in train. Members are ordered by the estate's person id and then shuffled by
+    NumPy's PCG64 seeded with ``[seed, class]``.
+    """
+
+    seed: int = Field(ge=0, lt=2**31)
+    shares: Shares
+    stratify: Stratify | None = None

@@ -1,0 +1,117 @@
+"""Signed documents are bytes: one canonical form, parsed once, never written again.
+
+The canonical form is RFC 8785 (JSON Canonicalization Scheme). Demanding it on reading refuses duplicate keys,
+NaN, and two spellings of one document, so that a digest names exactly one meaning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, TypeVar
+
+import rfc8785
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.text import require_visible
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256 in lower-case hexadecimal."""
+
+
+def _whole_seconds(moment: AwareDatetime) -> AwareDatetime:
+    return moment.replace(microsecond=0)
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_whole_seconds)]
+"""A point in time, whole seconds, with a time zone."""
+
+
+class Document(BaseModel):
+    """Base of everything that crosses a boundary: immutable, no unknown field, no infinite or NaN number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants")
+
+    def to_bytes(self) -> bytes:
+        """The canonical bytes (RFC 8785) of this document."""
+        return canonical_bytes(self.model_dump(mode="json", by_alias=True))
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical bytes, hexadecimal."""
+        return sha256(self.to_bytes())
+
+
+D = TypeVar("D", bound=Document)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def canonical_bytes(value: Any) -> bytes:
+    """RFC 8785 bytes of plain JSON data; raises FlipError for what JSON can't say (NaN, integers over 2^53)."""
+    try:
+        return rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+        raise FlipError("not-json", f"The document can't be written as canonical JSON: {error}.") from error
+
+
+def parse(model: type[D], data: bytes, what: str, *, limit: int = 8 << 20) -> D:
+    """Parse canonical bytes into ``model``.
+
+    Raises FlipError: ``document-too-large``, ``not-canonical`` (duplicate keys, another spelling, not JSON),
+    ``invisible-character``, ``invalid-document`` (the first offending field by path).
+    """
+    if len(data) > limit:
+        raise FlipError("document-too-large", f"{what} has {len(data)} bytes; at most {limit} are allowed.")
+    value = load_json(data, what)
+    if canonical_bytes(value) != data:
+        raise FlipError("not-canonical", f"{what} is not in canonical JSON (RFC 8785).")
+    for path, text in _strings(value, what):
+        require_visible(text, path)
+    try:
+        return model.model_validate_json(data, strict=True)
+    except ValidationError as error:
+        raise invalid(error, what) from None
+
+
+def load_json(data: bytes, what: str) -> Any:
+    """Plain JSON data; refuses duplicate keys, NaN and nesting that exhausts the parser."""
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(items)
+        if len(result) != len(items):
+            seen: set[str] = set()
+            twice = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+            raise FlipError("duplicate-key", f"{what} has the key {twice!r} twice.")
+        return result
+
+    def constant(name: str) -> Any:
+        raise FlipError("not-json", f"{what} holds {name}, which is no JSON number.")
+
+    try:
+        return json.loads(data, object_pairs_hook=pairs, parse_constant=constant)
+    except (ValueError, RecursionError) as error:
+        raise FlipError("not-json", f"{what} is not JSON: {error}.") from None
+
+
+def invalid(error: ValidationError, what: str) -> FlipError:
+    """The first validation error as a FlipError that names the field."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the document"
+    reason = first["msg"].removeprefix("Value error, ").rstrip(".")
+    return FlipError("invalid-document", f"{what}, field {place}: {reason}.")
+
+
+def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield path, key
+            yield from _strings(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _strings(item, f"{path}[{index}]")

@@ -1,0 +1,99 @@
+"""DSSE envelopes (Dead Simple Signing Envelope 1.0): bytes, their type, and who signed them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import FormatError
+from securesystemslib.signer import Signature
+
+from flipnb.contracts.document import D, Document, load_json, parse, sha256
+from flipnb.contracts.keys import SigningKey, verify
+from flipnb.contracts.problem import FlipError
+
+BUNDLE = "application/vnd.flip.bundle+json"
+RUN_REQUEST = "application/vnd.flip.run-request+json"
+ROSTER = "application/vnd.flip.roster+json"
+MEMBERSHIP = "application/vnd.flip.membership+json"
+APPROVAL = "application/vnd.flip.approval+json"
+SESSION = "application/vnd.flip.session+json"
+COUNT_REQUEST = "application/vnd.flip.count-request+json"
+COUNT_REPLY = "application/vnd.flip.count-reply+json"
+ROUND_REPLY = "application/vnd.flip.round-reply+json"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A verified payload: its bytes as signed, their SHA-256 and the key that signed them."""
+
+    payload: bytes
+    digest: str
+    signer: str
+
+    def parse(self, model: type[D], what: str) -> D:
+        return parse(model, self.payload, what)
+
+
+def seal(document: Document | bytes, payload_type: str, key: SigningKey) -> bytes:
+    """Sign a document; the result is the envelope's JSON bytes."""
+    payload = document if isinstance(document, bytes) else document.to_bytes()
+    envelope = Envelope(payload, payload_type, {})
+    signature = Signature(key.key_id, key.sign(envelope.pae()).hex())
+    envelope.signatures[key.key_id] = signature
+    return json.dumps(envelope.to_dict(), separators=(",", ":"), sort_keys=True).encode()
+
+
+def unseal(data: bytes, payload_type: str, trusted: Mapping[str, str], what: str) -> Opened:
+    """Verify an envelope against ``trusted`` (key id → public key) and return the payload.
+
+    Exactly one signature is expected. Raises FlipError: ``bad-envelope`` (malformed), ``unknown-key`` (the
+    signer is not among ``trusted``), ``bad-signature`` (changed after signing), ``wrong-type``.
+    """
+    envelope = _read(data, what)
+    if envelope.payload_type != payload_type:
+        raise FlipError("wrong-type", f"{what} is of type {envelope.payload_type[:80]!r}, not {payload_type!r}.")
+    if len(envelope.signatures) != 1:
+        raise FlipError("bad-envelope", f"{what} must have exactly one signature.")
+    (signature,) = envelope.signatures.values()
+    public_key = trusted.get(signature.keyid)
+    if public_key is None:
+        raise FlipError(
+            "unknown-key",
+            f"{what} is signed by the key {signature.keyid[:16]}…, which is not known here.",
+            remedy="The key must be entered in the membership by a person who compared its fingerprint.",
+            status=403,
+        )
+    if not verify(public_key, bytes.fromhex(signature.signature), envelope.pae()):
+        raise FlipError("bad-signature", f"{what} was changed after it was signed.", status=403)
+    return Opened(envelope.payload, sha256(envelope.payload), signature.keyid)
+
+
+def peek(data: bytes, what: str) -> bytes:
+    """The payload without verification: for a relay, or for looking up which key must have signed."""
+    payload: bytes = _read(data, what).payload
+    return payload
+
+
+def signer_of(data: bytes, what: str) -> str:
+    """The key id that an envelope names, unverified."""
+    envelope = _read(data, what)
+    if len(envelope.signatures) != 1:
+        raise FlipError("bad-envelope", f"{what} must have exactly one signature.")
+    return str(next(iter(envelope.signatures)))
+
+
+def _read(data: bytes, what: str) -> Envelope:
+    if len(data) > 16 << 20:
+        raise FlipError("document-too-large", f"{what} has {len(data)} bytes.")
+    value = load_json(data, what)
+    try:
+        if set(value) != {"payload", "payloadType", "signatures"}:
+            raise ValueError("fields")
+        if any(set(signature) != {"keyid", "sig"} for signature in value["signatures"]):
+            raise ValueError("signature fields")
+        return Envelope.from_dict(value)
+    except (KeyError, ValueError, TypeError, AttributeError, FormatError):
+        raise FlipError("bad-envelope", f"{what} is no DSSE envelope.") from None

@@ -1,0 +1,53 @@
+"""How a run is trained and combined."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field
+
+from flipnb.contracts.document import Document
+from flipnb.contracts.text import Identifier
+
+StrategyName = Literal[
+    "FedAvg", "FedProx", "FedAvgM", "FedAdam", "FedYogi", "FedAdagrad",
+    "FedMedian", "FedTrimmedAvg", "Krum", "MultiKrum",
+]  # fmt: skip
+SUM_STRATEGIES = frozenset({"FedAvg", "FedProx", "FedAvgM", "FedAdam", "FedYogi", "FedAdagrad"})
+
+MAX_TRUSTS = 64
+MAX_WEIGHT = 2**20
+
+
+class Strategy(Document):
+    """A strategy of ``flwr.serverapp.strategy`` by name, with its own parameters."""
+
+    name: StrategyName = "FedAvg"
+    parameters: dict[Identifier, float] = Field(default_factory=dict)
+
+
+class Plan(Document):
+    """The rounds of a run.
+
+    ``clip_norm`` bounds the L2 norm of one Trust's change of the weights in one round; it fixes the fixed-point
+    scale as well, so that every enclave encodes alike. ``round_seconds`` is how long one Trust may take for
+    one round, ``run_seconds`` how long a run may take in all.
+    """
+
+    rounds: int = Field(ge=0, le=100_000)
+    strategy: Strategy = Strategy()
+    aggregation: Literal["sum", "individual"] = "sum"
+    clip_norm: float = Field(gt=0, le=2**20)
+    round_seconds: int = Field(default=600, ge=1, le=7 * 86_400)
+    run_seconds: int = Field(default=86_400, ge=1, le=90 * 86_400)
+
+    @property
+    def fraction_bits(self) -> int:
+        """Binary places of the fixed-point encoding.
+
+        |weight · change| ≤ 2^20 · clip_norm, and at most 64 Trusts are added, so that with
+        f = 62 - 20 - 6 - ceil(log2(clip_norm)) the sum stays below 2^62 and can't overflow an int64. The error of
+        the mean is at most (Trusts / 2) · 2^-f / (sum of weights) per element.
+        """
+        return 62 - 20 - 6 - max(0, math.ceil(math.log2(self.clip_norm)))

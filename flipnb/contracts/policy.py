@@ -1,0 +1,64 @@
+"""A Trust's policy: what its data controller allows at all, before any single approval."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.document import Document
+from flipnb.contracts.problem import FlipError
+
+MIB = 1 << 20
+
+
+class CountPolicy(Document):
+    """Counts of people: fewer than ``threshold`` are suppressed, others rounded to the nearest ``rounding``."""
+
+    threshold: int = Field(default=10, ge=1)
+    rounding: int = Field(default=5, ge=1)
+
+
+class KernelLimits(Document):
+    """What one run's kernel may use. Sizes in bytes, times in seconds."""
+
+    memory_bytes: int = Field(default=4096 * MIB, ge=256 * MIB)
+    scratch_bytes: int = Field(default=256 * MIB, ge=MIB)
+    shm_bytes: int = Field(default=256 * MIB, ge=MIB)
+    processes: int = Field(default=64, ge=8, le=4096)
+    cpu_seconds: int = Field(default=86_400, ge=1)
+    wall_seconds: int = Field(default=86_400, ge=1)
+    cell_seconds: int = Field(default=86_400, ge=1)
+    output_bytes: int = Field(default=8 * MIB, ge=1024)
+    threads: int = Field(default=1, ge=1, le=1024)
+    require_memory_cgroup: bool = False
+
+
+class Policy(Document):
+    counts: CountPolicy = CountPolicy()
+    per_trust_metrics: bool = False
+    individual_updates: bool = False
+    minimum_trusts: int = Field(default=2, ge=1)
+    minimum_train: int = Field(default=10, ge=1)
+    maximum_clip_norm: float = Field(default=1000.0, gt=0)
+    maximum_rounds: int = Field(default=1000, ge=1)
+    bits_per_run: int = Field(default=100_000, ge=1)
+    slots: int = Field(default=2, ge=1, le=64)
+    kernel: KernelLimits = KernelLimits()
+
+    def refuse_bundle(self, bundle: Bundle) -> None:
+        """Raise FlipError ``policy-refuses`` that names what this policy does not allow."""
+        plan = bundle.plan
+        reasons = [
+            (plan.aggregation == "individual" and not self.individual_updates,
+             "single Trusts' updates (aggregation 'individual') may not leave"),
+            (bundle.minimum_trusts < self.minimum_trusts,
+             f"a run needs at least {self.minimum_trusts} Trusts, the bundle asks for {bundle.minimum_trusts}"),
+            (plan.clip_norm > self.maximum_clip_norm,
+             f"clip_norm {plan.clip_norm} is above {self.maximum_clip_norm}"),
+            (plan.rounds > self.maximum_rounds, f"{plan.rounds} rounds are more than {self.maximum_rounds}"),
+            (bundle.report_bits > self.bits_per_run,
+             f"the declared outputs carry {bundle.report_bits} bits, more than {self.bits_per_run}"),
+        ]  # fmt: skip
+        for refused, reason in reasons:
+            if refused:
+                raise FlipError("policy-refuses", f"This Trust's policy refuses the bundle: {reason}.", status=403)

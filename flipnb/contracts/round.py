@@ -1,0 +1,50 @@
+"""One round: its context, which an enclave answers once, and the reply."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from flipnb.contracts.document import Digest, Document
+from flipnb.contracts.keys import KeyId
+from flipnb.contracts.plan import MAX_TRUSTS
+from flipnb.contracts.run import RunId
+from flipnb.contracts.text import Identifier
+
+
+class RoundContext(Document):
+    """What a round is about. Rounds count from 1 to ``of``; round ``of + 1`` evaluates the final weights.
+
+    ``weights`` is the SHA-256 of the global weights (safetensors), ``tensors`` the digest of the tensor spec,
+    ``members`` everyone who is asked in this round, sorted. ``config`` is the strategy's, for the notebook.
+    """
+
+    version: Literal["flip/round/1"] = "flip/round/1"
+    run: RunId
+    bundle: Digest
+    round: int = Field(ge=1)
+    of: int = Field(ge=0)
+    training: bool
+    weights: Digest
+    weights_size: int = Field(ge=1)
+    tensors: Digest
+    members: tuple[KeyId, ...] = Field(min_length=1, max_length=MAX_TRUSTS)
+    config: dict[Identifier, float] = Field(default_factory=dict)
+
+
+class RoundReply(Document):
+    """Sealed with the Trust's node key. It repeats the whole context, so that Trusts can compare what each was given.
+
+    ``update`` names a safetensors file of int64 arrays that are added over the Trusts: ``update/NAME`` (fixed-point
+    change times weight; only in training rounds), ``metric/NAME`` (shape [1]; units of the last decimal, times
+    the people of the part it is over) and ``people/train``, ``people/validation``, ``people/test`` (shape [1]).
+    ``metrics`` are this Trust's own numbers, there only where its policy lets them out.
+    """
+
+    version: Literal["flip/round-reply/1"] = "flip/round-reply/1"
+    trust: KeyId
+    context: RoundContext
+    update: Digest
+    update_size: int = Field(ge=1)
+    metrics: dict[Identifier, float] | None = None

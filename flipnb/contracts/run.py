@@ -1,0 +1,179 @@
+"""A run: a bundle and one point of its parameter space; its states and its numbered events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from flipnb.contracts.document import Digest, Document, Moment, sha256
+from flipnb.contracts.keys import KeyId
+from flipnb.contracts.parameters import Scalar
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.text import Identifier, Line, Name
+
+RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+
+RunState = Literal["waiting", "starting", "running", "stopping", "succeeded", "failed", "stopped"]
+"""waiting: for approvals and slots; starting: coordinator and kernels come up; running: rounds."""
+
+TrustState = Literal[
+    "notified", "waiting", "approved", "declined", "refused", "starting", "running",
+    "finished", "failed", "left-out", "stopped",
+]  # fmt: skip
+"""waiting: for the Trust's data controller; refused: by the agent, with a reason; left-out: after a deadline."""
+
+RUN_TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
+    "waiting": frozenset({"starting", "failed", "stopping", "stopped"}),
+    "starting": frozenset({"running", "failed", "stopping"}),
+    "running": frozenset({"succeeded", "failed", "stopping"}),
+    "stopping": frozenset({"stopped"}),
+    "succeeded": frozenset(),
+    "failed": frozenset(),
+    "stopped": frozenset(),
+}
+
+TRUST_TRANSITIONS: Mapping[TrustState, frozenset[TrustState]] = {
+    "notified": frozenset({"waiting", "approved", "declined", "refused", "left-out", "stopped"}),
+    "waiting": frozenset({"approved", "declined", "refused", "left-out", "stopped"}),
+    "approved": frozenset({"starting", "declined", "refused", "left-out", "stopped", "failed"}),
+    "starting": frozenset({"running", "failed", "left-out", "stopped", "refused"}),
+    "running": frozenset({"finished", "failed", "left-out", "stopped"}),
+    "left-out": frozenset({"running", "finished", "failed", "stopped"}),
+    "declined": frozenset(),
+    "refused": frozenset(),
+    "finished": frozenset(),
+    "failed": frozenset(),
+    "stopped": frozenset(),
+}
+
+FINAL_RUN_STATES = frozenset(state for state, following in RUN_TRANSITIONS.items() if not following)
+FINAL_TRUST_STATES = frozenset(state for state, following in TRUST_TRANSITIONS.items() if not following)
+
+
+def advance_run(now: RunState, to: RunState) -> RunState:
+    """``to``, or FlipError ``wrong-state`` where the state machine has no such step."""
+    if to not in RUN_TRANSITIONS[now]:
+        raise FlipError("wrong-state", f"A run that is {now} can't become {to}.", status=409)
+    return to
+
+
+def advance_trust(now: TrustState, to: TrustState) -> TrustState:
+    """``to``, or FlipError ``wrong-state`` where the state machine has no such step."""
+    if to not in TRUST_TRANSITIONS[now]:
+        raise FlipError("wrong-state", f"A Trust's part that is {now} can't become {to}.", status=409)
+    return to
+
+
+class RunRequest(Document):
+    """Signed by the researcher: run this bundle at this point. The run's id is its digest, so no hub invents one."""
+
+    version: Literal["flip/run-request/1"] = "flip/run-request/1"
+    study: Name
+    bundle: Digest
+    point: dict[Identifier, Scalar]
+    requested: Moment
+    nonce: str = Field(pattern=r"^[0-9a-f]{32}$")
+
+
+def run_id(request_payload: bytes) -> str:
+    return sha256(request_payload)[:32]
+
+
+class Progress(Document):
+    """Where a Trust's part is, by the runner's own clock: 1-based cell of all code cells, round, seconds."""
+
+    cell: int | None = Field(default=None, ge=1)
+    cells: int | None = Field(default=None, ge=1)
+    round: int | None = Field(default=None, ge=0)
+    epoch: int | None = Field(default=None, ge=0)
+    epochs: int | None = Field(default=None, ge=1)
+    seconds: float | None = Field(default=None, ge=0)
+
+
+class Failure(Document):
+    """An error as it may leave an enclave: class out of a closed list, cell and line; never its message."""
+
+    error_class: Identifier
+    cell: int | None = Field(default=None, ge=1)
+    line: int | None = Field(default=None, ge=1)
+    round: int | None = Field(default=None, ge=0)
+
+
+class TrustReport(Document):
+    """What an enclave says of its part of a run. ``sequence`` rises by one per run, so that a repeat is known.
+
+    ``code`` and ``reason`` say why a state was taken (a FlipError's code and message, or the controller's words).
+    """
+
+    run: RunId
+    sequence: int = Field(ge=1)
+    state: TrustState | None = None
+    code: str | None = Field(default=None, pattern=r"^[a-z0-9-]{1,60}$")
+    reason: Line | None = None
+    progress: Progress | None = None
+    failure: Failure | None = None
+
+
+class RoundSummary(Document):
+    """One finished round: averages over the members, and single Trusts' numbers where their policies allow."""
+
+    round: int = Field(ge=1)
+    of: int = Field(ge=0)
+    training: bool
+    members: tuple[KeyId, ...]
+    weights: Digest
+    metrics: dict[Identifier, float]
+    trust_metrics: dict[KeyId, dict[Identifier, float]] = Field(default_factory=dict)
+    seconds: float
+
+
+class RunEvent(Document):
+    """Numbered from 1 within a run; a listener resumes from any number."""
+
+    run: RunId
+    number: int = Field(ge=1)
+    at: Moment
+    kind: Literal["state", "trust", "progress", "round"]
+    state: RunState | None = None
+    trust: KeyId | None = None
+    trust_state: TrustState | None = None
+    code: str | None = None
+    reason: str | None = None
+    failure: Failure | None = None
+    progress: Progress | None = None
+    round: RoundSummary | None = None
+
+
+class TrustPart(Document):
+    """One Trust's part of a run as the hub shows it."""
+
+    trust: KeyId
+    name: Name
+    state: TrustState
+    code: str | None = None
+    reason: str | None = None
+    failure: Failure | None = None
+    progress: Progress | None = None
+
+
+class RunView(Document):
+    """A run as the hub shows it to the study's members."""
+
+    run: RunId
+    study: Name
+    title: Line
+    bundle: Digest
+    researcher: KeyId
+    point: dict[Identifier, Scalar]
+    state: RunState
+    code: str | None = None
+    reason: str | None = None
+    submitted: Moment
+    finished: Moment | None = None
+    rounds_done: int
+    rounds: int
+    trusts: tuple[TrustPart, ...]
+    final_weights: Digest | None = None
+    last_event: int

@@ -1,0 +1,50 @@
+"""What the hub asks of an enclave. The enclave fetches tasks by long-poll and decides on its own."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from flipnb.contracts.count import SignedCount
+from flipnb.contracts.document import Document
+from flipnb.contracts.keys import KeyId
+from flipnb.contracts.round import RoundContext
+from flipnb.contracts.run import RunId
+from flipnb.contracts.text import Name
+
+TaskKind = Literal["count", "run", "start", "round", "stop"]
+
+
+class Task(Document):
+    """``sequence`` rises per Trust; a task is handed out again until it is answered.
+
+    count → ``count`` is set; answered with a sealed CountReply.
+    run   → ``run_request`` is set (envelope, JSON text); the bundle is at ``/v1/bundles/{digest}``. Answered when the
+            agent has it on disk; approval, refusal and decline follow as TrustReports.
+    start → quorum is there: freeze, start the kernel. ``members`` are those who take part. Answered when taken on.
+    round → ``context`` is set; answered with a sealed RoundReply.
+    stop  → end the run's kernel. Answered when it is gone.
+    """
+
+    id: str = Field(pattern=r"^[0-9a-f]{32}$")
+    sequence: int = Field(ge=1)
+    kind: TaskKind
+    study: Name
+    run: RunId | None = None
+    count: SignedCount | None = None
+    run_request: str | None = None
+    members: tuple[KeyId, ...] = ()
+    context: RoundContext | None = None
+
+
+class TaskList(Document):
+    tasks: tuple[Task, ...]
+
+
+class TaskAnswer(Document):
+    """``envelope`` is the sealed reply (JSON text) where the kind has one; ``code``/``reason`` where it was refused."""
+
+    envelope: str | None = None
+    code: str | None = Field(default=None, pattern=r"^[a-z0-9-]{1,60}$")
+    reason: str | None = Field(default=None, max_length=400)

@@ -1,0 +1,87 @@
+"""Names, shapes and dtypes of a model, and the byte layout in which an update leaves a kernel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from flipnb.contracts.document import Document
+from flipnb.contracts.text import Line
+
+Dtype = Literal["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"]
+
+FLOATS = frozenset({"float64", "float32", "float16", "bfloat16"})
+_ITEM_BYTES = {
+    "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2,
+    "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1,
+}  # fmt: skip
+_ALIGNMENT = 64
+
+
+class Tensor(Document):
+    name: Line = Field(min_length=1)
+    shape: tuple[int, ...] = Field(max_length=16)
+    dtype: Dtype
+
+    @model_validator(mode="after")
+    def _sizes(self) -> Tensor:
+        if any(size < 0 for size in self.shape):
+            raise ValueError(f"tensor {self.name} has a negative size")
+        return self
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def update_dtype(self) -> Literal["float64", "float32", "int64"]:
+        """The dtype in which this tensor's change leaves the kernel: float32 or wider, or int64."""
+        if self.dtype == "float64":
+            return "float64"
+        return "float32" if self.dtype in FLOATS else "int64"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where one tensor's change lies in an update: ``count`` items of ``dtype`` (little-endian) at ``offset`` bytes."""
+
+    tensor: Tensor
+    offset: int
+    dtype: Literal["float64", "float32", "int64"]
+
+    @property
+    def count(self) -> int:
+        return self.tensor.elements
+
+
+class TensorSpec(Document):
+    """The tensors of a model in their fixed order."""
+
+    tensors: tuple[Tensor, ...] = Field(min_length=1, max_length=100_000)
+
+    @model_validator(mode="after")
+    def _unique(self) -> TensorSpec:
+        if len({tensor.name for tensor in self.tensors}) != len(self.tensors):
+            raise ValueError("two tensors have the same name")
+        return self
+
+    @property
+    def elements(self) -> int:
+        return sum(tensor.elements for tensor in self.tensors)
+
+    def weight_bytes(self) -> int:
+        """Bytes of the weights themselves, without a file's header."""
+        return sum(tensor.elements * _ITEM_BYTES[tensor.dtype] for tensor in self.tensors)
+
+    def update_layout(self) -> tuple[tuple[Slot, ...], int]:
+        """The slots of an update and its size in bytes; each slot starts at a multiple of 64."""
+        slots = []
+        offset = 0
+        for tensor in self.tensors:
+            slots.append(Slot(tensor, offset, tensor.update_dtype))
+            size = tensor.elements * (4 if tensor.update_dtype == "float32" else 8)
+            offset += -(-size // _ALIGNMENT) * _ALIGNMENT
+        return tuple(slots), max(offset, _ALIGNMENT)
