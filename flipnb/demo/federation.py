@@ -1,0 +1,258 @@
+"""The demo federation: a hub and four hospitals' enclaves on one machine, each with its own directory and keys.
+
+Everything that people do by hand in a real federation (certificates, passphrases, principals) is done here in their
+place, and lies where it would lie there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from flipnb.contracts.keys import SigningKey
+from flipnb.contracts.policy import KernelLimits, Policy
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.study import Trust
+from flipnb.demo.certificates import make_ca, make_server_certificate
+from flipnb.demo.hospitals import HOSPITALS, Hospital
+from flipnb.enclave.setup import create_enclave
+
+AUDIENCE = "flip-demo-hub"
+ENVIRONMENT = "flip-demo"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Enclave:
+    """One hospital's enclave of the demo, and the passphrase of its data controller, whom the demo plays."""
+
+    hospital: Hospital
+    directory: Path
+    passphrase_file: Path
+
+    @property
+    def node_public_key(self) -> str:
+        return SigningKey.load(self.directory / "keys" / "node.pem").public_key
+
+    def trust(self) -> Trust:
+        return Trust(name=self.hospital.name, title=self.hospital.title, public_key=self.node_public_key)
+
+
+@dataclass(frozen=True)
+class Federation:
+    """Where everything of a demo federation lies."""
+
+    directory: Path
+
+    @property
+    def hub(self) -> Path:
+        return self.directory / "hub"
+
+    @property
+    def workbench(self) -> Path:
+        return self.directory / "workbench"
+
+    @property
+    def enclaves(self) -> tuple[Enclave, ...]:
+        return tuple(
+            Enclave(h, self.directory / "enclaves" / h.name, self.directory / "controllers" / f"{h.name}.passphrase")
+            for h in HOSPITALS
+        )
+
+
+def default_directory() -> Path:
+    """Where ``make demo`` and ``flip up`` keep the federation: ``build/demo`` below the current directory."""
+    return Path("build/demo").absolute()
+
+
+def build(directory: Path, lock_file: Path, *, per_trust_metrics: Callable[[Hospital], bool]) -> Federation:
+    """Make a federation's directories, keys, certificates and policies. ``directory`` must not exist or be empty."""
+    federation = Federation(directory.absolute())
+    if federation.directory.exists() and any(federation.directory.iterdir()):
+        raise FlipError("not-empty", f"{federation.directory} is not empty.", remedy="Run `make clean` first.")
+    researcher = SigningKey.generate()
+    ca = make_ca(federation.directory / "ca")
+    certificate = make_server_certificate(federation.hub, ca, ["localhost", "127.0.0.1"])
+    port = _free_port()
+    url = f"https://127.0.0.1:{port}"
+    for enclave in federation.enclaves:
+        passphrase = secrets.token_urlsafe(18)
+        _write_secret(enclave.passphrase_file, passphrase)
+        create_enclave(
+            enclave.directory,
+            name=enclave.hospital.name,
+            title=enclave.hospital.title,
+            hub_url=url,
+            hub_audience=AUDIENCE,
+            hub_ca=ca.certificate,
+            controller_passphrase=passphrase,
+            policy=Policy(
+                per_trust_metrics=per_trust_metrics(enclave.hospital),
+                kernel=KernelLimits(memory_bytes=2 << 30, scratch_bytes=64 << 20, shm_bytes=64 << 20),
+            ),
+            environment=ENVIRONMENT,
+            lock_file=lock_file,
+            runtime_dir=runtime_directory(enclave.directory),
+        )
+    principals = [{"name": "researcher", "role": "researcher", "public_key": researcher.public_key}]
+    principals += [
+        {"name": e.hospital.name, "role": "trust", "public_key": e.node_public_key} for e in federation.enclaves
+    ]
+    _write_json(
+        federation.hub / "hub.json",
+        {
+            "name": "FLIP demo hub",
+            "audience": AUDIENCE,
+            "host": "127.0.0.1",
+            "port": port,
+            "certificate": str(certificate.certificate),
+            "key": str(certificate.key),
+            "ca": str(ca.certificate),
+            "principals": principals,
+            "gather_seconds": 30,
+        },
+    )
+    researcher.save(federation.workbench / "keys" / "researcher.pem")
+    lock = sha256(lock_file.read_bytes()).hexdigest()
+    _write_json(
+        federation.workbench / "config.json",
+        {
+            "hub": url,
+            "audience": AUDIENCE,
+            "ca": str(ca.certificate),
+            "name": "Demo researcher",
+            "environment": {"name": ENVIRONMENT, "lock": lock},
+        },
+    )
+    _write_json(federation.directory / "daemons.json", _daemons(federation))
+    return federation
+
+
+def runtime_directory(enclave: Path) -> Path:
+    """A short directory for unix sockets, whose paths may have 107 bytes at most, one per enclave directory."""
+    base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    return base / f"flip-{os.getuid()}-{sha256(str(enclave).encode()).hexdigest()[:10]}"
+
+
+def up(directory: Path, *, foreground_parent: bool = False, wait_seconds: float = 60.0) -> dict[str, Any]:
+    """Start the daemons under a supervisor and wait until they serve; returns the status.
+
+    With ``foreground_parent`` everything ends when the calling process ends; otherwise it runs on until ``down``.
+    Raises FlipError ``not-built``, ``already-up``, ``not-up-in-time`` (naming the daemon and its log).
+    """
+    if not (directory / "daemons.json").exists():
+        raise FlipError("not-built", f"There is no federation in {directory}.", remedy="Run `make demo` or `flip up`.")
+    if status(directory)["up"]:
+        raise FlipError("already-up", f"The federation in {directory} is up already.", remedy="See `flip status`.")
+    log = directory / "supervisor.log"
+    with log.open("ab") as out:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-m", "flipnb.demo.supervisor", str(directory), *(["--attached"] * foreground_parent)],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + wait_seconds
+    while time.monotonic() < deadline:
+        now = status(directory)
+        if now["up"] and all(d["state"] == "up" for d in now["daemons"].values()):
+            return now
+        if supervisor.poll() is not None:
+            raise FlipError("not-up", f"The supervisor ended with exit code {supervisor.returncode}; see {log}.")
+        time.sleep(0.1)
+    late = {name: d["log"] for name, d in status(directory).get("daemons", {}).items() if d["state"] != "up"}
+    down(directory)
+    named = "; ".join(f"{name} (see {path})" for name, path in late.items()) or "the supervisor"
+    raise FlipError("not-up-in-time", f"Not up after {wait_seconds:.0f} s: {named}.")
+
+
+def down(directory: Path, *, wait_seconds: float = 30.0) -> bool:
+    """Stop the federation; True where one was up. Returns when the supervisor and its daemons are gone."""
+    now = status(directory)
+    if not now["up"]:
+        return False
+    os.kill(now["pid"], signal.SIGTERM)
+    deadline = time.monotonic() + wait_seconds
+    while time.monotonic() < deadline and _alive(now["pid"]):
+        time.sleep(0.05)
+    if _alive(now["pid"]):
+        raise FlipError("not-down", f"The supervisor (process {now['pid']}) does not stop.")
+    return True
+
+
+def status(directory: Path) -> dict[str, Any]:
+    """``{"up": bool, "pid": int, "daemons": {name: {"state", "pid", "restarts", "log"}}}``"""
+    try:
+        now: dict[str, Any] = json.loads((directory / "status.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return {"up": False, "daemons": {}}
+    return {"up": _alive(now["pid"]), **now}
+
+
+def remove(directory: Path) -> None:
+    """Stop and delete a demo federation, its runtime directories included."""
+    down(directory)
+    for enclave in Federation(directory.absolute()).enclaves:
+        shutil.rmtree(runtime_directory(enclave.directory), ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _daemons(federation: Federation) -> list[dict[str, Any]]:
+    daemons = [
+        {
+            "name": "hub",
+            "argv": [sys.executable, "-m", "flipnb.hub", "--directory", str(federation.hub)],
+            "ready": str(federation.hub / "address.json"),
+            "log": str(federation.hub / "logs" / "output.log"),
+        }
+    ]
+    daemons += [
+        {
+            "name": enclave.hospital.name,
+            "argv": [sys.executable, "-m", "flipnb.enclave.agent", "--enclave", str(enclave.directory)],
+            "ready": str(runtime_directory(enclave.directory) / "desk.sock"),
+            "log": str(enclave.directory / "logs" / "output.log"),
+        }
+        for enclave in federation.enclaves
+    ]
+    return daemons
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return "flipnb.demo.supervisor" in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _write_secret(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
