@@ -1,0 +1,82 @@
+"""Runs inside the sandbox: starts ipykernel on sockets that were bound outside.
+
+Nothing of flipnb is imported, for this file lies alone in the sandbox. The kernel has no network, not even loopback,
+so ipykernel's channels use the descriptors it is given, its pipe from forked children an abstract-free unix socket in
+the shared memory, and its debugger, which listens on TCP, is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+CONNECTION = "/run/kernel.json"
+CHILDREN = "ipc:///dev/shm/.iopub"
+
+
+def main() -> None:
+    information: dict[str, Any] = json.loads(Path(CONNECTION).read_bytes())
+    for name, value in information["limits"].items():
+        limit = getattr(resource, f"RLIMIT_{name}")
+        # A soft limit alone would be the notebook's to raise.
+        resource.setrlimit(limit, (value, value))
+    for module in ("debugpy", "debugpy.server"):
+        sys.modules[module] = None  # type: ignore[assignment]
+
+    import zmq
+    from ipykernel.heartbeat import Heartbeat
+    from ipykernel.iostream import IOPubThread
+    from ipykernel.kernelapp import IPKernelApp
+    from zmq.eventloop.zmqstream import ZMQStream
+
+    descriptors = {information[f"{name}_port"]: fd for name, fd in information["descriptors"].items()}
+    prefix = information["ip"]
+
+    def bind(socket: Any, port: int) -> int:
+        os.set_inheritable(descriptors[port], False)
+        socket.setsockopt(zmq.USE_FD, descriptors[port])
+        socket.bind(f"ipc://{prefix}-{port}")
+        return port
+
+    def bind_heartbeat(heartbeat: Any) -> Any:
+        return bind(heartbeat.socket, heartbeat.port)
+
+    def pipe_in(thread: Any) -> None:
+        socket = thread.socket.context.socket(zmq.PULL)
+        socket.linger = 0
+        thread._pipe_uuid = os.urandom(16)
+        socket.bind(CHILDREN)
+        thread._pipe_in = ZMQStream(socket, thread.io_loop)
+        thread._pipe_in.on_recv(thread._handle_pipe_msg)
+
+    def pipe_out(thread: Any) -> tuple[Any, Any]:
+        context = zmq.Context()  # a context does not survive a fork
+        socket = context.socket(zmq.PUSH)
+        socket.linger = 3000
+        socket.connect(CHILDREN)
+        return context, socket
+
+    IPKernelApp._try_bind_socket = lambda _app, socket, port: bind(socket, port)
+    Heartbeat._try_bind_socket = bind_heartbeat
+    IOPubThread._setup_pipe_in = pipe_in
+    IOPubThread._setup_pipe_out = pipe_out
+
+    # Named after the loop above so that the notebook's own sys.argv holds nothing of the sandbox.
+    sys.argv = ["kernel"]
+    IPKernelApp.launch_instance(
+        argv=[
+            "-f",
+            CONNECTION,
+            "--HistoryManager.enabled=False",
+            "--InteractiveShell.colors=nocolor",
+            "--ProfileDir.location=/scratch/.ipython/profile_default",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""What bounds the memory and the processes of a whole run: a control group where there is one, else a watchdog.
+
+Only a control group counts everything (private memory, shared memory, tmpfs, memfd). Version 1 needs root; version 2
+needs a delegated subtree (a service unit with ``Delegate=memory pids``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import psutil
+
+MIB = 1 << 20
+RUNNER_BYTES = 512 * MIB
+"""A control group holds the runner too; this much is added for it."""
+RUNNER_PROCESSES = 48
+_ROOT = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class ControlGroup:
+    """One run's control group.
+
+    ``members`` are the files that a process writes 0 to, to join; ``report`` is the directory with the counters.
+    """
+
+    version: Literal[1, 2]
+    members: tuple[Path, ...]
+    directories: tuple[Path, ...]
+    report: Path
+
+    @classmethod
+    def create(cls, memory_bytes: int, processes: int, *, root: Path = _ROOT) -> Self | None:
+        """A new group below this process's own, or None where this machine or user has none.
+
+        ``memory_bytes`` for the kernel, to which the runner's share is added; ``processes`` likewise.
+        """
+        memory, tasks = memory_bytes + RUNNER_BYTES, processes + RUNNER_PROCESSES
+        name = f"flip-{secrets.token_hex(6)}"
+        own = _own_groups()
+        if (root / "cgroup.controllers").exists():
+            return cls._second_version(root / own.get("", "").lstrip("/"), name, memory, tasks)
+        return cls._first_version(root, own, name, memory, tasks)
+
+    @classmethod
+    def _first_version(
+        cls, root: Path, own: dict[str, str], name: str, memory: int, tasks: int
+    ) -> Self | None:
+        places = {
+            controller: root / controller / own.get(controller, "/").lstrip("/") / name
+            for controller in ("memory", "pids")
+        }
+        made: list[Path] = []
+        try:
+            for place in places.values():
+                place.mkdir()
+                made.append(place)
+            _write(places["memory"] / "memory.limit_in_bytes", memory)
+            swap = places["memory"] / "memory.memsw.limit_in_bytes"
+            if swap.exists():
+                _write(swap, memory)
+            _write(places["pids"] / "pids.max", tasks)
+        except OSError:
+            _remove(made)
+            return None
+        directories = tuple(places.values())
+        return cls(1, tuple(d / "cgroup.procs" for d in directories), directories, places["memory"])
+
+    @classmethod
+    def _second_version(cls, own: Path, name: str, memory: int, tasks: int) -> Self | None:
+        # Controllers can be switched on for children of a group without processes only, so the run's group is a
+        # sibling of the agent's: the service's delegated group holds both.
+        place = own.parent / name
+        try:
+            with contextlib.suppress(OSError):
+                (own.parent / "cgroup.subtree_control").write_text("+memory +pids")
+            place.mkdir()
+        except OSError:
+            return None
+        try:
+            _write(place / "memory.max", memory)
+            _write(place / "pids.max", tasks)
+            if (place / "memory.swap.max").exists():
+                _write(place / "memory.swap.max", 0)
+        except OSError:
+            _remove([place])
+            return None
+        return cls(2, (place / "cgroup.procs",), (place,), place)
+
+    def destroy(self, patience_s: float = 2.0) -> None:
+        """Remove the group once its processes are gone."""
+        deadline = time.monotonic() + patience_s
+        while not _remove(self.directories) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+def oom_kills(report: Path) -> int:
+    """How many processes of a group the kernel ended for want of memory; 0 where ``report`` has no such counter."""
+    for file in (report / "memory.events", report / "memory.oom_control"):
+        with contextlib.suppress(OSError):
+            for line in file.read_text().splitlines():
+                key, _, value = line.partition(" ")
+                if key == "oom_kill":
+                    return int(value)
+    return 0
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of ``pid`` and all its descendants, in bytes.
+
+    Pages that forked processes share are counted once per process by the first, cheap sum; so where a tree has
+    several processes, the proportional sizes are read. 0 if the process is gone.
+    """
+    try:
+        root = psutil.Process(pid)
+        tree = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    return sum(_resident(process) for process in tree)
+
+
+def proportional_bytes(pid: int) -> int:
+    """As ``resident_bytes``, with each shared page counted in parts (PSS); slower by milliseconds a process."""
+    try:
+        root = psutil.Process(pid)
+        tree = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    total = 0
+    for process in tree:
+        try:
+            for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) << 10
+        except OSError:
+            total += _resident(process)
+    return total
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def _own_groups() -> dict[str, str]:
+    """Path of this process's group by controller; the unified hierarchy under the empty name."""
+    groups: dict[str, str] = {}
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        for controller in controllers.split(","):
+            groups[controller] = path
+    return groups
+
+
+def _write(file: Path, value: int) -> None:
+    file.write_text(str(value))
+
+
+def _remove(directories: tuple[Path, ...] | list[Path]) -> bool:
+    gone = True
+    for directory in directories:
+        try:
+            os.rmdir(directory)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            gone = False
+    return gone
