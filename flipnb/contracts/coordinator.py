@@ -1,0 +1,71 @@
+"""What the hub and a run's coordinator say to each other.
+
+The hub starts one coordinator process per run, with a ``CoordinatorOrder`` (JSON file) as its only argument. The
+process signs its requests with the key of its order, which opens its own run and nothing else, and which dies with it.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from flipnb.contracts.document import Digest, Document
+from flipnb.contracts.keys import KeyId
+from flipnb.contracts.parameters import Scalar
+from flipnb.contracts.round import RoundContext
+from flipnb.contracts.run import RoundSummary, RunId, RunState, RunView
+from flipnb.contracts.text import Identifier, Line
+
+
+class CoordinatorOrder(Document):
+    """The order file. ``ca``, ``work_dir`` and ``key`` are paths; ``work_dir`` stays over restarts of the process."""
+
+    hub_url: str
+    audience: str
+    ca: str
+    run: RunId
+    work_dir: str
+    key: str
+
+
+class Resume(Document):
+    """What the hub has already: the summaries of finished rounds, and the context that was posted last.
+
+    The same round must be asked for again with the same context: an enclave answers no other.
+    """
+
+    rounds: tuple[RoundSummary, ...]
+    context: RoundContext | None = None
+
+
+class CoordinatorView(Document):
+    """GET /v1/coordinator. Envelopes are JSON text. ``trusts`` are those who approved and are still there, sorted."""
+
+    run: RunView
+    bundle_envelope: str
+    roster_envelope: str
+    point: dict[Identifier, Scalar]
+    trusts: tuple[KeyId, ...]
+    resume: Resume | None = None
+
+
+class RoundReplies(Document):
+    """GET /v1/coordinator/rounds/{round}: sealed RoundReply envelopes (JSON text), and who won't answer, and why."""
+
+    replies: dict[KeyId, str]
+    gone: dict[KeyId, str]
+
+
+class CoordinatorEvent(Document):
+    """POST /v1/coordinator/events: a finished round, or the run's new state (running, succeeded, failed)."""
+
+    round: RoundSummary | None = None
+    state: RunState | None = None
+    code: str | None = Field(default=None, pattern=r"^[a-z0-9-]{1,60}$")
+    reason: Line | None = None
+    final_weights: Digest | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> CoordinatorEvent:
+        if (self.round is None) == (self.state is None):
+            raise ValueError("an event is either a round or a state")
+        return self
