@@ -1,0 +1,107 @@
+"""Safetensors files written tensor by tensor and read by mapping, so that a model need not fit in memory twice.
+
+The format is 8 bytes of header length (little-endian), a JSON header and the tensors' bytes
+(https://github.com/huggingface/safetensors#format). The library writes whole dictionaries only; reading one
+tensor at a time and every check of the header are the library's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+_CODES = {
+    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
+    "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
+}  # fmt: skip
+_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+
+
+class SafetensorsWriter:
+    """Writes ``entries`` (name, shape, dtype) in their order; the bytes are the same for the same content.
+
+    The file appears under ``path`` complete and synced, or not at all. Use as a context manager and call ``add`` once
+    per entry with its little-endian bytes.
+    """
+
+    def __init__(self, path: Path, entries: Sequence[tuple[str, Sequence[int], str]]) -> None:
+        self._path = path
+        self._partial = path.with_name(path.name + ".partial")
+        self._sizes: list[int] = []
+        header: dict[str, Any] = {}
+        offset = 0
+        for name, shape, dtype in entries:
+            code = _CODES[dtype]
+            size = _BYTES[code]
+            for length in shape:
+                size *= length
+            header[name] = {"dtype": code, "shape": list(shape), "data_offsets": [offset, offset + size]}
+            self._sizes.append(size)
+            offset += size
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        self._head = len(text).to_bytes(8, "little") + text
+        self._index = 0
+        self._digest = hashlib.sha256()
+        self._written = 0
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> SafetensorsWriter:
+        self._file = self._partial.open("wb")
+        self._write(self._head)
+        return self
+
+    def add(self, *chunks: Any) -> None:
+        """Append the next entry's bytes, in one or more buffers."""
+        size = 0
+        for chunk in chunks:
+            view = memoryview(chunk).cast("B")
+            self._write(view)
+            size += view.nbytes
+        if size != self._sizes[self._index]:
+            raise ValueError(f"entry {self._index} has {size} bytes, not {self._sizes[self._index]}")
+        self._index += 1
+
+    def _write(self, data: Any) -> None:
+        assert self._file is not None
+        self._digest.update(data)
+        self._file.write(data)
+        self._written += len(data)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._file is not None
+        if kind is None and self._index == len(self._sizes):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._partial.replace(self._path)
+            sync_directory(self._path.parent)
+            return
+        self._file.close()
+        self._partial.unlink(missing_ok=True)
+        if kind is None:
+            raise ValueError(f"{len(self._sizes) - self._index} entries are missing")
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    @property
+    def size(self) -> int:
+        return self._written
+
+
+def sync_directory(directory: Path) -> None:
+    """Make a rename in ``directory`` survive a power cut."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
