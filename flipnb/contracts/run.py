@@ -117,12 +117,17 @@ class TrustReport(Document):
 
 
 class RoundSummary(Document):
-    """One finished round: averages over the members, and single Trusts' numbers where their policies allow."""
+    """One finished round: averages over the members, and single Trusts' numbers where their policies allow.
+
+    ``weights`` are the global weights that the round began with; ``left_out`` says who was asked and is not in the
+    sum, and why.
+    """
 
     round: int = Field(ge=1)
     of: int = Field(ge=0)
     training: bool
     members: tuple[KeyId, ...]
+    left_out: dict[KeyId, Line] = Field(default_factory=dict)
     weights: Digest
     metrics: dict[Identifier, float]
     trust_metrics: dict[KeyId, dict[Identifier, float]] = Field(default_factory=dict)

@@ -206,9 +206,8 @@ class Sum:
         for output in self._outputs:
             people = self._people[output.over]
             if people:
-                averages[output.name] = round(
-                    self._metrics[output.name] / people / 10**output.decimals, output.decimals
-                )
+                units = self._metrics[output.name] / people
+                averages[output.name] = round(units / 10**output.decimals, output.decimals)
         return averages
 
 
