@@ -142,7 +142,7 @@ class Sum:
         self.trusts = 0
 
     def add(self, path: Path, who: str) -> None:
-        """Add one file, all of it or nothing. Raises FlipError ``wrong-update`` that names ``who`` and what is wrong."""
+        """Add one file, all of it or nothing. Raises FlipError ``wrong-update``: who, and what is wrong."""
         if self.trusts == MAX_TRUSTS:
             raise FlipError("wrong-update", f"More than {MAX_TRUSTS} Trusts.")
         try:
