@@ -1,0 +1,158 @@
+"""``flip.rounds``: the federated rounds as a ``for`` loop in the notebook."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flipnb.contracts.broker import Ended, Lease, NextRound, Submit, Tell
+from flipnb.contracts.outputs import admit_report
+from flipnb.contracts.problem import FlipError
+from flipnb.session.broker import Channel
+from flipnb.session.model import Model
+from flipnb.session.state import DeclaredState
+from flipnb.session.update import write_change
+
+
+class Round:
+    """One round, as the loop's variable. ``training`` is False in the last one, which has the final weights."""
+
+    def __init__(self, rounds: Rounds, answer: NextRound) -> None:
+        self._rounds = rounds
+        self.number: int = answer.round
+        self.of: int = answer.of
+        self.training: bool = answer.training
+        self.config: dict[str, float] = dict(answer.config)
+        self.reported: dict[str, float] | None = None
+
+    def report(self, **numbers: float) -> None:
+        """This round's declared numbers, once. Raises FlipError for what is undeclared, missing or out of bounds."""
+        if self.reported is not None:
+            raise FlipError("reported-twice", f"Round {self.number} was reported already.")
+        plain = {name: _plain(value) for name, value in numbers.items()}
+        admit_report(self._rounds.outputs, plain)
+        self.reported = plain
+
+    def progress(self, epoch: int, epochs: int | None = None) -> None:
+        """Say how far local training is; ``epoch`` counts from 0 and only rises within a round."""
+        self._rounds.channel.tell(Tell(epoch=epoch, epochs=epochs))
+
+    def proximal(self, model: Any) -> Any:
+        """FedProx's term, proximal_mu / 2 · |w - w_global|², as a tensor to add to the loss (Li et al., MLSys 2020).
+
+        0 where the plan's strategy has no ``proximal_mu``. ``model`` is a torch module with this round's parameters.
+        """
+        import torch
+
+        mu = self.config.get("proximal_mu", 0.0)
+        total = torch.zeros(())
+        if mu == 0.0:
+            return total
+        for name, parameter in model.named_parameters():
+            start = self._rounds.start.get(name)
+            if start is not None:
+                total = total + (parameter - torch.from_numpy(np.array(start)).to(parameter)).pow(2).sum()
+        return mu / 2 * total
+
+    def __repr__(self) -> str:
+        kind = "training" if self.training else "final weights"
+        return f"<round {self.number} of {self.of}, {kind}>"
+
+
+class Rounds:
+    """Iterates over the plan's training rounds, and once more with the final weights.
+
+    The update leaves when the next round is asked for. ``break`` sends the current one and leaves the run, by name.
+    """
+
+    def __init__(
+        self, channel: Channel, model: Any, *, state: Sequence[Any] = (), exclude: str | Iterable[str] = ()
+    ) -> None:
+        self.channel = channel
+        self.start: dict[str, npt.NDArray[Any]] = {}
+        self._model = Model(model, exclude)
+        self._state = DeclaredState(state)
+        self.outputs = channel.hello().outputs
+        self._used = False
+
+    def __iter__(self) -> Iterator[Round]:
+        if self._used:
+            raise FlipError("rounds-used", "flip.rounds can be iterated once.", remedy="Call flip.rounds only once.")
+        self._used = True
+        return self._iterate()
+
+    def _iterate(self) -> Iterator[Round]:
+        answer: NextRound | Ended
+        answer, descriptors = self.channel.open(self._model.spec.digest())
+        while isinstance(answer, NextRound):
+            self._load(answer, descriptors)
+            current = Round(self, answer)
+            try:
+                yield current
+            except GeneratorExit:  # break, or the loop's end by an exception
+                if current.reported is not None:
+                    self._submit(current, leave=True)
+                raise
+            answer, descriptors = self._submit(current, leave=False)
+
+    def _load(self, answer: NextRound, descriptors: list[int]) -> None:
+        from safetensors.numpy import load
+
+        weights = load(_take(descriptors[0]))
+        self._model.load(weights)
+        self.start = {name: np.array(value) for name, value in self._model.arrays().items()}
+        if answer.has_state:
+            self._state.restore(_take(descriptors[1]))
+
+    def _submit(self, current: Round, *, leave: bool) -> tuple[NextRound | Ended, list[int]]:
+        if current.reported is None:
+            raise FlipError(
+                "no-report",
+                f"Round {current.number} ended without rnd.report(…).",
+                remedy=f"Report {', '.join(output.name for output in self.outputs)} in every round.",
+            )
+        if current.training:
+            lease = self.channel.lease(Lease(what="update"))
+            write_change(lease, self._model.spec, self.start, self._model.arrays())
+        saved = self._state.save() if current.training and not leave else b""
+        if saved:
+            _write(self.channel.lease(Lease(what="state", size=len(saved))), saved)
+        return self.channel.submit(
+            Submit(
+                round=current.number,
+                report=current.reported,
+                update=current.training,
+                state=bool(saved),
+                leave=leave,
+            )
+        )
+
+
+def _plain(value: Any) -> float:
+    """A Python number of a NumPy scalar or a torch tensor with one element."""
+    item = getattr(value, "item", None)
+    number: float = item() if callable(item) else value
+    return number
+
+
+def _take(descriptor: int) -> bytes:
+    """The whole content of a descriptor, which is closed."""
+    try:
+        size = os.fstat(descriptor).st_size
+        with mmap.mmap(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ) as mapped:
+            return mapped[:]
+    finally:
+        os.close(descriptor)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    try:
+        with mmap.mmap(descriptor, len(data), mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE) as mapped:
+            mapped[:] = data
+    finally:
+        os.close(descriptor)
