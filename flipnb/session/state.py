@@ -15,7 +15,7 @@ from flipnb.contracts.problem import FlipError
 class DeclaredState:
     """Objects with ``state_dict`` and ``load_state_dict``, saved at each round's end together with the random states.
 
-    The bytes are a pickle. They are read only inside the sandbox, by the run that wrote them; outside it nobody opens them.
+    The bytes are a pickle. They are read only inside the sandbox, by the run that wrote them; nobody else opens them.
     """
 
     def __init__(self, objects: Sequence[Any]) -> None:

@@ -1,0 +1,65 @@
+"""From an ``.ipynb`` file to the notebook of a bundle: id, type, source and known tags of each cell, nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from flipnb.contracts.document import invalid, load_json
+from flipnb.contracts.notebook import KNOWN_TAGS, FrozenNotebook
+from flipnb.contracts.parameters import Parameter
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.text import require_visible
+from flipnb.workbench.parameters_cell import read_parameters
+
+
+def freeze_notebook(path: Path) -> FrozenNotebook:
+    """Read a notebook (nbformat 4). Outputs, metadata and unknown tags are left behind; what could hide code is refused.
+
+    Raises FlipError ``no-notebook``, ``bad-notebook``, ``no-parameters-cell``, ``attachment``, ``invisible-character``.
+    """
+    try:
+        content = load_json(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        raise FlipError("no-notebook", f"There is no notebook at {path}.") from None
+    if not isinstance(content, dict) or content.get("nbformat") != 4 or not isinstance(content.get("cells"), list):
+        raise FlipError(
+            "bad-notebook", f"{path} is no notebook in nbformat 4.", remedy="Open and save it in JupyterLab."
+        )
+    cells = [_cell(cell, number) for number, cell in enumerate(content["cells"], 1)]
+    cells = [cell for cell in cells if cell["source"].strip()]
+    tagged = [cell for cell in cells if "parameters" in cell["tags"]]
+    if len(tagged) != 1:
+        raise FlipError(
+            "no-parameters-cell",
+            f"{path.name} has {len(tagged)} cells with the tag 'parameters'; exactly one is needed.",
+            remedy="In JupyterLab, select the cell and add the tag in the property inspector.",
+        )
+    try:
+        return FrozenNotebook.model_validate({"cells": cells})
+    except ValidationError as error:
+        raise invalid(error, path.name) from None
+
+
+def notebook_parameters(notebook: FrozenNotebook) -> tuple[Parameter, ...]:
+    (cell,) = (cell for cell in notebook.cells if "parameters" in cell.tags)
+    return read_parameters(cell.source)
+
+
+def _cell(cell: Any, number: int) -> dict[str, Any]:
+    where = f"Cell {number}"
+    if not isinstance(cell, dict) or cell.get("cell_type") not in ("code", "markdown", "raw"):
+        raise FlipError("bad-notebook", f"{where} is no code, markdown or raw cell.")
+    if cell.get("attachments"):
+        raise FlipError(
+            "attachment",
+            f"{where} has an attachment, which a data controller could not read as text.",
+            remedy="Delete it, or name the file in the plan file under files.",
+        )
+    source = cell.get("source", "")
+    text = "".join(source) if isinstance(source, list) else str(source)
+    identity = cell.get("id") or f"cell-{number}"
+    tags = [tag for tag in cell.get("metadata", {}).get("tags", []) if tag in KNOWN_TAGS]
+    return {"id": identity, "type": cell["cell_type"], "source": require_visible(text, where), "tags": tags}

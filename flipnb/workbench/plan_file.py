@@ -1,0 +1,65 @@
+"""The plan file beside a notebook, ``NAME.flip.json``: everything of a bundle that is not in the notebook."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from flipnb.contracts.cohort import CohortExpression
+from flipnb.contracts.dataset import Dataset, Split
+from flipnb.contracts.document import Document, invalid, load_json
+from flipnb.contracts.outputs import DeclaredOutput
+from flipnb.contracts.plan import Plan
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.text import Line, Name
+
+
+class PlanFile(Document):
+    """``cohort`` is the name of an ATLAS JSON file beside it. ``trusts`` are names of the roster; empty means all."""
+
+    title: Line = Field(min_length=1)
+    cohort: str
+    dataset: Dataset
+    split: Split
+    outputs: tuple[DeclaredOutput, ...] = Field(min_length=1)
+    plan: Plan
+    trusts: tuple[Name, ...] = ()
+    minimum_trusts: int | None = Field(default=None, ge=1)
+    files: tuple[str, ...] = ()
+    valid_days: int = Field(default=30, ge=1, le=365)
+
+
+def plan_path(notebook: Path) -> Path:
+    return notebook.with_name(f"{notebook.stem}.flip.json")
+
+
+def read_plan(path: Path) -> PlanFile:
+    """Raises FlipError ``no-plan``, ``invalid-document`` (names the field)."""
+    content = _read(path, "no-plan", "The plan file")
+    try:
+        return PlanFile.model_validate(content)
+    except ValidationError as error:
+        raise invalid(error, str(path)) from None
+
+
+def read_cohort(plan: PlanFile, directory: Path) -> dict[str, Any]:
+    """The plan's cohort expression, checked to be supported. Raises FlipError ``no-cohort``, ``unsupported-cohort``."""
+    expression: dict[str, Any] = load_cohort(directory / plan.cohort)
+    return expression
+
+
+def load_cohort(path: Path) -> dict[str, Any]:
+    expression = _read(path, "no-cohort", "The cohort file")
+    if not isinstance(expression, dict):
+        raise FlipError("no-cohort", f"{path} holds no cohort expression.")
+    CohortExpression.parse(expression)
+    return expression
+
+
+def _read(path: Path, code: str, what: str) -> Any:
+    try:
+        return load_json(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        raise FlipError(code, f"{what} {path} is not there.") from None
