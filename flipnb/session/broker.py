@@ -23,6 +23,7 @@ from flipnb.contracts.broker import (
     Welcome,
 )
 from flipnb.contracts.problem import FlipError
+from flipnb.session.model import Model
 
 M = TypeVar("M", Welcome, NextRound, Leased, Done, Ended)
 _DESCRIPTORS = 2
@@ -32,7 +33,7 @@ class Channel(Protocol):
     """What a session needs: an enclave's broker, or a rehearsal in the same process."""
 
     def hello(self) -> Welcome: ...
-    def open(self, tensors: str) -> tuple[NextRound, list[int]]: ...
+    def open(self, model: Model) -> tuple[NextRound, list[int]]: ...
     def lease(self, request: Lease) -> int: ...
     def submit(self, request: Submit) -> tuple[NextRound | Ended, list[int]]: ...
     def tell(self, request: Tell) -> None: ...
@@ -48,8 +49,8 @@ class BrokerChannel:
     def hello(self) -> Welcome:
         return self._expect(Welcome, *self._ask(Hello()))[0]
 
-    def open(self, tensors: str) -> tuple[NextRound, list[int]]:
-        return self._expect(NextRound, *self._ask(OpenRounds(tensors=tensors)))
+    def open(self, model: Model) -> tuple[NextRound, list[int]]:
+        return self._expect(NextRound, *self._ask(OpenRounds(tensors=model.spec.digest())))
 
     def lease(self, request: Lease) -> int:
         _, descriptors = self._expect(Leased, *self._ask(request))

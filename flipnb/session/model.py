@@ -36,6 +36,7 @@ class Model:
             self._tensors[name] = tensor
         if not self._tensors:
             raise FlipError("no-tensors", "The model given to flip.rounds has no tensors (or all are excluded).")
+        self._torch = any(not isinstance(tensor, np.ndarray) for tensor in self._tensors.values())
         self.spec = TensorSpec(
             tensors=tuple(
                 Tensor(name=name, shape=tuple(tensor.shape), dtype=_dtype(name, tensor))
@@ -43,30 +44,46 @@ class Model:
             )
         )
 
-    def load(self, weights: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Copy ``weights`` into the model in place (dtypes as declared; bfloat16 as ml_dtypes or raw uint16)."""
-        for name, tensor in self._tensors.items():
-            if isinstance(tensor, np.ndarray):
-                tensor[...] = weights[name].reshape(tensor.shape)
-            else:
-                _load_torch(tensor, weights[name])
+    def load(self, data: bytes) -> None:
+        """Copy the weights of a safetensors file into the model in place."""
+        if self._torch:
+            import torch
+            from safetensors.torch import load
+
+            values = load(data)
+            with torch.no_grad():
+                for name, tensor in self._tensors.items():
+                    if isinstance(tensor, np.ndarray):
+                        tensor[...] = values[name].numpy().reshape(tensor.shape)
+                    else:
+                        tensor.copy_(values[name].reshape(tensor.shape))
+            return
+        from safetensors.numpy import load as load_arrays
+
+        for name, array in load_arrays(data).items():
+            self._tensors[name][...] = array.reshape(self._tensors[name].shape)
+
+    def dump(self) -> bytes:
+        """The current weights as a safetensors file, in their own dtypes."""
+        if self._torch:
+            import torch
+            from safetensors.torch import save
+
+            return save(
+                {
+                    name: (torch.from_numpy(tensor) if isinstance(tensor, np.ndarray) else tensor.detach().cpu())
+                    .contiguous()
+                    .clone()
+                    for name, tensor in self._tensors.items()
+                }
+            )
+        from safetensors.numpy import save as save_arrays
+
+        return save_arrays({name: np.ascontiguousarray(tensor) for name, tensor in self._tensors.items()})
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The current values as NumPy arrays on the CPU; bfloat16 and float16 widened to float32."""
         return {name: _numpy(tensor) for name, tensor in self._tensors.items()}
-
-    def raw(self) -> dict[str, npt.NDArray[Any]]:
-        """The current values in their own dtype; bfloat16 as its bits (uint16)."""
-        values: dict[str, npt.NDArray[Any]] = {}
-        for name, tensor in self._tensors.items():
-            if isinstance(tensor, np.ndarray):
-                values[name] = tensor
-                continue
-            import torch
-
-            flat = tensor.detach().cpu().contiguous()
-            values[name] = (flat.view(torch.uint16) if flat.dtype == torch.bfloat16 else flat).numpy()
-        return values
 
 
 def _named(model: Any) -> list[tuple[str, Any]]:
@@ -109,14 +126,3 @@ def _numpy(tensor: Any) -> npt.NDArray[Any]:
     flat = tensor.detach().cpu()
     array: npt.NDArray[Any] = (flat.float() if flat.dtype in (torch.bfloat16, torch.float16) else flat).numpy()
     return array
-
-
-def _load_torch(tensor: Any, values: npt.NDArray[Any]) -> None:
-    import torch
-
-    with torch.no_grad():
-        if tensor.dtype == torch.bfloat16:
-            source = torch.from_numpy(np.ascontiguousarray(values).view(np.int16).copy()).view(torch.bfloat16)
-        else:
-            source = torch.from_numpy(np.array(values))
-        tensor.copy_(source.reshape(tensor.shape))

@@ -88,7 +88,7 @@ class Rounds:
 
     def _iterate(self) -> Iterator[Round]:
         answer: NextRound | Ended
-        answer, descriptors = self.channel.open(self._model.spec.digest())
+        answer, descriptors = self.channel.open(self._model)
         while isinstance(answer, NextRound):
             self._load(answer, descriptors)
             current = Round(self, answer)
@@ -101,10 +101,7 @@ class Rounds:
             answer, descriptors = self._submit(current, leave=False)
 
     def _load(self, answer: NextRound, descriptors: list[int]) -> None:
-        from safetensors.numpy import load
-
-        weights = load(_take(descriptors[0]))
-        self._model.load(weights)
+        self._model.load(_take(descriptors[0]))
         self.start = {name: np.array(value) for name, value in self._model.arrays().items()}
         if answer.has_state:
             self._state.restore(_take(descriptors[1]))

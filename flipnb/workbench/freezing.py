@@ -16,7 +16,7 @@ from flipnb.workbench.parameters_cell import read_parameters
 
 
 def freeze_notebook(path: Path) -> FrozenNotebook:
-    """Read a notebook (nbformat 4). Outputs, metadata and unknown tags are left behind; what could hide code is refused.
+    """Read a notebook (nbformat 4). Outputs, metadata and unknown tags stay behind; what could hide code is refused.
 
     Raises FlipError ``no-notebook``, ``bad-notebook``, ``no-parameters-cell``, ``attachment``, ``invisible-character``.
     """

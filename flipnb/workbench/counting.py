@@ -1,0 +1,90 @@
+"""Asking the Trusts how many people a cohort has: a session key, a signed request, replies sealed by the Trusts."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from flipnb.contracts import envelope
+from flipnb.contracts.count import CountReply, CountRequest, CountStatus, SignedCount
+from flipnb.contracts.document import invalid
+from flipnb.contracts.keys import SigningKey
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.study import Roster, SessionCertificate, Trust
+from flipnb.workbench.home import Home
+from flipnb.workbench.hub_client import HubClient
+from flipnb.workbench.studies import read_roster
+
+
+@dataclass(frozen=True)
+class TrustCount:
+    """One Trust's answer; ``reply`` is None where it has not answered, ``problem`` says why it can't be used."""
+
+    trust: Trust
+    reply: CountReply | None
+    problem: str | None = None
+
+    @property
+    def text(self) -> str:
+        """For people: ``≈ 120``, ``<10`` (suppressed, zero included), or why there is none."""
+        if self.problem:
+            return self.problem
+        if self.reply is None:
+            return "no answer yet"
+        if self.reply.problem is not None:
+            return self.reply.problem.message
+        return f"<{self.reply.threshold}" if self.reply.suppressed else f"≈ {self.reply.people}"
+
+
+def count(home: Home, study: str, cohort: Mapping[str, Any], *, wait_seconds: float = 30.0) -> list[TrustCount]:
+    """Ask every Trust of the study; returns when all have answered or after ``wait_seconds``."""
+    roster = read_roster(home, study)
+    now = datetime.now(UTC)
+    session = SigningKey.generate()
+    certificate = SessionCertificate(
+        study=study, session_key=session.public_key, not_before=now, expires=now + timedelta(hours=1)
+    )
+    try:
+        request = CountRequest(
+            study=study,
+            membership=roster.digest(),
+            cohort=dict(cohort),
+            nonce=secrets.token_hex(16),
+            requested=now,
+            expires=now + timedelta(minutes=10),
+        )
+    except ValidationError as error:
+        raise invalid(error, "The cohort") from None
+    signed = SignedCount(
+        certificate=envelope.seal(certificate, envelope.SESSION, home.key).decode(),
+        request=envelope.seal(request, envelope.COUNT_REQUEST, session).decode(),
+    )
+    with HubClient.of(home) as hub:
+        status = CountStatus.model_validate_json(hub.post(f"/v1/studies/{study}/counts", signed.to_bytes()))
+        until = time.monotonic() + wait_seconds
+        while len(status.replies) < len(status.asked) and (left := until - time.monotonic()) > 0:
+            path = f"/v1/counts/{status.count}?wait={min(left, 20.0):.1f}"
+            status = CountStatus.model_validate_json(hub.get(path))
+    digest = request.digest()
+    return [_answer(trust, status.replies.get(trust.key_id), roster, digest) for trust in roster.trusts]
+
+
+def _answer(trust: Trust, sealed: str | None, roster: Roster, request: str) -> TrustCount:
+    """Verified against the key of the researcher's own roster: the hub can't invent a count."""
+    if sealed is None:
+        return TrustCount(trust, None)
+    keys = {trust.key_id: roster.trust_keys()[trust.key_id]}
+    try:
+        opened = envelope.unseal(sealed.encode(), envelope.COUNT_REPLY, keys, f"The count of {trust.title}")
+        reply = opened.parse(CountReply, f"The count of {trust.title}")
+    except FlipError as error:
+        return TrustCount(trust, None, problem=error.message)
+    if reply.request != request or reply.trust != trust.key_id:
+        return TrustCount(trust, None, problem=f"{trust.title} answered another question.")
+    return TrustCount(trust, reply)

@@ -1,0 +1,89 @@
+"""Rounds without a federation: the notebook's own kernel plays the one Trust there is, on a twin.
+
+The session runs the very code that it runs in an enclave (leases, layout, report), so that a rehearsal that passes
+means something; only the sum over Trusts is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from flipnb.contracts.broker import Ended, Lease, NextRound, Submit, Tell, Welcome
+from flipnb.contracts.outputs import DeclaredOutput, admit_report
+from flipnb.contracts.problem import FlipError
+from flipnb.session.model import Model
+
+REHEARSED = "rehearsed.json"
+INITIAL = "initial.safetensors"
+
+
+class LocalChannel:
+    """A federation of one for ``rounds`` rounds. With ``record`` it leaves tensor spec and first weights there."""
+
+    def __init__(
+        self, outputs: Sequence[DeclaredOutput], rounds: int, *, config: dict[str, float], record: Path | None = None
+    ) -> None:
+        self._outputs = tuple(outputs)
+        self._rounds = rounds
+        self._config = config
+        self._record = record
+        self._model: Model | None = None
+        self._reports: list[dict[str, float]] = []
+
+    def hello(self) -> Welcome:
+        return Welcome(rounds=self._rounds, outputs=self._outputs)
+
+    def open(self, model: Model) -> tuple[NextRound, list[int]]:
+        self._model = model
+        weights = model.dump()
+        if self._record is not None:
+            (self._record / INITIAL).write_bytes(weights)
+        return self._next(1), [_memory(weights)]
+
+    def lease(self, request: Lease) -> int:
+        assert self._model is not None
+        size = request.size if request.what == "state" else self._model.spec.update_layout()[1]
+        return _memory(b"", size)
+
+    def submit(self, request: Submit) -> tuple[NextRound | Ended, list[int]]:
+        assert self._model is not None
+        admit_report(self._outputs, request.report)
+        self._reports.append(dict(request.report))
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in request.report.items())
+        where = "final weights" if request.round > self._rounds else f"round {request.round} of {self._rounds}"
+        print(f"Rehearsal, {where}: {shown}", file=sys.stderr)  # noqa: T201 - the notebook's reader wants to see it
+        if request.leave or request.round > self._rounds:
+            self._finish(left=request.leave)
+            return Ended(), []
+        return self._next(request.round + 1), [_memory(self._model.dump())]
+
+    def tell(self, request: Tell) -> None:
+        """Progress needs no listener here."""
+
+    def _next(self, number: int) -> NextRound:
+        return NextRound(
+            round=number,
+            of=self._rounds,
+            training=number <= self._rounds,
+            config=self._config if number <= self._rounds else {},
+        )
+
+    def _finish(self, *, left: bool) -> None:
+        if self._record is None:
+            return
+        assert self._model is not None
+        if left:
+            raise FlipError("left", "The notebook left its rounds by break; a rehearsal must see all of them.")
+        content = {"tensors": self._model.spec.model_dump(mode="json"), "reports": self._reports}
+        (self._record / REHEARSED).write_text(json.dumps(content))
+
+
+def _memory(content: bytes, size: int | None = None) -> int:
+    descriptor = os.memfd_create("flip")
+    os.ftruncate(descriptor, size if size is not None else len(content))
+    os.pwrite(descriptor, content, 0)
+    return descriptor

@@ -1,0 +1,166 @@
+"""Rehearsing: the notebook on a twin, in the researcher's own kernel; it also records what a bundle must state."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flipnb.contracts.document import load_json
+from flipnb.contracts.parameters import Scalar
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.tensors import TensorSpec
+from flipnb.records import Records
+from flipnb.twin import make
+from flipnb.workbench.freezing import freeze_notebook, notebook_parameters
+from flipnb.workbench.local_channel import INITIAL, REHEARSED, LocalChannel
+from flipnb.workbench.plan_file import PlanFile, plan_path, read_plan
+from flipnb.workbench.point import fix_point
+
+PLAN = "FLIP_PLAN"
+RECORD = "FLIP_REHEARSAL"
+_ROUNDS = 2
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a rehearsal found: tensors, initial weights (a file), the reports of its rounds, seconds taken."""
+
+    notebook: str
+    tensors: TensorSpec
+    initial_weights: Path
+    reports: tuple[dict[str, float], ...]
+    seconds: float
+
+
+def rehearsal_directory(notebook: Path) -> Path:
+    return notebook.parent / ".flip" / notebook.stem
+
+
+def rehearse(notebook: Path, point: Mapping[str, Scalar] | None = None) -> Rehearsal:
+    """Run ``notebook`` top to bottom on a twin for two rounds and keep what it recorded beside it, in ``.flip``.
+
+    An earlier rehearsal stays until this one has passed. Raises FlipError ``rehearsal-failed`` (cell, line, error),
+    ``no-rounds`` (the notebook never iterated ``flip.rounds`` to its end), and what reading the files raises.
+    """
+    import papermill
+
+    began = time.monotonic()
+    frozen = freeze_notebook(notebook)
+    _, values = fix_point(notebook_parameters(frozen), point or {})
+    plan_file = plan_path(notebook).absolute()
+    plan = read_plan(plan_file)
+    final = rehearsal_directory(notebook).absolute()
+    work = final.with_name(final.name + ".partial")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    make(plan.dataset, plan.split, work / "twin.duckdb")
+    (work / "notebook.ipynb").write_text(json.dumps(frozen.to_nbformat("python3")))
+    environment = {PLAN: str(plan_file), RECORD: str(work)}
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    try:
+        papermill.execute_notebook(
+            str(work / "notebook.ipynb"),
+            str(work / "executed.ipynb"),
+            parameters=values,
+            kernel_name="python3",
+            cwd=str(notebook.parent.absolute()),
+            progress_bar=False,
+        )
+    except papermill.PapermillExecutionError as error:
+        raise _failed(error, work / "executed.ipynb") from None
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+    if not (work / REHEARSED).exists():
+        raise FlipError(
+            "no-rounds",
+            f"{notebook.name} ran, but did not iterate flip.rounds to its end.",
+            remedy="Write `for rnd in flip.rounds(model): …` and report in every round.",
+        )
+    recorded = load_json((work / REHEARSED).read_bytes(), REHEARSED)
+    content = {"notebook": frozen.digest(), "seconds": round(time.monotonic() - began, 2), **recorded}
+    (work / "rehearsal.json").write_text(json.dumps(content, indent=1))
+    (work / REHEARSED).unlink()
+    shutil.rmtree(final, ignore_errors=True)
+    work.replace(final)
+    return last_rehearsal(notebook)
+
+
+def last_rehearsal(notebook: Path) -> Rehearsal:
+    """The last rehearsal of this very notebook. Raises FlipError ``not-rehearsed``."""
+    directory = rehearsal_directory(notebook)
+    remedy = f"Run `flip rehearse {notebook}` first."
+    try:
+        content = load_json((directory / "rehearsal.json").read_bytes(), "The rehearsal")
+    except FileNotFoundError:
+        raise FlipError("not-rehearsed", f"{notebook.name} was not rehearsed.", remedy=remedy) from None
+    if content["notebook"] != freeze_notebook(notebook).digest():
+        raise FlipError("not-rehearsed", f"{notebook.name} was changed after its last rehearsal.", remedy=remedy)
+    return Rehearsal(
+        notebook=content["notebook"],
+        tensors=TensorSpec.model_validate(content["tensors"]),
+        initial_weights=directory / INITIAL,
+        reports=tuple(content["reports"]),
+        seconds=content["seconds"],
+    )
+
+
+def current_plan() -> tuple[Path, PlanFile]:
+    """The plan of the notebook that runs here: ``$FLIP_PLAN``, else the only plan file in the working directory."""
+    named = os.environ.get(PLAN)
+    if named:
+        return Path(named), read_plan(Path(named))
+    found = sorted(Path.cwd().glob("*.flip.json"))
+    if len(found) != 1:
+        raise FlipError(
+            "no-plan",
+            f"{Path.cwd()} has {len(found)} plan files (*.flip.json); one is needed to know the cohort.",
+            remedy="Set FLIP_PLAN to the plan file of this notebook.",
+        )
+    return found[0], read_plan(found[0])
+
+
+@functools.cache
+def local_records() -> Records:
+    """The twin of the current plan."""
+    record = os.environ.get(RECORD)
+    if record:
+        return Records(Path(record) / "twin.duckdb")
+    path, plan = current_plan()
+    directory = path.parent / ".flip" / path.name.removesuffix(".flip.json")
+    directory.mkdir(parents=True, exist_ok=True)
+    twin = directory / f"twin-{plan.dataset.digest()[:12]}.duckdb"
+    if not twin.exists():
+        make(plan.dataset, plan.split, twin)
+    return Records(twin)
+
+
+def local_channel() -> LocalChannel:
+    """A federation of one for the current plan, at most two rounds."""
+    _, plan = current_plan()
+    record = os.environ.get(RECORD)
+    parameters = plan.plan.strategy.parameters
+    config = {"proximal_mu": parameters["proximal_mu"]} if "proximal_mu" in parameters else {}
+    rounds = min(_ROUNDS, plan.plan.rounds)
+    return LocalChannel(plan.outputs, rounds, config=config, record=Path(record) if record else None)
+
+
+def _failed(error: Any, executed: Path) -> FlipError:
+    lines = re.findall(
+        r"(?:line |Cell In\[\d+\], line |---> )(\d+)", re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
+    )
+    line = f", line {lines[-1]}" if lines else ""
+    return FlipError(
+        "rehearsal-failed",
+        f"Cell {error.cell_index + 1}{line}: {error.ename}: {error.evalue}",
+        remedy=f"The executed notebook is {executed}.",
+    )

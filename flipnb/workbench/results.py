@@ -1,0 +1,77 @@
+"""A finished run's results: weights verified by digest, metrics per round, the record."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.record import RunRecord
+from flipnb.workbench.home import Home
+from flipnb.workbench.hub_client import HubClient
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+WEIGHTS = "weights.safetensors"
+RECORD = "record.json"
+METRICS = "metrics.csv"
+
+
+@dataclass(frozen=True)
+class Results:
+    """The files of one run in ``directory``: weights, record, metrics."""
+
+    directory: Path
+    record: RunRecord
+
+    @property
+    def weights_file(self) -> Path:
+        return self.directory / WEIGHTS
+
+    def weights(self) -> dict[str, npt.NDArray[np.generic]]:
+        """The final global weights by tensor name."""
+        from safetensors.numpy import load_file
+
+        arrays: dict[str, Any] = load_file(self.weights_file)
+        return arrays
+
+    def metrics(self) -> pd.DataFrame:
+        """One row per round and Trust; Trust ``(all)`` is the average over the members."""
+        import pandas as pd
+
+        rows = []
+        for summary in self.record.rounds:
+            base = {"round": summary.round, "training": summary.training}
+            rows.append({**base, "trust": "(all)", **summary.metrics})
+            for key, numbers in summary.trust_metrics.items():
+                rows.append({**base, "trust": self.record.members.get(key, key[:12]), **numbers})
+        return pd.DataFrame(rows)
+
+
+def fetch_results(home: Home, run: str, directory: Path) -> Results:
+    """Download into ``directory``. Raises FlipError ``not-finished`` where the run has no final weights."""
+    with HubClient.of(home) as hub:
+        record = RunRecord.model_validate_json(hub.get(f"/v1/runs/{run}/record"))
+        if record.final_weights is None:
+            raise FlipError("not-finished", f"Run {run} is {record.state} and has no final weights.", status=409)
+        directory.mkdir(parents=True, exist_ok=True)
+        hub.save_blob(record.final_weights, directory / WEIGHTS)
+    (directory / RECORD).write_text(json.dumps(record.model_dump(mode="json"), indent=2) + "\n")
+    results = Results(directory, record)
+    results.metrics().to_csv(directory / METRICS, index=False)
+    return results
+
+
+def fetch_round_weights(home: Home, record: RunRecord, number: int, file: Path) -> Path:
+    """The global weights that round ``number`` began with."""
+    for summary in record.rounds:
+        if summary.round == number:
+            with HubClient.of(home) as hub:
+                hub.save_blob(summary.weights, file)
+            return file
+    raise FlipError("no-round", f"Run {record.run} has no finished round {number}.")

@@ -1,0 +1,47 @@
+"""Runs at the hub: list, follow, stop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from flipnb.contracts.document import load_json
+from flipnb.contracts.run import FINAL_RUN_STATES, RunEvent, RunView
+from flipnb.workbench.home import Home
+from flipnb.workbench.hub_client import HubClient
+
+
+def list_runs(home: Home, study: str) -> list[RunView]:
+    with HubClient.of(home) as hub:
+        return [RunView.model_validate_json(_json(run)) for run in hub.get_json(f"/v1/runs?study={study}")["runs"]]
+
+
+def view_run(home: Home, run: str) -> RunView:
+    with HubClient.of(home) as hub:
+        return RunView.model_validate_json(hub.get(f"/v1/runs/{run}"))
+
+
+def stop_run(home: Home, run: str) -> RunView:
+    with HubClient.of(home) as hub:
+        return RunView.model_validate_json(hub.post(f"/v1/runs/{run}/stop"))
+
+
+def follow(home: Home, run: str, *, after: int = 0, to_the_end: bool = True) -> Iterator[RunEvent]:
+    """The run's events from number ``after`` + 1; with ``to_the_end`` it waits until the run has ended."""
+    with HubClient.of(home) as hub:
+        while True:
+            wait = 20 if to_the_end else 0
+            page = load_json(hub.get(f"/v1/runs/{run}/events?after={after}&wait={wait}"), "The hub's answer")["events"]
+            for item in page:
+                event = RunEvent.model_validate_json(_json(item))
+                after = event.number
+                yield event
+                if event.kind == "state" and event.state in FINAL_RUN_STATES:
+                    return
+            if not page and not to_the_end:
+                return
+
+
+def _json(value: object) -> bytes:
+
+    return json.dumps(value).encode()

@@ -1,0 +1,161 @@
+"""From a rehearsed notebook to a sealed bundle at the hub, and runs of it."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from flipnb.contracts import envelope
+from flipnb.contracts.bundle import AttachedFile, Bundle
+from flipnb.contracts.document import invalid, parse
+from flipnb.contracts.parameters import Scalar, check_point
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.run import RunRequest, RunView
+from flipnb.contracts.study import Roster
+from flipnb.workbench.freezing import freeze_notebook, notebook_parameters
+from flipnb.workbench.home import Home
+from flipnb.workbench.hub_client import HubClient
+from flipnb.workbench.plan_file import PlanFile, plan_path, read_cohort, read_plan
+from flipnb.workbench.point import fix_point
+from flipnb.workbench.rehearsal import Rehearsal, last_rehearsal
+from flipnb.workbench.studies import read_roster
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A bundle at the hub and the runs that were asked for."""
+
+    bundle: str
+    runs: tuple[RunView, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A bundle before it is signed, and what goes with it."""
+
+    bundle: Bundle
+    points: tuple[dict[str, Scalar], ...]
+    initial_weights: Path
+    files: dict[str, Path]
+
+
+def prepare(
+    home: Home,
+    notebook: Path,
+    study: str,
+    points: Sequence[Mapping[str, Scalar]],
+    changes: Mapping[str, Any] | None = None,
+) -> Prepared:
+    """Everything of a bundle, checked; nothing is sent.
+
+    ``changes`` override fields of the plan file: ``rounds``, ``seed``, ``trusts``, ``minimum_trusts``. Raises FlipError
+    for what is wrong with notebook, plan, cohort, rehearsal or parameters.
+    """
+    changes = dict(changes or {})
+    roster = read_roster(home, study)
+    frozen = freeze_notebook(notebook)
+    plan_file = read_plan(plan_path(notebook))
+    rehearsal = last_rehearsal(notebook)
+    wanted = points or [{}]
+    space, first = fix_point(notebook_parameters(frozen), wanted[0])
+    full = (first, *(check_point(space, point) for point in wanted[1:]))
+    files = {name: plan_path(notebook).parent / name for name in plan_file.files}
+    now = datetime.now(UTC).replace(microsecond=0)
+    trusts = _trusts(roster, changes.get("trusts") or plan_file.trusts)
+    try:
+        bundle = Bundle(
+            study=study,
+            title=plan_file.title,
+            membership=roster.digest(),
+            trusts=trusts,
+            minimum_trusts=changes.get("minimum_trusts") or plan_file.minimum_trusts or len(trusts),
+            notebook=frozen,
+            files=tuple(_attached(name, path) for name, path in files.items()),
+            parameters=space,
+            cohort=read_cohort(plan_file, plan_path(notebook).parent),
+            dataset=plan_file.dataset,
+            split=_split(plan_file, changes),
+            plan=_plan(plan_file, changes),
+            tensors=rehearsal.tensors,
+            initial_weights=_digest(rehearsal),
+            outputs=plan_file.outputs,
+            environment=home.configuration.environment,
+            not_before=now - timedelta(minutes=5),
+            expires=now + timedelta(days=plan_file.valid_days),
+        )
+    except ValidationError as error:
+        raise invalid(error, "The bundle") from None
+    parse(Bundle, bundle.to_bytes(), "The bundle")  # what a Trust will read must be readable
+    return Prepared(bundle, full, rehearsal.initial_weights, files)
+
+
+def submit(home: Home, prepared: Prepared) -> Submitted:
+    """Sign and send. Blobs first, the bundle next, runs last, so that nothing at the hub lacks what it names."""
+    sealed = envelope.seal(prepared.bundle, envelope.BUNDLE, home.key)
+    bundle = prepared.bundle
+    with HubClient.of(home) as hub:
+        hub.put_blob(bundle.study, prepared.initial_weights)
+        for path in prepared.files.values():
+            hub.put_blob(bundle.study, path)
+        hub.post(f"/v1/studies/{bundle.study}/bundles", sealed)
+        digest = bundle.digest()
+        runs = tuple(_request(home, hub, bundle.study, digest, point) for point in prepared.points)
+    return Submitted(digest, runs)
+
+
+def run_again(home: Home, bundle: str, point: Mapping[str, Scalar]) -> RunView:
+    """Ask for another run of a bundle that is at the hub, at a point of its space; Trusts decide by their approvals."""
+    with HubClient.of(home) as hub:
+        payload = envelope.peek(hub.get(f"/v1/bundles/{bundle}"), "The bundle")
+        if hashlib.sha256(payload).hexdigest() != bundle:
+            raise FlipError("wrong-blob", "The hub gave another bundle.")
+        known = parse(Bundle, payload, "The bundle")
+        full = check_point(known.parameters, point)
+        return _request(home, hub, known.study, bundle, full)
+
+
+def _request(home: Home, hub: HubClient, study: str, bundle: str, point: dict[str, Scalar]) -> RunView:
+    request = RunRequest(
+        study=study, bundle=bundle, point=point, requested=datetime.now(UTC), nonce=secrets.token_hex(16)
+    )
+    sealed = envelope.seal(request, envelope.RUN_REQUEST, home.key)
+    return RunView.model_validate_json(hub.post(f"/v1/studies/{study}/runs", sealed))
+
+
+def _trusts(roster: Roster, names: Sequence[str]) -> tuple[str, ...]:
+    known = {trust.name: trust.key_id for trust in roster.trusts}
+    for name in names:
+        if name not in known:
+            raise FlipError("unknown-trust", f"The study has no Trust {name!r}; it has {', '.join(sorted(known))}.")
+    return tuple(sorted(known[name] for name in names or known))
+
+
+def _split(plan_file: PlanFile, changes: Mapping[str, Any]) -> Any:
+    seed = changes.get("seed")
+    return plan_file.split if seed is None else plan_file.split.model_copy(update={"seed": seed})
+
+
+def _plan(plan_file: PlanFile, changes: Mapping[str, Any]) -> Any:
+    rounds = changes.get("rounds")
+    return plan_file.plan if rounds is None else plan_file.plan.model_copy(update={"rounds": rounds})
+
+
+def _attached(name: str, path: Path) -> AttachedFile:
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise FlipError("no-file", f"The plan file names {name}, which is not beside it.") from None
+    return AttachedFile(name=name, sha256=digest, size=path.stat().st_size)
+
+
+def _digest(rehearsal: Rehearsal) -> str:
+    with rehearsal.initial_weights.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
