@@ -68,7 +68,7 @@ class JailedProcess(subprocess.Popen[bytes]):
 
     def __del__(self, *arguments: Any, **named: Any) -> None:
         self._release()
-        super().__del__()  # type: ignore[misc]
+        super().__del__()
 
 
 def spawn(

@@ -14,7 +14,6 @@ import os
 import resource
 import select
 import signal
-import stat
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -37,6 +36,7 @@ _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _SYS_MOUNT_SETATTR = 442
 _SET_PDEATHSIG, _SET_NO_NEW_PRIVS = 1, 38
+_STAGE = "/tmp"  # noqa: S108 (covered at once, in a mount namespace of its own)
 _NODES = ("null", "zero", "full", "random", "urandom", "tty")
 
 
@@ -83,7 +83,7 @@ def _pivot(new: bytes, old: bytes) -> None:
 
 def _bind(source: str, target: str, flags: int) -> None:
     place = Path(target)
-    if stat.S_ISDIR(os.stat(source).st_mode):
+    if Path(source).is_dir():
         place.mkdir(parents=True, exist_ok=True)
     elif not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ def _bind(source: str, target: str, flags: int) -> None:
     _restrict(target, flags, recursive=True)
 
 
-def _isolate(order: dict[str, Any]) -> None:
+def _isolate() -> None:
     flags = _NEW_NS | _NEW_UTS | _NEW_IPC | _NEW_PID | _NEW_NET
     user, group = os.getuid(), os.getgid()
     if user == 0:
@@ -106,49 +106,30 @@ def _isolate(order: dict[str, Any]) -> None:
 
 def _build(order: dict[str, Any]) -> None:
     """A new root that holds what the order names, and nothing else of the machine."""
-    uid, gid = order["uid"], order["gid"]
     _mount("", "/", "", _REC | _PRIVATE)
-    # /tmp exists everywhere; the old root, with the old /tmp, stays reachable under /old until the end.
-    _mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, "mode=0755,size=1m")
-    os.chdir("/tmp")
-    os.mkdir("old")
-    os.mkdir("new")
+    # This directory exists everywhere; the old root, with the old one, stays reachable under /old until the end.
+    _mount("tmpfs", _STAGE, "tmpfs", _NOSUID | _NODEV, "mode=0755,size=1m")
+    os.chdir(_STAGE)
+    Path("old").mkdir()
+    Path("new").mkdir()
     _pivot(b".", b"old")
     os.chdir("/")
     _mount("tmpfs", "/new", "tmpfs", _NOSUID | _NODEV, "mode=0755,size=4m")
-
-    for name in ("lib", "lib32", "lib64", "libx32", "bin", "sbin"):
-        if os.path.islink(f"/old/{name}"):
-            os.symlink(os.readlink(f"/old/{name}"), f"/new/{name}")
-        elif os.path.isdir(f"/old/{name}"):
-            _bind(f"/old/{name}", f"/new/{name}", _RDONLY | _NOSUID | _NODEV)
-    _bind("/old/usr", "/new/usr", _RDONLY | _NOSUID | _NODEV)
-    for name in ("ld.so.cache", "alternatives"):
-        if os.path.exists(f"/old/etc/{name}"):
-            _bind(f"/old/etc/{name}", f"/new/etc/{name}", _RDONLY | _NOSUID | _NODEV)
-
-    os.mkdir("/new/proc")
-    _mount("proc", "/new/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
-    os.mkdir("/new/dev")
-    for node in _NODES:
-        _bind(f"/old/dev/{node}", f"/new/dev/{node}", _NOSUID | _NOEXEC)
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        os.symlink(f"/proc/self/fd/{number}", f"/new/dev/{name}")
-    os.symlink("/proc/self/fd", "/new/dev/fd")
-
+    new, old = Path("/new"), Path("/old")
+    _system(new, old)
     for volatile in order["volatile"]:
-        target = "/new" + volatile["target"]
-        os.makedirs(target, exist_ok=True)
+        target = f"{new}{volatile['target']}"
+        Path(target).mkdir(parents=True, exist_ok=True)
         options = f"size={volatile['size']},nr_inodes={volatile['files']},mode={volatile['mode']:04o}"
-        _mount("tmpfs", target, "tmpfs", _NOSUID | _NODEV, f"{options},uid={uid},gid={gid}")
+        _mount("tmpfs", target, "tmpfs", _NOSUID | _NODEV, f"{options},uid={order['uid']},gid={order['gid']}")
     for bind in order["visible"]:
         flags = _NOSUID | (0 if bind["device"] else _NODEV) | (0 if bind["writable"] else _RDONLY)
-        _bind("/old" + bind["source"], "/new" + bind["target"], flags)
+        _bind(f"{old}{bind['source']}", f"{new}{bind['target']}", flags)
     for hidden in order["hidden"]:
-        target = "/new" + hidden
-        if os.path.isdir(target):
+        target = f"{new}{hidden}"
+        if Path(target).is_dir():
             _mount("tmpfs", target, "tmpfs", _NOSUID | _NODEV | _RDONLY, "mode=0000,size=4k")
-        elif os.path.exists(target):
+        elif Path(target).exists():
             _mount("/new/dev/null", target, "", _BIND)
 
     _restrict("/new", _RDONLY, recursive=False)
@@ -157,6 +138,28 @@ def _build(order: dict[str, Any]) -> None:
     # Both roots now lie at the same place, the old one on top.
     _check(_libc.umount2(b".", _DETACH), "umount")
     os.chdir("/")
+
+
+def _system(new: Path, old: Path) -> None:
+    """The machine's programs and libraries, a process table of the jail's own, and the harmless devices."""
+    read_only = _RDONLY | _NOSUID | _NODEV
+    for name in ("lib", "lib32", "lib64", "libx32", "bin", "sbin"):
+        if (old / name).is_symlink():
+            (new / name).symlink_to((old / name).readlink())
+        elif (old / name).is_dir():
+            _bind(f"{old}/{name}", f"{new}/{name}", read_only)
+    _bind(f"{old}/usr", f"{new}/usr", read_only)
+    for name in ("ld.so.cache", "alternatives"):
+        if (old / "etc" / name).exists():
+            _bind(f"{old}/etc/{name}", f"{new}/etc/{name}", read_only)
+    (new / "proc").mkdir()
+    _mount("proc", f"{new}/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
+    (new / "dev").mkdir()
+    for node in _NODES:
+        _bind(f"{old}/dev/{node}", f"{new}/dev/{node}", _NOSUID | _NOEXEC)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        (new / "dev" / name).symlink_to(f"/proc/self/fd/{number}")
+    (new / "dev" / "fd").symlink_to("/proc/self/fd")
 
 
 def _become(order: dict[str, Any]) -> NoReturn:
@@ -173,7 +176,7 @@ def _become(order: dict[str, Any]) -> NoReturn:
         os.setresuid(order["uid"], order["uid"], order["uid"])
     _check(_libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
     os.chdir(order["directory"])
-    os.execve(order["command"][0], order["command"], order["environment"])
+    os.execve(order["command"][0], order["command"], order["environment"])  # noqa: S606 (no shell wanted)
 
 
 def _forward(child: int) -> None:
@@ -221,7 +224,7 @@ def main() -> NoReturn:
     try:
         for path in order["join"]:
             Path(path).write_text("0")
-        _isolate(order)
+        _isolate()
         inner = os.fork()
         if inner == 0:
             _first_process(order)

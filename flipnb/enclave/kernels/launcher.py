@@ -1,8 +1,8 @@
 """Runs inside the sandbox: starts ipykernel on sockets that were bound outside.
 
 Nothing of flipnb is imported, for this file lies alone in the sandbox. The kernel has no network, not even loopback,
-so ipykernel's channels use the descriptors it is given, its pipe from forked children an abstract-free unix socket in
-the shared memory, and its debugger, which listens on TCP, is left out.
+so ipykernel's channels use the descriptors it is given, its pipe from forked children a unix socket in the
+shared memory, and its debugger, which listens on TCP, is left out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ def main() -> None:
     for name, value in information["limits"].items():
         limit = getattr(resource, f"RLIMIT_{name}")
         # A soft limit alone would be the notebook's to raise.
-        resource.setrlimit(limit, (value, value))
+        # The processor's time ends with SIGXCPU at the soft limit, which says why, and SIGKILL at the hard one.
+        resource.setrlimit(limit, (value, value + 5 if name == "CPU" else value))
     for module in ("debugpy", "debugpy.server"):
         sys.modules[module] = None  # type: ignore[assignment]
 
@@ -60,12 +61,17 @@ def main() -> None:
         socket.connect(CHILDREN)
         return context, socket
 
-    IPKernelApp._try_bind_socket = lambda _app, socket, port: bind(socket, port)
-    Heartbeat._try_bind_socket = bind_heartbeat
-    IOPubThread._setup_pipe_in = pipe_in
-    IOPubThread._setup_pipe_out = pipe_out
+    replaced: list[tuple[type, str, Any]] = [
+        (IPKernelApp, "_try_bind_socket", lambda _app, socket, port: bind(socket, port)),
+        (Heartbeat, "_try_bind_socket", bind_heartbeat),
+        (IOPubThread, "_setup_pipe_in", pipe_in),
+        (IOPubThread, "_setup_pipe_out", pipe_out),
+    ]
+    for owner, method, replacement in replaced:
+        if not hasattr(owner, method):
+            raise RuntimeError(f"this ipykernel has no {owner.__name__}.{method}; the enclave needs another version")
+        setattr(owner, method, replacement)
 
-    # Named after the loop above so that the notebook's own sys.argv holds nothing of the sandbox.
     sys.argv = ["kernel"]
     IPKernelApp.launch_instance(
         argv=[
@@ -73,7 +79,6 @@ def main() -> None:
             CONNECTION,
             "--HistoryManager.enabled=False",
             "--InteractiveShell.colors=nocolor",
-            "--ProfileDir.location=/scratch/.ipython/profile_default",
         ]
     )
 

@@ -7,7 +7,6 @@ needs a delegated subtree (a service unit with ``Delegate=memory pids``).
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -49,9 +48,7 @@ class ControlGroup:
         return cls._first_version(root, own, name, memory, tasks)
 
     @classmethod
-    def _first_version(
-        cls, root: Path, own: dict[str, str], name: str, memory: int, tasks: int
-    ) -> Self | None:
+    def _first_version(cls, root: Path, own: dict[str, str], name: str, memory: int, tasks: int) -> Self | None:
         places = {
             controller: root / controller / own.get(controller, "/").lstrip("/") / name
             for controller in ("memory", "pids")
@@ -112,10 +109,9 @@ def oom_kills(report: Path) -> int:
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident memory of ``pid`` and all its descendants, in bytes.
+    """Resident memory of ``pid`` and all its descendants, in bytes; 0 if it is gone.
 
-    Pages that forked processes share are counted once per process by the first, cheap sum; so where a tree has
-    several processes, the proportional sizes are read. 0 if the process is gone.
+    A page that forked processes share is counted once for each of them: an upper bound, cheap to read.
     """
     try:
         root = psutil.Process(pid)
@@ -168,7 +164,7 @@ def _remove(directories: tuple[Path, ...] | list[Path]) -> bool:
     gone = True
     for directory in directories:
         try:
-            os.rmdir(directory)
+            directory.rmdir()
         except FileNotFoundError:
             continue
         except OSError:

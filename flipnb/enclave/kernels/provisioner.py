@@ -17,7 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from jupyter_client.provisioning import LocalProvisioner
+from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from traitlets import Dict
 
 from flipnb.contracts.problem import FlipError
@@ -31,7 +32,7 @@ _LAUNCHER = Path(__file__).with_name("launcher.py")
 _COMPLAINT_BYTES = 4096
 
 
-class EnclaveProvisioner(LocalProvisioner):  # type: ignore[misc]
+class EnclaveProvisioner(LocalProvisioner):
     """Starts and ends one sandboxed kernel. Poll gives bubblewrap's status: 128 + n if signal n ended the kernel."""
 
     sandbox: Any = Dict(config=True, help="A Sandbox (flipnb.enclave.kernels.sandbox) as JSON.")
@@ -52,7 +53,7 @@ class EnclaveProvisioner(LocalProvisioner):  # type: ignore[misc]
         kwargs.pop("env", None)
         return dict(await super().pre_launch(env={}, **kwargs))
 
-    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> dict[str, Any]:
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Ignores the kernelspec's command: what runs inside is the launcher and nothing else.
 
         Raises FlipError ``sandbox-missing``, ``bubblewrap-missing``, ``bubblewrap-as-root``.
@@ -60,7 +61,7 @@ class EnclaveProvisioner(LocalProvisioner):  # type: ignore[misc]
         if not self.sandbox:
             raise FlipError("sandbox-missing", "The enclave's kernel was started without its sandbox.")
         sandbox = Sandbox.model_validate(dict(self.sandbox))
-        information = {**self.connection_info, "ip": "/run/k"}
+        information: dict[str, Any] = {**self.connection_info, "ip": "/run/k"}
         information["key"] = information["key"].decode()
         descriptors = self._listen()
         information["descriptors"] = descriptors
@@ -69,12 +70,10 @@ class EnclaveProvisioner(LocalProvisioner):  # type: ignore[misc]
         os.set_blocking(complaints_inside, True)
         self._complaints = complaints
         try:
-            command, more = sandbox.command(
-                _LAUNCHER, [], data={CONNECTION: kernel_information(information, sandbox)}
-            )
+            command, more = sandbox.command(_LAUNCHER, [], data={CONNECTION: kernel_information(information, sandbox)})
             passed += more
             # Without the manager's pid: a kernel that sees another parent than this ends itself.
-            connection: dict[str, Any] = await super().launch_kernel(
+            connection = await super().launch_kernel(
                 command,
                 pass_fds=passed,
                 cwd="/",
@@ -93,8 +92,9 @@ class EnclaveProvisioner(LocalProvisioner):  # type: ignore[misc]
         """Listening sockets of the five channels, by channel."""
         assert self._place is not None
         descriptors = {}
+        ports: dict[str, Any] = {**self.connection_info}
         for channel in CHANNELS:
-            path = Path(f"{self._place}/k-{self.connection_info[f'{channel}_port']}")
+            path = Path(f"{self._place}/k-{ports[f'{channel}_port']}")
             if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
                 raise FlipError(
                     "socket-path-too-long",

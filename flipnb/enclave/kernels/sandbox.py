@@ -36,6 +36,8 @@ _MASKED = (
     "cmdline", "config.gz", "diskstats", "interrupts", "iomem", "kallsyms", "key-users", "keys", "partitions",
     "timer_list",
 )  # fmt: skip
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 (the sandbox\'s own)
+TEMPORARY = "/tmp"  # noqa: S108
 _SYSTEM_LIBRARIES = ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib/locale/C.utf8")
 
 
@@ -78,7 +80,9 @@ class Sandbox(Document):
             "TORCHINDUCTOR_CACHE_DIR": f"{scratch}/.inductor",
             "TRITON_CACHE_DIR": f"{scratch}/.triton",
             "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-            **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), threads),
+            **dict.fromkeys(
+                ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), threads
+            ),
             "FLIP_BROKER": str(BROKER),
             "FLIP_COHORT": str(COHORT),
             "FLIP_SCRATCH": scratch,
@@ -119,14 +123,14 @@ class Sandbox(Document):
         for device in self.devices:
             flags += ["--dev-bind", str(device), str(device)]
         if self.shm is None:
-            flags += ["--perms", "1777", "--size", str(limits.shm_bytes), "--tmpfs", "/dev/shm"]
+            flags += ["--perms", "1777", "--size", str(limits.shm_bytes), "--tmpfs", SHARED_MEMORY]
         else:
-            flags += ["--bind", str(self.shm), "/dev/shm"]
+            flags += ["--bind", str(self.shm), SHARED_MEMORY]
         if self.scratch is None:
             flags += ["--perms", "0700", "--size", str(limits.scratch_bytes), "--tmpfs", str(SCRATCH)]
         else:
             flags += ["--bind", str(self.scratch), str(SCRATCH)]
-        flags += ["--symlink", str(SCRATCH), "/tmp", "--dir", "/run"]
+        flags += ["--symlink", str(SCRATCH), TEMPORARY, "--dir", "/run"]
         if self.cohort is not None:
             flags += ["--ro-bind", str(self.cohort), str(COHORT)]
         if self.broker is not None:

@@ -1,0 +1,238 @@
+"""A runner as its agent holds it: started in a jail, heard asynchronously, stopped at a word."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from pydantic import ValidationError
+
+from flipnb.contracts.failure import OUT_OF_MEMORY, TIME_LIMIT, UNKNOWN
+from flipnb.contracts.policy import KernelLimits
+from flipnb.contracts.problem import FlipError
+from flipnb.enclave.kernels.interpreter import Interpreter
+from flipnb.enclave.kernels.jail import RUNTIME, Bind, JailedProcess, Volatile, spawn
+from flipnb.enclave.kernels.limits import ControlGroup, oom_kills
+from flipnb.enclave.runner.order import (
+    EVENT_BYTES,
+    RUNNER_EVENT,
+    CellEvent,
+    KernelStarted,
+    RunnerOrder,
+    RunnerTask,
+    Verdict,
+)
+
+MIB = 1 << 20
+GRACE_S = 5.0
+_GUARD_S = 30.0
+_RUNNER_LIMITS = {"DATA": 1024 * MIB, "FSIZE": 256 * MIB, "CORE": 0, "NOFILE": 1024}
+"""Soft limits of the runner itself, so that a kernel's flood ends it before it harms the machine."""
+
+
+class RunnerProcess:
+    """One run's runner. ``events()`` is read by one reader and always ends with exactly one Verdict."""
+
+    def __init__(
+        self,
+        process: JailedProcess,
+        channel: socket.socket,
+        order: RunnerOrder,
+        temporary: Path,
+        cgroup: ControlGroup | None,
+    ) -> None:
+        self._process = process
+        self._channel = channel
+        self._order = order
+        self._temporary = temporary
+        self._cgroup = cgroup
+        self._stopping = False
+        self._started = time.monotonic()
+        self.verdict: Verdict | None = None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def memory_cgroup(self) -> bool:
+        """Whether a control group limits the run's memory."""
+        return self._cgroup is not None
+
+    @classmethod
+    async def start(
+        cls,
+        order: RunnerOrder,
+        *,
+        uid: int | None,
+        hidden: Sequence[Path] = (),
+        interpreter: Interpreter | None = None,
+        log: int | IO[bytes] = subprocess.DEVNULL,
+    ) -> RunnerProcess:
+        """Start a runner in a jail; returns when it runs, before its kernel does.
+
+        ``uid`` as in ``jail.spawn``: as root, an unprivileged one that no other run has. As root the broker's socket
+        is given to ``uid`` and the cohort made readable for all, so it must lie in a directory that is not.
+        ``log`` gets the runner's own words; they hold nothing that a kernel sent, except, escaped, the sandbox's
+        complaints. Raises FlipError ``memory-cgroup-missing``, and those of ``jail.spawn``.
+        """
+        return await asyncio.to_thread(cls._start, order, uid, hidden, interpreter, log)
+
+    @classmethod
+    def _start(
+        cls,
+        order: RunnerOrder,
+        uid: int | None,
+        hidden: Sequence[Path],
+        interpreter: Interpreter | None,
+        log: int | IO[bytes],
+    ) -> RunnerProcess:
+        limits = order.limits
+        interpreter = interpreter or Interpreter.current()
+        cgroup = ControlGroup.create(limits.memory_bytes, limits.processes)
+        if cgroup is None and limits.require_memory_cgroup:
+            raise FlipError(
+                "memory-cgroup-missing",
+                "The policy demands a control group for each kernel's memory, and this machine gives none.",
+                remedy="Run the enclave as a service with Delegate=memory pids, or as root.",
+            )
+        with contextlib.ExitStack() as undo:
+            if cgroup is not None:
+                undo.callback(cgroup.destroy)
+            channel, channel_inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            undo.callback(channel.close)
+            handle, name = tempfile.mkstemp(dir=order.executed.parent, prefix=".executed-")
+            undo.callback(lambda: Path(name).unlink(missing_ok=True))
+            paper = os.memfd_create("order")
+            passed = (channel_inside.fileno(), handle, paper)
+            try:
+                inside, visible = _seen_inside(order, uid)
+                task = RunnerTask(order=inside, events=passed[0], executed=handle, cgroup=cgroup is not None)
+                os.write(paper, task.model_dump_json().encode())
+                os.lseek(paper, 0, os.SEEK_SET)
+                process = spawn(
+                    [interpreter.executable, "-P", "-m", "flipnb.enclave.runner", str(paper)],
+                    uid=uid,
+                    visible=visible,
+                    hidden=hidden,
+                    volatile=_volatile(limits),
+                    pass_fds=passed,
+                    limits=_RUNNER_LIMITS,
+                    cgroup=cgroup,
+                    interpreter=interpreter,
+                    stderr=log,
+                )
+            finally:
+                channel_inside.close()
+                os.close(handle)
+                os.close(paper)
+            undo.pop_all()
+        channel.setblocking(False)
+        return cls(process, channel, order, Path(name), cgroup)
+
+    async def events(self) -> AsyncIterator[KernelStarted | CellEvent | Verdict]:
+        """What the runner tells, until its verdict; afterwards everything of it is gone and the notebook stored."""
+        left = 2 * len(self._order.notebook.cells) + 8
+        try:
+            while self.verdict is None and left > 0:
+                event = await self._next()
+                left -= 1
+                if isinstance(event, Verdict):
+                    self.verdict = event
+                elif event is not None:
+                    yield event
+                else:
+                    break
+        finally:
+            await self._finish()
+        assert self.verdict is not None
+        yield self.verdict
+
+    async def stop(self, grace_s: float = GRACE_S) -> None:
+        """End kernel and runner; ``events()`` then ends with the verdict ``stopped``, unless it had another."""
+        self._stopping = True
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                await asyncio.to_thread(self._process.wait, grace_s)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+
+    async def _next(self) -> KernelStarted | CellEvent | Verdict | None:
+        """The next event; None where the runner is gone, silent beyond its time, or says what it must not."""
+        limits = self._order.limits
+        allowed = self._order.start_seconds + limits.wall_seconds + _GUARD_S
+        remaining = allowed - (time.monotonic() - self._started)
+        loop = asyncio.get_running_loop()
+        try:
+            packet = await asyncio.wait_for(loop.sock_recv(self._channel, EVENT_BYTES), max(remaining, 0))
+        except TimeoutError:
+            self.verdict = Verdict(outcome="failed", error_class=TIME_LIMIT, reason="wall-time")
+            return None
+        except OSError:
+            return None
+        try:
+            return RUNNER_EVENT.validate_json(packet, strict=True) if packet else None
+        except ValidationError:
+            return None
+
+    async def _finish(self) -> None:
+        if self.verdict is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(self._process.wait, GRACE_S)
+        if self._process.poll() is None:
+            self._process.kill()
+        await asyncio.to_thread(self._process.wait)
+        self._channel.close()
+        if self.verdict is None:
+            self.verdict = self._without_verdict()
+        if self._cgroup is not None:
+            await asyncio.to_thread(self._cgroup.destroy)
+        self._store()
+
+    def _without_verdict(self) -> Verdict:
+        if self._stopping:
+            return Verdict(outcome="stopped")
+        if self._cgroup is not None and oom_kills(self._cgroup.report):
+            return Verdict(outcome="failed", error_class=OUT_OF_MEMORY, reason="memory")
+        return Verdict(outcome="failed", error_class=UNKNOWN, reason="runner")
+
+    def _store(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            if self._temporary.stat().st_size:
+                self._temporary.replace(self._order.executed)
+            else:
+                self._temporary.unlink()
+
+
+def _seen_inside(order: RunnerOrder, uid: int | None) -> tuple[RunnerOrder, list[Bind]]:
+    """The order with the jail's paths, and the binds that make them."""
+    changes: dict[str, Path] = {}
+    binds = [Bind(device, device=True) for device in order.devices]
+    if order.cohort is not None:
+        changes["cohort"] = RUNTIME / "cohort.duckdb"
+        binds.append(Bind(order.cohort, changes["cohort"]))
+    if order.broker is not None:
+        changes["broker"] = RUNTIME / "broker.sock"
+        binds.append(Bind(order.broker, changes["broker"]))
+    if os.geteuid() == 0 and uid is not None:
+        if order.broker is not None:
+            os.chown(order.broker, uid, uid)
+        if order.cohort is not None:
+            order.cohort.chmod(0o444)
+    return order.model_copy(update=changes), binds
+
+
+def _volatile(limits: KernelLimits) -> list[Volatile]:
+    return [
+        Volatile(RUNTIME / "scratch", limits.scratch_bytes, files=max(20_000, limits.scratch_bytes >> 14)),
+        Volatile(RUNTIME / "shm", limits.shm_bytes, mode=0o1777),
+    ]
