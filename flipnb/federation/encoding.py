@@ -10,8 +10,8 @@ receiver refuses a file whose values exceed the bound of one Trust, so that a ho
 Error: rounding moves each Trust's term by at most 1/2, hence the mean by at most (Trusts / 2)·2^-f / Σw, besides the
 error of float64 arithmetic, 2^-53 relative.
 
-Integer tensors: the difference is multiplied by w and added; the mean difference is rounded half to even
-("mean of differences, rounded").
+Integer tensors: the difference is multiplied by w and added; the mean difference is rounded half to even, in integers
+("mean of differences, rounded half to even"). Differences are at most 2^36, so that they can't overflow either.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def encode_update(
 
     ``change`` holds the tensors' changes in ``spec.update_layout()``, or None in an evaluation; ``report`` has each
     output in units of its last decimal (``outputs.admit_report``); ``people`` the number of people per part.
-    Raises FlipError ``not-finite`` (names the tensor), ``too-many-people``, ``integer-change-too-large``.
+    Raises FlipError ``not-finite`` (names the tensor), ``too-many-people``, ``integer-change-too-large``. On failure
+    there is no file.
     """
     weight = people["train"]
     for part in PARTS:
@@ -104,7 +105,10 @@ def _chunks(slot: Slot, change: memoryview | None) -> Iterator[npt.NDArray[Any]]
 
 
 def _finite_norm(slots: Sequence[Slot], change: memoryview) -> float:
-    """L2 norm over all float tensors, accumulated in float64; names the first tensor that is not finite."""
+    """L2 norm over all float tensors, accumulated in float64; names the first tensor that is not finite.
+
+    A norm beyond float64 (elements over 1e154) can't be scaled down honestly and is refused alike.
+    """
     total = 0.0
     for slot in slots:
         if slot.dtype == "int64":
@@ -112,15 +116,19 @@ def _finite_norm(slots: Sequence[Slot], change: memoryview) -> float:
         for chunk in _chunks(slot, change):
             wide = chunk.astype(np.float64)
             part = float(np.dot(wide, wide))
-            if not np.isfinite(part) and not np.isfinite(wide).all():
-                raise FlipError("not-finite", f"The update's tensor {slot.tensor.name!r} holds NaN or infinity.")
+            if not np.isfinite(part):
+                held = "NaN or infinity" if not np.isfinite(wide).all() else "numbers over 1e154"
+                raise FlipError("not-finite", f"The update's tensor {slot.tensor.name!r} holds {held}.")
             total += part
+    if not np.isfinite(total):
+        raise FlipError("not-finite", "The update's L2 norm is beyond the range of float64.")
     return float(np.sqrt(total))
 
 
 def _encode(slot: Slot, chunk: npt.NDArray[Any], weight: int, scale: float) -> npt.NDArray[np.int64]:
     if slot.dtype == "int64":
-        if (np.abs(chunk) > _LARGEST_INTEGER_DIFFERENCE).any():
+        # Not by abs(): the magnitude of -2^63 is no int64.
+        if ((chunk > _LARGEST_INTEGER_DIFFERENCE) | (chunk < -_LARGEST_INTEGER_DIFFERENCE)).any():
             raise FlipError(
                 "integer-change-too-large", f"The integer tensor {slot.tensor.name!r} changed by over 2^36."
             )
@@ -193,12 +201,14 @@ class Sum:
         """Σw: the people in train of all Trusts added."""
         return self._people["train"]
 
-    def mean(self, tensor: Tensor) -> Float64:
-        """The weighted mean change of one tensor, float64, in its shape; frees nothing."""
+    def mean(self, tensor: Tensor) -> Float64 | Int64:
+        """The weighted mean change of one tensor in its shape: float64, or int64 for an integer tensor."""
         total = self._tensors[tensor.name]
         if tensor.dtype in FLOATS:
             return total.astype(np.float64) / (2.0**self._plan.fraction_bits * self.weight)
-        return np.rint(total.astype(np.float64) / self.weight)
+        quotient, rest = np.divmod(total, self.weight)
+        up = (2 * rest > self.weight) | ((2 * rest == self.weight) & (quotient % 2 == 1))
+        return np.asarray(quotient + up, np.int64)
 
     def metrics(self) -> dict[str, float]:
         """Averages over the people of each output's part, rounded to its decimals; without people it is left out."""

@@ -7,6 +7,7 @@ tensor at a time and every check of the header are the library's.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -19,6 +20,8 @@ _CODES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
     "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
 }  # fmt: skip
+# The library's own order (by dtype, then by name), in which every tensor is aligned to its item size.
+_RANK = ("I64", "F64", "F32", "I32", "BF16", "F16", "I16", "I8", "U8", "BOOL")
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
@@ -53,7 +56,11 @@ class SafetensorsWriter:
 
     def __enter__(self) -> SafetensorsWriter:
         self._file = self._partial.open("wb")
-        self._write(self._head)
+        try:
+            self._write(self._head)
+        except OSError:
+            self._abandon()
+            raise
         return self
 
     def add(self, *chunks: Any) -> None:
@@ -77,17 +84,26 @@ class SafetensorsWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._file is not None
-        if kind is None and self._index == len(self._sizes):
+        if kind is not None or self._index < len(self._sizes):
+            self._abandon()
+            if kind is None:
+                raise ValueError(f"{len(self._sizes) - self._index} entries are missing")
+            return
+        try:
             self._file.flush()
             os.fsync(self._file.fileno())
-            self._file.close()
-            self._partial.replace(self._path)
-            sync_directory(self._path.parent)
-            return
+        except OSError:
+            self._abandon()
+            raise
         self._file.close()
+        self._partial.replace(self._path)
+        sync_directory(self._path.parent)
+
+    def _abandon(self) -> None:
+        assert self._file is not None
+        with contextlib.suppress(OSError):  # closing flushes again, to a disk that may be full
+            self._file.close()
         self._partial.unlink(missing_ok=True)
-        if kind is None:
-            raise ValueError(f"{len(self._sizes) - self._index} entries are missing")
 
     @property
     def sha256(self) -> str:
@@ -96,6 +112,11 @@ class SafetensorsWriter:
     @property
     def size(self) -> int:
         return self._written
+
+
+def library_order(entries: Sequence[tuple[str, Sequence[int], str]]) -> list[tuple[str, Sequence[int], str]]:
+    """``entries`` as ``safetensors.serialize`` orders them, so that the same content has the same digest from both."""
+    return sorted(entries, key=lambda entry: (_RANK.index(_CODES[entry[2]]), entry[0]))
 
 
 def sync_directory(directory: Path) -> None:

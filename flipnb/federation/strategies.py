@@ -51,6 +51,9 @@ class RoundStrategy:
     def round(self, number: int, members: int, weights: Arrays, exchange: Exchange) -> Arrays:
         """One training round; returns the new float tensors, float32 or wider. ``weights`` are not changed."""
         grid = RoundGrid(members, exchange)
+        if hasattr(self._strategy, "current_arrays"):
+            # FedAvgM would go on from its own uncast aggregate, and a restarted coordinator could not.
+            self._strategy.current_arrays = None
         record = ArrayRecord({t.name: Array(_wide(weights[t.name], t.update_dtype)) for t in self._floats})
         messages = self._strategy.configure_train(number, record, ConfigRecord(), grid)
         replies = grid.send_and_receive(messages)

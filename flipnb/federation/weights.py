@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.tensors import FLOATS, Dtype, Tensor, TensorSpec
-from flipnb.federation.safetensors_file import SafetensorsWriter
+from flipnb.federation.safetensors_file import SafetensorsWriter, library_order
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -24,10 +24,12 @@ def numpy_dtype(dtype: Dtype) -> np.dtype[Any]:
 
 
 def write_weights(path: Path, spec: TensorSpec, arrays: Mapping[str, npt.NDArray[Any]]) -> tuple[str, int]:
-    """Write ``arrays`` in the order and dtypes of ``spec``; returns SHA-256 and size. Same content, same bytes."""
-    with SafetensorsWriter(path, [(t.name, t.shape, t.dtype) for t in spec.tensors]) as file:
-        for tensor in spec.tensors:
-            array = np.ascontiguousarray(cast(tensor, arrays[tensor.name]))
+    """Write ``arrays`` in the dtypes of ``spec``; SHA-256 and size. The bytes are those of ``safetensors.save``."""
+    tensors = {tensor.name: tensor for tensor in spec.tensors}
+    entries = library_order([(t.name, t.shape, t.dtype) for t in spec.tensors])
+    with SafetensorsWriter(path, entries) as file:
+        for name, _, _ in entries:
+            array = np.ascontiguousarray(cast(tensors[name], arrays[name]))
             file.add(array.reshape(-1).view(np.uint8))
     return file.sha256, file.size
 
@@ -50,16 +52,28 @@ def read_weights(path: Path, spec: TensorSpec, what: str) -> Arrays:
 
 
 def cast(tensor: Tensor, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """``array`` in the tensor's declared dtype and shape; integers are rounded half to even.
+    """``array`` in the tensor's declared dtype and shape. An integer beyond its dtype's range becomes the nearest in it.
 
-    Raises FlipError ``not-finite`` where a strategy made NaN or infinity of it.
+    Raises FlipError ``not-finite`` where NaN or infinity came out, also for a number beyond the declared dtype.
     """
     dtype = numpy_dtype(tensor.dtype)
-    if array.dtype != dtype:
-        array = array.astype(dtype) if tensor.dtype in FLOATS else np.rint(array).astype(dtype)
-    if (
-        tensor.dtype in FLOATS
-        and not np.isfinite(array.astype(np.float32) if array.dtype.itemsize == 2 else array).all()
-    ):
-        raise FlipError("not-finite", f"The aggregate's tensor {tensor.name!r} holds NaN or infinity.")
+    if tensor.dtype in FLOATS:
+        with np.errstate(over="ignore"):
+            array = array.astype(dtype, copy=False)
+        if not np.isfinite(array).all():
+            raise FlipError("not-finite", f"The aggregate's tensor {tensor.name!r} holds NaN or infinity.")
+    elif array.dtype != dtype:
+        low, high = (0, 1) if tensor.dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        array = np.clip(array, low, high).astype(dtype)
     return array.reshape(tensor.shape)
+
+
+def moved(tensor: Tensor, weights: npt.NDArray[Any], change: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """``weights`` + ``change``: floats as float32 or wider (``Tensor.update_dtype``), integers as int64, saturating."""
+    if tensor.dtype in FLOATS:
+        with np.errstate(over="ignore"):
+            return np.asarray(weights.astype(np.float64) + change).astype(tensor.update_dtype)
+    wide = weights.astype(np.int64)
+    total = np.asarray(wide + change, np.int64)
+    edge = np.iinfo(np.int64)
+    return np.where((change > 0) & (total < wide), edge.max, np.where((change < 0) & (total > wide), edge.min, total))

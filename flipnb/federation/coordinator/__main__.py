@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import json
 import logging
+import signal
 import sys
 import time
 from pathlib import Path
+from types import FrameType
 
 from flipnb.contracts.coordinator import CoordinatorEvent, CoordinatorOrder
 from flipnb.contracts.problem import FlipError
 from flipnb.federation.coordinator.hub_link import HubLink
-from flipnb.federation.coordinator.rounds import Rounds
+from flipnb.federation.coordinator.rounds import Rounds, as_line
 
 log = logging.getLogger("flip.coordinator")
+
+_TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
+_ENDED = (401, 404, 409)
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -29,32 +36,53 @@ class _JsonLines(logging.Formatter):
 
 
 def main(order_file: Path) -> int:
+    """0: the run ended; 75: the hub is out of reach, start again; 143: SIGTERM. A start goes on from the checkpoint."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("flwr").setLevel(logging.ERROR)
+    signal.signal(signal.SIGTERM, _terminate)
     order = CoordinatorOrder.model_validate_json(order_file.read_bytes())
     work = Path(order.work_dir)
     work.mkdir(parents=True, exist_ok=True)
     with (work / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a coordinator of an earlier hub process may still be ending
-        hub = HubLink(order)
         began = time.monotonic()
-        try:
-            final = Rounds(order, hub).run()
-        except FlipError as error:
-            if error.status in (401, 404, 409):
-                log.error("the hub has ended this run", extra={"code": error.code})
-                return 0
-            log.error("failed", extra={"code": error.code, "reason": error.message})
-            hub.tell(CoordinatorEvent(state="failed", code=error.code, reason=error.message[:400]))
-            return 0
-        finally:
-            log.info("ended", extra={"seconds": round(time.monotonic() - began, 2)})
-        hub.tell(CoordinatorEvent(state="succeeded", final_weights=final))
-        hub.close()
+        with contextlib.closing(HubLink(order)) as hub:
+            try:
+                hub.tell(_drive(order, hub))
+            except FlipError as error:
+                if error.status >= 500:
+                    log.error("the hub is out of reach", extra={"code": error.code, "reason": error.message})
+                    return _TRY_AGAIN
+                log.warning("the hub has ended this run", extra={"code": error.code, "reason": error.message})
+            finally:
+                log.info("ended", extra={"seconds": round(time.monotonic() - began, 2)})
     return 0
+
+
+def _drive(order: CoordinatorOrder, hub: HubLink) -> CoordinatorEvent:
+    """How the run ended. Raises FlipError where the hub is out of reach or has ended the run itself."""
+    try:
+        return CoordinatorEvent(state="succeeded", final_weights=Rounds(order, hub).run())
+    except FlipError as error:
+        if error.status in _ENDED or error.status >= 500:
+            raise
+        log.error("failed", extra={"code": error.code, "reason": error.message})
+        return CoordinatorEvent(state="failed", code=error.code, reason=as_line(error.message))
+    except OSError as error:
+        log.exception("failed")
+        code = "disk-full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "coordinator-failed"
+        return CoordinatorEvent(state="failed", code=code, reason=as_line(f"The coordinator: {error.strerror}."))
+    except Exception as error:
+        log.exception("failed")
+        reason = f"The coordinator ended by {type(error).__name__}; its log says more."
+        return CoordinatorEvent(state="failed", code="coordinator-failed", reason=reason)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A run's finished rounds on the coordinator's disk: weights, strategy state and summaries, one folder per round.
+"""A run's finished rounds on the coordinator's disk: weights, strategy state, summary; one folder per round.
 
 A checkpoint is a directory that appears by one rename after everything in it is synced, so that a coordinator that is
 killed at any moment finds either the last finished round or the one before.
@@ -6,27 +6,45 @@ killed at any moment finds either the last finished round or the one before.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+from pydantic import Field
 
+from flipnb.contracts.document import Digest, Document
+from flipnb.contracts.keys import KeyId
+from flipnb.contracts.run import RoundSummary
 from flipnb.contracts.tensors import TensorSpec
 from flipnb.federation.safetensors_file import sync_directory
 from flipnb.federation.weights import Arrays, read_weights, write_weights
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """After ``round`` (0: before any): the global weights' file, digest and size, and the strategy's state."""
+class Position(Document):
+    """Where a run stands after ``round`` (0: before any).
+
+    ``sha256`` and ``size`` are those of the global weights. ``left_out`` says who takes no part any more, since which
+    round and why; ``began`` is the Unix time of the run's first checkpoint; ``summary`` is of the round itself.
+    """
 
     round: int
-    weights: Path
-    sha256: str
+    sha256: Digest
     size: int
+    began: float
+    left_out: dict[KeyId, str] = Field(default_factory=dict)
+    summary: RoundSummary | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A position with the file of the global weights and the strategy's state."""
+
+    position: Position
+    weights: Path
     state: Arrays
 
 
@@ -41,33 +59,62 @@ class Checkpoints:
             shutil.rmtree(partial)
 
     def last(self) -> Checkpoint | None:
-        found = sorted(path for path in self._directory.glob("round-*") if path.is_dir())
+        found = sorted(self._directory.glob("round-*"), key=lambda path: path.name)
         if not found:
             return None
-        about = json.loads((found[-1] / "about.json").read_text())
-        with np.load(found[-1] / "state.npz", allow_pickle=False) as state:
+        folder = found[-1]
+        with np.load(folder / "state.npz", allow_pickle=False) as state:
             arrays = {name: state[name] for name in state.files}
-        return Checkpoint(about["round"], found[-1] / "weights.safetensors", about["sha256"], about["size"], arrays)
+        position = Position.model_validate_json((folder / "position.json").read_bytes())
+        return Checkpoint(position, folder / "weights.safetensors", arrays)
 
-    def save(self, number: int, weights: Arrays, state: Arrays) -> Checkpoint:
+    def begin(self, initial: Path, sha256: str, began: float) -> Checkpoint:
+        """The checkpoint before the first round: the file ``initial`` as it is, whose digest is in the bundle."""
+        read_weights(initial, self._spec, "The initial weights")
+        partial = self._open(0)
+        target = partial / "weights.safetensors"
+        initial.replace(target)
+        with target.open("rb") as file:
+            os.fsync(file.fileno())
+        return self._close(Position(round=0, sha256=sha256, size=target.stat().st_size, began=began), {})
+
+    def save(
+        self, before: Position, weights: Arrays, state: Arrays, summary: RoundSummary, left_out: Mapping[KeyId, str]
+    ) -> Checkpoint:
+        """The checkpoint of the round after ``before``; on disk when this returns."""
+        number = before.round + 1
+        digest, size = write_weights(self._open(number) / "weights.safetensors", self._spec, weights)
+        position = Position(
+            round=number, sha256=digest, size=size, began=before.began, left_out=dict(left_out), summary=summary
+        )
+        return self._close(position, state)
+
+    def read(self, checkpoint: Checkpoint) -> Arrays:
+        return read_weights(checkpoint.weights, self._spec, f"The checkpoint of round {checkpoint.position.round}")
+
+    def _open(self, number: int) -> Path:
         partial = self._directory / f"round-{number:06d}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        digest, size = write_weights(partial / "weights.safetensors", self._spec, weights)
+        return partial
+
+    def _close(self, position: Position, state: Arrays) -> Checkpoint:
+        final = self._directory / f"round-{position.round:06d}"
+        partial = final.with_name(f"{final.name}.partial")
         with (partial / "state.npz").open("wb") as file:
             np.savez(file, allow_pickle=False, **state)
-            os.fsync(file.fileno())
-        with (partial / "about.json").open("w") as about:
-            json.dump({"round": number, "sha256": digest, "size": size}, about)
-            about.flush()
-            os.fsync(about.fileno())
-        final = self._directory / f"round-{number:06d}"
+            _sync(file)
+        with (partial / "position.json").open("wb") as file:
+            file.write(position.to_bytes())
+            _sync(file)
+        sync_directory(partial)
         partial.replace(final)
         sync_directory(self._directory)
         for older in self._directory.glob("round-*"):
             if older != final:
                 shutil.rmtree(older)
-        return Checkpoint(number, final / "weights.safetensors", digest, size, state)
+        return Checkpoint(position, final / "weights.safetensors", state)
 
-    def weights(self, checkpoint: Checkpoint) -> Arrays:
-        return read_weights(checkpoint.weights, self._spec, f"The checkpoint of round {checkpoint.round}")
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -53,6 +53,8 @@ class HubLink:
         target = f"/v1/blobs/{digest}?run={self._order.run}"
 
         def put() -> None:
+            if self._send("HEAD", f"/v1/blobs/{digest}", sha256(b""), content=b"").is_success:
+                return
             size = path.stat().st_size
             headers = {"content-length": str(size), "content-type": "application/octet-stream"}
             _raise_for(self._send("PUT", target, digest, content=_chunks(path), headers=headers))
@@ -85,7 +87,10 @@ class HubLink:
                 raise FlipError("wrong-blob", f"The hub gave other bytes for the blob {digest[:12]}….")
             partial.replace(path)
 
-        self._retried(get)
+        try:
+            self._retried(get)
+        finally:
+            path.with_name(path.name + ".partial").unlink(missing_ok=True)
 
     def _call(self, method: str, path: str, body: Document | None = None) -> bytes:
         content = body.to_bytes() if body is not None else b""
@@ -122,10 +127,15 @@ class HubLink:
             try:
                 return call()
             except httpx.TransportError as error:
-                if time.monotonic() > until:
-                    raise FlipError("hub-unreachable", f"The hub can't be reached: {error}.", status=503) from None
-                time.sleep(pause)
-                pause = min(2 * pause, 2.0)
+                failure = FlipError("hub-unreachable", f"The hub can't be reached: {error}.", status=503)
+            except FlipError as error:
+                if error.status < 500:
+                    raise
+                failure = error
+            if time.monotonic() > until:
+                raise failure
+            time.sleep(pause)
+            pause = min(2 * pause, 2.0)
 
 
 def _raise_for(response: httpx.Response) -> None:
@@ -145,5 +155,4 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 def _context(ca: str) -> ssl.SSLContext:
-
     return ssl.create_default_context(cafile=ca)

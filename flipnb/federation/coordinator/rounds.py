@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections.abc import Mapping
@@ -14,19 +13,20 @@ import numpy.typing as npt
 from flipnb.contracts import envelope
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.coordinator import CoordinatorEvent, CoordinatorOrder, CoordinatorView
-from flipnb.contracts.document import parse
+from flipnb.contracts.document import parse, sha256
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext, RoundReply
-from flipnb.contracts.run import RoundSummary
+from flipnb.contracts.run import FINAL_TRUST_STATES, RoundSummary
 from flipnb.contracts.study import Roster
 from flipnb.contracts.tensors import FLOATS
+from flipnb.contracts.text import refused_character
 from flipnb.federation.coordinator.checkpoint import Checkpoint, Checkpoints
 from flipnb.federation.coordinator.hub_link import HubLink
 from flipnb.federation.encoding import Sum
 from flipnb.federation.grid import Aggregate
 from flipnb.federation.strategies import RoundStrategy
-from flipnb.federation.weights import Arrays, read_weights
+from flipnb.federation.weights import Arrays, moved
 
 log = logging.getLogger("flip.coordinator")
 
@@ -42,115 +42,150 @@ class Rounds:
         self._hub = hub
         self._work = Path(order.work_dir)
         view = hub.view()
-        self._bundle = parse(Bundle, envelope.peek(view.bundle_envelope.encode(), "The bundle"), "The bundle")
-        roster = parse(Roster, envelope.peek(view.roster_envelope.encode(), "The roster"), "The roster")
-        self._trust_keys = roster.trust_keys()
-        self._names = {trust.key_id: trust.name for trust in roster.trusts}
+        self._bundle, self._roster = _documents(view)
+        self._bundle_digest = view.run.bundle
+        self._trust_keys = self._roster.trust_keys()
         self._told = {summary.round for summary in view.resume.rounds} if view.resume else set()
         self._posted = view.resume.context if view.resume else None
         self._left_out: dict[KeyId, str] = {}
         self._spec = self._bundle.tensors
+        self._spec_digest = self._spec.digest()
         self._checkpoints = Checkpoints(self._work / "checkpoints", self._spec)
         self._strategy = RoundStrategy(self._bundle.plan.strategy, self._spec)
+        for stale in self._work.glob("update-*"):
+            stale.unlink()
 
     def run(self) -> str:
-        """Raises FlipError ``quorum-lost``, and whatever the hub refuses."""
+        """Raises FlipError ``quorum-lost``, ``run-too-long``, ``checkpoint-lost``, and whatever the hub refuses."""
         plan = self._bundle.plan
         checkpoint = self._checkpoints.last() or self._begin()
+        self._left_out |= checkpoint.position.left_out
         self._strategy.restore(checkpoint.state)
-        for number in range(checkpoint.round + 1, plan.rounds + 1):
+        self._tell(checkpoint.position.summary)
+        for number in range(checkpoint.position.round + 1, plan.rounds + 1):
             checkpoint = self._train(number, checkpoint)
-        self._evaluate(plan.rounds + 1, checkpoint)
-        return checkpoint.sha256
+        _, summary = self._exchange(plan.rounds + 1, checkpoint, training=False, config={})
+        self._tell(summary)
+        return checkpoint.position.sha256
 
     def _begin(self) -> Checkpoint:
         path = self._work / "initial.safetensors"
         digest = self._bundle.initial_weights
         self._hub.download(digest, path, self._spec.weight_bytes() + _HEADER_ALLOWANCE)
-        weights = read_weights(path, self._spec, "The initial weights")
-        path.unlink()
-        return self._checkpoints.save(0, weights, {})
+        return self._checkpoints.begin(path, digest, time.time())
 
     def _train(self, number: int, checkpoint: Checkpoint) -> Checkpoint:
-        weights = self._checkpoints.weights(checkpoint)
+        """One training round; its checkpoint is on disk before the hub is told, so that it is never done twice."""
+        weights = self._checkpoints.read(checkpoint)
         integers: Arrays = {}
+        summaries: list[RoundSummary] = []
 
         def exchange(_: Mapping[str, npt.NDArray[Any]], config: Mapping[str, float]) -> Aggregate:
-            total = self._exchange(number, checkpoint, training=True, config=config)
+            total, summary = self._exchange(number, checkpoint, training=True, config=config)
+            summaries.append(summary)
             means: Arrays = {}
             for tensor in self._spec.tensors:
-                change = total.mean(tensor)
-                if tensor.dtype in FLOATS:
-                    moved = weights[tensor.name].astype("float64") + change
-                    means[tensor.name] = moved.astype(tensor.update_dtype)
-                else:
-                    integers[tensor.name] = weights[tensor.name] + change
+                into = means if tensor.dtype in FLOATS else integers
+                into[tensor.name] = moved(tensor, weights[tensor.name], total.mean(tensor))
             return Aggregate(means, total.weight)
 
         floats = self._strategy.round(number, self._bundle.minimum_trusts, weights, exchange)
-        return self._checkpoints.save(number, {**floats, **integers}, self._strategy.state())
+        (summary,) = summaries
+        following = self._checkpoints.save(
+            checkpoint.position, {**floats, **integers}, self._strategy.state(), summary, self._left_out
+        )
+        self._tell(summary)
+        return following
 
-    def _evaluate(self, number: int, checkpoint: Checkpoint) -> None:
-        self._exchange(number, checkpoint, training=False, config={})
+    def _tell(self, summary: RoundSummary | None) -> None:
+        if summary is not None and summary.round not in self._told:
+            self._hub.tell(CoordinatorEvent(round=summary))
+            self._told.add(summary.round)
 
-    def _exchange(self, number: int, checkpoint: Checkpoint, *, training: bool, config: Mapping[str, float]) -> Sum:
-        """Ask the members, add what comes, tell the hub; the sum of one round."""
+    def _exchange(
+        self, number: int, checkpoint: Checkpoint, *, training: bool, config: Mapping[str, float]
+    ) -> tuple[Sum, RoundSummary]:
+        """Ask the members and add what comes; who fails is left out from here on."""
         began = time.monotonic()
         context = self._context(number, checkpoint, training=training, config=config)
-        self._hub.upload(checkpoint.weights, checkpoint.sha256)
+        self._hub.upload(checkpoint.weights, context.weights)
         self._hub.post_context(context)
         total = Sum(spec=self._spec, plan=self._bundle.plan, outputs=self._bundle.outputs, training=training)
-        members, left_out, trust_metrics = self._collect(context, total, self._deadline(context))
-        self._left_out |= left_out
+        members, left_out, trust_metrics = self._collect(context, total, self._deadline(context, checkpoint))
+        self._left_out |= {key: as_line(f"round {number}: {reason}") for key, reason in left_out.items()}
         if len(members) < self._bundle.minimum_trusts:
-            names = "; ".join(f"{self._names[key]}: {reason}" for key, reason in sorted(left_out.items()))
-            raise FlipError(
-                "quorum-lost",
-                f"Round {number} has {len(members)} of at least {self._bundle.minimum_trusts} Trusts. {names}"[:390],
-            )
-        summary = RoundSummary(
+            raise self._quorum_lost(number, len(members), {})
+        seconds = round(time.monotonic() - began, 3)
+        log.info("round", extra={"round": number, "members": len(members), "seconds": seconds})
+        return total, RoundSummary(
             round=number,
             of=context.of,
             training=training,
             members=tuple(sorted(members)),
-            left_out={key: reason[:400] for key, reason in left_out.items()},
+            left_out={key: as_line(reason) for key, reason in left_out.items()},
             weights=context.weights,
             metrics=total.metrics(),
             trust_metrics=trust_metrics,
-            seconds=round(time.monotonic() - began, 3),
+            seconds=seconds,
         )
-        if number not in self._told:
-            self._hub.tell(CoordinatorEvent(round=summary))
-        log.info("round", extra={"round": number, "members": len(members), "seconds": summary.seconds})
-        return total
 
     def _context(
         self, number: int, checkpoint: Checkpoint, *, training: bool, config: Mapping[str, float]
     ) -> RoundContext:
         """This round's context; after a restart the very one that was posted, since no enclave answers another."""
-        view: CoordinatorView = self._hub.view()
-        members = tuple(sorted(key for key in view.trusts if key not in self._left_out))
-        if self._posted is not None and self._posted.round == number:
-            members = self._posted.members
-        if not members:
-            raise FlipError("quorum-lost", f"No Trust is left for round {number}.")
-        return RoundContext(
+        again = self._posted if self._posted is not None and self._posted.round >= number else None
+        if again is None:
+            view = self._hub.view()
+            members = tuple(sorted(key for key in view.trusts if key not in self._left_out))
+            if len(members) < self._bundle.minimum_trusts:
+                ended = {
+                    part.trust: f"{part.state} {part.reason or ''}".strip()
+                    for part in view.run.trusts
+                    if part.state in FINAL_TRUST_STATES and part.state != "finished"
+                }
+                raise self._quorum_lost(number, len(members), ended)
+        else:
+            members = again.members
+        context = RoundContext(
             run=self._order.run,
-            bundle=view.run.bundle,
+            bundle=self._bundle_digest,
             round=number,
             of=self._bundle.plan.rounds,
             training=training,
-            weights=checkpoint.sha256,
-            weights_size=checkpoint.size,
-            tensors=self._spec.digest(),
+            weights=checkpoint.position.sha256,
+            weights_size=checkpoint.position.size,
+            tensors=self._spec_digest,
             members=members,
             config=dict(config),
         )
+        if again is not None and again != context:
+            raise FlipError(
+                "checkpoint-lost",
+                f"Round {again.round} was begun, but the checkpoint before it is not in the coordinator's folder.",
+            )
+        return context
 
-    def _deadline(self, context: RoundContext) -> float:
+    def _deadline(self, context: RoundContext, checkpoint: Checkpoint) -> float:
+        """When this round ends, on the monotonic clock: the plan's time for one round, within that for the run."""
         plan = self._bundle.plan
-        seconds = plan.round_seconds + (plan.start_seconds if context.round == 1 else 0)
-        return time.monotonic() + seconds
+        seconds: float = plan.round_seconds + (plan.start_seconds if context.round == 1 else 0)
+        left = checkpoint.position.began + plan.run_seconds - time.time()
+        if left <= 0:
+            raise FlipError(
+                "run-too-long", f"The run has taken its {plan.run_seconds} s and is only at round {context.round}."
+            )
+        return time.monotonic() + min(seconds, left)
+
+    def _quorum_lost(self, number: int, there: int, ended: Mapping[KeyId, str]) -> FlipError:
+        reasons = {**ended, **self._left_out}
+        names = "; ".join(f"{self._name(key)}: {reason}" for key, reason in sorted(reasons.items()))
+        return FlipError(
+            "quorum-lost", f"Round {number} has {there} of at least {self._bundle.minimum_trusts} Trusts. {names}"
+        )
+
+    def _name(self, key: KeyId) -> str:
+        trust = self._roster.trust_named(key)
+        return trust.name if trust is not None else key[:12]
 
     def _collect(
         self, context: RoundContext, total: Sum, deadline: float
@@ -159,45 +194,74 @@ class Rounds:
         done: list[KeyId] = []
         left_out: dict[KeyId, str] = {}
         metrics: dict[KeyId, dict[str, float]] = {}
+        waiting = set(context.members)
         known = 0
-        while len(done) + len(left_out) < len(context.members):
+        began = time.monotonic()
+        while waiting:
             wait = min(_WAIT_SECONDS, deadline - time.monotonic())
             if wait <= 0:
-                late = [key for key in context.members if key not in done and key not in left_out]
-                left_out |= dict.fromkeys(late, f"no reply within {self._bundle.plan.round_seconds} s")
+                left_out |= dict.fromkeys(waiting, f"no reply within {round(time.monotonic() - began)} s")
                 break
             heard = self._hub.replies(context.round, known, wait)
             known = len(heard.replies) + len(heard.gone)
-            for key, text in sorted(heard.replies.items()):
-                if key in done or key in left_out or key not in context.members:
-                    continue
+            for key in sorted(waiting & heard.replies.keys()):
+                waiting.remove(key)
                 try:
-                    reply = self._take(key, text, context, total)
+                    reply = self._take(key, heard.replies[key], context, total)
                 except FlipError as error:
+                    if error.status == 401 or error.status >= 500:
+                        raise  # the hub's doing, not the Trust's
                     left_out[key] = f"{error.code}: {error.message}"
-                    log.warning("refused", extra={"trust": self._names.get(key), "code": error.code})
+                    log.warning("refused", extra={"trust": self._name(key), "code": error.code})
                     continue
                 done.append(key)
                 if reply.metrics is not None:
                     metrics[key] = dict(reply.metrics)
-            left_out |= {key: reason for key, reason in heard.gone.items() if key not in done}
-        return done, {key: reason for key, reason in left_out.items() if key in context.members}, metrics
+            for key in sorted(waiting & heard.gone.keys()):
+                waiting.remove(key)
+                left_out[key] = heard.gone[key]
+        return done, left_out, metrics
 
     def _take(self, key: KeyId, text: str, context: RoundContext, total: Sum) -> RoundReply:
         """Verify one reply and add its update. Raises FlipError that says what is wrong with it."""
-        name = self._names.get(key, key[:12])
-        opened = envelope.unseal(
-            text.encode(), envelope.ROUND_REPLY, {key: self._trust_keys[key]}, f"The reply of {name}"
-        )
+        name = self._name(key)
+        trusted = {key: self._trust_keys[key]} if key in self._trust_keys else {}
+        opened = envelope.unseal(text.encode(), envelope.ROUND_REPLY, trusted, f"The reply of {name}")
         reply = opened.parse(RoundReply, f"The reply of {name}")
         if reply.trust != key or reply.context != context:
             raise FlipError("stale-reply", f"{name} answered another context than that of round {context.round}.")
+        self._check_metrics(reply, name)
         limit = 8 * self._spec.elements + _HEADER_ALLOWANCE
         path = self._work / f"update-{reply.update[:16]}.safetensors"
         try:
             self._hub.download(reply.update, path, limit)
             total.add(path, name)
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
+            path.unlink(missing_ok=True)
         return reply
+
+    def _check_metrics(self, reply: RoundReply, name: str) -> None:
+        if reply.metrics is None:
+            return
+        bounds = {output.name: (output.minimum, output.maximum) for output in self._bundle.outputs}
+        for metric, value in reply.metrics.items():
+            low, high = bounds.get(metric, (1.0, 0.0))
+            if not low <= value <= high:
+                raise FlipError("wrong-metrics", f"{name} reports {metric}, undeclared or out of its declared bounds.")
+
+
+def _documents(view: CoordinatorView) -> tuple[Bundle, Roster]:
+    """Bundle and roster, which name each other: a run is of the bundle, the bundle of the roster."""
+    sealed = envelope.peek(view.bundle_envelope.encode(), "The bundle")
+    bundle = parse(Bundle, sealed, "The bundle")
+    payload = envelope.peek(view.roster_envelope.encode(), "The roster")
+    if sha256(sealed) != view.run.bundle or sha256(payload) != bundle.membership:
+        raise FlipError("wrong-bundle", "The hub's bundle or roster is not that of the run.")
+    if bundle.plan.aggregation != "sum":
+        raise FlipError("unknown-aggregation", f"This coordinator has no aggregation {bundle.plan.aggregation!r}.")
+    return bundle, parse(Roster, payload, "The roster")
+
+
+def as_line(text: str) -> str:
+    """``text``, which may hold what an attacker wrote, as one visible line of at most 400 characters."""
+    return "".join(c if refused_character(c, multiline=False) is None else "�" for c in text)[:400]
