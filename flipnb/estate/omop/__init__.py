@@ -1,0 +1,1 @@
+"""The estate's schema: OMOP CDM 5.4."""
