@@ -1,0 +1,309 @@
+"""The only way out of an enclave: one run's rounds, each answered once, encoded here, on disk before it is sent.
+
+Called from two sides: the agent's event loop (contexts from the hub, replies to it) and the broker's thread (updates
+from the kernel). A context is pinned when it is first taken, so that a hub that changes its mind within a round is
+found out even before the kernel has answered.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flipnb.contracts.audit import AuditKind
+from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.envelope import ROUND_REPLY, seal
+from flipnb.contracts.keys import SigningKey
+from flipnb.contracts.outputs import Part, admit_report
+from flipnb.contracts.policy import Policy
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.round import RoundContext, RoundReply
+from flipnb.enclave.agent.audit import AuditLog
+from flipnb.enclave.agent.lease import Lease
+from flipnb.enclave.agent.store import Store, StoredRound
+from flipnb.federation.encoding import encode_update
+from flipnb.federation.safetensors_file import sync_directory
+
+_HEADER_BYTES = 64 << 20
+"""What a safetensors file's header may take beyond the weights themselves."""
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What an airlock knows of its run, all of it from this enclave or from signed bytes.
+
+    ``people`` is counted in the frozen cohort, never told by a notebook. ``members`` are those of the start task.
+    """
+
+    run: str
+    bundle_digest: str
+    bundle: Bundle
+    members: tuple[str, ...]
+    people: Mapping[Part, int]
+    directory: Path
+
+    @property
+    def last_round(self) -> int:
+        return self.bundle.plan.rounds + 1
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What is sent for a round: the sealed reply, and the file that it names."""
+
+    envelope: bytes
+    update: Path
+    update_sha256: str
+
+
+@dataclass
+class GivenRound:
+    """A round as the kernel gets it."""
+
+    context: RoundContext
+    weights: Lease
+    state: Path | None
+
+
+class Airlock:
+    """One run's. All methods may be called from any thread; ``next_round`` waits, so never in an event loop."""
+
+    def __init__(self, facts: RunFacts, *, key: SigningKey, store: Store, audit: AuditLog, policy: Policy) -> None:
+        self.facts = facts
+        self._key, self._store, self._audit, self._policy = key, store, audit, policy
+        self._changed = threading.Condition()
+        self._given: GivenRound | None = None
+        self._closed = False
+        self._left = False
+
+    # The hub's side
+
+    def take(self, context: RoundContext) -> Reply | None:
+        """Pin ``context`` as that of its round; the reply where it was answered before, else None.
+
+        Raises FlipError ``round-refused`` (after an audit entry) for another context of a known round, a lower round,
+        a jump, or a context that does not fit the bundle.
+        """
+        digest = context.digest()
+        try:
+            with self._changed:
+                known = self._store.round(self.facts.run, context.round)
+                if known is not None:
+                    if known.digest != digest:
+                        raise _refused(f"round {context.round} was given another context before")
+                    if known.reply is not None:
+                        return stored_reply(known)
+                    return None
+                self._check(context)
+                self._store.give_round(self.facts.run, context.round, context.to_bytes(), digest)
+        except FlipError as error:
+            self._record("round-refused", round=context.round, context=digest, code=error.code, reason=error.message)
+            raise
+        return None
+
+    def refuse_weights(self, context: RoundContext, error: FlipError) -> None:
+        """Record that the hub sent other bytes than the context names."""
+        self._record("round-refused", round=context.round, context=context.digest(), code=error.code)
+
+    def offer(self, context: RoundContext, weights: Lease) -> None:
+        """Give the kernel a pinned round; ``weights`` is sealed and now this object's to close."""
+        with self._changed:
+            if self._closed or (self._given is not None and self._given.context.round >= context.round):
+                weights.close()
+                return
+            before = self._store.round(self.facts.run, context.round - 1)
+            state = Path(before.state_path) if before is not None and before.state_path is not None else None
+            if self._given is not None:
+                self._given.weights.close()
+            self._given = GivenRound(context, weights, state)
+            self._changed.notify_all()
+
+    def offered(self, number: int) -> bool:
+        with self._changed:
+            return self._given is not None and self._given.context.round == number
+
+    def close(self) -> None:
+        """No round comes any more: ``next_round`` returns None."""
+        with self._changed:
+            self._closed = True
+            if self._given is not None:
+                self._given.weights.close()
+                self._given = None
+            self._changed.notify_all()
+
+    # The kernel's side
+
+    def next_round(self, wait_s: float) -> GivenRound | None:
+        """The round that is open: given and not answered; its weights are the caller's to close.
+
+        None where none is after ``wait_s``.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._open() is not None, wait_s)
+            given = self._open()
+            # A descriptor of its own: this one may be closed, and its number used for a key file, at any moment.
+            return replace(given, weights=given.weights.duplicate()) if given is not None else None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last round is answered, or the notebook has left."""
+        last = self._store.last_round(self.facts.run)
+        return self._left or (last is not None and last.reply is not None and last.round == self.facts.last_round)
+
+    @property
+    def left(self) -> bool:
+        return self._left
+
+    def submit(
+        self, number: int, report: Mapping[str, object], change: Lease | None, state: Lease | None, *, leave: bool
+    ) -> Reply:
+        """Check, encode, seal and store one round's answer; returns when everything is on disk.
+
+        Raises FlipError: ``wrong-round``, ``undeclared-output``, ``missing-output``, ``not-a-number``,
+        ``output-out-of-bounds``, ``update-missing``, ``not-finite``, ``still-mapped``, those of ``encode_update``.
+        Nothing is stored then, and the notebook may submit again.
+        """
+        try:
+            return self._submit(number, report, change, state, leave)
+        except FlipError as error:
+            self._record("report-refused", round=number, code=error.code)
+            raise
+
+    def _submit(
+        self, number: int, report: Mapping[str, object], change: Lease | None, state: Lease | None, leave: bool
+    ) -> Reply:
+        with self._changed:
+            given = self._open()
+        if given is None or given.context.round != number:
+            raise FlipError("wrong-round", f"Round {number} is not open.", status=409)
+        context, bundle = given.context, self.facts.bundle
+        units = admit_report(bundle.outputs, report)
+        if context.training and change is None:
+            raise FlipError("update-missing", f"Round {number} is a training round, and no update was submitted.")
+        path = self.facts.directory / f"round-{number}.safetensors"
+        saved = self._save_state(number, state)
+        if context.training and change is not None:
+            change.seal()
+            with change.view() as view:
+                encoded = self._encode(path, units, view)
+        else:
+            encoded = self._encode(path, units, None)
+        metrics = None
+        if self._policy.per_trust_metrics:
+            metrics = {o.name: round(units[o.name] / 10**o.decimals, o.decimals) for o in bundle.outputs}
+        reply = RoundReply(
+            trust=self._key.key_id, context=context, update=encoded[0], update_size=encoded[1], metrics=metrics
+        )
+        envelope = seal(reply, ROUND_REPLY, self._key)
+        # The leaf comes first: a crash between the two leaves a leaf too many, never a release without one.
+        self._record(
+            "round-released",
+            round=number,
+            context=context.digest(),
+            update=encoded[0],
+            bytes=encoded[1],
+            report={name: str(value) for name, value in units.items()},
+            per_trust_metrics=metrics is not None,
+            leave=leave,
+        )
+        with self._changed:
+            self._store.answer_round(
+                self.facts.run,
+                number,
+                envelope,
+                update_sha256=encoded[0],
+                update_path=str(path),
+                state_path=str(saved) if saved is not None else None,
+            )
+            given.weights.close()
+            self._given = None
+            self._left = self._left or leave
+            self._changed.notify_all()
+        self._sweep(number)
+        return Reply(envelope, path, encoded[0])
+
+    def _encode(self, path: Path, units: Mapping[str, int], view: memoryview | None) -> tuple[str, int]:
+        encoded = encode_update(
+            path,
+            spec=self.facts.bundle.tensors,
+            plan=self.facts.bundle.plan,
+            people=self.facts.people,
+            report=units,
+            outputs=self.facts.bundle.outputs,
+            change=view,
+        )
+        return encoded.sha256, encoded.size
+
+    def _save_state(self, number: int, state: Lease | None) -> Path | None:
+        if state is None:
+            return None
+        state.seal()
+        path = self.facts.directory / f"state-{number}.bin"
+        with state.view() as view, path.open("wb") as file:
+            file.write(view)
+            file.flush()
+            os.fsync(file.fileno())
+        sync_directory(self.facts.directory)
+        return path
+
+    def _sweep(self, number: int) -> None:
+        for old in self.facts.directory.glob("state-*.bin"):
+            if old.name != f"state-{number}.bin":
+                old.unlink(missing_ok=True)
+        # Round n is asked for when n - 1 is summed up, so that nobody needs n - 2 again.
+        (self.facts.directory / f"round-{number - 2}.safetensors").unlink(missing_ok=True)
+
+    def _open(self) -> GivenRound | None:
+        return None if self._closed or self._left else self._given
+
+    def _check(self, context: RoundContext) -> None:
+        facts, plan = self.facts, self.facts.bundle.plan
+        last = self._store.last_round(facts.run)
+        expected = 1 if last is None else last.round + 1
+        members = context.members
+        checks = (
+            (self._left, "the notebook has left the run"),
+            (last is not None and last.reply is None, f"round {last.round if last else 0} is not answered yet"),
+            (context.run != facts.run or context.bundle != facts.bundle_digest, "it is of another run or bundle"),
+            (context.round != expected, f"round {expected} is next, not {context.round}"),
+            (context.of != plan.rounds, f"the bundle has {plan.rounds} rounds, not {context.of}"),
+            (context.round > facts.last_round, f"the bundle ends with round {facts.last_round}"),
+            (context.training != (context.round <= plan.rounds), "training rounds and evaluation are mixed up"),
+            (context.tensors != facts.bundle.tensors.digest(), "it has another tensor spec than the bundle"),
+            (
+                context.round == 1 and context.weights != facts.bundle.initial_weights,
+                "round 1 must begin with the bundle's initial weights",
+            ),
+            (
+                context.weights_size > facts.bundle.tensors.weight_bytes() + _HEADER_BYTES,
+                "its weights are larger than the bundle's tensors",
+            ),
+            (list(members) != sorted(set(members)), "its members are not sorted or named twice"),
+            (not set(members) <= set(facts.members), "it names members who did not start this run"),
+            (self._key.key_id not in members, "this Trust is not among its members"),
+            (
+                len(members) < max(facts.bundle.minimum_trusts, self._policy.minimum_trusts),
+                f"{len(members)} members are fewer than bundle and policy demand",
+            ),
+        )
+        for wrong, reason in checks:
+            if wrong:
+                raise _refused(reason)
+
+    def _record(self, kind: AuditKind, **details: object) -> None:
+        self._audit.append(kind, run=self.facts.run, **details)
+
+
+def stored_reply(stored: StoredRound) -> Reply:
+    """The bytes that were stored for an answered round."""
+    assert stored.reply is not None
+    assert stored.update_path is not None
+    assert stored.update_sha256 is not None
+    return Reply(stored.reply, Path(stored.update_path), stored.update_sha256)
+
+
+def _refused(reason: str) -> FlipError:
+    return FlipError("round-refused", f"The round is refused: {reason}.", status=409)

@@ -1,0 +1,146 @@
+"""The enclave's audit log: appended, never changed; every line is the input of one RFC 6962 leaf.
+
+After each entry the size and tree head are signed with the node's key and kept in the store, so that a line that was
+changed, dropped or cut off is found when the agent starts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from flipnb.contracts.audit import AuditEntry, AuditKind, leaf_hash, tree_head
+from flipnb.contracts.desk import AuditPage
+from flipnb.contracts.document import parse
+from flipnb.contracts.keys import SigningKey, verify
+from flipnb.contracts.problem import FlipError
+
+_PAGE = 1000
+
+
+class TreeHead:
+    """The head of a growing RFC 6962 tree in logarithmic space: the roots of its full subtrees, largest first."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._roots: list[tuple[int, bytes]] = []
+
+    def add(self, leaf: bytes) -> None:
+        self.size += 1
+        height, root = 0, leaf
+        while self._roots and self._roots[-1][0] == height:
+            root = _node(self._roots.pop()[1], root)
+            height += 1
+        self._roots.append((height, root))
+
+    def hexadecimal(self) -> str:
+        if not self._roots:
+            return tree_head([]).hex()
+        head = self._roots[-1][1]
+        for _, root in reversed(self._roots[:-1]):
+            head = _node(root, head)
+        return head.hex()
+
+
+def _node(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+class Anchor(Protocol):
+    """Where the newest signed head is kept."""
+
+    def audit_anchor(self) -> tuple[int, str, bytes] | None: ...
+
+    def set_audit_anchor(self, size: int, head: str, signature: bytes) -> None: ...
+
+
+class AuditLog:
+    """Thread-safe. Opening it verifies all of it.
+
+    Raises FlipError ``audit-broken``, which names the line, where the log is not what was written.
+    """
+
+    def __init__(self, path: Path, key: SigningKey, anchor: Anchor) -> None:
+        self._path = path
+        self._key = key
+        self._anchor = anchor
+        self._lock = threading.Lock()
+        self._tree = self._verify()
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._sign()
+
+    @property
+    def size(self) -> int:
+        return self._tree.size
+
+    def append(self, kind: AuditKind, **details: Any) -> AuditEntry:
+        """Write one entry and return when it is on disk. ``details`` is plain JSON data."""
+        with self._lock:
+            entry = AuditEntry(
+                index=self._tree.size, at=datetime.now(UTC), trust=self._key.key_id, kind=kind, details=details
+            )
+            line = entry.to_bytes()
+            written = os.write(self._file, line + b"\n")
+            if written != len(line) + 1:
+                raise FlipError("audit-full", f"The audit log {self._path} could not be written in full.", status=500)
+            os.fsync(self._file)
+            self._tree.add(leaf_hash(line))
+            self._sign()
+            return entry
+
+    def page(self, after: int) -> AuditPage:
+        """Entries with index >= ``after`` (at most 1000), the log's size and its tree head."""
+        with self._lock:
+            size, head = self._tree.size, self._tree.hexadecimal()
+            lines = self._path.read_bytes().split(b"\n")[:size]
+        return AuditPage(entries=tuple(line.decode() for line in lines[after : after + _PAGE]), size=size, head=head)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def _sign(self) -> None:
+        size, head = self._tree.size, self._tree.hexadecimal()
+        self._anchor.set_audit_anchor(size, head, self._key.sign(_statement(size, head)))
+
+    def _verify(self) -> TreeHead:
+        content = self._path.read_bytes() if self._path.exists() else b""
+        *lines, rest = content.split(b"\n")
+        anchored = self._anchor.audit_anchor()
+        size, head, signature = anchored or (0, "", b"")
+        if anchored is not None and not verify(self._key.public_key, signature, _statement(size, head)):
+            raise self._broken("its signed head in the agent's store does not hold")
+        if len(lines) < size:
+            raise self._broken(f"it has {len(lines)} entries, {size} were written")
+        if rest:
+            # A torn last line is what a power cut leaves; nothing was released on its account.
+            with self._path.open("r+b") as file:
+                file.truncate(len(content) - len(rest))
+                os.fsync(file.fileno())
+        tree = TreeHead()
+        for index, line in enumerate(lines):
+            try:
+                entry = parse(AuditEntry, line, f"line {index + 1}")
+            except FlipError as error:
+                raise self._broken(str(error)) from None
+            if entry.index != index or entry.trust != self._key.key_id:
+                raise self._broken(f"line {index + 1} has index {entry.index} or belongs to another Trust")
+            tree.add(leaf_hash(line))
+            if tree.size == size and tree.hexadecimal() != head:
+                raise self._broken(f"one of its first {size} lines is not the one that was written")
+        return tree
+
+    def _broken(self, how: str) -> FlipError:
+        return FlipError(
+            "audit-broken",
+            f"The audit log {self._path} was changed: {how}.",
+            remedy="Keep the file as evidence and restore the log from its last backup; the agent does not start.",
+            status=500,
+        )
+
+
+def _statement(size: int, head: str) -> bytes:
+    return f"flip/audit-head/1\n{size}\n{head}\n".encode()

@@ -1,0 +1,343 @@
+"""One run's socket to its kernel: small bounded packets, bulk in memfds, one thread, and nothing a kernel can break.
+
+The other end belongs to the researcher's code, so nothing that comes from it is believed: packets are bounded and
+parsed as closed contracts, descriptors it sends are thrown away unread, memory is the agent's own and sealed before
+it is read. What the notebook's author can mend (a wrong report, NaN) is refused by name and may be tried again; what
+no session ever sends ends the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from flipnb.contracts.broker import (
+    KERNEL_MESSAGE,
+    PACKET_BYTES,
+    Done,
+    Ended,
+    Hello,
+    Leased,
+    NextRound,
+    OpenRounds,
+    Refused,
+    Submit,
+    Tell,
+    Welcome,
+)
+from flipnb.contracts.broker import Lease as LeaseRequest
+from flipnb.contracts.document import Document
+from flipnb.contracts.policy import MIB
+from flipnb.contracts.problem import FlipError, Problem
+from flipnb.enclave.agent.airlock import Airlock
+from flipnb.enclave.agent.lease import Lease, sealed_copy
+
+MESSAGES_PER_SECOND = 200
+_BURST = 400
+_MOST_CONNECTIONS = 64
+_MOST_REFUSALS = 16
+_POLL_S = 0.2
+_SEND_S = 10.0
+Answer = tuple[Document, tuple[int, ...]]
+
+
+class Misbehaviour(Exception):
+    """The other end did what no session does: its run ends, by this code."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code, self.reason = code, reason
+
+
+class _Gone(Exception):
+    """The kernel hung up, or the broker is to stop."""
+
+
+class Broker:
+    """Listens from ``start`` to ``stop``.
+
+    ``peer`` is the only uid that may connect. ``on_round`` is called when the kernel was given a round, ``on_tell``
+    with its progress, ``on_submit`` after a round's answer was stored, ``on_misbehaviour`` once, before the broker
+    ends; all from the broker's thread.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        airlock: Airlock,
+        *,
+        peer: int,
+        state_bytes: int,
+        on_round: Callable[[int], None],
+        on_tell: Callable[[Tell], None],
+        on_submit: Callable[[int, bool], None],
+        on_misbehaviour: Callable[[str, str], None],
+    ) -> None:
+        self._path, self._airlock, self._peer, self._state_bytes = path, airlock, peer, state_bytes
+        self._on_round, self._on_tell, self._on_submit = on_round, on_tell, on_submit
+        self._on_misbehaviour = on_misbehaviour
+        self._stopping = threading.Event()
+        self._connections = self._refusals = 0
+        self._allowance, self._refilled = float(_BURST), time.monotonic()
+        path.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._listener.bind(os.fspath(path))
+        path.chmod(0o600)
+        self._listener.listen(4)
+        self._listener.setblocking(False)
+        self._thread = threading.Thread(target=self._serve, name=f"broker-{path.stem[:8]}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns when the thread is gone and the socket removed; call the airlock's ``close`` first."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._listener.close()
+        self._path.unlink(missing_ok=True)
+
+    def _serve(self) -> None:
+        while not self._stopping.is_set():
+            kernel = self._accept()
+            if kernel is None:
+                continue
+            with kernel, contextlib.suppress(_Gone, OSError):
+                try:
+                    _Conversation(self, kernel).run()
+                except Misbehaviour as error:
+                    self._stopping.set()
+                    self._on_misbehaviour(error.code, error.reason)
+                except Exception as error:
+                    # A fault of ours ends this run and no other; its message might hold what a kernel sent.
+                    self._stopping.set()
+                    self._on_misbehaviour("broker-failed", f"The broker failed with {type(error).__name__}.")
+
+    def _accept(self) -> socket.socket | None:
+        ready, _, _ = select.select([self._listener], [], [], _POLL_S)
+        if not ready:
+            return None
+        try:
+            kernel, _ = self._listener.accept()
+        except OSError:
+            return None
+        _, uid, _ = struct.unpack("3i", kernel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        self._connections += 1
+        if uid != self._peer or self._connections > _MOST_CONNECTIONS:
+            kernel.close()
+            return None
+        kernel.settimeout(_SEND_S)
+        return kernel
+
+    def turn_away(self) -> None:
+        """Only one connection at a time: whoever else knocks is closed at once."""
+        with contextlib.suppress(OSError):
+            other, _ = self._listener.accept()
+            other.close()
+            self._connections += 1
+            if self._connections > _MOST_CONNECTIONS:
+                raise Misbehaviour("broker-misuse", "The notebook opened too many connections to the enclave.")
+
+    def throttle(self) -> None:
+        """Answer no more than MESSAGES_PER_SECOND: a flood waits in the kernel's own send buffer."""
+        now = time.monotonic()
+        gained = (now - self._refilled) * MESSAGES_PER_SECOND
+        self._allowance, self._refilled = min(_BURST, self._allowance + gained) - 1, now
+        if self._allowance < 0:
+            self._stopping.wait(1 / MESSAGES_PER_SECOND)
+
+    def count_refusal(self) -> None:
+        self._refusals += 1
+        if self._refusals > _MOST_REFUSALS:
+            raise Misbehaviour("broker-misuse", f"The notebook was refused more than {_MOST_REFUSALS} times.")
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
+
+
+class _Conversation:
+    """One connection: what is lent, which round the kernel works on."""
+
+    def __init__(self, broker: Broker, kernel: socket.socket) -> None:
+        self._broker, self._kernel = broker, kernel
+        self._airlock = broker._airlock
+        self._lent: dict[str, Lease] = {}
+        self._round: int | None = None
+        self._open = False
+
+    def run(self) -> None:
+        try:
+            while True:
+                self._answer(self._receive())
+        finally:
+            self._return_leases()
+
+    def _receive(self) -> bytes:
+        listener = self._broker._listener
+        while True:
+            if self._broker.stopping:
+                raise _Gone
+            ready, _, _ = select.select([self._kernel, listener], [], [], _POLL_S)
+            if listener in ready:
+                self._broker.turn_away()
+            if self._kernel in ready:
+                break
+        # No room for ancillary data: descriptors that the kernel sends are closed by Linux, never held here.
+        packet, _, flags, _ = self._kernel.recvmsg(PACKET_BYTES + 1)
+        if not packet:
+            raise _Gone
+        self._broker.throttle()
+        if flags & socket.MSG_TRUNC or len(packet) > PACKET_BYTES:
+            self._refuse(FlipError("packet-too-large", f"A message has at most {PACKET_BYTES} bytes."))
+            raise Misbehaviour("broker-misuse", "The notebook sent a message that is too large.")
+        if flags & socket.MSG_CTRUNC:
+            self._refuse(FlipError("descriptor-refused", "The enclave takes no descriptors; ask for a lease."))
+            raise Misbehaviour("broker-misuse", "The notebook sent descriptors to the enclave.")
+        return packet
+
+    def _answer(self, packet: bytes) -> None:
+        try:
+            message = KERNEL_MESSAGE.validate_json(packet)
+        except (ValidationError, RecursionError):
+            self._refuse(FlipError("bad-message", "The message is none that a session sends."))
+            raise Misbehaviour("broker-misuse", "The notebook sent a message that no session sends.") from None
+        try:
+            answer, descriptors = self._dispatch(message)
+        except FlipError as error:
+            self._refuse(error)
+            self._broker.count_refusal()
+            return
+        self._send(answer, descriptors)
+
+    def _dispatch(self, message: Hello | OpenRounds | LeaseRequest | Submit | Tell) -> Answer:
+        match message:
+            case Hello():
+                bundle = self._airlock.facts.bundle
+                return Welcome(rounds=bundle.plan.rounds, outputs=bundle.outputs, tensors=bundle.tensors), ()
+            case OpenRounds():
+                return self._open_rounds(message)
+            case LeaseRequest():
+                return self._lend(message)
+            case Submit():
+                return self._submit(message)
+            case Tell():
+                if self._round is None:
+                    raise FlipError("not-open", "No round is open.")
+                self._broker._on_tell(message)
+                return Done(), ()
+
+    def _open_rounds(self, message: OpenRounds) -> Answer:
+        if message.tensors != self._airlock.facts.bundle.tensors.digest():
+            raise FlipError(
+                "wrong-tensors",
+                "The model's tensors are not those of the approved bundle.",
+                remedy="Rehearse the notebook again and submit the new bundle.",
+            )
+        self._open = True
+        return self._next()
+
+    def _lend(self, message: LeaseRequest) -> Answer:
+        if not self._open:
+            raise FlipError("not-open", "Open the rounds first.")
+        if message.what == "update":
+            size = self._airlock.facts.bundle.tensors.update_layout()[1]
+        else:
+            size = message.size
+            if not 1 <= size <= self._broker._state_bytes:
+                raise FlipError(
+                    "state-too-large",
+                    f"The state has {size} bytes; 1 to {self._broker._state_bytes} can be saved.",
+                    remedy="Name fewer objects in state=[...].",
+                )
+        lease = self._lend_out(message.what, Lease(size))
+        return Leased(size=size), (lease.descriptor,)
+
+    def _lend_out(self, what: str, lease: Lease) -> Lease:
+        before = self._lent.pop(what, None)
+        if before is not None:
+            before.close()
+        self._lent[what] = lease
+        return lease
+
+    def _submit(self, message: Submit) -> Answer:
+        if message.round != self._round:
+            raise FlipError("wrong-round", f"Round {message.round} is not the one that the notebook was given.")
+        for what, wanted in (("update", message.update), ("state", message.state)):
+            if wanted and what not in self._lent:
+                raise FlipError("not-leased", f"The notebook submits its {what} without a lease.")
+        change = self._lent.get("update") if message.update else None
+        state = self._lent.get("state") if message.state else None
+        self._airlock.submit(message.round, message.report, change, state, leave=message.leave)
+        self._return_leases()
+        self._broker._on_submit(message.round, message.leave)
+        return self._next()
+
+    def _next(self) -> Answer:
+        """The next round, for which the kernel waits as long as the hub needs; Ended after the last."""
+        self._round = None
+        self._return_leases()
+        while not self._airlock.finished:
+            given = self._airlock.next_round(_POLL_S)
+            if given is None:
+                if self._broker.stopping or _hung_up(self._kernel):
+                    raise _Gone
+                continue
+            context = given.context
+            answer = NextRound(
+                round=context.round,
+                of=context.of,
+                training=context.training,
+                config=context.config,
+                has_state=given.state is not None,
+            )
+            self._round = context.round
+            self._lend_out("weights", given.weights)
+            if given.state is not None:
+                self._lend_out("saved", _from_file(given.state))
+            self._broker._on_round(context.round)
+            return answer, tuple(self._lent[name].descriptor for name in ("weights", "saved") if name in self._lent)
+        return Ended(), ()
+
+    def _refuse(self, error: FlipError) -> None:
+        self._send(Refused(problem=Problem(code=error.code, message=error.message, remedy=error.remedy)), ())
+
+    def _send(self, answer: Document, descriptors: tuple[int, ...]) -> None:
+        packet = answer.model_dump_json().encode()
+        if len(packet) > PACKET_BYTES and isinstance(answer, Welcome):
+            packet = answer.model_copy(update={"tensors": None}).model_dump_json().encode()
+        try:
+            socket.send_fds(self._kernel, [packet], list(descriptors))
+        except OSError:
+            raise _Gone from None
+
+    def _return_leases(self) -> None:
+        for lease in self._lent.values():
+            lease.close()
+        self._lent.clear()
+
+
+def _from_file(path: Path) -> Lease:
+    with path.open("rb") as file:
+        return sealed_copy(file.fileno(), path.stat().st_size)
+
+
+def _hung_up(kernel: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(kernel, select.POLLHUP | select.POLLRDHUP)
+    return bool(poll.poll(0))
+
+
+def state_bytes(memory_bytes: int) -> int:
+    """How much state a notebook may save: half its memory, since it is held there and here."""
+    return max(memory_bytes // 2, MIB)

@@ -1,0 +1,193 @@
+"""An enclave's directory: where its configuration, keys, policy and state lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from flipnb.contracts.document import Document, invalid, sha256
+from flipnb.contracts.keys import PublicKey, SigningKey
+from flipnb.contracts.policy import Policy
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.text import Line, Name
+
+SOCKET_PATH_BYTES = 107
+"""What Linux allows for the path of a unix socket."""
+
+
+class Configuration(Document):
+    """``enclave.json``. Relative paths count from the enclave's directory."""
+
+    name: Name
+    title: Line
+    hub_url: str = Field(pattern=r"^https://[\x21-\x7e]{1,400}$")
+    hub_audience: str = Field(min_length=1, max_length=200)
+    hub_ca: str
+    controller_public_key: PublicKey
+    runtime_dir: str
+    estate_dir: str = "estate"
+    environments_dir: str = "environments"
+
+
+@dataclass(frozen=True)
+class EnclaveDirectory:
+    """One Trust's enclave on disk."""
+
+    directory: Path
+    configuration: Configuration
+
+    @classmethod
+    def open(cls, directory: Path) -> EnclaveDirectory:
+        """Raises FlipError: ``no-enclave``, ``invalid-document``, ``enclave-open-to-others`` (mode is not 0700)."""
+        directory = directory.absolute()
+        file = directory / "enclave.json"
+        try:
+            configuration = Configuration.model_validate_json(file.read_bytes())
+        except FileNotFoundError:
+            raise FlipError(
+                "no-enclave", f"{directory} is no enclave: it has no enclave.json.", remedy="Name its directory."
+            ) from None
+        except ValidationError as error:
+            raise invalid(error, str(file)) from None
+        if directory.stat().st_mode & 0o077:
+            raise FlipError(
+                "enclave-open-to-others",
+                f"{directory} can be read by other users of this machine.",
+                remedy=f"chmod 0700 {directory}",
+            )
+        return cls(directory, configuration)
+
+    @property
+    def keys(self) -> Path:
+        return self.directory / "keys"
+
+    @property
+    def node_key(self) -> Path:
+        return self.keys / "node.pem"
+
+    @property
+    def policy_file(self) -> Path:
+        return self.directory / "policy.json"
+
+    @property
+    def memberships(self) -> Path:
+        return self.directory / "memberships"
+
+    @property
+    def state(self) -> Path:
+        return self.directory / "state.sqlite"
+
+    @property
+    def audit(self) -> Path:
+        return self.directory / "audit.jsonl"
+
+    @property
+    def bundles(self) -> Path:
+        return self.directory / "bundles"
+
+    @property
+    def runs(self) -> Path:
+        return self.directory / "runs"
+
+    @property
+    def frozen(self) -> Path:
+        """Where the estate worker leaves a frozen cohort; the agent takes it from there."""
+        return self.directory / "frozen"
+
+    @property
+    def logs(self) -> Path:
+        return self.directory / "logs"
+
+    @property
+    def estate(self) -> Path:
+        return self.directory / self.configuration.estate_dir
+
+    @property
+    def environments(self) -> Path:
+        return self.directory / self.configuration.environments_dir
+
+    @property
+    def hub_ca(self) -> Path:
+        return self.directory / self.configuration.hub_ca
+
+    @property
+    def runtime(self) -> Path:
+        return self.directory / self.configuration.runtime_dir
+
+    @property
+    def desk_socket(self) -> Path:
+        return self.runtime / "desk.sock"
+
+    def broker_socket(self, run: str) -> Path:
+        return self.runtime / f"{run[:16]}.sock"
+
+    def policy(self) -> Policy:
+        """Read anew each time: what a controller changes holds from the next decision on."""
+        try:
+            return Policy.model_validate_json(self.policy_file.read_bytes())
+        except FileNotFoundError:
+            raise FlipError("no-policy", f"There is no policy at {self.policy_file}.") from None
+        except ValidationError as error:
+            raise invalid(error, str(self.policy_file)) from None
+
+    def environment_locks(self) -> Mapping[str, str]:
+        """Name of each environment that is built here → SHA-256 of its lock file."""
+        return {lock.parent.name: sha256(lock.read_bytes()) for lock in sorted(self.environments.glob("*/lock.txt"))}
+
+    def study_key(self, study: str) -> bytes:
+        """32 secret bytes per study, made at first use; pseudonyms and commitments come from them. Never leaves."""
+        path = self.keys / f"study-{study}.key"
+        if not path.exists():
+            write_file(path, os.urandom(32), mode=0o600)
+        return path.read_bytes()
+
+    def load_node_key(self) -> SigningKey:
+        return SigningKey.load(self.node_key)
+
+    def make_runtime(self) -> None:
+        """Make the directory for sockets, of this user alone. Raises FlipError ``socket-path-too-long``."""
+        longest = len(os.fsencode(self.broker_socket("0" * 32)))
+        if longest > SOCKET_PATH_BYTES:
+            raise FlipError(
+                "socket-path-too-long",
+                f"The runtime directory {self.runtime} makes socket paths of {longest} bytes; "
+                f"{SOCKET_PATH_BYTES} are possible.",
+                remedy="Set runtime_dir in enclave.json to a shorter directory.",
+            )
+        self.runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = self.runtime.stat()
+        if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            raise FlipError(
+                "runtime-open-to-others",
+                f"The runtime directory {self.runtime} belongs to another user or is open to others.",
+                remedy="Remove it, or name another one in enclave.json.",
+            )
+
+
+def write_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Write all of ``content`` under ``path`` or nothing: temporary file, fsync, rename, fsync of the directory."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

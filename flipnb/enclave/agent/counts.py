@@ -1,0 +1,136 @@
+"""Answering how many people a cohort has: who asks, what may be said, and the same words to the same question."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from flipnb.contracts.count import CountReply, CountRequest, SignedCount
+from flipnb.contracts.document import sha256
+from flipnb.contracts.envelope import COUNT_REPLY, COUNT_REQUEST, SESSION, Opened, peek, seal, unseal
+from flipnb.contracts.keys import SigningKey, key_id
+from flipnb.contracts.policy import CountPolicy, Policy
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.study import Roster, SessionCertificate
+from flipnb.contracts.task import TaskAnswer
+from flipnb.enclave.agent.audit import AuditLog
+from flipnb.enclave.agent.estate import EstateWorker
+from flipnb.enclave.agent.membership import Memberships
+from flipnb.enclave.agent.store import Store
+
+_LONGEST = timedelta(hours=24)
+_CLOCK_TOLERANCE = timedelta(minutes=5)
+Release = Callable[[int, CountPolicy], int | None]
+
+
+def verify_count(
+    signed: SignedCount, roster: Roster, *, now: datetime | None = None
+) -> tuple[CountRequest, Opened, str]:
+    """The request, its envelope as opened, and the key id of the researcher whose session asks.
+
+    Raises FlipError: ``unknown-key``, ``bad-signature``, ``wrong-study``, ``wrong-membership``, ``expired``,
+    ``too-long``, and those of ``document.parse`` (``unsupported-cohort`` is one of ``invalid-document``).
+    """
+    now = now or datetime.now(UTC)
+    certificate = unseal(signed.certificate.encode(), SESSION, roster.researcher_keys(), "The session certificate")
+    session = certificate.parse(SessionCertificate, "The session certificate")
+    if session.study != roster.study:
+        raise FlipError("wrong-study", f"The session is of the study {session.study}, not {roster.study}.", status=403)
+    if not session.not_before - _CLOCK_TOLERANCE <= now < session.expires:
+        raise FlipError("expired", "The researcher's session is over.", remedy="Ask again: it makes a new session.")
+    trusted = {key_id(session.session_key): session.session_key}
+    opened = unseal(signed.request.encode(), COUNT_REQUEST, trusted, "The count request")
+    request = opened.parse(CountRequest, "The count request")
+    if request.study != roster.study:
+        raise FlipError("wrong-study", f"The count is of the study {request.study}, not {roster.study}.", status=403)
+    if request.membership != roster.digest():
+        raise FlipError(
+            "wrong-membership",
+            "The count was asked under another membership of the study than the one that this Trust signed.",
+            status=403,
+        )
+    if now >= request.expires:
+        raise FlipError("expired", "The count request has expired.", remedy="Ask again.")
+    if request.expires > now + _LONGEST:
+        raise FlipError("too-long", "A count request is valid for at most 24 hours.")
+    return request, opened, certificate.signer
+
+
+class Counts:
+    """Answers count tasks. ``release`` is the estate's disclosure control: people, or None where suppressed."""
+
+    def __init__(
+        self,
+        *,
+        key: SigningKey,
+        store: Store,
+        audit: AuditLog,
+        memberships: Memberships,
+        worker: EstateWorker,
+        policy: Callable[[], Policy],
+        release: Release,
+    ) -> None:
+        self._key, self._store, self._audit = key, store, audit
+        self._memberships, self._worker, self._policy, self._release = memberships, worker, policy, release
+        self._turn = asyncio.Lock()
+
+    async def answer(self, study: str, signed: SignedCount) -> TaskAnswer:
+        """The sealed reply; a question that was answered before gets the same bytes. Refusals are sealed too."""
+        async with self._turn:
+            try:
+                request, opened, researcher = verify_count(signed, self._memberships.roster(study))
+                stored = self._store.count_reply(opened.digest)
+                if stored is not None:
+                    return TaskAnswer(envelope=stored.decode())
+                if self._store.nonce_seen(request.nonce):
+                    raise FlipError("replayed", "A count request with this nonce was answered before.", status=409)
+            except FlipError as error:
+                return self._refuse(study, signed, error)
+            try:
+                reply = await self._count(request, opened.digest)
+            except FlipError as error:
+                if error.status >= 500:
+                    raise
+                self._audit.append("count-refused", study=study, request=opened.digest, code=error.code)
+                reply = CountReply(trust=self._key.key_id, request=opened.digest, problem=error.problem())
+            envelope = seal(reply, COUNT_REPLY, self._key)
+            self._store.add_count(opened.digest, request.nonce, request.expires, envelope)
+            if reply.problem is None:
+                self._audit.append(
+                    "count-released",
+                    study=study,
+                    request=opened.digest,
+                    researcher=researcher,
+                    people=reply.people,
+                    suppressed=reply.suppressed,
+                    estate_version=reply.estate_version,
+                )
+            return TaskAnswer(envelope=envelope.decode())
+
+    async def _count(self, request: CountRequest, digest: str) -> CountReply:
+        version = await self._worker.current()
+        if version is None:
+            raise FlipError("no-estate", "This Trust's estate has not been filled yet.", status=409)
+        exact = await self._worker.count(version, request.cohort)
+        policy = self._policy().counts
+        people = self._release(exact, policy)
+        return CountReply(
+            trust=self._key.key_id,
+            request=digest,
+            people=people,
+            suppressed=people is None,
+            threshold=policy.threshold,
+            rounding=policy.rounding,
+            estate_version=version,
+        )
+
+    def _refuse(self, study: str, signed: SignedCount, error: FlipError) -> TaskAnswer:
+        try:
+            request = sha256(peek(signed.request.encode(), "The count request"))
+        except FlipError:
+            request = sha256(signed.request.encode())
+        self._audit.append("count-refused", study=study, request=request, code=error.code)
+        reply = CountReply(trust=self._key.key_id, request=request, problem=error.problem())
+        envelope = seal(reply, COUNT_REPLY, self._key)
+        return TaskAnswer(envelope=envelope.decode(), code=error.code, reason=error.message[:400])

@@ -1,0 +1,269 @@
+"""The agent: everything of an enclave that talks to the outside, and decides."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import logging.handlers
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.study import Join
+from flipnb.contracts.task import Task, TaskAnswer
+from flipnb.enclave.agent.audit import AuditLog
+from flipnb.enclave.agent.configuration import EnclaveDirectory
+from flipnb.enclave.agent.counts import Counts
+from flipnb.enclave.agent.desk import Desk, DeskServer, listen
+from flipnb.enclave.agent.estate import EstateWorker
+from flipnb.enclave.agent.hub_link import HubLink, HubUnreachable
+from flipnb.enclave.agent.identities import estate_worker_uid, run_uid
+from flipnb.enclave.agent.installation import require_environment
+from flipnb.enclave.agent.membership import Memberships
+from flipnb.enclave.agent.run import Enclave
+from flipnb.enclave.agent.runs import Runs
+from flipnb.enclave.agent.store import Store
+from flipnb.enclave.kernels.probe import ProbeReport, probe, refuse_if_weaker
+from flipnb.estate.disclosure import release
+
+_LOG = logging.getLogger("flipnb.enclave.agent")
+_IDLE_S = 0.25
+_RETRY_S = 2.0
+_STOP_S = 3.5
+
+
+class Agent:
+    """One enclave's daemon. ``run`` returns when it was told to stop and everything of it is gone."""
+
+    def __init__(self, directory: EnclaveDirectory, sandbox: dict[str, bool | int | str | None]) -> None:
+        configuration = directory.configuration
+        self._directory = directory
+        key = directory.load_node_key()
+        self._store = Store(directory.state)
+        self._audit = AuditLog(directory.audit, key, self._store)
+        self._memberships = Memberships(
+            directory.memberships, controller_public_key=configuration.controller_public_key, own_key=key.key_id
+        )
+        self._worker_log = (directory.logs / "estate-worker.log").open("ab")
+        self._worker = EstateWorker(
+            directory.estate,
+            directory.frozen,
+            uid=estate_worker_uid(directory.directory),
+            hidden=(directory.keys,),
+            log=self._worker_log,
+        )
+        self._hub = HubLink(configuration.hub_url, audience=configuration.hub_audience, ca=directory.hub_ca, key=key)
+        enclave = Enclave(directory, key, self._store, self._audit, self._worker)
+        self._runs = Runs(enclave, self._memberships, self._hub)
+        self._counts = Counts(
+            key=key,
+            store=self._store,
+            audit=self._audit,
+            memberships=self._memberships,
+            worker=self._worker,
+            policy=directory.policy,
+            release=release,
+        )
+        self._untold = asyncio.Event()
+        self._untold.set()
+        self._desk = Desk(enclave, self._runs, self._memberships, self._hub, sandbox=sandbox, joined=self._untold.set)
+        self._handling: dict[str, asyncio.Task[None]] = {}
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        self._audit.append("agent-started")
+        await self._runs.resume()
+        server = DeskServer(self._desk.application())
+        with listen(self._directory.desk_socket) as listener:
+            loops = [
+                asyncio.create_task(self._forever(self._poll), name="tasks"),
+                asyncio.create_task(self._forever(self._send_reports), name="reports"),
+                asyncio.create_task(self._forever(self._tell_joins), name="joins"),
+            ]
+            serving = asyncio.create_task(server.serve(sockets=[listener]), name="desk")
+            _LOG.info("the agent of %s serves", self._directory.configuration.name)
+            await asyncio.wait({asyncio.create_task(self._stop.wait()), serving}, return_when=asyncio.FIRST_COMPLETED)
+            server.should_exit = True
+            for loop in (*loops, *self._handling.values()):
+                loop.cancel()
+            await self._runs.close(_STOP_S)
+            await asyncio.wait([*loops, serving], timeout=1.0)
+        self._directory.desk_socket.unlink(missing_ok=True)
+        await self._worker.close()
+        await self._hub.close()
+        self._audit.close()
+        self._store.close()
+        self._worker_log.close()
+        _LOG.info("the agent has ended")
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    async def _forever(self, loop: Callable[[], Awaitable[None]]) -> None:
+        """A fault in one loop is logged and waited out; the others go on."""
+        while True:
+            try:
+                await loop()
+            except HubUnreachable:
+                pass
+            except FlipError as error:
+                _LOG.warning("the hub refuses: %s (%s)", error, error.code)
+            except Exception:
+                _LOG.exception("a loop failed")
+            await asyncio.sleep(_RETRY_S)
+
+    async def _poll(self) -> None:
+        """Fetch tasks; each is handled on its own until the hub has its answer."""
+        after = 0
+        while True:
+            try:
+                found = await self._hub.tasks(after)
+            except HubUnreachable:
+                # It may come back as an older copy of itself, with lower numbers.
+                after = 0
+                await self._hub.patiently(partial(self._hub.tasks, 0))
+                continue
+            for task in found.tasks:
+                after = max(after, task.sequence)
+                if task.id not in self._handling:
+                    handling = asyncio.create_task(self._handle(task), name=f"task-{task.kind}-{task.id[:8]}")
+                    self._handling[task.id] = handling
+                    handling.add_done_callback(lambda _, known=task.id: self._handling.pop(known, None))
+            if not found.tasks:
+                await asyncio.sleep(_IDLE_S)
+
+    async def _handle(self, task: Task) -> None:
+        while True:
+            try:
+                answer = await self._answer(task)
+                await self._hub.patiently(partial(self._hub.answer, task.id, answer))
+            except FlipError as error:
+                _LOG.warning("task %s (%s): %s (%s)", task.id, task.kind, error, error.code)
+                if error.status < 500:
+                    return
+            except Exception:
+                _LOG.exception("task %s (%s) failed", task.id, task.kind)
+            else:
+                return
+            await asyncio.sleep(_RETRY_S)
+
+    async def _answer(self, task: Task) -> TaskAnswer:
+        missing = TaskAnswer(code="bad-task", reason=f"The task {task.kind} lacks what it is about.")
+        if task.kind == "count":
+            return await self._counts.answer(task.study, task.count) if task.count is not None else missing
+        if task.run is None or (task.kind == "round" and task.context is None):
+            return missing
+        match task.kind:
+            case "run":
+                return await self._runs.on_run(task)
+            case "start":
+                return await self._runs.on_start(task)
+            case "round":
+                return await self._runs.on_round(task)
+            case "stop":
+                return await self._runs.on_stop(task)
+
+    async def _send_reports(self) -> None:
+        """Send what the outbox holds, in its order; a report that the hub refuses is logged and left behind."""
+        while True:
+            report = self._store.next_report()
+            if report is None:
+                await asyncio.sleep(_IDLE_S)
+                continue
+            try:
+                await self._hub.patiently(partial(self._hub.report, report.run, report.body))
+            except FlipError as error:
+                if error.status == 401:
+                    raise
+                _LOG.warning("the hub refuses a report of run %s: %s (%s)", report.run, error, error.code)
+            self._store.report_sent(report.number)
+
+    async def _tell_joins(self) -> None:
+        """Tell the hub of every membership, at the start and after a new one; a study may be unknown to it yet."""
+        while True:
+            await self._untold.wait()
+            self._untold.clear()
+            for study, roster in self._memberships.studies().items():
+                join = Join(study=study, roster=roster.digest())
+                try:
+                    await self._hub.patiently(partial(self._hub.join, join))
+                except FlipError:
+                    self._untold.set()
+                    raise
+
+
+def serve(directory: Path) -> None:
+    """Run an agent until SIGTERM or SIGINT. Raises FlipError where it refuses to start, naming why."""
+    enclave = EnclaveDirectory.open(directory)
+    enclave.logs.mkdir(exist_ok=True, mode=0o700)
+    _log_to(enclave.logs / "agent.log")
+    with _only_agent(enclave):
+        try:
+            enclave.make_runtime()
+            for lock in sorted(enclave.environments.glob("*/lock.txt")):
+                require_environment(lock)
+            report = probe(uid=run_uid(enclave.directory, 0), outside=(enclave.directory, enclave.node_key))
+            refuse_if_weaker(report, enclave.policy().kernel)
+            asyncio.run(_run(enclave, sandbox_facts(report)))
+        except FlipError as error:
+            _LOG.error("the agent does not start: %s (%s)", error, error.code)
+            raise
+
+
+def sandbox_facts(report: ProbeReport) -> dict[str, bool | int | str | None]:
+    """A probe's report in the desk's plain words."""
+    return {
+        name: ", ".join(value) if isinstance(value, tuple | list) else value
+        for name, value in report.model_dump().items()
+    }
+
+
+async def _run(enclave: EnclaveDirectory, sandbox: dict[str, bool | int | str | None]) -> None:
+    agent = Agent(enclave, sandbox)
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, agent.stop)
+    await agent.run()
+
+
+@contextlib.contextmanager
+def _only_agent(enclave: EnclaveDirectory) -> Iterator[None]:
+    """One agent per enclave: a lock that Linux gives back however the agent ends."""
+    with (enclave.directory / "agent.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FlipError("agent-running", f"An agent runs in {enclave.directory} already.") from None
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def _log_to(path: Path) -> None:
+    handler = logging.handlers.RotatingFileHandler(path, maxBytes=16 << 20, backupCount=4)
+    handler.setFormatter(_JsonLines())
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    root.addHandler(handler)
+    # Its lines hold nothing but the hub's address.
+    logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -1,0 +1,290 @@
+"""The desk API: what the data controller's tools ask the agent, over a unix socket of this user alone.
+
+Whoever can open the socket is the enclave's own user; an approval still needs the controller's key, which the agent
+never has. Texts in the answers may come from strangers; they are data, JSON-encoded here and shown as text elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from flipnb.contracts.approval import Decline
+from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.desk import (
+    DeskRun,
+    DeskRuns,
+    DeskStatus,
+    RequestDetail,
+    RequestList,
+    RequestState,
+    RequestSummary,
+    Signed,
+)
+from flipnb.contracts.document import Document, invalid
+from flipnb.contracts.problem import FlipError
+from flipnb.enclave.agent.hub_link import HubLink
+from flipnb.enclave.agent.membership import Memberships
+from flipnb.enclave.agent.run import EXECUTED, Enclave
+from flipnb.enclave.agent.runs import Runs
+from flipnb.enclave.agent.store import StoredRequest, StoredRun
+
+_LOG = logging.getLogger("flipnb.enclave.agent.desk")
+_BODY_BYTES = 16 << 20
+
+
+class Desk:
+    """Answers the controller. ``joined`` is called after a new membership, to tell the hub."""
+
+    def __init__(
+        self,
+        enclave: Enclave,
+        runs: Runs,
+        memberships: Memberships,
+        hub: HubLink,
+        *,
+        sandbox: dict[str, bool | int | str | None],
+        joined: Callable[[], None],
+    ) -> None:
+        self._enclave, self._runs, self._memberships, self._hub = enclave, runs, memberships, hub
+        self._sandbox, self._joined = sandbox, joined
+
+    def application(self) -> Starlette:
+        routes = (
+            ("GET", "/status", self.status),
+            ("GET", "/requests", self.requests),
+            ("GET", "/requests/{bundle}", self.request),
+            ("POST", "/approvals", self.approve),
+            ("POST", "/declines", self.decline),
+            ("POST", "/memberships", self.join),
+            ("GET", "/runs", self.runs),
+            ("POST", "/runs/{run}/stop", self.stop),
+            ("GET", "/runs/{run}/notebook", self.notebook),
+            ("GET", "/audit", self.audit),
+        )
+        return Starlette(
+            routes=[Route(path, _guarded(handler), methods=[method]) for method, path, handler in routes],
+        )
+
+    async def status(self, request: Request) -> Document:
+        directory = self._enclave.directory
+        policy = directory.policy()
+        summaries = [self._summary(stored) for stored in self._enclave.store.requests()]
+        return DeskStatus(
+            trust=directory.configuration.name,
+            title=directory.configuration.title,
+            key=self._enclave.key.key_id,
+            hub=directory.configuration.hub_url,
+            hub_reachable=self._hub.reachable,
+            estate_version=await self._estate_version(),
+            policy=policy,
+            policy_digest=policy.digest(),
+            studies=tuple(sorted(self._memberships.studies())),
+            environments=dict(directory.environment_locks()),
+            sandbox=self._sandbox,
+            waiting=sum(summary.state == "waiting" for summary in summaries),
+            running=self._runs.running,
+        )
+
+    async def requests(self, request: Request) -> Document:
+        everything = request.query_params.get("all") == "1"
+        summaries = (self._summary(stored) for stored in self._enclave.store.requests())
+        return RequestList(requests=tuple(s for s in summaries if everything or s.state in ("waiting", "approved")))
+
+    async def request(self, request: Request) -> Document:
+        stored = self._runs.request(request.path_params["bundle"])
+        bundle = self._runs.content(stored)
+        version = await self._estate_version()
+        policy = self._enclave.directory.policy()
+        return RequestDetail(
+            summary=self._summary(stored, version=version),
+            content=bundle,
+            count=await self._count(bundle, version),
+            policy_digest=policy.digest(),
+            estate_version=version,
+            what_leaves=what_leaves(bundle, per_trust_metrics=policy.per_trust_metrics),
+        )
+
+    async def approve(self, request: Request) -> Document:
+        signed = await _body(Signed, request)
+        bundle = await self._runs.approve(signed.envelope.encode())
+        return self._summary(self._runs.request(bundle), version=await self._estate_version())
+
+    async def decline(self, request: Request) -> Document:
+        decline = await _body(Decline, request)
+        await self._runs.decline(decline)
+        return self._summary(self._runs.request(decline.bundle))
+
+    async def join(self, request: Request) -> Document:
+        signed = await _body(Signed, request)
+        roster = self._memberships.accept(signed.envelope.encode())
+        self._enclave.audit.append("joined", study=roster.study, roster=roster.digest())
+        self._joined()
+        return roster
+
+    async def runs(self, request: Request) -> Document:
+        return DeskRuns(runs=tuple(_desk_run(run) for run in self._enclave.store.runs()))
+
+    async def stop(self, request: Request) -> Document:
+        run = request.path_params["run"]
+        await self._runs.stop(run, by="controller")
+        stored = self._enclave.store.run(run)
+        assert stored is not None
+        return _desk_run(stored)
+
+    async def notebook(self, request: Request) -> Response:
+        run = self._enclave.store.run(request.path_params["run"])
+        path = self._enclave.directory.runs / run.run / EXECUTED if run is not None else None
+        if path is None or not path.exists():
+            raise FlipError("no-notebook", "There is no executed notebook of this run.", status=404)
+        return FileResponse(path, media_type="application/json")
+
+    async def audit(self, request: Request) -> Document:
+        after = request.query_params.get("after", "0")
+        if not after.isascii() or not after.isdigit():
+            raise FlipError("bad-query", "after must be a number.")
+        return self._enclave.audit.page(int(after))
+
+    async def _estate_version(self) -> str | None:
+        try:
+            return await self._enclave.worker.current()
+        except FlipError as error:
+            _LOG.warning("the estate could not be asked: %s", error)
+            return None
+
+    async def _count(self, bundle: Bundle, version: str | None) -> int | None:
+        if version is None:
+            return None
+        try:
+            return await self._enclave.worker.count(version, bundle.cohort)
+        except FlipError as error:
+            _LOG.warning("the cohort could not be counted: %s", error)
+            return None
+
+    def _summary(self, stored: StoredRequest, *, version: str | None = None) -> RequestSummary:
+        store = self._enclave.store
+        state: RequestState = stored.state
+        if state in ("waiting", "approved") and self._runs.content(stored).expires <= datetime.now(UTC):
+            state = "expired"
+        left = 0
+        if version is not None:
+            left = store.executions_left(stored.bundle, self._enclave.directory.policy().digest(), version)
+        return RequestSummary(
+            bundle=stored.bundle,
+            study=stored.study,
+            title=stored.title,
+            researcher=stored.researcher,
+            researcher_key=stored.researcher_key,
+            state=state,
+            received=stored.received,
+            code=stored.code,
+            reason=stored.reason,
+            runs=tuple(run.run for run in store.runs(bundle=stored.bundle)),
+            executions_left=left,
+        )
+
+
+def what_leaves(bundle: Bundle, *, per_trust_metrics: bool) -> tuple[str, ...]:
+    """In words, everything that a run of the bundle lets out of the enclave."""
+    plan = bundle.plan
+    how = "summed with the other Trusts'" if plan.aggregation == "sum" else "on its own"
+    lines = [
+        f"In each of {plan.rounds} rounds: the change of {bundle.tensors.elements:,} model weights, clipped to an L2 "
+        f"norm of {plan.clip_norm:g} and multiplied by the number of people in train, {how}. The hub can see it.",
+        "With each of them: the number of people in train, validation and test, as the weights of the average.",
+    ]
+    whose = "this Trust's own, and in the average" if per_trust_metrics else "in the average over the Trusts"
+    lines += [
+        f"In each round and once more at the end: the number {output.name} over {output.over}, between "
+        f"{output.minimum:g} and {output.maximum:g}, {output.decimals} decimals, {whose}."
+        for output in bundle.outputs
+    ]
+    lines.append("Progress: cell, round, epoch, seconds. Of an error: its class out of a fixed list, cell and line.")
+    return tuple(lines)
+
+
+def listen(path: Path) -> socket.socket:
+    """The desk's socket, anew, for this user alone."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(os.fspath(path))
+    finally:
+        os.umask(before)
+    return listener
+
+
+class DeskServer(uvicorn.Server):
+    """uvicorn that leaves signals to the agent."""
+
+    def __init__(self, application: Starlette) -> None:
+        super().__init__(
+            uvicorn.Config(
+                application,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                server_header=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _guarded(handler: Callable[[Request], Awaitable[Document | Response]]) -> Callable[[Request], Awaitable[Response]]:
+    async def guarded(request: Request) -> Response:
+        try:
+            answer = await handler(request)
+        except FlipError as error:
+            return Response(error.problem().model_dump_json(), status_code=error.status, media_type="application/json")
+        if isinstance(answer, Response):
+            return answer
+        return Response(answer.model_dump_json(by_alias=True), media_type="application/json")
+
+    return guarded
+
+
+async def _body(model: type[Any], request: Request) -> Any:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _BODY_BYTES:
+            raise FlipError("document-too-large", f"The request has more than {_BODY_BYTES} bytes.", status=413)
+    try:
+        return model.model_validate_json(bytes(body))
+    except ValidationError as error:
+        raise invalid(error, "The request") from None
+
+
+def _desk_run(stored: StoredRun) -> DeskRun:
+    return DeskRun(
+        run=stored.run,
+        bundle=stored.bundle,
+        study=stored.study,
+        title=stored.title,
+        state=stored.state,
+        progress=stored.progress,
+        failure=stored.failure,
+        code=stored.code,
+        reason=stored.reason,
+        started=stored.started,
+        ended=stored.ended,
+    )

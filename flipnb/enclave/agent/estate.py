@@ -1,0 +1,149 @@
+"""The agent's end of its estate worker: one jailed child, asked one thing at a time, started anew when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import ValidationError
+
+from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.document import Document
+from flipnb.contracts.problem import FlipError
+from flipnb.enclave.estate_worker.order import LINE_BYTES, Answer, Count, Current, Freeze, FrozenFacts
+from flipnb.enclave.kernels.interpreter import Interpreter
+from flipnb.enclave.kernels.jail import Bind, JailedProcess, spawn
+
+_PATIENCE_S = 300.0
+
+
+class EstateWorker:
+    """``estate`` and ``frozen`` (where frozen cohorts are written) are all that the child sees of the enclave."""
+
+    def __init__(
+        self,
+        estate: Path,
+        frozen: Path,
+        *,
+        uid: int | None,
+        hidden: tuple[Path, ...] = (),
+        log: int | IO[bytes] = subprocess.DEVNULL,
+    ) -> None:
+        self._estate, self._frozen = estate, frozen
+        self._uid, self._hidden, self._log = uid, hidden, log
+        self._turn = asyncio.Lock()
+        self._process: JailedProcess | None = None
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def current(self) -> str | None:
+        return (await self._ask(Current())).version
+
+    async def count(self, version: str, cohort: dict[str, Any]) -> int:
+        """The exact number of people. Raises FlipError ``unsupported-cohort``, ``unknown-version``."""
+        answer = await self._ask(Count(version=version, cohort=cohort))
+        if answer.people is None:
+            raise _confused()
+        return answer.people
+
+    async def freeze(self, version: str, bundle: Bundle, key: bytes, name: str) -> FrozenFacts:
+        """Write ``frozen/NAME``, the bundle's cohort at ``version``; its people per part."""
+        order = Freeze(
+            version=version,
+            cohort=bundle.cohort,
+            dataset=bundle.dataset,
+            split=bundle.split,
+            key=key.hex(),
+            name=name,
+        )
+        answer = await self._ask(order)
+        if answer.frozen is None:
+            raise _confused()
+        return answer.frozen
+
+    async def close(self) -> None:
+        await self._end()
+
+    async def _ask(self, request: Document) -> Answer:
+        line = request.model_dump_json(by_alias=True).encode() + b"\n"
+        async with self._turn:
+            try:
+                return await asyncio.wait_for(self._exchange(line), _PATIENCE_S)
+            except (OSError, EOFError, ValueError, ValidationError, TimeoutError) as error:
+                await self._end()
+                raise FlipError(
+                    "estate-worker-died",
+                    f"The estate worker gave no answer ({type(error).__name__}).",
+                    remedy="Look at logs/estate-worker.log; the agent starts it anew with the next question.",
+                    status=503,
+                ) from None
+            except asyncio.CancelledError:
+                # Its answer would be taken for that to the next question.
+                self._cut()
+                raise
+
+    async def _exchange(self, line: bytes) -> Answer:
+        if self._process is None or self._process.poll() is not None:
+            await self._start()
+        assert self._reader is not None
+        assert self._writer is not None
+        self._writer.write(line)
+        await self._writer.drain()
+        answer = Answer.model_validate_json(await self._reader.readuntil(b"\n"))
+        if answer.problem is not None:
+            raise answer.problem.error(400)
+        return answer
+
+    async def _start(self) -> None:
+        await self._end()
+        outside, inside = socket.socketpair()
+        try:
+            self._process = await asyncio.to_thread(self._spawn, inside)
+        except BaseException:
+            outside.close()
+            raise
+        finally:
+            inside.close()
+        self._reader, self._writer = await asyncio.open_connection(sock=outside, limit=LINE_BYTES)
+
+    def _spawn(self, inside: socket.socket) -> JailedProcess:
+        self._estate.mkdir(parents=True, exist_ok=True)
+        self._frozen.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._uid is not None:
+            os.chown(self._frozen, self._uid, self._uid)
+        interpreter = Interpreter.current()
+        command: list[str | Path] = [interpreter.executable, "-P", "-m", "flipnb.enclave.estate_worker"]
+        return spawn(
+            [*command, str(inside.fileno()), str(self._estate), str(self._frozen)],
+            uid=self._uid,
+            visible=[Bind(self._estate), Bind(self._frozen, writable=True)],
+            hidden=self._hidden,
+            pass_fds=[inside.fileno()],
+            interpreter=interpreter,
+            stderr=self._log,
+        )
+
+    async def _end(self) -> None:
+        process = self._cut()
+        if process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(process.wait, 5.0)
+
+    def _cut(self) -> JailedProcess | None:
+        """Kill the child without waiting for its end."""
+        if self._writer is not None:
+            self._writer.close()
+        self._reader = self._writer = None
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+        return process
+
+
+def _confused() -> FlipError:
+    return FlipError("estate-worker-died", "The estate worker answered another question.", status=503)

@@ -1,0 +1,328 @@
+"""The life of one run in an enclave, from its frozen cohort to the end of its kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flipnb.contracts.broker import Tell
+from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.failure import TIME_LIMIT
+from flipnb.contracts.keys import SigningKey
+from flipnb.contracts.outputs import Part
+from flipnb.contracts.policy import Policy
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.run import Failure, Progress, TrustState
+from flipnb.enclave.agent.airlock import Airlock, RunFacts
+from flipnb.enclave.agent.audit import AuditLog
+from flipnb.enclave.agent.broker import Broker, state_bytes
+from flipnb.enclave.agent.configuration import EnclaveDirectory
+from flipnb.enclave.agent.estate import EstateWorker
+from flipnb.enclave.agent.identities import run_uid
+from flipnb.enclave.agent.store import Store, StoredRun
+from flipnb.enclave.estate_worker.order import FrozenFacts
+from flipnb.enclave.runner.order import CellEvent, KernelStarted, RunnerOrder, Verdict
+from flipnb.enclave.runner.process import RunnerProcess
+
+_LOG = logging.getLogger("flipnb.enclave.agent.run")
+_PROGRESS_S = 0.5
+_TOLD = frozenset({"too-few-people", "freeze-failed", "memory-cgroup-missing"})
+COHORT, EXECUTED = "cohort.duckdb", "executed.ipynb"
+
+
+@dataclass(frozen=True)
+class Enclave:
+    """What every run of an enclave shares."""
+
+    directory: EnclaveDirectory
+    key: SigningKey
+    store: Store
+    audit: AuditLog
+    worker: EstateWorker
+
+    def run_uid(self, slot: int) -> int | None:
+        return run_uid(self.directory.directory, slot)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run's part ended; ``state`` None where the agent itself ends and the run is to go on later."""
+
+    state: TrustState | None
+    code: str | None = None
+    reason: str | None = None
+    failure: Failure | None = None
+
+
+class ActiveRun:
+    """One run whose approval is consumed. ``live`` is its life; the other methods may be called at any time."""
+
+    def __init__(self, enclave: Enclave, stored: StoredRun, bundle: Bundle, policy: Policy) -> None:
+        self._enclave, self._stored, self._bundle, self._policy = enclave, stored, bundle, policy
+        self._loop = asyncio.get_running_loop()
+        self.run = stored.run
+        self.directory = enclave.directory.runs / stored.run
+        self.airlock: asyncio.Future[Airlock | None] = self._loop.create_future()
+        self.over = asyncio.Event()
+        self._answered = asyncio.Condition()
+        self._runner: RunnerProcess | None = None
+        self._ending: Outcome | None = None
+        self._kept: set[asyncio.Future[None]] = set()
+        self._progress = ProgressKeeper(enclave.store, stored.run)
+
+    async def live(self, uid: int | None) -> None:
+        """Freeze, start, serve, end; whatever happens, what the run left is gone and its end is reported."""
+        outcome = Outcome("failed", "enclave-failed", "The enclave failed; its data controller sees why in the log.")
+        try:
+            outcome = await self._live(uid)
+        except asyncio.CancelledError:
+            outcome = Outcome(None)
+            raise
+        except FlipError as error:
+            _LOG.warning("run %s failed: %s", self.run, error)
+            # Messages of other rooms may name this machine's paths.
+            reason = error.message if error.code in _TOLD else "This Trust could not run the notebook."
+            outcome = self._ending or Outcome("failed", error.code, reason)
+        except Exception:
+            _LOG.exception("run %s failed", self.run)
+        finally:
+            if not self.airlock.done():
+                self.airlock.set_result(None)
+            await asyncio.shield(self._end(outcome))
+
+    async def stop(self, outcome: Outcome) -> None:
+        """End the kernel and return when it is gone; the run ends with ``outcome`` unless it ended before."""
+        self.interrupt(outcome)
+        await self.over.wait()
+
+    def interrupt(self, outcome: Outcome) -> None:
+        if self._ending is None:
+            self._ending = outcome
+            if self._runner is not None:
+                self._keep(asyncio.ensure_future(self._runner.stop(2.0)))
+
+    @property
+    def ending(self) -> bool:
+        return self._ending is not None
+
+    async def answered(self, number: int) -> bool:
+        """Wait until round ``number`` is answered; False where the run ends before."""
+
+        def known() -> bool:
+            stored = self._enclave.store.round(self.run, number)
+            return stored is not None and stored.reply is not None
+
+        async with self._answered:
+            await self._answered.wait_for(lambda: known() or self.over.is_set())
+        return known()
+
+    async def _live(self, uid: int | None) -> Outcome:
+        if self._ending is not None:
+            return self._ending
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        frozen = await self._freeze()
+        people: dict[Part, int] = {"train": frozen.train, "validation": frozen.validation, "test": frozen.test}
+        airlock = Airlock(
+            RunFacts(
+                run=self.run,
+                bundle_digest=self._stored.bundle,
+                bundle=self._bundle,
+                members=self._stored.members,
+                people=people,
+                directory=self.directory,
+            ),
+            key=self._enclave.key,
+            store=self._enclave.store,
+            audit=self._enclave.audit,
+            policy=self._policy,
+        )
+        broker = Broker(
+            self._enclave.directory.broker_socket(self.run),
+            airlock,
+            peer=uid if uid is not None else os.geteuid(),
+            state_bytes=state_bytes(self._policy.kernel.memory_bytes),
+            on_round=self._progress.round,
+            on_tell=self._progress.tell,
+            on_submit=self._from_broker(self._submitted),
+            on_misbehaviour=self._from_broker(self._misbehaved),
+        )
+        try:
+            broker.start()
+            self.airlock.set_result(airlock)
+            return await self._execute(airlock, broker, uid)
+        finally:
+            airlock.close()
+            await asyncio.to_thread(broker.stop)
+
+    async def _execute(self, airlock: Airlock, broker: Broker, uid: int | None) -> Outcome:
+        order = RunnerOrder(
+            notebook=self._bundle.notebook,
+            space=self._bundle.parameters,
+            point=self._stored.point,
+            limits=self._policy.kernel,
+            executed=self.directory / EXECUTED,
+            cohort=self.directory / COHORT,
+            broker=self._enclave.directory.broker_socket(self.run),
+        )
+        hidden = (self._enclave.directory.keys, self._enclave.directory.estate)
+        with (self.directory / "runner.log").open("ab") as log:
+            runner = await RunnerProcess.start(order, uid=uid, hidden=hidden, log=log)
+        self._runner = runner
+        if self._ending is not None:
+            await runner.stop(0.5)
+        deadline = self._loop.call_later(self._bundle.plan.run_seconds, self.interrupt, _too_long())
+        try:
+            async for event in runner.events():
+                self._hear(event)
+        finally:
+            deadline.cancel()
+        assert runner.verdict is not None
+        return self._ending or self._judge(runner.verdict, airlock)
+
+    def _hear(self, event: KernelStarted | CellEvent | Verdict) -> None:
+        if isinstance(event, KernelStarted):
+            self._enclave.store.advance(self.run, "running")
+        elif isinstance(event, CellEvent) and event.state == "started":
+            self._progress.cell(event.index, event.of)
+
+    def _judge(self, verdict: Verdict, airlock: Airlock) -> Outcome:
+        if verdict.outcome == "failed":
+            failure = verdict.failure(self._progress.number)
+            assert failure is not None
+            place = f" in cell {failure.cell}" if failure.cell else ""
+            place += f", line {failure.line}" if failure.line else ""
+            return Outcome("failed", "notebook-failed", f"{failure.error_class}{place}", failure)
+        if verdict.outcome == "stopped":
+            return Outcome("failed", "kernel-ended", "The kernel was ended from outside the enclave.")
+        if airlock.finished:
+            return Outcome("finished")
+        return Outcome("failed", "rounds-missing", "The notebook ended before the last round.")
+
+    async def _freeze(self) -> FrozenFacts:
+        """Raises FlipError ``too-few-people``, ``freeze-failed``: no number and no word of the estate's leaves."""
+        target = self.directory / COHORT
+        if self._stored.frozen is not None and target.exists():
+            return FrozenFacts.model_validate(self._stored.frozen)
+        version = self._stored.estate_version
+        assert version is not None
+        directory = self._enclave.directory
+        name = f"{self.run}.duckdb"
+        made = directory.frozen / name
+        try:
+            made.unlink(missing_ok=True)
+            key = directory.study_key(self._bundle.study)
+            facts = await self._enclave.worker.freeze(version, self._bundle, key, name)
+            if facts.train < self._policy.minimum_train:
+                raise FlipError(
+                    "too-few-people", "The cohort has fewer people in train here than this Trust's policy demands."
+                )
+            if os.geteuid() == 0:
+                os.chown(made, 0, 0)
+            made.chmod(0o400)
+            made.replace(target)
+        except FlipError as error:
+            if error.code == "too-few-people":
+                raise
+            _LOG.warning("run %s: the cohort could not be frozen: %s", self.run, error)
+            raise FlipError("freeze-failed", f"This Trust could not freeze the cohort ({error.code}).") from None
+        finally:
+            made.unlink(missing_ok=True)
+        self._enclave.store.set_frozen(self.run, facts.model_dump(mode="json"))
+        return facts
+
+    def _submitted(self, number: int, leave: bool) -> None:
+        if leave:
+            self._enclave.audit.append("left", run=self.run, round=number)
+            self._enclave.store.advance(
+                self.run, "left-out", code="left", reason=f"The notebook left the run in round {number}."
+            )
+        self._keep(asyncio.ensure_future(self._wake()))
+
+    def _misbehaved(self, code: str, reason: str) -> None:
+        self._enclave.audit.append("report-refused", run=self.run, code=code)
+        self.interrupt(Outcome("failed", code, reason))
+
+    async def _wake(self) -> None:
+        async with self._answered:
+            self._answered.notify_all()
+
+    def _from_broker(self, call: Callable[..., None]) -> Callable[..., None]:
+        """``call`` in the event loop, from the broker's thread."""
+
+        def hand_over(*arguments: object) -> None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(call, *arguments)
+
+        return hand_over
+
+    async def _end(self, outcome: Outcome) -> None:
+        if outcome.state is not None:
+            for left in (self.directory / COHORT, *self.directory.glob("state-*.bin")):
+                left.unlink(missing_ok=True)
+            if self._enclave.store.advance(
+                self.run, outcome.state, code=outcome.code, reason=outcome.reason, failure=outcome.failure
+            ):
+                self._enclave.audit.append(
+                    "stopped" if outcome.state == "stopped" else "run-ended",
+                    run=self.run,
+                    state=outcome.state,
+                    code=outcome.code,
+                )
+        self.over.set()
+        await self._wake()
+
+    def _keep(self, future: asyncio.Future[None]) -> None:
+        self._kept.add(future)
+        future.add_done_callback(self._kept.discard)
+
+
+class ProgressKeeper:
+    """Where a run is, by the enclave's own clock; at most two reports a second. Thread-safe.
+
+    Epochs come from the notebook: within a round they only rise, up to the number that was told first.
+    """
+
+    def __init__(self, store: Store, run: str) -> None:
+        self._store, self._run = store, run
+        self._started = time.monotonic()
+        self._told = 0.0
+        self._cell: tuple[int, int] | None = None
+        self._epoch: tuple[int, int | None] | None = None
+        self.number: int | None = None
+
+    def cell(self, index: int, of: int) -> None:
+        self._cell = (index, of)
+        self._tell(force=True)
+
+    def round(self, number: int) -> None:
+        self.number, self._epoch = number, None
+        self._tell(force=True)
+
+    def tell(self, message: Tell) -> None:
+        before, of = self._epoch or (-1, message.epochs)
+        if message.epoch > before and (of is None or message.epoch <= of):
+            self._epoch = (message.epoch, of)
+            self._tell(force=False)
+
+    def _tell(self, *, force: bool) -> None:
+        now = time.monotonic()
+        if not force and now - self._told < _PROGRESS_S:
+            return
+        self._told = now
+        cell, cells = self._cell or (None, None)
+        epoch, epochs = self._epoch or (None, None)
+        seconds = round(now - self._started, 1)
+        self._store.progress(
+            self._run,
+            Progress(cell=cell, cells=cells, round=self.number, epoch=epoch, epochs=epochs, seconds=seconds),
+        )
+
+
+def _too_long() -> Outcome:
+    reason = "The run took longer than its plan allows."
+    return Outcome("failed", "run-too-long", reason, Failure(error_class=TIME_LIMIT))

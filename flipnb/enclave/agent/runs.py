@@ -1,0 +1,378 @@
+"""All runs of an enclave: what the hub asks for, what the data controller decided, and who has a slot."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from functools import partial
+from typing import Literal
+
+from flipnb.contracts.approval import Decline
+from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.document import parse
+from flipnb.contracts.envelope import peek
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.round import RoundContext
+from flipnb.contracts.run import TrustState
+from flipnb.contracts.study import Roster
+from flipnb.contracts.task import Task, TaskAnswer
+from flipnb.enclave.agent.admission import VerifiedBundle, admit, require_valid, verify_bundle, verify_request
+from flipnb.enclave.agent.airlock import Airlock, Reply, stored_reply
+from flipnb.enclave.agent.approvals import verify_approval
+from flipnb.enclave.agent.hub_link import HubLink
+from flipnb.enclave.agent.lease import Lease
+from flipnb.enclave.agent.membership import Memberships
+from flipnb.enclave.agent.run import ActiveRun, Enclave, Outcome
+from flipnb.enclave.agent.store import StoredRequest, StoredRun
+
+_LOG = logging.getLogger("flipnb.enclave.agent.runs")
+_SLOTS = 64
+
+
+class Runs:
+    """Handles the tasks ``run``, ``start``, ``round`` and ``stop``, and the controller's approvals and declines.
+
+    Every handler may be called again with the same task: it decides from what is on disk.
+    """
+
+    def __init__(self, enclave: Enclave, memberships: Memberships, hub: HubLink) -> None:
+        self._enclave, self._memberships, self._hub = enclave, memberships, hub
+        self._store, self._audit = enclave.store, enclave.audit
+        self._active: dict[str, ActiveRun] = {}
+        self._lives: set[asyncio.Task[None]] = set()
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._used: set[int] = set()
+        self._freed = asyncio.Condition()
+        self._ending = False
+
+    @property
+    def running(self) -> int:
+        return len(self._used)
+
+    async def resume(self) -> None:
+        """Start anew what ran when the agent ended; the kernel gets the round again that is still open."""
+        for run in self._store.runs():
+            if run.state in ("starting", "running"):
+                self._launch(run)
+            elif run.state == "left-out":
+                self._store.advance(run.run, "failed", code="agent-restarted", reason="The enclave was restarted.")
+
+    async def close(self, within_s: float) -> None:
+        """End all kernels; their runs go on when the agent starts again."""
+        self._ending = True
+        for active in list(self._active.values()):
+            active.interrupt(Outcome(None))
+        if self._lives:
+            _, late = await asyncio.wait(self._lives, timeout=within_s)
+            for life in late:
+                life.cancel()
+
+    # What the hub asks
+
+    async def on_run(self, task: Task) -> TaskAnswer:
+        assert task.run is not None
+        async with self._turns[task.run]:
+            if self._store.run(task.run) is None:
+                try:
+                    await self._admit(task)
+                except FlipError as error:
+                    return self._refuse(task.run, task.study, error)
+            return TaskAnswer()
+
+    async def on_start(self, task: Task) -> TaskAnswer:
+        assert task.run is not None
+        async with self._turns[task.run]:
+            try:
+                stored = self._known(task.run)
+                if stored.state not in ("starting", "running"):
+                    await self._consume(stored, task.members)
+            except FlipError as error:
+                return self._refuse(task.run, task.study, error)
+            self._launch(self._known(task.run))
+            return TaskAnswer()
+
+    async def on_round(self, task: Task) -> TaskAnswer:
+        """The sealed reply, once the kernel has answered and its update is at the hub."""
+        assert task.run is not None
+        assert task.context is not None
+        try:
+            reply = await self._reply(task.run, task.context)
+            if not reply.update.exists():
+                raise FlipError("round-over", f"Round {task.context.round} was summed up long ago.", status=409)
+            await self._hub.patiently(partial(self._hub.put_blob, reply.update, reply.update_sha256, task.run))
+        except FlipError as error:
+            return TaskAnswer(code=error.code, reason=error.message[:400])
+        return TaskAnswer(envelope=reply.envelope.decode())
+
+    async def on_stop(self, task: Task) -> TaskAnswer:
+        assert task.run is not None
+        await self.stop(task.run, by="hub")
+        return TaskAnswer()
+
+    async def stop(self, run: str, *, by: str) -> None:
+        """End the run's kernel; returns when it is gone. Raises FlipError ``unknown-run`` to the desk only."""
+        stored = self._store.run(run)
+        if stored is None:
+            if by == "hub":
+                return
+            raise FlipError("unknown-run", f"There is no run {run} here.", status=404)
+        reason = "Stopped by the Trust's data controller." if by == "controller" else None
+        active = self._active.get(run)
+        if active is not None:
+            await active.stop(Outcome("stopped", "stopped", reason))
+        elif self._store.advance(run, "stopped", code="stopped", reason=reason):
+            self._audit.append("stopped", run=run, by=by)
+
+    # What the data controller decides
+
+    async def approve(self, envelope: bytes) -> str:
+        """Take an approval; the bundle's digest. Raises FlipError as ``verify_approval``, and ``unknown-request``."""
+        directory = self._enclave.directory
+        verified = verify_approval(
+            envelope,
+            controller_public_key=directory.configuration.controller_public_key,
+            own_key=self._enclave.key.key_id,
+            policy=directory.policy().digest(),
+            estate_version=await self._enclave.worker.current(),
+        )
+        bundle = verified.approval.bundle
+        request = self.request(bundle)
+        if request.state == "refused":
+            raise FlipError("refused", f"The agent refused this bundle: {request.reason}", status=409)
+        content = self.content(request)
+        directory.policy().refuse_bundle(content)
+        require_valid(
+            content,
+            self._memberships.roster(request.study),
+            own_key=self._enclave.key.key_id,
+            environments=directory.environment_locks(),
+        )
+        if self._store.add_approval(verified.digest, verified.approval, envelope):
+            self._audit.append(
+                "approved", bundle=bundle, approval=verified.digest, executions=verified.approval.executions
+            )
+        for run in self._store.runs(bundle=bundle):
+            if run.state == "waiting":
+                self._store.advance(run.run, "approved")
+        return bundle
+
+    async def decline(self, decline: Decline) -> None:
+        """Refuse a bundle, and withdraw what was approved of it and has not started."""
+        self.request(decline.bundle)
+        self._store.withdraw_approvals(decline.bundle)
+        self._store.set_request(decline.bundle, "declined", "declined", decline.reason)
+        self._audit.append("declined", bundle=decline.bundle, reason=decline.reason)
+        for run in self._store.runs(bundle=decline.bundle):
+            if run.state in ("notified", "waiting", "approved"):
+                self._store.advance(run.run, "declined", code="declined", reason=decline.reason)
+
+    def request(self, bundle: str) -> StoredRequest:
+        request = self._store.request(bundle)
+        if request is None:
+            raise FlipError("unknown-request", f"No bundle {bundle[:16]}… was put before this Trust.", status=404)
+        return request
+
+    def content(self, request: StoredRequest) -> Bundle:
+        """The bundle of a stored request; its envelope was verified when it came."""
+        return parse(Bundle, peek(request.envelope, "The bundle"), "The bundle")
+
+    # Steps
+
+    async def _admit(self, task: Task) -> None:
+        assert task.run is not None
+        if task.run_request is None:
+            raise FlipError("bad-task", "The hub's task has no run request.")
+        roster = self._memberships.roster(task.study)
+        verified = verify_request(task.run_request.encode(), roster, run=task.run)
+        digest = verified.request.bundle
+        envelope = await self._hub.patiently(partial(self._hub.bundle, digest))
+        bundle = verify_bundle(envelope, roster, verified)
+        try:
+            point = admit(
+                bundle,
+                verified.request,
+                roster,
+                own_key=self._enclave.key.key_id,
+                policy=self._enclave.directory.policy(),
+                environments=self._enclave.directory.environment_locks(),
+            )
+        except FlipError as error:
+            self._keep_request(bundle, envelope, error)
+            raise
+        self._keep_request(bundle, envelope, None)
+        content = bundle.bundle
+        state = await self._decided(bundle.digest)
+        self._store.add_run(task.run, bundle=bundle.digest, study=content.study, title=content.title, point=point)
+        if isinstance(state, FlipError):
+            raise state
+        self._store.advance(task.run, state)
+
+    def _keep_request(self, bundle: VerifiedBundle, envelope: bytes, refused: FlipError | None) -> None:
+        new = self._store.add_request(
+            bundle.digest,
+            envelope,
+            study=bundle.bundle.study,
+            title=bundle.bundle.title,
+            researcher=bundle.researcher,
+            researcher_key=bundle.signer,
+            state="waiting" if refused is None else "refused",
+            code=refused.code if refused else None,
+            reason=refused.message if refused else None,
+        )
+        if new and refused is None:
+            self._audit.append("request-received", bundle=bundle.digest, researcher=bundle.signer)
+        elif not new and refused is None and self.request(bundle.digest).state == "refused":
+            # Its reason is gone: a policy was changed, an environment built.
+            self._store.set_request(bundle.digest, "waiting", None, None)
+
+    async def _decided(self, bundle: str) -> FlipError | Literal["approved", "waiting"]:
+        """Whether the controller's earlier decisions cover one more run: ``approved``, ``waiting``, or a refusal."""
+        request = self.request(bundle)
+        if request.state == "declined":
+            return FlipError("declined", request.reason or "The Trust's data controller declined the bundle.")
+        policy = self._enclave.directory.policy().digest()
+        version = await self._enclave.worker.current()
+        left = self._store.executions_left(bundle, policy, version)
+        promised = sum(run.state == "approved" for run in self._store.runs(bundle=bundle))
+        if left > promised:
+            return "approved"
+        if self._store.approval_holds(bundle, policy, version):
+            return FlipError(
+                "executions-spent",
+                "The approved number of executions is used up.",
+                remedy="Ask the Trust's data controller for a new approval, and submit again then.",
+                status=403,
+            )
+        return "waiting"
+
+    async def _consume(self, stored: StoredRun, members: tuple[str, ...]) -> None:
+        if self._ending:
+            raise FlipError("agent-ends", "The enclave is being stopped.", status=503)
+        request = self.request(stored.bundle)
+        bundle = self.content(request)
+        roster: Roster = self._memberships.roster(stored.study)
+        own = self._enclave.key.key_id
+        policy = self._enclave.directory.policy()
+        require_valid(bundle, roster, own_key=own, environments=self._enclave.directory.environment_locks())
+        policy.refuse_bundle(bundle)
+        if own not in members or len(set(members)) != len(members) or not set(members) <= set(bundle.trusts):
+            raise FlipError("wrong-members", "The start names other Trusts than the bundle, or not this one.")
+        if len(members) < bundle.minimum_trusts:
+            raise FlipError(
+                "quorum-missing", f"{len(members)} Trusts are fewer than the {bundle.minimum_trusts} of the bundle."
+            )
+        version = await self._enclave.worker.current()
+        self._store.consume(stored.run, members, policy=policy.digest(), estate_version=version or "")
+        self._audit.append(
+            "run-started", run=stored.run, bundle=stored.bundle, estate_version=version, members=list(members)
+        )
+
+    def _launch(self, stored: StoredRun) -> None:
+        if stored.run in self._active or self._ending:
+            return
+        active = ActiveRun(
+            self._enclave, stored, self.content(self.request(stored.bundle)), self._enclave.directory.policy()
+        )
+        self._active[stored.run] = active
+        life = asyncio.create_task(self._in_slot(active), name=f"run-{stored.run[:8]}")
+        self._lives.add(life)
+        life.add_done_callback(self._lives.discard)
+
+    async def _in_slot(self, active: ActiveRun) -> None:
+        slot = await self._slot(active)
+        try:
+            await active.live(self._enclave.run_uid(slot) if slot is not None else None)
+        finally:
+            self._active.pop(active.run, None)
+            async with self._freed:
+                self._used.discard(slot if slot is not None else -1)
+                self._freed.notify_all()
+
+    async def _slot(self, active: ActiveRun) -> int | None:
+        """A free slot, at most the policy's number at once; None where the run is to end before it got one."""
+
+        def free() -> bool:
+            return len(self._used) < self._enclave.directory.policy().slots
+
+        async with self._freed:
+            while not free() and not active.ending:
+                # A changed policy wakes nobody.
+                try:
+                    await asyncio.wait_for(self._freed.wait(), 1.0)
+                except TimeoutError:
+                    continue
+            if active.ending:
+                return None
+            slot = min(set(range(_SLOTS)) - self._used)
+            self._used.add(slot)
+            return slot
+
+    async def _reply(self, run: str, context: RoundContext) -> Reply:
+        """Answered before: the stored bytes. Else what the kernel answers, once it has."""
+        if context.run != run:
+            raise FlipError("round-refused", "The context is of another run than the task.", status=409)
+        active = self._active.get(run)
+        airlock = await asyncio.shield(active.airlock) if active is not None else None
+        if active is None or airlock is None:
+            return self._of_ended(run, context)
+        reply = airlock.take(context)
+        if reply is not None:
+            return reply
+        if not airlock.offered(context.round):
+            airlock.offer(context, await self._weights(airlock, context))
+        if not await active.answered(context.round):
+            raise FlipError("run-ended", "The run ended here before the round was answered.", status=409)
+        stored = self._store.round(run, context.round)
+        assert stored is not None
+        return stored_reply(stored)
+
+    def _of_ended(self, run: str, context: RoundContext) -> Reply:
+        stored = self._store.round(run, context.round)
+        if stored is not None and stored.reply is not None and stored.digest == context.digest():
+            return stored_reply(stored)
+        if stored is not None and stored.digest != context.digest():
+            self._audit.append("round-refused", run=run, round=context.round, context=context.digest())
+            raise FlipError("round-refused", f"Round {context.round} was given another context before.", status=409)
+        raise FlipError("run-ended", "The run does not run here.", status=409)
+
+    async def _weights(self, airlock: Airlock, context: RoundContext) -> Lease:
+        """The global weights in sealed memory, their size and SHA-256 as the context says."""
+
+        async def fetch() -> Lease:
+            lease = Lease(context.weights_size)
+            try:
+                await self._hub.fetch_blob(context.weights, context.weights_size, lease.descriptor)
+                lease.seal()
+            except BaseException:
+                lease.close()
+                raise
+            return lease
+
+        try:
+            return await self._hub.patiently(fetch)
+        except FlipError as error:
+            airlock.refuse_weights(context, error)
+            raise
+
+    def _known(self, run: str) -> StoredRun:
+        stored = self._store.run(run)
+        if stored is None:
+            raise FlipError("unknown-run", "The run was not admitted here.", status=404)
+        if stored.over or stored.state == "left-out":
+            raise FlipError(stored.code or "run-ended", stored.reason or f"The run is {stored.state} here.", status=409)
+        return stored
+
+    def _refuse(self, run: str, study: str, error: FlipError) -> TaskAnswer:
+        if error.status >= 500:
+            raise error
+        _LOG.warning("run %s of study %s: %s", run, study, error)
+        stored = self._store.run(run)
+        if stored is None:
+            self._store.report_refused(run, error.code, error.message[:400])
+            self._audit.append("request-refused", run=run, study=study, code=error.code, reason=error.message)
+        elif not stored.over:
+            to: TrustState = "declined" if error.code == "declined" else "refused"
+            if self._store.advance(run, to, code=error.code, reason=error.message):
+                self._audit.append("request-refused", run=run, study=study, code=error.code, reason=error.message)
+        return TaskAnswer(code=error.code, reason=error.message[:400])

@@ -1,0 +1,483 @@
+"""What an agent must still know after a crash: one SQLite file, every commit on disk before it returns.
+
+Reports to the hub are written in the same transaction as the state that they tell of, so that neither is without the
+other. All methods may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flipnb.contracts.approval import Approval
+from flipnb.contracts.desk import RequestState
+from flipnb.contracts.parameters import Scalar
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.run import (
+    FINAL_TRUST_STATES,
+    TRUST_TRANSITIONS,
+    Failure,
+    Progress,
+    TrustReport,
+    TrustState,
+)
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE requests (
+  bundle TEXT PRIMARY KEY, study TEXT NOT NULL, title TEXT NOT NULL, researcher TEXT NOT NULL,
+  researcher_key TEXT NOT NULL, state TEXT NOT NULL, code TEXT, reason TEXT, received TEXT NOT NULL,
+  envelope BLOB NOT NULL) STRICT;
+CREATE TABLE approvals (
+  approval TEXT PRIMARY KEY, bundle TEXT NOT NULL REFERENCES requests, policy TEXT NOT NULL,
+  estate_version TEXT NOT NULL, executions_left INTEGER NOT NULL CHECK (executions_left >= 0),
+  approved TEXT NOT NULL, expires TEXT NOT NULL, envelope BLOB NOT NULL) STRICT;
+CREATE TABLE runs (
+  run TEXT PRIMARY KEY, bundle TEXT NOT NULL, study TEXT NOT NULL, title TEXT NOT NULL, point TEXT NOT NULL,
+  state TEXT NOT NULL, code TEXT, reason TEXT, progress TEXT, failure TEXT, received TEXT NOT NULL,
+  started TEXT, ended TEXT, approval TEXT, estate_version TEXT, members TEXT, frozen TEXT) STRICT;
+CREATE TABLE rounds (
+  run TEXT NOT NULL REFERENCES runs, round INTEGER NOT NULL, context BLOB NOT NULL, digest TEXT NOT NULL,
+  update_sha256 TEXT, update_path TEXT, state_path TEXT, reply BLOB, PRIMARY KEY (run, round)) STRICT;
+CREATE TABLE counts (
+  request TEXT PRIMARY KEY, nonce TEXT NOT NULL UNIQUE, expires TEXT NOT NULL, reply BLOB NOT NULL) STRICT;
+CREATE TABLE reports (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, sequence INTEGER NOT NULL, body BLOB NOT NULL,
+  progress_only INTEGER NOT NULL, sent INTEGER NOT NULL DEFAULT 0, UNIQUE (run, sequence)) STRICT;
+CREATE TABLE audit_anchor (
+  one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, head TEXT NOT NULL, signature BLOB NOT NULL) STRICT;
+"""
+
+
+@dataclass(frozen=True)
+class StoredRequest:
+    bundle: str
+    study: str
+    title: str
+    researcher: str
+    researcher_key: str
+    state: RequestState
+    code: str | None
+    reason: str | None
+    received: datetime
+    envelope: bytes
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    run: str
+    bundle: str
+    study: str
+    title: str
+    point: dict[str, Scalar]
+    state: TrustState
+    code: str | None
+    reason: str | None
+    progress: Progress | None
+    failure: Failure | None
+    started: datetime | None
+    ended: datetime | None
+    estate_version: str | None
+    members: tuple[str, ...]
+    frozen: dict[str, Any] | None
+
+    @property
+    def over(self) -> bool:
+        return self.state in FINAL_TRUST_STATES
+
+
+@dataclass(frozen=True)
+class StoredRound:
+    """``reply`` is there once the round is answered; ``state_path`` where the notebook saved its state then."""
+
+    round: int
+    context: bytes
+    digest: str
+    update_sha256: str | None
+    update_path: str | None
+    state_path: str | None
+    reply: bytes | None
+
+
+@dataclass(frozen=True)
+class OutgoingReport:
+    number: int
+    run: str
+    body: bytes
+
+
+class Store:
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10.0)
+        self._db.row_factory = sqlite3.Row
+        path.chmod(0o600)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute("PRAGMA foreign_keys=ON")
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_SCHEMA_VERSION}; COMMIT;")
+        elif version != _SCHEMA_VERSION:
+            raise FlipError(
+                "newer-store", f"{path} was written by another version of FLIP (schema {version}).", status=500
+            )
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    # Requests and approvals
+
+    def add_request(
+        self,
+        bundle: str,
+        envelope: bytes,
+        *,
+        study: str,
+        title: str,
+        researcher: str,
+        researcher_key: str,
+        state: RequestState,
+        code: str | None = None,
+        reason: str | None = None,
+    ) -> bool:
+        """True where the bundle was not known before; a known one stays as it is."""
+        with self._transaction() as db:
+            done = db.execute(
+                "INSERT INTO requests VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+                (bundle, study, title, researcher, researcher_key, state, code, reason, _now(), envelope),
+            )
+            return done.rowcount == 1
+
+    def request(self, bundle: str) -> StoredRequest | None:
+        row = self._one("SELECT * FROM requests WHERE bundle=?", bundle)
+        return _request(row) if row is not None else None
+
+    def requests(self) -> list[StoredRequest]:
+        return [_request(row) for row in self._all("SELECT * FROM requests ORDER BY received DESC, bundle")]
+
+    def set_request(self, bundle: str, state: RequestState, code: str | None, reason: str | None) -> None:
+        with self._transaction() as db:
+            db.execute("UPDATE requests SET state=?, code=?, reason=? WHERE bundle=?", (state, code, reason, bundle))
+
+    def add_approval(self, digest: str, approval: Approval, envelope: bytes) -> bool:
+        """True where it is new; the same approval again does not renew its executions."""
+        with self._transaction() as db:
+            done = db.execute(
+                "INSERT INTO approvals VALUES (?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+                (
+                    digest,
+                    approval.bundle,
+                    approval.policy,
+                    approval.estate_version,
+                    approval.executions,
+                    _text(approval.approved),
+                    _text(approval.expires),
+                    envelope,
+                ),
+            )
+            if done.rowcount:
+                db.execute(
+                    "UPDATE requests SET state='approved', code=NULL, reason=NULL WHERE bundle=?", (approval.bundle,)
+                )
+            return done.rowcount == 1
+
+    def executions_left(self, bundle: str, policy: str, estate_version: str | None) -> int:
+        """Executions of the bundle's approvals that hold now, under this policy and estate version."""
+        row = self._one(
+            "SELECT coalesce(sum(executions_left), 0) AS n FROM approvals"
+            " WHERE bundle=? AND policy=? AND estate_version=? AND expires>?",
+            bundle, policy, estate_version or "", _now(),
+        )  # fmt: skip
+        assert row is not None
+        return int(row["n"])
+
+    def approval_holds(self, bundle: str, policy: str, estate_version: str | None) -> bool:
+        """Whether an approval holds now, with or without executions left."""
+        query = "SELECT 1 FROM approvals WHERE bundle=? AND policy=? AND estate_version=? AND expires>?"
+        return self._one(query, bundle, policy, estate_version or "", _now()) is not None
+
+    def withdraw_approvals(self, bundle: str) -> None:
+        with self._transaction() as db:
+            db.execute("UPDATE approvals SET executions_left=0 WHERE bundle=?", (bundle,))
+
+    def consume(self, run: str, members: tuple[str, ...], *, policy: str, estate_version: str) -> bool:
+        """Take one execution from an approval and make the run ``starting``, both or neither.
+
+        False where the run had started before. Raises FlipError: ``not-approved``, ``policy-changed``,
+        ``estate-changed``, ``approval-expired``, ``executions-spent``, ``wrong-state``.
+        """
+        with self._transaction() as db:
+            row = db.execute("SELECT state, bundle FROM runs WHERE run=?", (run,)).fetchone()
+            if row is None:
+                raise FlipError("unknown-run", f"The run {run} was never admitted here.", status=404)
+            if row["state"] in ("starting", "running"):
+                return False
+            if row["state"] in FINAL_TRUST_STATES or row["state"] == "left-out":
+                raise FlipError("wrong-state", f"The run {run} is {row['state']} here.", status=409)
+            approvals = db.execute("SELECT * FROM approvals WHERE bundle=? ORDER BY expires", (row["bundle"],))
+            approval = _usable(approvals.fetchall(), policy, estate_version)
+            db.execute(
+                "UPDATE approvals SET executions_left=executions_left-1 WHERE approval=?", (approval["approval"],)
+            )
+            db.execute(
+                "UPDATE runs SET state='approved', approval=?, estate_version=?, members=?, started=? WHERE run=?",
+                (approval["approval"], estate_version, json.dumps(members), _now(), run),
+            )
+            self._advance(db, run, "starting")
+            return True
+
+    # Runs
+
+    def add_run(self, run: str, *, bundle: str, study: str, title: str, point: dict[str, Scalar]) -> bool:
+        """True where the run was not known before."""
+        with self._transaction() as db:
+            done = db.execute(
+                "INSERT INTO runs (run, bundle, study, title, point, state, received)"
+                " VALUES (?,?,?,?,?,'notified',?) ON CONFLICT DO NOTHING",
+                (run, bundle, study, title, json.dumps(point), _now()),
+            )
+            return done.rowcount == 1
+
+    def run(self, run: str) -> StoredRun | None:
+        row = self._one("SELECT * FROM runs WHERE run=?", run)
+        return _run(row) if row is not None else None
+
+    def runs(self, *, bundle: str | None = None) -> list[StoredRun]:
+        if bundle is None:
+            return [_run(row) for row in self._all("SELECT * FROM runs ORDER BY received DESC, run")]
+        return [_run(row) for row in self._all("SELECT * FROM runs WHERE bundle=? ORDER BY received, run", bundle)]
+
+    def advance(
+        self,
+        run: str,
+        to: TrustState,
+        *,
+        code: str | None = None,
+        reason: str | None = None,
+        failure: Failure | None = None,
+    ) -> bool:
+        """Make the run ``to`` and put the report of it into the outbox; False where the run can't become ``to``."""
+        with self._transaction() as db:
+            return self._advance(db, run, to, code=code, reason=reason, failure=failure)
+
+    def progress(self, run: str, progress: Progress) -> None:
+        """Keep and report where a run is; of reports of progress that wait unsent, only the newest is kept."""
+        with self._transaction() as db:
+            db.execute("UPDATE runs SET progress=? WHERE run=?", (progress.model_dump_json(), run))
+            waiting = db.execute(
+                "SELECT number, sequence FROM reports WHERE run=? AND sent=0 AND progress_only=1"
+                " AND sequence=(SELECT max(sequence) FROM reports WHERE run=?)"
+                " AND number<>(SELECT min(number) FROM reports WHERE sent=0)",
+                (run, run),
+            ).fetchone()
+            if waiting is None:
+                self._report(db, TrustReport(run=run, sequence=1, progress=progress))
+            else:
+                # The first that waits may be on its way; this one is not.
+                body = TrustReport(run=run, sequence=waiting["sequence"], progress=progress).to_bytes()
+                db.execute("UPDATE reports SET body=? WHERE number=?", (body, waiting["number"]))
+
+    def report_refused(self, run: str, code: str, reason: str) -> None:
+        """Report the refusal of a run that was not admitted, once."""
+        with self._transaction() as db:
+            if db.execute("SELECT 1 FROM reports WHERE run=?", (run,)).fetchone() is None:
+                self._report(db, TrustReport(run=run, sequence=1, state="refused", code=code, reason=reason))
+
+    def set_frozen(self, run: str, frozen: dict[str, Any]) -> None:
+        with self._transaction() as db:
+            db.execute("UPDATE runs SET frozen=? WHERE run=?", (json.dumps(frozen), run))
+
+    # Rounds
+
+    def give_round(self, run: str, number: int, context: bytes, digest: str) -> None:
+        """Pin the context of a round; raises sqlite3.IntegrityError where the round has one."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO rounds (run, round, context, digest) VALUES (?,?,?,?)", (run, number, context, digest)
+            )
+
+    def answer_round(
+        self, run: str, number: int, reply: bytes, *, update_sha256: str, update_path: str, state_path: str | None
+    ) -> None:
+        with self._transaction() as db:
+            done = db.execute(
+                "UPDATE rounds SET reply=?, update_sha256=?, update_path=?, state_path=?"
+                " WHERE run=? AND round=? AND reply IS NULL",
+                (reply, update_sha256, update_path, state_path, run, number),
+            )
+            if done.rowcount != 1:
+                raise FlipError("round-refused", f"Round {number} was answered before.", status=409)
+
+    def round(self, run: str, number: int) -> StoredRound | None:
+        row = self._one("SELECT * FROM rounds WHERE run=? AND round=?", run, number)
+        return _round(row) if row is not None else None
+
+    def last_round(self, run: str) -> StoredRound | None:
+        row = self._one("SELECT * FROM rounds WHERE run=? ORDER BY round DESC LIMIT 1", run)
+        return _round(row) if row is not None else None
+
+    # Counts
+
+    def count_reply(self, request: str) -> bytes | None:
+        row = self._one("SELECT reply FROM counts WHERE request=?", request)
+        return bytes(row["reply"]) if row is not None else None
+
+    def nonce_seen(self, nonce: str) -> bool:
+        return self._one("SELECT 1 FROM counts WHERE nonce=?", nonce) is not None
+
+    def add_count(self, request: str, nonce: str, expires: datetime, reply: bytes) -> bool:
+        """Keep a reply with its request's nonce; False where the request or the nonce was there already."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM counts WHERE expires<?", (_now(),))
+            done = db.execute(
+                "INSERT INTO counts VALUES (?,?,?,?) ON CONFLICT DO NOTHING", (request, nonce, _text(expires), reply)
+            )
+            return done.rowcount == 1
+
+    # Outbox
+
+    def next_report(self) -> OutgoingReport | None:
+        row = self._one("SELECT number, run, body FROM reports WHERE sent=0 ORDER BY number LIMIT 1")
+        return OutgoingReport(row["number"], row["run"], bytes(row["body"])) if row is not None else None
+
+    def report_sent(self, number: int) -> None:
+        with self._transaction() as db:
+            db.execute("UPDATE reports SET sent=1 WHERE number=?", (number,))
+
+    # Audit log
+
+    def audit_anchor(self) -> tuple[int, str, bytes] | None:
+        row = self._one("SELECT size, head, signature FROM audit_anchor")
+        return (int(row["size"]), str(row["head"]), bytes(row["signature"])) if row is not None else None
+
+    def set_audit_anchor(self, size: int, head: str, signature: bytes) -> None:
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO audit_anchor VALUES (1,?,?,?)", (size, head, signature))
+
+    def _advance(
+        self,
+        db: sqlite3.Connection,
+        run: str,
+        to: TrustState,
+        *,
+        code: str | None = None,
+        reason: str | None = None,
+        failure: Failure | None = None,
+    ) -> bool:
+        row = db.execute("SELECT state FROM runs WHERE run=?", (run,)).fetchone()
+        if row is None or to not in TRUST_TRANSITIONS[row["state"]]:
+            return False
+        over = to in FINAL_TRUST_STATES
+        reason = reason[:400] if reason is not None else None
+        db.execute(
+            "UPDATE runs SET state=?, code=?, reason=?, failure=?, ended=? WHERE run=?",
+            (to, code, reason, failure.model_dump_json() if failure else None, _now() if over else None, run),
+        )
+        self._report(db, TrustReport(run=run, sequence=1, state=to, code=code, reason=reason, failure=failure))
+        return True
+
+    def _report(self, db: sqlite3.Connection, report: TrustReport) -> None:
+        (last,) = db.execute("SELECT coalesce(max(sequence), 0) FROM reports WHERE run=?", (report.run,)).fetchone()
+        body = report.model_copy(update={"sequence": last + 1}).to_bytes()
+        db.execute(
+            "INSERT INTO reports (run, sequence, body, progress_only) VALUES (?,?,?,?)",
+            (report.run, last + 1, body, report.state is None),
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _one(self, query: str, *values: Any) -> sqlite3.Row | None:
+        with self._lock:
+            row: sqlite3.Row | None = self._db.execute(query, values).fetchone()
+            return row
+
+    def _all(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        with self._lock:
+            return self._db.execute(query, values).fetchall()
+
+
+def _usable(approvals: list[sqlite3.Row], policy: str, estate_version: str) -> sqlite3.Row:
+    """The approval that holds and expires first; else the reason why none does, the most telling first."""
+    if not approvals:
+        raise FlipError("not-approved", "This Trust's data controller has not approved the bundle.", status=403)
+    now = _now()
+    checks: tuple[tuple[str, str, Callable[[sqlite3.Row], bool]], ...] = (
+        ("policy-changed", "The Trust's policy changed after the approval.", lambda a: a["policy"] == policy),
+        ("estate-changed", "The Trust's estate changed after the approval.",
+         lambda a: a["estate_version"] == estate_version),
+        ("approval-expired", "The Trust's approval has expired.", lambda a: a["expires"] > now),
+        ("executions-spent", "The approved number of executions is used up.", lambda a: a["executions_left"] > 0),
+    )  # fmt: skip
+    for code, reason, holds in checks:
+        approvals = [approval for approval in approvals if holds(approval)]
+        if not approvals:
+            raise FlipError(code, reason, remedy="Ask the Trust's data controller for a new approval.", status=403)
+    return approvals[0]
+
+
+def _now() -> str:
+    return _text(datetime.now(UTC))
+
+
+def _text(moment: datetime) -> str:
+    """Sorts as the moments do: always UTC, whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text is not None else None
+
+
+def _request(row: sqlite3.Row) -> StoredRequest:
+    received = datetime.fromisoformat(row["received"])
+    return StoredRequest(**{**dict(row), "received": received, "envelope": bytes(row["envelope"])})
+
+
+def _run(row: sqlite3.Row) -> StoredRun:
+    return StoredRun(
+        run=row["run"],
+        bundle=row["bundle"],
+        study=row["study"],
+        title=row["title"],
+        point=json.loads(row["point"]),
+        state=row["state"],
+        code=row["code"],
+        reason=row["reason"],
+        progress=Progress.model_validate_json(row["progress"]) if row["progress"] else None,
+        failure=Failure.model_validate_json(row["failure"]) if row["failure"] else None,
+        started=_moment(row["started"]),
+        ended=_moment(row["ended"]),
+        estate_version=row["estate_version"],
+        members=tuple(json.loads(row["members"] or "[]")),
+        frozen=json.loads(row["frozen"]) if row["frozen"] else None,
+    )
+
+
+def _round(row: sqlite3.Row) -> StoredRound:
+    return StoredRound(
+        round=row["round"],
+        context=bytes(row["context"]),
+        digest=row["digest"],
+        update_sha256=row["update_sha256"],
+        update_path=row["update_path"],
+        state_path=row["state_path"],
+        reply=bytes(row["reply"]) if row["reply"] is not None else None,
+    )

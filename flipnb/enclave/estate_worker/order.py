@@ -1,0 +1,61 @@
+"""What an agent asks of its estate worker and what that answers: one JSON object per line, in turn."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from flipnb.contracts.dataset import Dataset, Split
+from flipnb.contracts.document import Digest, Document
+from flipnb.contracts.problem import Problem
+
+LINE_BYTES = 32 << 20
+
+
+class Current(Document):
+    """Which estate version is current: answered by Answer.value, a version or None."""
+
+    verb: Literal["current"] = "current"
+
+
+class Count(Document):
+    """How many people a cohort has in one version: exact, for the agent alone."""
+
+    verb: Literal["count"] = "count"
+    version: str
+    cohort: dict[str, Any]
+
+
+class Freeze(Document):
+    """Write a cohort's frozen file under ``name`` in the directory that both know. ``key``: 32 bytes, hexadecimal."""
+
+    verb: Literal["freeze"] = "freeze"
+    version: str
+    cohort: dict[str, Any]
+    dataset: Dataset
+    split: Split
+    key: str = Field(pattern=r"^[0-9a-f]{64}$")
+    name: str = Field(pattern=r"^[0-9a-f]{32}\.duckdb$")
+
+
+WorkerRequest = Annotated[Current | Count | Freeze, Field(discriminator="verb")]
+WORKER_REQUEST: TypeAdapter[Current | Count | Freeze] = TypeAdapter(WorkerRequest)
+
+
+class FrozenFacts(Document):
+    """What the agent keeps of a frozen cohort: people per part, and the salted commitment to the members."""
+
+    train: int = Field(ge=0)
+    validation: int = Field(ge=0)
+    test: int = Field(ge=0)
+    commitment: Digest
+
+
+class Answer(Document):
+    """Either ``problem``, or the verb's result: ``version`` (may be None), ``people`` or ``frozen``."""
+
+    version: str | None = None
+    people: int | None = Field(default=None, ge=0)
+    frozen: FrozenFacts | None = None
+    problem: Problem | None = None
