@@ -1,0 +1,294 @@
+"""``flip enclave``: the desk of a Trust's data controller, in a terminal inside the enclave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import httpx
+import typer
+
+from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly
+from flipnb.contracts import envelope
+from flipnb.contracts.approval import Approval, Decline
+from flipnb.contracts.desk import AuditPage, DeskRuns, DeskStatus, RequestDetail, RequestList, Signed
+from flipnb.contracts.document import Document, load_json
+from flipnb.contracts.keys import SigningKey, fingerprint
+from flipnb.contracts.problem import FlipError, Problem
+
+app = typer.Typer(help="For a Trust's data controller: what waits, what runs, what left.", no_args_is_help=True)
+
+EnclaveOption = Annotated[
+    Path | None, typer.Option("--enclave", envvar="FLIP_ENCLAVE", help="The enclave's directory.")
+]
+PassphraseOption = Annotated[
+    Path | None, typer.Option(help="A file with the controller's passphrase, instead of asking for it.")
+]
+Digest = Annotated[str, typer.Argument(help="The bundle's digest; its first characters will do.")]
+D = TypeVar("D", bound=Document)
+
+
+class DeskClient:
+    """Requests to the agent's desk over its unix socket."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+
+    def get(self, path: str, model: type[D]) -> D:
+        return model.model_validate_json(self._send("GET", path, b""))
+
+    def post(self, path: str, body: bytes = b"") -> None:
+        self._send("POST", path, body)
+
+    def post_envelope(self, path: str, sealed: bytes) -> None:
+        self.post(path, Signed(envelope=sealed.decode()).to_bytes())
+
+    def raw(self, path: str) -> bytes:
+        return self._send("GET", path, b"")
+
+    def _send(self, method: str, path: str, body: bytes) -> bytes:
+        try:
+            answer = self._http.request(method, path, content=body, headers={"content-type": "application/json"})
+        except httpx.TransportError as error:
+            raise FlipError(
+                "agent-down", f"The enclave's agent does not answer: {error}.", remedy="Is it running? See its log."
+            ) from None
+        if not answer.is_success:
+            try:
+                problem = Problem.model_validate(load_json(answer.content, "The agent's answer"))
+            except (FlipError, ValueError):
+                problem = Problem(code="agent-error", message=f"The agent answered with status {answer.status_code}.")
+            raise problem.error(answer.status_code)
+        return answer.content
+
+
+@contextmanager
+def desk(directory: Path | None) -> Iterator[DeskClient]:
+    """The desk of the enclave in ``directory``. Raises FlipError ``no-enclave``, ``agent-down``."""
+    configuration = _configuration(directory)
+    socket = Path(configuration["runtime_dir"]) / "desk.sock"
+    with httpx.Client(
+        transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://desk", timeout=60.0, trust_env=False
+    ) as http:
+        yield DeskClient(http)
+
+
+def controller_key(directory: Path | None, passphrase_file: Path | None) -> SigningKey:
+    """The controller's own key, opened with a passphrase that only this process sees."""
+    if passphrase_file is not None:
+        passphrase = passphrase_file.read_text().strip()
+    else:
+        passphrase = typer.prompt("The data controller's passphrase", hide_input=True)
+    return SigningKey.load(_directory(directory) / "keys" / "controller.pem", passphrase)
+
+
+@app.command()
+@speaks_plainly
+def status(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
+    """Show this Trust's enclave: hub, estate, policy, sandbox."""
+    with desk(enclave) as client:
+        now = client.get("/status", DeskStatus)
+    if as_json:
+        print_json(now.model_dump(mode="json"))
+        return
+    rows = [
+        ["Trust", f"{now.title} ({fingerprint(now.key)})"],
+        ["hub", f"{now.hub} ({'reachable' if now.hub_reachable else 'not reachable'})"],
+        ["estate version", now.estate_version or "none yet"],
+        ["studies", ", ".join(now.studies) or "none"],
+        ["environments", ", ".join(now.environments) or "none"],
+        ["waiting / running", f"{now.waiting} / {now.running}"],
+        *([f"sandbox: {name}", value] for name, value in now.sandbox.items()),
+    ]
+    print_table(["", ""], rows)
+
+
+@app.command()
+@speaks_plainly
+def requests(
+    every: Annotated[bool, typer.Option("--all", help="Those that were decided, too.")] = False,
+    enclave: EnclaveOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what waits for the data controller."""
+    with desk(enclave) as client:
+        found = client.get(f"/requests{'?all=1' if every else ''}", RequestList).requests
+    if as_json:
+        print_json([item.model_dump(mode="json") for item in found])
+    elif not found:
+        print("Nothing waits.")
+    else:
+        print_table(
+            ["bundle", "study", "title", "researcher", "state", "why"],
+            [[i.bundle[:16], i.study, i.title, i.researcher, i.state, i.reason] for i in found],
+        )
+
+
+@app.command()
+@speaks_plainly
+def show(digest: Digest, enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
+    """Show a request whole: notebook, parameters, cohort, what would leave."""
+    with desk(enclave) as client:
+        detail = client.get(f"/requests/{_whole(client, digest)}", RequestDetail)
+    if as_json:
+        print_json(detail.model_dump(mode="json"))
+    else:
+        _show(detail)
+
+
+@app.command()
+@speaks_plainly
+def approve(
+    digest: Digest,
+    executions: Annotated[int, typer.Option(help="How many runs may start.")] = 1,
+    days: Annotated[int, typer.Option(help="For how many days it holds.")] = 7,
+    yes: Annotated[bool, typer.Option("--yes", help="You have read it (`flip enclave show`); do not ask.")] = False,
+    enclave: EnclaveOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Approve a bundle, with the controller's own key, for this policy and this estate version."""
+    with desk(enclave) as client:
+        detail = client.get(f"/requests/{_whole(client, digest)}", RequestDetail)
+        now = client.get("/status", DeskStatus)
+        if detail.estate_version is None:
+            raise FlipError("no-estate", "This enclave has no estate yet; load one first.")
+        if not yes:
+            _show(detail)
+            typer.confirm(f"Approve it for {executions} run(s) within {days} day(s)?", abort=True)
+        moment = datetime.now(UTC)
+        approval = Approval(
+            trust=now.key,
+            bundle=detail.summary.bundle,
+            policy=detail.policy_digest,
+            estate_version=detail.estate_version,
+            executions=executions,
+            approved=moment,
+            expires=moment + timedelta(days=days),
+        )
+        client.post_envelope(
+            "/approvals", envelope.seal(approval, envelope.APPROVAL, controller_key(enclave, passphrase_file))
+        )
+    if as_json:
+        print_json({"bundle": detail.summary.bundle, "executions": executions, "expires": approval.expires})
+    else:
+        print(f"{now.title} has approved {detail.summary.bundle[:16]} for {executions} run(s).")
+
+
+@app.command()
+@speaks_plainly
+def decline(
+    digest: Digest,
+    reason: Annotated[str, typer.Option(help="For the researcher.")],
+    enclave: EnclaveOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Decline a bundle."""
+    with desk(enclave) as client:
+        whole = _whole(client, digest)
+        client.post("/declines", Decline(bundle=whole, reason=reason).to_bytes())
+    print_json({"bundle": whole, "reason": reason}) if as_json else print(f"Declined {whole[:16]}.")
+
+
+@app.command()
+@speaks_plainly
+def runs(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
+    """Show the runs at this Trust."""
+    with desk(enclave) as client:
+        found = client.get("/runs", DeskRuns).runs
+    if as_json:
+        print_json([item.model_dump(mode="json") for item in found])
+    else:
+        print_table(
+            ["run", "study", "title", "state", "started", "why"],
+            [[i.run, i.study, i.title, i.state, i.started, i.reason] for i in found],
+        )
+
+
+@app.command()
+@speaks_plainly
+def stop(run: Annotated[str, typer.Argument(help="The run's id.")], enclave: EnclaveOption = None) -> None:
+    """Stop a run at this Trust."""
+    with desk(enclave) as client:
+        client.post(f"/runs/{run}/stop")
+    print(f"Stopped {run} here.")
+
+
+@app.command()
+@speaks_plainly
+def audit(
+    after: Annotated[int, typer.Option(help="Only entries from this index on.")] = 0,
+    enclave: EnclaveOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the audit log and its tree head (RFC 6962)."""
+    with desk(enclave) as client:
+        page = client.get(f"/audit?after={after}", AuditPage)
+    if as_json:
+        print_json({"entries": [load_json(e.encode(), "An entry") for e in page.entries], "head": page.head})
+        return
+    for entry in page.entries:
+        print_text(entry)
+    print(f"{page.size} entries, tree head {page.head}")
+
+
+@app.command()
+@speaks_plainly
+def doctor(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
+    """Check an enclave and say what to mend; exit code 1 where something is wrong."""
+    from flipnb.enclave.agent.doctor import examine
+
+    findings = examine(_directory(enclave))
+    if as_json:
+        print_json([finding.model_dump(mode="json") for finding in findings])
+    else:
+        print_table(["", "check", ""], [["ok" if f.ok else "WRONG", f.check, f.say] for f in findings])
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def _show(detail: RequestDetail) -> None:
+    bundle, summary = detail.content, detail.summary
+    count = "unknown" if detail.count is None else detail.count
+    print_text(f"{bundle.title}\nBundle {summary.bundle}, study {bundle.study}, state {summary.state}")
+    print_text(f"Researcher: {summary.researcher} ({fingerprint(summary.researcher_key)})")
+    print_text(f"People in the cohort here: {count} (estate version {detail.estate_version})")
+    print_text(f"Rounds: {bundle.plan.rounds} of {bundle.plan.strategy.name}; valid until {bundle.expires}")
+    print("\nWhat would leave:")
+    for line in detail.what_leaves:
+        print_text(f"  {line}")
+    print("\nParameters:")
+    for p in bundle.parameters:
+        bounds = f"one of {list(p.choices)}" if p.choices else f"{p.minimum} to {p.maximum}"
+        fixed = p.minimum is None and p.maximum is None and not p.choices
+        print_text(f"  {p.name}: {p.type} = {p.default}  ({'fixed' if fixed else bounds})  {p.help}")
+    for number, cell in enumerate(bundle.notebook.cells, 1):
+        print_text(f"\n--- cell {number}, {cell.type} {' '.join(cell.tags)}\n{cell.source}")
+
+
+def _whole(client: DeskClient, start: str) -> str:
+    """The one known digest that begins with ``start``."""
+    if len(start) == 64:
+        return start
+    known = [r.bundle for r in client.get("/requests?all=1", RequestList).requests if r.bundle.startswith(start)]
+    if len(known) != 1:
+        raise FlipError("unknown-bundle", f"{len(known)} requests here begin with {start!r}.")
+    return known[0]
+
+
+def _directory(directory: Path | None) -> Path:
+    if directory is None:
+        raise FlipError("no-enclave", "Which enclave?", remedy="Give --enclave DIRECTORY, or set FLIP_ENCLAVE.")
+    return directory
+
+
+def _configuration(directory: Path | None) -> dict[str, str]:
+    path = _directory(directory) / "enclave.json"
+    try:
+        configuration: dict[str, str] = load_json(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        raise FlipError("no-enclave", f"{path.parent} is no enclave: there is no enclave.json.") from None
+    return configuration

@@ -1,0 +1,58 @@
+"""What every command shares: errors without a traceback, tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+
+from flipnb.contracts.problem import FlipError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def speaks_plainly(command: Callable[P, R]) -> Callable[P, R]:
+    """A FlipError becomes one line on standard error and exit code 1; Ctrl-C exit code 130."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except FlipError as error:
+            print(f"flip: {error.message}", file=sys.stderr)
+            if error.remedy:
+                print(f"      {error.remedy}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+    return wrapped
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, default=str))
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Columns as wide as their widest cell; text from outside is escaped, so that it can't control the terminal."""
+    cells = [[_safe(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in [list(head), *cells]) for i in range(len(head))]
+    for row in [list(head), *cells]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def print_text(text: str) -> None:
+    """Text that a stranger may have written: every control character is shown, none is obeyed."""
+    print("\n".join(_safe(line) for line in text.split("\n")))
+
+
+def _safe(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,42 @@
+"""A run's events as sentences: always which Trust, never a bare "failed"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flipnb.contracts.run import Failure, Progress, RoundSummary, RunEvent
+
+
+def describe(event: RunEvent, names: Mapping[str, str]) -> str:
+    """One line for one event; ``names`` gives each Trust's name by key."""
+    who = names.get(event.trust, event.trust[:12]) if event.trust else ""
+    if event.kind == "round" and event.round is not None:
+        return _round(event.round, names)
+    if event.kind == "progress" and event.progress is not None:
+        return f"{who}: {_progress(event.progress)}"
+    why = _why(event.reason, event.failure)
+    if event.kind == "trust":
+        return f"{who} is {event.trust_state}{why}"
+    return f"The run is {event.state}{why}"
+
+
+def _round(summary: RoundSummary, names: Mapping[str, str]) -> str:
+    where = f"Round {summary.round} of {summary.of}" if summary.training else "Final weights"
+    numbers = ", ".join(f"{name} {value:g}" for name, value in summary.metrics.items())
+    missing = "".join(f"; without {names.get(key, key[:12])}: {why}" for key, why in summary.left_out.items())
+    return f"{where}: {numbers} ({len(summary.members)} Trusts, {summary.seconds:.2f} s){missing}"
+
+
+def _progress(progress: Progress) -> str:
+    parts = [f"cell {progress.cell} of {progress.cells}"] if progress.cell else []
+    parts += [f"round {progress.round}"] if progress.round else []
+    if progress.epoch is not None:
+        parts.append(f"epoch {progress.epoch}" + (f" of {progress.epochs}" if progress.epochs else ""))
+    return ", ".join(parts) or "at work"
+
+
+def _why(reason: str | None, failure: Failure | None) -> str:
+    if failure is not None:
+        spots = [(failure.round, "round"), (failure.cell, "cell"), (failure.line, "line")]
+        return f": {failure.error_class}" + "".join(f", {word} {number}" for number, word in spots if number)
+    return f": {reason}" if reason else ""
