@@ -1,0 +1,44 @@
+"""For whom a blob was put, and so who may read it."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from flipnb.contracts.problem import FlipError
+from flipnb.hub.authentication import Caller
+from flipnb.hub.authorisation import authorise
+from flipnb.hub.store.tables import BlobRow
+
+
+def is_there(session: Session, sha256: str, *, study: str, run: str | None = None) -> bool:
+    """Whether a blob was put for a study or, where ``run`` is given, for that run by its coordinator."""
+    reach = "study" if run is None else "run"
+    found = select(BlobRow.sha256).where(
+        BlobRow.sha256 == sha256, BlobRow.study == study, BlobRow.reach == reach, BlobRow.run == (run or "")
+    )
+    return session.execute(found.limit(1)).first() is not None
+
+
+def may_read(session: Session, caller: Caller, sha256: str) -> bool:
+    """Whether ``caller`` may read a blob; False too where there is none."""
+    blobs = session.scalars(select(BlobRow).where(BlobRow.sha256 == sha256)).all()
+    return any(_may_read(session, caller, blob) for blob in blobs)
+
+
+def _may_read(session: Session, caller: Caller, blob: BlobRow) -> bool:
+    """A Trust's update is for the run's coordinator alone: other Trusts and researchers get no single update."""
+    if blob.owner == caller.key_id:
+        return True
+    try:
+        if blob.reach == "study" and caller.role != "coordinator":
+            authorise(session, caller, ("researcher", "trust"), study=blob.study)
+        elif blob.reach == "study":
+            return authorise(session, caller, ("coordinator",), run=caller.run).in_run.study == blob.study
+        elif blob.reach == "run":
+            authorise(session, caller, ("researcher", "trust", "coordinator"), run=blob.run)
+        else:
+            authorise(session, caller, ("coordinator",), run=blob.run)
+    except FlipError:
+        return False
+    return True

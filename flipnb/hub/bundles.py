@@ -1,0 +1,55 @@
+"""Bundles as the hub keeps them: envelopes that it relays and of which it vouches for nothing."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+
+from sqlalchemy.orm import Session
+
+from flipnb.contracts import envelope
+from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.document import parse
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.study import Roster
+from flipnb.hub.store.tables import BundleRow, StudyRow
+
+
+def receive(session: Session, study: StudyRow, roster: Roster, sealed: bytes) -> tuple[str, bool]:
+    """Keep a bundle's envelope; returns its digest and whether it is new.
+
+    Raises FlipError ``unknown-key``, ``bad-signature`` (403), ``wrong-study``, ``wrong-membership``,
+    ``unknown-trust`` (422), and what is wrong with the document.
+    """
+    opened = envelope.unseal(sealed, envelope.BUNDLE, roster.researcher_keys(), "The bundle")
+    bundle = opened.parse(Bundle, "The bundle")
+    if bundle.study != study.name:
+        raise FlipError("wrong-study", f"The bundle is of the study {bundle.study}, not {study.name}.", status=422)
+    if bundle.membership != study.roster:
+        raise FlipError(
+            "wrong-membership",
+            f"The bundle names the roster {bundle.membership[:16]}…; that of {study.name} is {study.roster[:16]}….",
+            remedy="Make the bundle again with the study's roster.",
+            status=422,
+        )
+    strangers = set(bundle.trusts) - set(roster.trust_keys())
+    if strangers:
+        raise FlipError(
+            "unknown-trust", f"The bundle names the key {min(strangers)[:16]}…, no Trust of {study.name}.", status=422
+        )
+    if session.get(BundleRow, opened.digest) is not None:
+        return opened.digest, False
+    session.add(
+        BundleRow(digest=opened.digest, study=study.name, envelope=sealed, signer=opened.signer, created=time.time())
+    )
+    return opened.digest, True
+
+
+def bundle_of(session: Session, digest: str) -> Bundle:
+    """The parsed bundle of a run; its envelope was verified when it was received."""
+    return _parsed(digest, session.get_one(BundleRow, digest).envelope)
+
+
+@lru_cache(maxsize=64)
+def _parsed(digest: str, sealed: bytes) -> Bundle:
+    return parse(Bundle, envelope.peek(sealed, "The bundle"), f"The bundle {digest[:12]}")

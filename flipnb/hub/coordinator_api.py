@@ -1,0 +1,79 @@
+"""What a run's coordinator may ask of the hub: its own run, and nothing else."""
+
+from __future__ import annotations
+
+import json
+
+from fastapi import APIRouter
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from starlette.responses import Response
+
+from flipnb.contracts.coordinator import CoordinatorEvent, CoordinatorView, Resume, RoundReplies
+from flipnb.contracts.round import RoundContext
+from flipnb.hub import run_life, runs
+from flipnb.hub.authentication import Caller
+from flipnb.hub.authorisation import authorise, not_found
+from flipnb.hub.service import Here, Signed, answer, nothing, read
+from flipnb.hub.store.tables import BundleRow, RoundRow, RunRow, StudyRow
+from flipnb.hub.waits import replies_of
+
+routes = APIRouter(prefix="/v1/coordinator")
+
+
+def _own_run(session: Session, caller: Caller) -> RunRow:
+    if caller.role != "coordinator" or caller.run is None:
+        raise not_found()
+    return authorise(session, caller, ("coordinator",), run=caller.run).in_run
+
+
+@routes.get("")
+async def get_coordinator(signed: Signed) -> Response:
+    with signed.transaction() as session:
+        run = _own_run(session, signed.caller)
+        parts = runs.parts_of(session, run.id)
+        last = session.scalar(select(RoundRow.context).where(RoundRow.run == run.id).order_by(RoundRow.round.desc()))
+        resume = None
+        if last is not None:
+            resume = Resume(rounds=runs.summaries(session, run.id), context=RoundContext.model_validate_json(last))
+        view = CoordinatorView(
+            run=runs.view(session, run),
+            bundle_envelope=session.get_one(BundleRow, run.bundle).envelope.decode(),
+            roster_envelope=session.get_one(StudyRow, run.study).envelope.decode(),
+            point=json.loads(run.point),
+            trusts=tuple(sorted(part.trust for part in parts if part.member and part.state in run_life.ACTIVE)),
+            resume=resume,
+        )
+    return answer(view)
+
+
+@routes.post("/rounds")
+async def post_round(signed: Signed) -> Response:
+    with signed.transaction() as session:
+        run = _own_run(session, signed.caller)
+        run_life.post_round(session, run, read(RoundContext, signed.body, "The round context"))
+    return nothing()
+
+
+@routes.get("/rounds/{number}")
+async def get_replies(hub: Here, signed: Signed, number: int, after: int = 0, wait: float = 0.0) -> Response:
+    """Answers when more than ``after`` members have replied or are gone, or after ``wait`` seconds."""
+
+    def look() -> tuple[bool, RoundReplies]:
+        with signed.transaction() as session:
+            run = _own_run(session, signed.caller)
+            if session.get(RoundRow, (run.id, number)) is None:
+                raise not_found("The round")
+            replies, gone = run_life.replies(session, run.id, number)
+        return len(replies) + len(gone) > after, RoundReplies(replies=replies, gone=gone)
+
+    return answer(await hub.waits.until(replies_of(signed.caller.run or ""), look, wait))
+
+
+@routes.post("/events")
+async def post_event(hub: Here, signed: Signed) -> Response:
+    with signed.transaction() as session:
+        run = _own_run(session, signed.caller)
+        event = read(CoordinatorEvent, signed.body, "The event")
+        run_life.coordinator_says(session, hub.configuration, run, event)
+    return nothing()

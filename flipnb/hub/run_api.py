@@ -1,0 +1,76 @@
+"""Runs over HTTP, for the study's members."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from sqlalchemy import select
+from starlette.responses import Response
+
+from flipnb.hub import run_life, runs
+from flipnb.hub.authentication import Role
+from flipnb.hub.authorisation import authorise
+from flipnb.hub.service import Here, Signed, answer, json_answer
+from flipnb.hub.store.tables import PartRow, RunRow
+from flipnb.hub.waits import events_of
+
+_MEMBERS: tuple[Role, ...] = ("researcher", "trust")
+
+routes = APIRouter(prefix="/v1")
+
+
+@routes.post("/studies/{study}/runs")
+async def post_run(hub: Here, signed: Signed, study: str) -> Response:
+    with signed.transaction() as session:
+        row, roster = authorise(session, signed.caller, ("researcher",), study=study).in_study
+        identity, new = runs.submit(session, hub.ring, row, roster, signed.body)
+        view = runs.view(session, session.get_one(RunRow, identity))
+    return answer(view, 201 if new else 200)
+
+
+@routes.get("/runs")
+async def list_runs(signed: Signed, study: str) -> Response:
+    """A study's runs, the newest first; a Trust sees those in which it has a part."""
+    with signed.transaction() as session:
+        authorise(session, signed.caller, _MEMBERS, study=study)
+        found = select(RunRow).where(RunRow.study == study).order_by(RunRow.submitted.desc(), RunRow.id)
+        if signed.caller.role == "trust":
+            found = found.join(PartRow, PartRow.run == RunRow.id).where(PartRow.trust == signed.caller.key_id)
+        views = [runs.view(session, run).model_dump_json() for run in session.scalars(found).all()]
+    return json_answer('{"runs":[' + ",".join(views) + "]}")
+
+
+@routes.get("/runs/{run}")
+async def get_run(signed: Signed, run: str) -> Response:
+    with signed.transaction() as session:
+        view = runs.view(session, authorise(session, signed.caller, _MEMBERS, run=run).in_run)
+    return answer(view)
+
+
+@routes.get("/runs/{run}/events")
+async def get_events(hub: Here, signed: Signed, run: str, after: int = 0, wait: float = 0.0) -> Response:
+    """Events above the number ``after``; waits up to ``wait`` seconds for one."""
+
+    def look() -> tuple[bool, list[str]]:
+        with signed.transaction() as session:
+            authorise(session, signed.caller, _MEMBERS, run=run)
+            found = runs.events(session, run, after)
+        return bool(found), found
+
+    bodies = await hub.waits.until(events_of(run), look, wait)
+    return json_answer('{"events":[' + ",".join(bodies) + "]}")
+
+
+@routes.post("/runs/{run}/stop")
+async def stop_run(signed: Signed, run: str) -> Response:
+    with signed.transaction() as session:
+        row = authorise(session, signed.caller, ("researcher",), run=run).in_run
+        run_life.stop(session, row)
+        view = runs.view(session, row)
+    return answer(view)
+
+
+@routes.get("/runs/{run}/record")
+async def get_record(signed: Signed, run: str) -> Response:
+    with signed.transaction() as session:
+        record = runs.record(session, authorise(session, signed.caller, _MEMBERS, run=run).in_run)
+    return answer(record)

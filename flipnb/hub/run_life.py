@@ -1,0 +1,331 @@
+"""The life of a run: which step follows from what Trusts, researcher, coordinator and clock say.
+
+Every function works within the caller's transaction; processes are started and ended by the supervisor, which looks
+at the states that are on disk.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from flipnb.contracts.coordinator import CoordinatorEvent
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.round import RoundContext
+from flipnb.contracts.run import (
+    FINAL_RUN_STATES,
+    FINAL_TRUST_STATES,
+    TRUST_TRANSITIONS,
+    Failure,
+    RoundSummary,
+    TrustReport,
+    TrustState,
+    advance_trust,
+)
+from flipnb.contracts.task import TaskAnswer
+from flipnb.hub.blob_grants import is_there
+from flipnb.hub.bundles import bundle_of
+from flipnb.hub.configuration import HubConfiguration
+from flipnb.hub.runs import become, parts_of, tell_part, tell_progress, tell_round
+from flipnb.hub.store.tables import CoordinatorRow, PartRow, RoundRow, RunRow, TaskRow
+from flipnb.hub.tasks import ask
+from flipnb.hub.waits import replies_of, ring
+
+log = logging.getLogger("flip.hub.runs")
+
+UNDECIDED: frozenset[TrustState] = frozenset({"notified", "waiting"})
+ACTIVE: frozenset[TrustState] = frozenset({"approved", "starting", "running"})
+
+
+def report(session: Session, configuration: HubConfiguration, run: RunRow, part: PartRow, said: TrustReport) -> None:
+    """What a Trust says of its part. A repeated sequence changes nothing. Raises FlipError ``wrong-state``."""
+    if said.sequence <= part.last_report:
+        return
+    part.last_report = said.sequence
+    if said.progress is not None:
+        part.progress = said.progress.model_dump_json(exclude_none=True)
+        if said.state is None:
+            tell_progress(session, run, part, said.progress)
+    if said.state is not None and said.state != part.state:
+        over = part.state in FINAL_TRUST_STATES or part.state == "left-out"
+        if over and said.state not in TRUST_TRANSITIONS[part.state]:
+            log.info("late report", extra={"run": run.id, "trust": part.name, "is": part.state, "said": said.state})
+            return
+        _become_part(session, run, part, said.state, code=said.code, reason=said.reason, failure=said.failure)
+        if said.state == "running" and run.state == "starting":
+            become(session, run, "running")
+    elif said.failure is not None:
+        part.failure = said.failure.model_dump_json(exclude_none=True)
+        tell_part(session, run, part, part.state, said.failure)
+    consider(session, configuration, run)
+
+
+def answer(session: Session, configuration: HubConfiguration, task: TaskRow, said: TaskAnswer) -> None:
+    """A Trust's answer to a task of a run. A task that nobody waits for any more is only marked as answered."""
+    if task.state == "answered" or task.run is None:
+        return
+    waited_for = task.state == "open"
+    task.state = "answered" if waited_for else task.state
+    if not waited_for:
+        log.info("late answer", extra={"run": task.run, "kind": task.kind, "round": task.round})
+        return
+    task.envelope, task.code, task.reason = said.envelope, said.code, said.reason
+    run = session.get_one(RunRow, task.run)
+    part = session.get_one(PartRow, (task.run, task.trust))
+    refused = said.code is not None or (task.kind == "round" and said.envelope is None)
+    if task.kind == "round":
+        ring(session, replies_of(run.id))
+    if refused and task.kind in ("run", "start") and "refused" in TRUST_TRANSITIONS[part.state]:
+        _become_part(session, run, part, "refused", code=said.code, reason=said.reason)
+    elif refused and task.kind == "round" and "left-out" in TRUST_TRANSITIONS[part.state]:
+        _leave_out(session, run, part, said.code or "no-reply", said.reason or f"refused round {task.round}")
+    elif task.kind == "stop" and part.state not in FINAL_TRUST_STATES:
+        _become_part(session, run, part, "stopped")
+    consider(session, configuration, run)
+
+
+def stop(session: Session, run: RunRow) -> None:
+    """A researcher's stop. Raises FlipError ``wrong-state`` where the run has ended otherwise."""
+    if run.state in ("stopping", "stopped"):
+        return
+    become(session, run, "stopping", code="stopped", reason="Stopped by a researcher of the study.")
+    _stop_parts(session, run)
+    settle_stop(session, run)
+
+
+def settle_stop(session: Session, run: RunRow, *, at_deadline: bool = False) -> None:
+    """``stopping`` ends when the coordinator is gone and every Trust has answered, or at the deadline."""
+    if run.state != "stopping" or session.get(CoordinatorRow, run.id) is not None:
+        return
+    unanswered = _tasks(session, run.id, ("stop",))
+    if unanswered and not at_deadline:
+        return
+    for part in parts_of(session, run.id):
+        if part.state not in FINAL_TRUST_STATES:
+            _become_part(session, run, part, "stopped", code="unconfirmed", reason="has not confirmed the stop yet")
+    become(session, run, "stopped", code=run.code, reason=run.reason)
+
+
+def fail(session: Session, run: RunRow, code: str, reason: str) -> None:
+    """End a run as failed; Trusts that are still in it are told to stop. Nothing where it has ended already."""
+    if run.state in FINAL_RUN_STATES or run.state == "stopping":
+        return
+    become(session, run, "failed", code=code, reason=reason)
+    _stop_parts(session, run)
+
+
+def consider(session: Session, configuration: HubConfiguration, run: RunRow) -> None:
+    """Take the step that follows from the parts' states and the clock, if any."""
+    if run.state == "waiting":
+        _gather(session, run, configuration.gather_seconds)
+    elif run.state in ("starting", "running"):
+        _keep_quorum(session, run)
+    elif run.state == "stopping":
+        settle_stop(session, run)
+
+
+def tick(session: Session, configuration: HubConfiguration) -> None:
+    """Steps that follow from the clock alone."""
+    now = time.time()
+    for run in session.scalars(select(RunRow).where(RunRow.state.not_in(FINAL_RUN_STATES))).all():
+        if run.state == "stopping":
+            settle_stop(session, run, at_deadline=now - (run.stopping or now) >= configuration.stop_seconds)
+            continue
+        bundle = bundle_of(session, run.bundle)
+        if run.state == "waiting" and datetime.now(UTC) >= bundle.expires:
+            names = _named(part for part in parts_of(session, run.id) if part.state in UNDECIDED)
+            fail(session, run, "expired", f"The bundle expired before enough Trusts had approved. {names}".strip())
+        elif run.starting is not None and now - run.starting > bundle.plan.run_seconds:
+            fail(session, run, "time-limit", f"The run took longer than its plan's {bundle.plan.run_seconds} s.")
+        elif run.state == "waiting":
+            _gather(session, run, configuration.gather_seconds)
+
+
+def post_round(session: Session, run: RunRow, context: RoundContext) -> None:
+    """Ask a round's members. The same context again asks nobody twice.
+
+    Raises FlipError ``wrong-context`` (422), ``other-context`` (409: the round was posted with another one),
+    ``wrong-state`` (409), ``missing-blob`` (409).
+    """
+    bundle = bundle_of(session, run.bundle)
+    if context.run != run.id or context.bundle != run.bundle or context.of != bundle.plan.rounds:
+        raise FlipError("wrong-context", "The context is of another run.", status=422)
+    if context.round > context.of + 1 or context.tensors != bundle.tensors.digest():
+        raise FlipError("wrong-context", f"Round {context.round} is not in the bundle's plan.", status=422)
+    text = context.to_bytes().decode()
+    posted = session.get(RoundRow, (run.id, context.round))
+    if posted is not None:
+        if posted.context != text:
+            raise FlipError(
+                "other-context", f"Round {context.round} was posted with another context before.", status=409
+            )
+        return
+    if run.state not in ("starting", "running"):
+        raise FlipError("wrong-state", f"A run that is {run.state} has no rounds.", status=409)
+    if not is_there(session, context.weights, study=run.study, run=run.id) and not is_there(
+        session, context.weights, study=run.study
+    ):
+        raise FlipError("missing-blob", f"The weights {context.weights[:16]}… are not here.", status=409)
+    parts = {part.trust: part for part in parts_of(session, run.id)}
+    strangers = [member for member in context.members if member not in parts or not parts[member].member]
+    if strangers:
+        raise FlipError("wrong-context", f"{strangers[0][:16]}… is no member of this run.", status=422)
+    session.add(RoundRow(run=run.id, round=context.round, context=text, posted=time.time()))
+    for member in context.members:
+        part = parts[member]
+        task = ask(session, member, "round", run.study, run=run.id, context=context)
+        if part.state not in ACTIVE:
+            task.state, task.reason = "void", _why(part)
+    ring(session, replies_of(run.id))
+
+
+def replies(session: Session, run: str, number: int) -> tuple[dict[str, str], dict[str, str]]:
+    """A round's sealed replies by Trust, and who will not answer, with the reason."""
+    tasks = session.scalars(
+        select(TaskRow).where(TaskRow.run == run, TaskRow.kind == "round", TaskRow.round == number)
+    ).all()
+    answered = {task.trust: task.envelope for task in tasks if task.state == "answered" and task.envelope is not None}
+    gone = {
+        task.trust: task.reason or task.code or "gave no reply"
+        for task in tasks
+        if task.state != "open" and task.trust not in answered
+    }
+    return answered, gone
+
+
+def coordinator_says(session: Session, configuration: HubConfiguration, run: RunRow, event: CoordinatorEvent) -> None:
+    """A finished round or an end. What comes after the end is ignored. Raises FlipError ``missing-blob`` (409)."""
+    if run.state in FINAL_RUN_STATES or run.state == "stopping":
+        return
+    if event.round is not None:
+        _round_done(session, configuration, run, event.round)
+        return
+    if event.state == "failed":
+        fail(session, run, event.code or "failed", event.reason or "The coordinator gave no reason.")
+        return
+    if event.state not in ("running", "succeeded"):
+        raise FlipError("wrong-state", f"A coordinator does not decide that a run is {event.state}.", status=409)
+    if run.state == "starting":
+        become(session, run, "running")
+    if event.state == "succeeded":
+        weights = event.final_weights
+        if weights is None or not (
+            is_there(session, weights, study=run.study, run=run.id) or is_there(session, weights, study=run.study)
+        ):
+            raise FlipError("missing-blob", "The final weights are not here.", status=409)
+        run.final_weights = weights
+        become(session, run, "succeeded")
+
+
+def _round_done(session: Session, configuration: HubConfiguration, run: RunRow, summary: RoundSummary) -> None:
+    posted = session.get(RoundRow, (run.id, summary.round))
+    if posted is None:
+        raise FlipError("unknown-round", f"Round {summary.round} was never posted.", status=409)
+    if posted.summary is not None:
+        return
+    posted.summary = summary.model_dump_json()
+    if run.state == "starting":
+        become(session, run, "running")
+    run.rounds_done = max(run.rounds_done, min(summary.round, run.rounds))
+    tell_round(session, run, summary)
+    for trust, reason in summary.left_out.items():
+        part = session.get(PartRow, (run.id, trust))
+        if part is not None and part.state in ACTIVE:
+            _leave_out(session, run, part, "left-out", reason)
+    consider(session, configuration, run)
+
+
+def _gather(session: Session, run: RunRow, gather_seconds: float) -> None:
+    bundle = bundle_of(session, run.bundle)
+    parts = parts_of(session, run.id)
+    approved = [part for part in parts if part.state == "approved"]
+    undecided = [part for part in parts if part.state in UNDECIDED]
+    minimum = bundle.minimum_trusts
+    if len(approved) + len(undecided) < minimum:
+        lost = _named(part for part in parts if part.state not in UNDECIDED and part.state != "approved")
+        fail(session, run, "quorum-unreachable", f"{minimum} Trusts must take part. {lost}")
+        return
+    if len(approved) < minimum:
+        run.quorum = None
+        return
+    now = time.time()
+    run.quorum = run.quorum or now
+    if undecided and now - run.quorum < gather_seconds:
+        return
+    become(session, run, "starting")
+    members = sorted(part.trust for part in approved)
+    for part in approved:
+        part.member = True
+        ask(session, part.trust, "start", run.study, run=run.id, members=members)
+    for part in undecided:
+        _leave_out(session, run, part, "undecided", "had not decided when the run started")
+
+
+def _keep_quorum(session: Session, run: RunRow) -> None:
+    """One who finished is not lost: whether the next round can do without them is for the coordinator to see."""
+    minimum = bundle_of(session, run.bundle).minimum_trusts
+    members = [part for part in parts_of(session, run.id) if part.member]
+    there = [part for part in members if part.state in ACTIVE or part.state == "finished"]
+    if len(there) < minimum:
+        lost = _named(part for part in members if part not in there)
+        fail(session, run, "quorum-lost", f"{len(there)} of at least {minimum} Trusts are left. {lost}")
+
+
+def _become_part(
+    session: Session,
+    run: RunRow,
+    part: PartRow,
+    state: TrustState,
+    *,
+    code: str | None = None,
+    reason: str | None = None,
+    failure: Failure | None = None,
+) -> None:
+    part.state = advance_trust(part.state, state)
+    part.code, part.reason = code or part.code, reason or part.reason
+    if failure is not None:
+        part.failure = failure.model_dump_json(exclude_none=True)
+    tell_part(session, run, part, state, failure)
+    if state not in ACTIVE and state not in UNDECIDED:
+        for task in _tasks(session, run.id, ("round",), part.trust):
+            task.state, task.reason = "void", _why(part)
+            ring(session, replies_of(run.id))
+
+
+def _leave_out(session: Session, run: RunRow, part: PartRow, code: str, reason: str) -> None:
+    _become_part(session, run, part, "left-out", code=code, reason=reason)
+    ask(session, part.trust, "stop", run.study, run=run.id)
+
+
+def _stop_parts(session: Session, run: RunRow) -> None:
+    """Whatever was asked and is unanswered is void; those still in the run are asked to stop, once."""
+    for task in _tasks(session, run.id, ("run", "start", "round")):
+        if task.kind != "run":
+            task.state, task.reason = "void", f"the run is {run.state}"
+    ring(session, replies_of(run.id))
+    asked = {task.trust for task in _tasks(session, run.id, ("stop",))}
+    for part in parts_of(session, run.id):
+        if part.state not in FINAL_TRUST_STATES and part.trust not in asked:
+            ask(session, part.trust, "stop", run.study, run=run.id)
+
+
+def _tasks(session: Session, run: str, kinds: Sequence[str], trust: str | None = None) -> Sequence[TaskRow]:
+    found = select(TaskRow).where(TaskRow.run == run, TaskRow.kind.in_(kinds), TaskRow.state == "open")
+    return session.scalars(found if trust is None else found.where(TaskRow.trust == trust)).all()
+
+
+def _named(parts: Iterable[PartRow]) -> str:
+    return "; ".join(f"{part.name}: {_why(part)}" for part in parts)
+
+
+def _why(part: PartRow) -> str:
+    if part.failure:
+        failure = Failure.model_validate_json(part.failure)
+        place = [f"{what} {n}" for what, n in (("cell", failure.cell), ("line", failure.line)) if n is not None]
+        return f"{part.state} with {failure.error_class}" + (f" in {', '.join(place)}" if place else "")
+    return f"{part.state} ({part.reason})" if part.reason else part.state

@@ -1,0 +1,251 @@
+"""Runs as the hub keeps them: submission, view, numbered events, and the record."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from platform import python_version
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from flipnb.contracts import envelope
+from flipnb.contracts.document import canonical_bytes, sha256
+from flipnb.contracts.parameters import check_point
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.record import RunRecord
+from flipnb.contracts.run import (
+    FINAL_RUN_STATES,
+    Failure,
+    Progress,
+    RoundSummary,
+    RunEvent,
+    RunRequest,
+    RunState,
+    RunView,
+    TrustPart,
+    TrustState,
+    advance_run,
+    run_id,
+)
+from flipnb.contracts.study import Roster
+from flipnb.hub.authentication import KeyRing
+from flipnb.hub.blob_grants import is_there
+from flipnb.hub.bundles import bundle_of
+from flipnb.hub.store.tables import BundleRow, EventRow, PartRow, RoundRow, RunRow, StudyRow
+from flipnb.hub.tasks import ask
+from flipnb.hub.waits import RUNS, events_of, ring
+
+
+def moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(int(seconds), UTC)
+
+
+def submit(session: Session, ring_of_keys: KeyRing, study: StudyRow, roster: Roster, sealed: bytes) -> tuple[str, bool]:
+    """Take on a run request; returns the run's id and whether it is new. The same request again is the same run.
+
+    Raises FlipError ``unknown-key``, ``bad-signature`` (403), ``wrong-study`` (422), and with status 409
+    ``unknown-bundle``, ``expired``, ``not-yet-valid``, ``missing-blob``, ``unknown-trust``; ``unknown-parameter``,
+    ``wrong-type``, ``out-of-bounds`` for the point.
+    """
+    opened = envelope.unseal(sealed, envelope.RUN_REQUEST, roster.researcher_keys(), "The run request")
+    request = opened.parse(RunRequest, "The run request")
+    if request.study != study.name:
+        raise FlipError("wrong-study", f"The request is for the study {request.study}, not {study.name}.", status=422)
+    identity = run_id(opened.payload)
+    if session.get(RunRow, identity) is not None:
+        return identity, False
+    row = session.get(BundleRow, request.bundle)
+    if row is None or row.study != study.name:
+        raise FlipError(
+            "unknown-bundle",
+            f"The hub has no bundle {request.bundle[:16]}… of the study {study.name}.",
+            remedy="Post the bundle before the run.",
+            status=409,
+        )
+    bundle = bundle_of(session, request.bundle)
+    point = check_point(bundle.parameters, request.point)
+    now = datetime.now(UTC)
+    if now >= bundle.expires:
+        raise FlipError("expired", f"The bundle was valid until {bundle.expires.isoformat()}.", status=409)
+    if now < bundle.not_before:
+        raise FlipError("not-yet-valid", f"The bundle is valid from {bundle.not_before.isoformat()} on.", status=409)
+    for what, digest in [("initial weights", bundle.initial_weights), *((f.name, f.sha256) for f in bundle.files)]:
+        if not is_there(session, digest, study=study.name):
+            raise FlipError(
+                "missing-blob",
+                f"The hub has no blob {digest[:16]}… ({what}) for {study.name}.",
+                remedy=f"Put it to /v1/blobs/{digest}?study={study.name} before the run.",
+                status=409,
+            )
+    names = {trust.key_id: trust.name for trust in roster.trusts}
+    for trust in bundle.trusts:
+        if not ring_of_keys.knows_trust(trust):
+            raise FlipError(
+                "unknown-trust",
+                f"The Trust {names[trust]} has no access to this hub.",
+                remedy="The operator enters its key among the hub's principals.",
+                status=409,
+            )
+    run = RunRow(
+        id=identity,
+        study=study.name,
+        bundle=request.bundle,
+        request=sealed,
+        researcher=opened.signer,
+        title=bundle.title,
+        point=canonical_bytes(point).decode(),
+        rounds=bundle.plan.rounds,
+        state="waiting",
+        submitted=time.time(),
+        rounds_done=0,
+        last_event=0,
+    )
+    session.add(run)
+    for trust in bundle.trusts:
+        session.add(
+            PartRow(run=identity, trust=trust, name=names[trust], state="notified", member=False, last_report=0)
+        )
+        ask(session, trust, "run", study.name, run=identity, run_request=sealed.decode())
+    session.flush()
+    tell(session, run, RunEvent(run=identity, number=1, at=now, kind="state", state="waiting"))
+    return identity, True
+
+
+def parts_of(session: Session, run: str) -> Sequence[PartRow]:
+    """A run's parts, by the Trusts' names."""
+    return session.scalars(select(PartRow).where(PartRow.run == run).order_by(PartRow.name)).all()
+
+
+def view(session: Session, run: RunRow) -> RunView:
+    return RunView(
+        run=run.id,
+        study=run.study,
+        title=run.title,
+        bundle=run.bundle,
+        researcher=run.researcher,
+        point=json.loads(run.point),
+        state=run.state,
+        code=run.code,
+        reason=run.reason,
+        submitted=moment(run.submitted),
+        finished=moment(run.finished) if run.finished else None,
+        rounds_done=run.rounds_done,
+        rounds=run.rounds,
+        trusts=tuple(
+            TrustPart(
+                trust=part.trust,
+                name=part.name,
+                state=part.state,
+                code=part.code,
+                reason=part.reason,
+                failure=Failure.model_validate_json(part.failure) if part.failure else None,
+                progress=Progress.model_validate_json(part.progress) if part.progress else None,
+            )
+            for part in parts_of(session, run.id)
+        ),
+        final_weights=run.final_weights,
+        last_event=run.last_event,
+    )
+
+
+def tell(session: Session, run: RunRow, event: RunEvent) -> None:
+    """Append an event under the run's next number and wake its listeners once that is on disk."""
+    run.last_event += 1
+    body = event.model_copy(update={"number": run.last_event}).model_dump_json(exclude_none=True)
+    session.add(EventRow(run=run.id, number=run.last_event, body=body))
+    ring(session, events_of(run.id))
+
+
+def events(session: Session, run: str, after: int, limit: int = 500) -> list[str]:
+    """The bodies (JSON) of a run's events with a number above ``after``."""
+    found = select(EventRow.body).where(EventRow.run == run, EventRow.number > after)
+    return list(session.scalars(found.order_by(EventRow.number).limit(limit)))
+
+
+def become(
+    session: Session, run: RunRow, state: RunState, *, code: str | None = None, reason: str | None = None
+) -> None:
+    """Take a step of the run's state machine, with its event. Raises FlipError ``wrong-state``."""
+    run.state = advance_run(run.state, state)
+    run.code, run.reason = code, reason[:400] if reason else None
+    now = time.time()
+    if state in FINAL_RUN_STATES:
+        run.finished = now
+    elif state == "starting":
+        run.starting = now
+    elif state == "running":
+        run.running = now
+    elif state == "stopping":
+        run.stopping = now
+    tell(session, run, _event(run, kind="state", state=state, code=run.code, reason=run.reason))
+    ring(session, RUNS)
+
+
+def tell_part(session: Session, run: RunRow, part: PartRow, state: TrustState, failure: Failure | None) -> None:
+    event = _event(run, kind="trust", trust=part.trust, trust_state=state, code=part.code, reason=part.reason)
+    tell(session, run, event.model_copy(update={"failure": failure}))
+
+
+def tell_progress(session: Session, run: RunRow, part: PartRow, progress: Progress) -> None:
+    tell(session, run, _event(run, kind="progress", trust=part.trust).model_copy(update={"progress": progress}))
+
+
+def tell_round(session: Session, run: RunRow, summary: RoundSummary) -> None:
+    tell(session, run, _event(run, kind="round").model_copy(update={"round": summary}))
+
+
+def _event(run: RunRow, **fields: str | None) -> RunEvent:
+    return RunEvent.model_validate({"run": run.id, "number": 1, "at": datetime.now(UTC), **fields})
+
+
+def summaries(session: Session, run: str) -> tuple[RoundSummary, ...]:
+    found = select(RoundRow.summary).where(RoundRow.run == run, RoundRow.summary.is_not(None)).order_by(RoundRow.round)
+    return tuple(RoundSummary.model_validate_json(text) for text in session.scalars(found) if text)
+
+
+def record(session: Session, run: RunRow) -> RunRecord:
+    """What a reader needs to believe or repeat the run, as far as the hub knows it."""
+    bundle = bundle_of(session, run.bundle)
+    ended = run.finished or time.time()
+    stages = {"waiting": (run.submitted, run.starting), "starting": (run.starting, run.running)}
+    stages |= {"running": (run.running, ended), "total": (run.submitted, ended)}
+    return RunRecord(
+        run=run.id,
+        study=run.study,
+        title=run.title,
+        bundle=run.bundle,
+        membership=bundle.membership,
+        researcher=run.researcher,
+        cohort=sha256(canonical_bytes(bundle.cohort)),
+        environment=bundle.environment,
+        point=json.loads(run.point),
+        state=run.state,
+        reason=run.reason,
+        submitted=moment(run.submitted),
+        started=moment(run.starting) if run.starting else None,
+        finished=moment(run.finished) if run.finished else None,
+        seconds={
+            stage: round((until or ended) - since, 3) for stage, (since, until) in stages.items() if since is not None
+        },
+        versions=_versions(),
+        members={part.trust: part.name for part in parts_of(session, run.id) if part.member},
+        rounds=summaries(session, run.id),
+        initial_weights=bundle.initial_weights,
+        final_weights=run.final_weights,
+    )
+
+
+@cache
+def _versions() -> dict[str, str]:
+    versions = {"python": python_version()}
+    for package in ("flipnb", "flwr"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,1 @@
+"""The hub's database: tables, and transactions that are never awaited in."""

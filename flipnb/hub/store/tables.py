@@ -1,0 +1,161 @@
+"""The hub's tables. Times are Unix seconds; documents are kept as the bytes or the JSON text that came."""
+
+from __future__ import annotations
+
+from sqlalchemy import Index, LargeBinary, MetaData, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from flipnb.contracts.run import RunState, TrustState
+
+
+class Table(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={"pk": "pk_%(table_name)s", "ix": "ix_%(column_0_label)s", "uq": "uq_%(table_name)s"}
+    )
+    type_annotation_map = {bytes: LargeBinary}  # noqa: RUF012 - SQLAlchemy's own form
+
+
+class NonceRow(Table):
+    """A nonce that was seen; kept until the signature that carried it expires."""
+
+    __tablename__ = "nonces"
+    key_id: Mapped[str] = mapped_column(primary_key=True)
+    nonce: Mapped[str] = mapped_column(primary_key=True)
+    expires: Mapped[float] = mapped_column(index=True)
+
+
+class StudyRow(Table):
+    __tablename__ = "studies"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    roster: Mapped[str]
+    envelope: Mapped[bytes]
+    created: Mapped[float]
+
+
+class JoinRow(Table):
+    __tablename__ = "joins"
+    study: Mapped[str] = mapped_column(primary_key=True)
+    trust: Mapped[str] = mapped_column(primary_key=True)
+    joined: Mapped[float]
+
+
+class BundleRow(Table):
+    __tablename__ = "bundles"
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    study: Mapped[str]
+    envelope: Mapped[bytes]
+    signer: Mapped[str]
+    created: Mapped[float]
+
+
+class BlobRow(Table):
+    """For whom a blob was put. ``reach`` is ``study``, ``run`` (its members) or ``update`` (its coordinator alone)."""
+
+    __tablename__ = "blobs"
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    reach: Mapped[str] = mapped_column(primary_key=True)
+    study: Mapped[str] = mapped_column(primary_key=True)
+    run: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    size: Mapped[int]
+    created: Mapped[float]
+
+
+class RunRow(Table):
+    __tablename__ = "runs"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    study: Mapped[str] = mapped_column(index=True)
+    bundle: Mapped[str]
+    request: Mapped[bytes]
+    researcher: Mapped[str]
+    title: Mapped[str]
+    point: Mapped[str]
+    rounds: Mapped[int]
+    state: Mapped[RunState] = mapped_column(index=True)
+    code: Mapped[str | None]
+    reason: Mapped[str | None]
+    submitted: Mapped[float]
+    quorum: Mapped[float | None]
+    starting: Mapped[float | None]
+    running: Mapped[float | None]
+    stopping: Mapped[float | None]
+    finished: Mapped[float | None]
+    rounds_done: Mapped[int] = mapped_column(default=0)
+    final_weights: Mapped[str | None]
+    last_event: Mapped[int] = mapped_column(default=0)
+
+
+class PartRow(Table):
+    """One Trust's part of a run. ``member`` is set for those with whom the run started."""
+
+    __tablename__ = "parts"
+    run: Mapped[str] = mapped_column(primary_key=True)
+    trust: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    state: Mapped[TrustState]
+    member: Mapped[bool] = mapped_column(default=False)
+    code: Mapped[str | None]
+    reason: Mapped[str | None]
+    failure: Mapped[str | None]
+    progress: Mapped[str | None]
+    last_report: Mapped[int] = mapped_column(default=0)
+
+
+class EventRow(Table):
+    __tablename__ = "events"
+    run: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    body: Mapped[str]
+
+
+class RoundRow(Table):
+    __tablename__ = "rounds"
+    run: Mapped[str] = mapped_column(primary_key=True)
+    round: Mapped[int] = mapped_column(primary_key=True)
+    context: Mapped[str]
+    summary: Mapped[str | None]
+    posted: Mapped[float]
+
+
+class TaskRow(Table):
+    """What a Trust was asked. ``state`` is ``open``, ``answered``, or ``void`` (nobody waits for it any more)."""
+
+    __tablename__ = "tasks"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    trust: Mapped[str]
+    sequence: Mapped[int]
+    kind: Mapped[str]
+    study: Mapped[str]
+    run: Mapped[str | None]
+    round: Mapped[int | None]
+    count: Mapped[str | None] = mapped_column(index=True)
+    body: Mapped[str]
+    state: Mapped[str] = mapped_column(default="open")
+    envelope: Mapped[str | None]
+    code: Mapped[str | None]
+    reason: Mapped[str | None]
+    created: Mapped[float]
+    expires: Mapped[float | None]
+    __table_args__ = (
+        UniqueConstraint("trust", "sequence"),
+        Index("ix_tasks_open", "trust", "state", "sequence"),
+        Index("ix_tasks_run", "run", "kind", "round"),
+    )
+
+
+class CountRow(Table):
+    __tablename__ = "counts"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    study: Mapped[str]
+    request: Mapped[str]
+    created: Mapped[float]
+
+
+class CoordinatorRow(Table):
+    """The key of a run's coordinator process: another one each time that it is started."""
+
+    __tablename__ = "coordinators"
+    run: Mapped[str] = mapped_column(primary_key=True)
+    key_id: Mapped[str]
+    public_key: Mapped[str]
+    started: Mapped[float]

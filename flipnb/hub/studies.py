@@ -1,0 +1,105 @@
+"""Studies over HTTP: rosters, joins, bundles."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from fastapi import APIRouter
+from sqlalchemy import select
+from starlette.responses import Response
+
+from flipnb.contracts import envelope
+from flipnb.contracts.document import parse
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.study import Join, Roster
+from flipnb.hub.authorisation import authorise, not_found, roster_of
+from flipnb.hub.bundles import receive
+from flipnb.hub.service import Signed, json_answer, nothing, read
+from flipnb.hub.store.tables import BundleRow, JoinRow, StudyRow
+
+routes = APIRouter(prefix="/v1")
+
+
+@routes.post("/studies")
+async def create_study(signed: Signed) -> Response:
+    """Keep a roster that one of its own researchers sealed and sends; a study's first roster stays its only one."""
+    with signed.transaction() as session:
+        authorise(session, signed.caller, ("researcher",))
+        claimed = parse(Roster, envelope.peek(signed.body, "The roster"), "The roster")
+        opened = envelope.unseal(signed.body, envelope.ROSTER, claimed.researcher_keys(), "The roster")
+        if signed.caller.key_id not in claimed.researcher_keys():
+            raise FlipError("not-a-researcher", "A roster is sent by one of its own researchers.", status=403)
+        known = session.get(StudyRow, claimed.study)
+        if known is not None and known.roster != opened.digest:
+            raise FlipError(
+                "study-exists",
+                f"There is a study {claimed.study} with another roster.",
+                remedy="Choose another name; a roster does not change.",
+                status=409,
+            )
+        if known is None:
+            session.add(StudyRow(name=claimed.study, roster=opened.digest, envelope=signed.body, created=time.time()))
+    answer = json.dumps({"study": claimed.study, "roster": opened.digest})
+    return json_answer(answer, 200 if known is not None else 201)
+
+
+@routes.get("/studies")
+async def list_studies(signed: Signed) -> Response:
+    """The studies of which the caller is a member."""
+    with signed.transaction() as session:
+        authorise(session, signed.caller, ("researcher", "trust"))
+        found = []
+        for study in session.scalars(select(StudyRow).order_by(StudyRow.name)):
+            roster = roster_of(study)
+            if signed.caller.key_id not in roster.researcher_keys() | roster.trust_keys():
+                continue
+            joined = session.scalars(select(JoinRow.trust).where(JoinRow.study == study.name)).all()
+            found.append(
+                {"study": study.name, "purpose": roster.purpose, "roster": study.roster, "joined": sorted(joined)}
+            )
+    return json_answer(json.dumps(found))
+
+
+@routes.get("/studies/{study}/roster")
+async def get_roster(signed: Signed, study: str) -> Response:
+    with signed.transaction() as session:
+        row, _ = authorise(session, signed.caller, ("researcher", "trust"), study=study).in_study
+    return json_answer(row.envelope)
+
+
+@routes.post("/studies/{study}/joins")
+async def join_study(signed: Signed, study: str) -> Response:
+    """A Trust says that its data controller signed a membership of this very roster."""
+    with signed.transaction() as session:
+        row, _ = authorise(session, signed.caller, ("trust",), study=study).in_study
+        join = read(Join, signed.body, "The join")
+        if join.study != study or join.roster != row.roster:
+            raise FlipError(
+                "wrong-membership", f"The join is for another roster than that of {study} here.", status=409
+            )
+        if session.get(JoinRow, (study, signed.caller.key_id)) is None:
+            session.add(JoinRow(study=study, trust=signed.caller.key_id, joined=time.time()))
+    return nothing()
+
+
+@routes.post("/studies/{study}/bundles")
+async def post_bundle(signed: Signed, study: str) -> Response:
+    with signed.transaction() as session:
+        row, roster = authorise(session, signed.caller, ("researcher",), study=study).in_study
+        digest, new = receive(session, row, roster, signed.body)
+    return json_answer(json.dumps({"bundle": digest}), 201 if new else 200)
+
+
+@routes.get("/bundles/{digest}")
+async def get_bundle(signed: Signed, digest: str) -> Response:
+    """The envelope, as it came."""
+    with signed.transaction() as session:
+        bundle = session.get(BundleRow, digest)
+        if bundle is None:
+            raise not_found("The bundle")
+        try:
+            authorise(session, signed.caller, ("researcher", "trust"), study=bundle.study)
+        except FlipError:
+            raise not_found("The bundle") from None
+    return json_answer(bundle.envelope)

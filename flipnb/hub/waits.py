@@ -1,0 +1,87 @@
+"""Long-polls: requests that wait until something changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy.orm import Session
+
+T = TypeVar("T")
+
+LONGEST_WAIT = 60.0
+_PENDING = "bells"
+
+RUNS = "runs"
+"""Rung whenever any run changes its state."""
+
+
+def tasks_of(trust: str) -> str:
+    return f"tasks of {trust}"
+
+
+def events_of(run: str) -> str:
+    return f"events of {run}"
+
+
+def replies_of(run: str) -> str:
+    return f"replies of {run}"
+
+
+def count_of(count: str) -> str:
+    return f"count {count}"
+
+
+def ring(session: Session, topic: str) -> None:
+    """Wake those who wait for ``topic`` once this transaction is on disk; not at all where it is undone."""
+    session.info.setdefault(_PENDING, set()).add(topic)
+
+
+def rung(session: Session) -> set[str]:
+    """The topics that were rung in a session."""
+    topics: set[str] = session.info.get(_PENDING, set())
+    return topics
+
+
+class Waits:
+    """Who waits for what, on one event loop."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._closing = False
+
+    async def until(self, topic: str, look: Callable[[], tuple[bool, T]], seconds: float) -> T:
+        """``look`` returns (whether that is worth an answer, the answer); it is asked again at each ring.
+
+        Returns the last answer after ``seconds`` in any case, and at once when the hub stops.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + min(max(seconds, 0.0), LONGEST_WAIT)
+        change = asyncio.Event()
+        self._waiting.setdefault(topic, set()).add(change)
+        try:
+            while True:
+                change.clear()
+                enough, answer = look()
+                left = deadline - loop.time()
+                if enough or left <= 0 or self._closing:
+                    return answer
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await change.wait()
+        finally:
+            self._waiting[topic].discard(change)
+            if not self._waiting[topic]:
+                del self._waiting[topic]
+
+    def ring(self, topic: str) -> None:
+        for waiting in self._waiting.get(topic, ()):
+            waiting.set()
+
+    def close(self) -> None:
+        """Answer all that wait, now, and let nobody wait any more."""
+        self._closing = True
+        for topic in list(self._waiting):
+            self.ring(topic)
