@@ -115,7 +115,8 @@ def _finite_norm(slots: Sequence[Slot], change: memoryview) -> float:
             continue
         for chunk in _chunks(slot, change):
             wide = chunk.astype(np.float64)
-            part = float(np.dot(wide, wide))
+            with np.errstate(over="ignore", invalid="ignore"):
+                part = float(np.dot(wide, wide))
             if not np.isfinite(part):
                 held = "NaN or infinity" if not np.isfinite(wide).all() else "numbers over 1e154"
                 raise FlipError("not-finite", f"The update's tensor {slot.tensor.name!r} holds {held}.")

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 
-# The one private thing: Message() refuses to exist without it (held to by tests/conformance/test_flower_grid.py).
+# The one private thing: Message() refuses to exist without it (held to by tests/conformance/test_flower_strategies.py).
 from flwr.supercore.task_identity import TaskIdentity
 
 _COORDINATOR_NODE = 0

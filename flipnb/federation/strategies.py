@@ -84,4 +84,4 @@ class RoundStrategy:
 
 
 def _wide(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
-    return np.ascontiguousarray(array.astype(dtype, copy=False))
+    return np.asarray(array, dtype, order="C")  # ascontiguousarray would make a scalar one-dimensional

@@ -52,7 +52,7 @@ def read_weights(path: Path, spec: TensorSpec, what: str) -> Arrays:
 
 
 def cast(tensor: Tensor, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """``array`` in the tensor's declared dtype and shape. An integer beyond its dtype's range becomes the nearest in it.
+    """``array`` in the tensor's declared dtype and shape. An integer beyond its dtype's range becomes its edge.
 
     Raises FlipError ``not-finite`` where NaN or infinity came out, also for a number beyond the declared dtype.
     """
