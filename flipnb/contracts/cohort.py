@@ -219,7 +219,7 @@ class Window(ExpressionPart):
 
 
 class Occurrence(ExpressionPart):
-    """``Type`` 0 exactly, 1 at most, 2 at least ``Count`` records; ``IsDistinct``: different concepts or ``CountColumn``."""
+    """``Type`` 0 exactly, 1 at most, 2 at least ``Count`` records; distinct concepts or ``CountColumn``s."""
 
     type: Literal[0, 1, 2]
     count: int = Field(ge=0, lt=2**31)
