@@ -1,46 +1,43 @@
 """FLIP workbench: federated learning from a notebook, on data that never leaves the hospital.
 
-The same notebook runs on a twin in the researcher's own kernel, and unchanged in the Trusts' enclaves.
-Importing this package imports nothing heavy; every function imports what it needs.
+The same notebook runs on a twin in the researcher's own kernel, and unchanged in the Trusts' enclaves. Importing this
+package imports nothing heavy: each name below is looked up where it lives when it is first used (PEP 562).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flipnb.records import Records
-    from flipnb.session.rounds import Rounds
+    from collections.abc import Callable
+
+    cohort: Callable[..., Any]
+    data: Callable[..., Any]
+    rehearse: Callable[..., Any]
+    results: Callable[..., Any]
+    rounds: Callable[..., Any]
+    runs: Callable[..., Any]
+    submit: Callable[..., Any]
 
 __version__ = "0.1.0"
 
-__all__ = ["data", "rounds"]
+# Looked up by name, not imported: an enclave has no workbench, and nobody may reach one through this package.
+_IN_A_KERNEL = {"data", "rounds"}
+_ON_A_WORKBENCH = {"cohort", "rehearse", "results", "runs", "submit"}
+
+__all__ = ["cohort", "data", "rehearse", "results", "rounds", "runs", "submit"]
 
 
-def data() -> Records:
-    """This run's frozen cohort inside an enclave; elsewhere the twin of the notebook's plan."""
-    from flipnb.session import enclave
-
-    if enclave.inside():
-        return enclave.records()
-    from flipnb.workbench import rehearsal
-
-    return rehearsal.local_records()
+def __getattr__(name: str) -> Any:
+    if name not in _IN_A_KERNEL | _ON_A_WORKBENCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    inside = "FLIP_BROKER" in os.environ
+    if inside and name in _ON_A_WORKBENCH:
+        raise AttributeError(f"flip.{name} is for the workbench; inside an enclave there is none.")
+    return getattr(import_module("flipnb.session.enclave" if inside else "flipnb.workbench.notebook"), name)
 
 
-def rounds(model: Any, *, state: Sequence[Any] = (), exclude: str | Iterable[str] = ()) -> Rounds:
-    """The federated rounds, to be iterated: ``for rnd in flip.rounds(model, state=[optimiser])``.
-
-    ``model`` is a torch module, a dictionary of modules, or a dictionary of NumPy arrays; it gets the global weights in
-    place at each round's start. ``state`` are objects with ``state_dict`` that a restarted kernel goes on from;
-    ``exclude`` are patterns of tensor names that stay local. Outside an enclave there are two rounds, on the twin.
-    """
-    from flipnb.session import enclave
-    from flipnb.session.rounds import Rounds
-
-    if enclave.inside():
-        return Rounds(enclave.channel(), model, state=state, exclude=exclude)
-    from flipnb.workbench import rehearsal
-
-    return Rounds(rehearsal.local_channel(), model, state=state, exclude=exclude)
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,28 +1,37 @@
-"""A notebook's session inside an enclave: the frozen cohort's file and the broker's socket, by environment."""
+"""``flip.data`` and ``flip.rounds`` inside an enclave: a frozen cohort and a broker, found by environment variables."""
 
 from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from flipnb.records import Records
 from flipnb.session.broker import BrokerChannel
+from flipnb.session.rounds import Rounds
 
 BROKER = "FLIP_BROKER"
 COHORT = "FLIP_COHORT"
 
 
-def inside() -> bool:
-    """Whether this process is an enclave's kernel."""
-    return BROKER in os.environ
-
-
 @functools.cache
-def channel() -> BrokerChannel:
-    return BrokerChannel(os.environ[BROKER])
-
-
-@functools.cache
-def records() -> Records:
+def data() -> Records:
+    """This run's frozen cohort: ``train``, ``validation`` and ``test`` by the plan's split."""
     return Records(Path(os.environ[COHORT]))
+
+
+def rounds(model: Any, *, state: Sequence[Any] = (), exclude: str | Iterable[str] = ()) -> Rounds:
+    """The federated rounds, to be iterated: ``for rnd in flip.rounds(model, state=[optimiser])``.
+
+    ``model`` is a torch module, a dictionary of modules, or a dictionary of NumPy arrays; it gets the global weights in
+    place at each round's start. ``state`` are objects with ``state_dict`` that a restarted kernel goes on from;
+    ``exclude`` are patterns of tensor names that stay local.
+    """
+    return Rounds(_channel(), model, state=state, exclude=exclude)
+
+
+@functools.cache
+def _channel() -> BrokerChannel:
+    return BrokerChannel(os.environ[BROKER])

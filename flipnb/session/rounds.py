@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -94,11 +95,11 @@ class Rounds:
             current = Round(self, answer)
             try:
                 yield current
-            except GeneratorExit:  # break, or the loop's end by an exception
+            except GeneratorExit:
                 if current.reported is not None:
-                    self._submit(current, leave=True)
+                    self._leave(current)
                 raise
-            answer, descriptors = self._submit(current, leave=False)
+            answer, descriptors = self._submit(current)
 
     def _load(self, answer: NextRound, descriptors: list[int]) -> None:
         self._model.load(_take(descriptors[0]))
@@ -106,7 +107,23 @@ class Rounds:
         if answer.has_state:
             self._state.restore(_take(descriptors[1]))
 
-    def _submit(self, current: Round, *, leave: bool) -> tuple[NextRound | Ended, list[int]]:
+    def _leave(self, current: Round) -> None:
+        """Send the current round and leave the run, unless it was an exception that ended the loop.
+
+        Python closes a generator alike on both: the update is written now, and sent when the cell has ended well.
+        """
+        submit = self._prepare(current, leave=True)
+
+        def send() -> None:
+            self.channel.submit(submit)
+
+        _when_cell_ends_well(send)
+
+    def _submit(self, current: Round) -> tuple[NextRound | Ended, list[int]]:
+        return self.channel.submit(self._prepare(current, leave=False))
+
+    def _prepare(self, current: Round, *, leave: bool) -> Submit:
+        """Fill the leases; the returned request names them."""
         if current.reported is None:
             raise FlipError(
                 "no-report",
@@ -119,15 +136,29 @@ class Rounds:
         saved = self._state.save() if current.training and not leave else b""
         if saved:
             _write(self.channel.lease(Lease(what="state", size=len(saved))), saved)
-        return self.channel.submit(
-            Submit(
-                round=current.number,
-                report=current.reported,
-                update=current.training,
-                state=bool(saved),
-                leave=leave,
-            )
+        return Submit(
+            round=current.number,
+            report=current.reported,
+            update=current.training,
+            state=bool(saved),
+            leave=leave,
         )
+
+
+def _when_cell_ends_well(action: Callable[[], None]) -> None:
+    """In IPython: after the running cell, if it raised nothing. Elsewhere at once."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is None:
+        action()
+        return
+
+    def ended(result: Any) -> None:
+        shell.events.unregister("post_run_cell", ended)
+        if result.success:
+            action()
+
+    shell.events.register("post_run_cell", ended)
 
 
 def _plain(value: Any) -> float:

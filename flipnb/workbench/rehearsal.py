@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import re
@@ -27,6 +26,7 @@ from flipnb.workbench.point import fix_point
 PLAN = "FLIP_PLAN"
 RECORD = "FLIP_REHEARSAL"
 _ROUNDS = 2
+_given: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,11 @@ def last_rehearsal(notebook: Path) -> Rehearsal:
 
 
 def current_plan() -> tuple[Path, PlanFile]:
-    """The plan of the notebook that runs here: ``$FLIP_PLAN``, else the only plan file in the working directory."""
-    named = os.environ.get(PLAN)
+    """The plan of the notebook that runs here: ``$FLIP_PLAN``, else the only plan file in the working directory.
+
+    A plan that ``flip.data`` was given holds from then on in this kernel.
+    """
+    named = _given.get(PLAN) or os.environ.get(PLAN)
     if named:
         return Path(named), read_plan(Path(named))
     found = sorted(Path.cwd().glob("*.flip.json"))
@@ -129,18 +132,19 @@ def current_plan() -> tuple[Path, PlanFile]:
     return found[0], read_plan(found[0])
 
 
-@functools.cache
-def local_records() -> Records:
-    """The twin of the current plan."""
+def local_records(plan: str | Path | None = None) -> Records:
+    """The twin of ``plan``, or of the current plan."""
+    if plan is not None:
+        _given[PLAN] = str(Path(plan).absolute())
     record = os.environ.get(RECORD)
     if record:
         return Records(Path(record) / "twin.duckdb")
-    path, plan = current_plan()
+    path, current = current_plan()
     directory = path.parent / ".flip" / path.name.removesuffix(".flip.json")
     directory.mkdir(parents=True, exist_ok=True)
-    twin = directory / f"twin-{plan.dataset.digest()[:12]}.duckdb"
+    twin = directory / f"twin-{current.dataset.digest()[:12]}.duckdb"
     if not twin.exists():
-        make(plan.dataset, plan.split, twin)
+        make(current.dataset, current.split, twin)
     return Records(twin)
 
 

@@ -1,0 +1,99 @@
+"""What ``import flipnb as flip`` offers in a researcher's own kernel: the twin, and the way to the Trusts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flipnb.contracts.cohort import CohortExpression
+from flipnb.contracts.parameters import Scalar
+from flipnb.workbench import counting, rehearsal, submission
+from flipnb.workbench import results as fetched
+from flipnb.workbench import runs as at_the_hub
+from flipnb.workbench.home import Home
+from flipnb.workbench.plan_file import load_cohort
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from flipnb.records import Records
+    from flipnb.session.rounds import Rounds
+
+__all__ = ["cohort", "data", "rehearse", "results", "rounds", "runs", "submit"]
+
+rehearse: Callable[..., rehearsal.Rehearsal] = rehearsal.rehearse
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A definition, never a list of people: an OHDSI cohort expression that the Trusts' compilers support."""
+
+    expression: dict[str, Any]
+
+    def count(self, study: str, *, wait_seconds: float = 30.0) -> pd.DataFrame:
+        """Ask every Trust of a study: columns ``trust``, ``people`` (rounded; missing where suppressed), ``shown``."""
+        import pandas as pd
+
+        answers = counting.count(Home.find(), study, self.expression, wait_seconds=wait_seconds)
+        people = [answer.reply.people if answer.reply is not None else None for answer in answers]
+        return pd.DataFrame(
+            {
+                "trust": [answer.trust.title for answer in answers],
+                "people": pd.array(people, dtype="Int64"),
+                "shown": [answer.text for answer in answers],
+            }
+        )
+
+
+def data(plan: str | Path | None = None) -> Records:
+    """A twin: invented people with the columns of the cohort in the notebook's plan file.
+
+    The plan file is ``plan``, else ``$FLIP_PLAN``, else the only ``*.flip.json`` in the working directory.
+    """
+    return rehearsal.local_records(plan)
+
+
+def rounds(model: Any, *, state: Sequence[Any] = (), exclude: str | Iterable[str] = ()) -> Rounds:
+    """The loop that a Trust's kernel runs, here alone and for at most two rounds; same arguments, same checks."""
+    from flipnb.session.rounds import Rounds
+
+    return Rounds(rehearsal.local_channel(), model, state=state, exclude=exclude)
+
+
+def cohort(definition: str | Path | Mapping[str, Any]) -> Cohort:
+    """A cohort from ATLAS JSON, a file or a dictionary. Raises FlipError ``no-cohort``, ``unsupported-cohort``."""
+    if isinstance(definition, Mapping):
+        expression = dict(definition)
+        CohortExpression.parse(expression)
+        return Cohort(expression)
+    return Cohort(load_cohort(Path(definition)))
+
+
+def submit(
+    notebook: str | Path, study: str, *points: Mapping[str, Scalar], rounds: int | None = None, **changes: Any
+) -> submission.Submitted:
+    """Freeze, sign and send a rehearsed notebook; one run for each point (none: the defaults).
+
+    ``changes``: ``seed`` of the split, ``trusts`` by name, ``minimum_trusts``, instead of the plan file's.
+    """
+    home = Home.find()
+    changes = {"rounds": rounds, **changes}
+    return submission.submit(home, submission.prepare(home, Path(notebook), study, points, changes))
+
+
+def runs(study: str) -> pd.DataFrame:
+    """The runs of a study, one row each: run, title, state, rounds done, of, submitted, parameters."""
+    import pandas as pd
+
+    columns = ["run", "title", "state", "rounds_done", "rounds", "submitted", "point"]
+    return pd.DataFrame(
+        [[getattr(view, column) for column in columns] for view in at_the_hub.list_runs(Home.find(), study)],
+        columns=columns,
+    ).set_index("run")
+
+
+def results(run: str, to: str | Path | None = None) -> fetched.Results:
+    """A finished run's final weights, metrics and record, kept in the folder ``to`` (else ``results/RUN``)."""
+    return fetched.fetch_results(Home.find(), run, Path(to) if to is not None else Path("results") / run)
