@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -146,10 +147,10 @@ def runtime_directory(enclave: Path) -> Path:
     return base / f"flip-{os.getuid()}-{sha256(str(enclave).encode()).hexdigest()[:10]}"
 
 
-def up(directory: Path, *, foreground_parent: bool = False, wait_seconds: float = 60.0) -> dict[str, Any]:
+def up(directory: Path, *, attached: bool = False, wait_seconds: float = 60.0) -> dict[str, Any]:
     """Start the daemons under a supervisor and wait until they serve; returns the status.
 
-    With ``foreground_parent`` everything ends when the calling process ends; otherwise it runs on until ``down``.
+    With ``attached`` everything ends when the calling process ends; otherwise it runs on until ``down``.
     Raises FlipError ``not-built``, ``already-up``, ``not-up-in-time`` (naming the daemon and its log).
     """
     if not (directory / "daemons.json").exists():
@@ -159,7 +160,7 @@ def up(directory: Path, *, foreground_parent: bool = False, wait_seconds: float 
     log = directory / "supervisor.log"
     with log.open("ab") as out:
         supervisor = subprocess.Popen(
-            [sys.executable, "-m", "flipnb.demo.supervisor", str(directory), *(["--attached"] * foreground_parent)],
+            [sys.executable, "-m", "flipnb.demo.supervisor", str(directory), *(["--attached"] * attached)],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
@@ -232,8 +233,6 @@ def _daemons(federation: Federation) -> list[dict[str, Any]]:
 
 
 def _free_port() -> int:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
