@@ -112,9 +112,11 @@ class Broker:
             kernel = self._accept()
             if kernel is None:
                 continue
-            with kernel, contextlib.suppress(_Gone, OSError):
+            with kernel:
                 try:
                     _Conversation(self, kernel).run()
+                except (_Gone, ConnectionError):
+                    continue
                 except Misbehaviour as error:
                     self._stopping.set()
                     self._on_misbehaviour(error.code, error.reason)
@@ -189,10 +191,11 @@ class _Conversation:
             if self._broker.stopping:
                 raise _Gone
             ready, _, _ = select.select([self._kernel, listener], [], [], _POLL_S)
-            if listener in ready:
-                self._broker.turn_away()
+            # First the kernel: it may have hung up, and who knocks be the next one.
             if self._kernel in ready:
                 break
+            if listener in ready:
+                self._broker.turn_away()
         # No room for ancillary data: descriptors that the kernel sends are closed by Linux, never held here.
         packet, _, flags, _ = self._kernel.recvmsg(PACKET_BYTES + 1)
         if not packet:

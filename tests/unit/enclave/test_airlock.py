@@ -1,0 +1,246 @@
+"""Each round is answered once, from sealed memory, with what is on disk first; all else is refused by name."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from enclave_scenario import WEIGHTS, Chamber, Study, sealed, sha, update
+from safetensors.numpy import load_file, save
+
+from flipnb.contracts.envelope import ROUND_REPLY, unseal
+from flipnb.contracts.plan import Plan
+from flipnb.contracts.policy import Policy
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.round import RoundContext, RoundReply
+from flipnb.enclave.agent.airlock import Airlock
+from flipnb.enclave.agent.lease import Lease
+
+OTHER = save({"weight": np.ones((1, 2), np.float32), "bias": np.ones(1, np.float32)})
+
+
+@pytest.fixture
+def chamber(tmp_path: Path) -> Chamber:
+    return Chamber(Study(), tmp_path)
+
+
+def refused(call: Any, *arguments: Any, **named: Any) -> FlipError:
+    with pytest.raises(FlipError) as caught:
+        call(*arguments, **named)
+    return caught.value
+
+
+def opened(chamber: Chamber, envelope: bytes) -> RoundReply:
+    keys = {chamber.study.node.key_id: chamber.study.node.public_key}
+    return unseal(envelope, ROUND_REPLY, keys, "The reply").parse(RoundReply, "The reply")
+
+
+def test_a_whole_run(chamber: Chamber) -> None:
+    for number in (1, 2, 3):
+        context = chamber.give(number, WEIGHTS if number == 1 else OTHER)
+        reply = opened(chamber, chamber.answer(number))
+        assert reply.context == context
+        assert reply.metrics is None
+        file = chamber.directory / "run" / f"round-{number}.safetensors"
+        assert sha(file.read_bytes()) == reply.update
+        assert file.stat().st_size == reply.update_size
+        arrays = load_file(file)
+        assert arrays["people/train"] == [40]
+        assert arrays["metric/loss"] == [500 * 40]
+        assert arrays["metric/accuracy"] == [75 * 20]
+        if number <= 2:
+            bits = chamber.bundle.plan.fraction_bits
+            assert arrays["update/weight"].tolist() == [[40 << bits, 80 << bits]]
+        else:
+            assert "update/weight" not in arrays
+    assert chamber.airlock.finished
+    assert chamber.kinds() == ["round-released"] * 3
+    # Two rounds back, nobody asks any more.
+    assert not (chamber.directory / "run" / "round-1.safetensors").exists()
+
+
+def test_the_change_is_clipped(chamber: Chamber) -> None:
+    chamber.give(1)
+    chamber.answer(1, (300.0, 400.0, 0.0))
+    arrays = load_file(chamber.directory / "run" / "round-1.safetensors")
+    change = arrays["update/weight"].ravel() / 2.0**chamber.bundle.plan.fraction_bits / 40
+    np.testing.assert_allclose(change, [6.0, 8.0], rtol=1e-9)
+
+
+def test_the_same_context_gets_the_same_bytes_also_after_a_restart(chamber: Chamber) -> None:
+    context = chamber.give(1)
+    envelope = chamber.answer(1)
+    for airlock in (chamber.airlock, chamber.open()):
+        reply = airlock.take(context)
+        assert reply is not None
+        assert reply.envelope == envelope
+        assert sha(reply.update.read_bytes()) == reply.update_sha256
+
+
+@pytest.mark.parametrize(
+    ("number", "changes", "words"),
+    [
+        (2, {}, "round 1 is next, not 2"),
+        (1, {"weights": sha(OTHER)}, "initial weights"),
+        (1, {"of": 3}, "2 rounds, not 3"),
+        (1, {"training": False}, "mixed up"),
+        (1, {"tensors": "0" * 64}, "tensor spec"),
+        (1, {"bundle": "0" * 64}, "another run or bundle"),
+        (1, {"weights_size": 1 << 40}, "larger"),
+    ],
+)
+def test_a_context_that_does_not_fit_is_refused(
+    chamber: Chamber, number: int, changes: dict[str, Any], words: str
+) -> None:
+    error = refused(chamber.airlock.take, chamber.context(number, **changes))
+    assert error.code == "round-refused"
+    assert words in error.message
+    assert chamber.kinds() == ["round-refused"]
+    assert chamber.store.last_round(chamber.run) is None
+    assert chamber.airlock.take(chamber.context(1)) is None
+
+
+def test_members_must_be_those_who_started_and_enough(chamber: Chamber) -> None:
+    own, stranger = chamber.study.node.key_id, "f" * 64
+    cases: list[tuple[tuple[str, ...], str]] = [
+        ((own,), "fewer than"),
+        (tuple(sorted((own, stranger))), "did not start"),
+        (tuple(sorted((own, chamber.study.other.key_id), reverse=True)), "not sorted"),
+        ((chamber.study.other.key_id,), "not among"),
+    ]
+    for members, words in cases:
+        assert words in refused(chamber.airlock.take, chamber.context(1, members=members)).message
+
+
+def test_a_round_is_pinned_before_it_is_answered(chamber: Chamber) -> None:
+    """A hub that changes its mind while the kernel trains, or after a restart, is found out."""
+    chamber.give(1)
+    chamber.answer(1)
+    first = chamber.give(2, OTHER)
+    for airlock in (chamber.airlock, chamber.open()):
+        error = refused(airlock.take, chamber.context(2, WEIGHTS))
+        assert "another context before" in error.message
+        assert "another context before" in refused(airlock.take, chamber.context(2, OTHER, config={"mu": 1.0})).message
+        assert "round 2 is not answered yet" in refused(airlock.take, chamber.context(3)).message
+        assert airlock.take(first) is None
+    assert "another context before" in refused(chamber.airlock.take, chamber.context(1, config={"lr": 2.0})).message
+
+
+def test_rounds_end_at_the_bundles_limit(tmp_path: Path) -> None:
+    chamber = Chamber(Study(), tmp_path, plan=Plan(rounds=0, clip_norm=1))
+    chamber.give(1)
+    chamber.answer(1)
+    assert chamber.airlock.finished
+    assert "ends with round 1" in refused(chamber.airlock.take, chamber.context(2, training=False)).message
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_finite_does_not_leave(chamber: Chamber, value: float) -> None:
+    chamber.give(1)
+    error = refused(
+        chamber.airlock.submit, 1, {"loss": 0.5, "accuracy": 0.5}, update((1.0, value, 0.0)), None, leave=False
+    )
+    assert error.code == "not-finite"
+    assert "weight" in error.message
+    assert chamber.kinds() == ["report-refused"]
+    assert list((chamber.directory / "run").iterdir()) == []
+    chamber.answer(1)
+
+
+def test_a_report_is_what_was_declared(chamber: Chamber) -> None:
+    chamber.give(1)
+    good = {"loss": 0.5, "accuracy": 0.5}
+    cases: list[tuple[dict[str, object], str]] = [
+        ({"loss": 0.5}, "missing-output"),
+        ({**good, "patient": 1.0}, "undeclared-output"),
+        ({**good, "accuracy": 1.5}, "output-out-of-bounds"),
+        ({**good, "loss": float("nan")}, "not-a-number"),
+        ({**good, "loss": "0.5"}, "not-a-number"),
+    ]
+    for report, code in cases:
+        assert refused(chamber.airlock.submit, 1, report, update((1, 1, 1)), None, leave=False).code == code
+    assert refused(chamber.airlock.submit, 1, good, None, None, leave=False).code == "update-missing"
+    assert refused(chamber.airlock.submit, 2, good, update((1, 1, 1)), None, leave=False).code == "wrong-round"
+
+
+def test_memory_that_the_kernel_still_maps_is_not_read(chamber: Chamber) -> None:
+    chamber.give(1)
+    change = update((1, 2, 3))
+    with mmap.mmap(change.descriptor, change.size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE) as held:
+        error = refused(chamber.airlock.submit, 1, {"loss": 0.5, "accuracy": 0.5}, change, None, leave=False)
+        assert error.code == "still-mapped"
+        held[:4] = b"\0\0\0\0"
+    chamber.airlock.submit(1, {"loss": 0.5, "accuracy": 0.5}, change, None, leave=False)
+    with pytest.raises(PermissionError):
+        mmap.mmap(change.descriptor, change.size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+
+
+def test_a_trusts_own_numbers_leave_only_by_policy(tmp_path: Path) -> None:
+    chamber = Chamber(Study(), tmp_path, policy=Policy(per_trust_metrics=True))
+    chamber.give(1)
+    assert opened(chamber, chamber.answer(1)).metrics == {"loss": 0.5, "accuracy": 0.75}
+
+
+def test_a_saved_state_comes_back_after_a_restart(chamber: Chamber) -> None:
+    chamber.give(1)
+    chamber.airlock.submit(
+        1, {"loss": 0.5, "accuracy": 0.5}, update((1, 2, 3)), sealed(b"optimiser"), leave=False
+    )
+    airlock = chamber.open()
+    chamber.give(2, OTHER, airlock)
+    given = airlock.next_round(1.0)
+    assert given is not None
+    assert given.state is not None
+    assert given.state.read_bytes() == b"optimiser"
+
+
+def test_after_leaving_nothing_is_taken(chamber: Chamber) -> None:
+    chamber.give(1)
+    chamber.airlock.submit(1, {"loss": 0.5, "accuracy": 0.5}, update((1, 2, 3)), None, leave=True)
+    assert chamber.airlock.finished
+    assert "left" in refused(chamber.airlock.take, chamber.context(2, OTHER)).message
+
+
+def test_two_contexts_at_once_pin_one(chamber: Chamber) -> None:
+    """Two threads bring two contexts of one round; exactly one is taken."""
+    outcomes: list[str] = []
+
+    def take(airlock: Airlock, context: RoundContext) -> None:
+        try:
+            airlock.take(context)
+            outcomes.append("taken")
+        except FlipError as error:
+            outcomes.append(error.code)
+
+    contexts = [chamber.context(1, config={"x": float(i)}) for i in range(8)]
+    threads = [threading.Thread(target=take, args=(chamber.airlock, context)) for context in contexts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["round-refused"] * 7 + ["taken"]
+
+
+def test_every_release_is_a_leaf(chamber: Chamber) -> None:
+    context = chamber.give(1)
+    reply = opened(chamber, chamber.answer(1))
+    (entry,) = (json.loads(line) for line in chamber.audit.page(0).entries)
+    assert entry["details"]["update"] == reply.update
+    assert entry["details"]["context"] == context.digest()
+    assert entry["details"]["report"] == {"loss": "500", "accuracy": "75"}
+
+
+def test_a_lease_can_be_neither_cut_nor_grown() -> None:
+    import os
+
+    lease = Lease(4096)
+    for size in (0, 8192):
+        with pytest.raises(PermissionError):
+            os.ftruncate(lease.descriptor, size)
+    with pytest.raises(FlipError, match="can still write"), lease.view():
+        pass
