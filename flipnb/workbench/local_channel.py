@@ -7,10 +7,14 @@ means something; only the sum over Trusts is missing.
 from __future__ import annotations
 
 import json
+import math
+import mmap
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from flipnb.contracts.broker import Ended, Lease, NextRound, Submit, Tell, Welcome
 from flipnb.contracts.outputs import DeclaredOutput, admit_report
@@ -22,17 +26,29 @@ INITIAL = "initial.safetensors"
 
 
 class LocalChannel:
-    """A federation of one for ``rounds`` rounds. With ``record`` it leaves tensor spec and first weights there."""
+    """A federation of one for ``rounds`` rounds. With ``record`` it leaves tensor spec and first weights there.
+
+    An update is judged as an airlock would: one that is not finite is refused (FlipError ``not-finite``), one whose L2
+    norm is above ``clip_norm`` is told of.
+    """
 
     def __init__(
-        self, outputs: Sequence[DeclaredOutput], rounds: int, *, config: dict[str, float], record: Path | None = None
+        self,
+        outputs: Sequence[DeclaredOutput],
+        rounds: int,
+        *,
+        config: dict[str, float],
+        clip_norm: float,
+        record: Path | None = None,
     ) -> None:
         self._outputs = tuple(outputs)
         self._rounds = rounds
         self._config = config
+        self._clip_norm = clip_norm
         self._record = record
         self._model: Model | None = None
         self._reports: list[dict[str, float]] = []
+        self._update = -1
 
     def hello(self) -> Welcome:
         return Welcome(rounds=self._rounds, outputs=self._outputs)
@@ -46,11 +62,16 @@ class LocalChannel:
 
     def lease(self, request: Lease) -> int:
         assert self._model is not None
-        size = request.size if request.what == "state" else self._model.spec.update_layout()[1]
-        return _memory(b"", size)
+        if request.what == "state":
+            return _memory(b"", request.size)
+        descriptor = _memory(b"", self._model.spec.update_layout()[1])
+        self._update = os.dup(descriptor)
+        return descriptor
 
     def submit(self, request: Submit) -> tuple[NextRound | Ended, list[int]]:
         assert self._model is not None
+        if request.update:
+            self._judge(self._model)
         admit_report(self._outputs, request.report)
         self._reports.append(dict(request.report))
         shown = ", ".join(f"{name} {value:.4g}" for name, value in request.report.items())
@@ -63,6 +84,30 @@ class LocalChannel:
 
     def tell(self, request: Tell) -> None:
         """Progress needs no listener here."""
+
+    def _judge(self, model: Model) -> None:
+        slots, size = model.spec.update_layout()
+        square = 0.0
+        try:
+            with mmap.mmap(self._update, size, prot=mmap.PROT_READ) as data:
+                for slot in slots:
+                    if slot.dtype != "int64":
+                        change = np.frombuffer(data, slot.dtype, slot.count, slot.offset).astype(np.float64)
+                        square += float(np.square(change).sum())
+                    if not math.isfinite(square):
+                        raise FlipError(
+                            "not-finite",
+                            f"After training, the tensor {slot.tensor.name!r} holds NaN or infinity; "
+                            "no enclave lets that out.",
+                            remedy="Lower the learning rate, or look for a division by zero.",
+                        )
+        finally:
+            os.close(self._update)
+        norm = math.sqrt(square)
+        if norm > self._clip_norm:
+            print(  # noqa: T201 - the notebook's reader wants to see it
+                f"Rehearsal: the update's norm {norm:.4g} would be clipped to {self._clip_norm:g}.", file=sys.stderr
+            )
 
     def _next(self, number: int) -> NextRound:
         return NextRound(
@@ -85,5 +130,6 @@ class LocalChannel:
 def _memory(content: bytes, size: int | None = None) -> int:
     descriptor = os.memfd_create("flip")
     os.ftruncate(descriptor, size if size is not None else len(content))
-    os.pwrite(descriptor, content, 0)
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        file.write(content)
     return descriptor

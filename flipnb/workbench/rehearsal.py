@@ -155,7 +155,9 @@ def local_channel() -> LocalChannel:
     parameters = plan.plan.strategy.parameters
     config = {"proximal_mu": parameters["proximal_mu"]} if "proximal_mu" in parameters else {}
     rounds = min(_ROUNDS, plan.plan.rounds)
-    return LocalChannel(plan.outputs, rounds, config=config, record=Path(record) if record else None)
+    return LocalChannel(
+        plan.outputs, rounds, config=config, clip_norm=plan.plan.clip_norm, record=Path(record) if record else None
+    )
 
 
 def _failed(error: Any, executed: Path) -> FlipError:
