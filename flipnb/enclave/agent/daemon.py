@@ -147,10 +147,12 @@ class Agent:
             except FlipError as error:
                 _LOG.warning("task %s (%s): %s (%s)", task.id, task.kind, error, error.code)
                 if error.status < 500:
+                    self._runs.delivered(task)
                     return
             except Exception:
                 _LOG.exception("task %s (%s) failed", task.id, task.kind)
             else:
+                self._runs.delivered(task)
                 return
             await asyncio.sleep(_RETRY_S)
 
@@ -180,8 +182,6 @@ class Agent:
             try:
                 await self._hub.patiently(partial(self._hub.report, report.run, report.body))
             except FlipError as error:
-                if error.status == 401:
-                    raise
                 _LOG.warning("the hub refuses a report of run %s: %s (%s)", report.run, error, error.code)
             self._store.report_sent(report.number)
 

@@ -29,6 +29,8 @@ from flipnb.contracts.task import TaskAnswer, TaskList
 POLL_SECONDS = 25
 _DOCUMENT_BYTES = 32 << 20
 _CHUNK = 1 << 20
+_NOT_NOW = frozenset({401, 408, 429})
+"""401: a clock that is wrong, or a key that the operator has yet to enter; neither is an answer to the question."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0
 T = TypeVar("T")
 _LOG = logging.getLogger("flipnb.enclave.agent.hub")
@@ -176,7 +178,7 @@ class _Exchange:
         except httpx.TransportError as error:
             self._link.reachable = False
             raise HubUnreachable(f"{type(error).__name__}: {error}") from None
-        if response.status_code >= 500 or response.status_code == 429:
+        if response.status_code >= 500 or response.status_code in _NOT_NOW:
             self._link.reachable = False
             await response.aclose()
             raise HubUnreachable(f"the hub answers {response.status_code}")

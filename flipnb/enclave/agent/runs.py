@@ -53,8 +53,13 @@ class Runs:
     async def resume(self) -> None:
         """Start anew what ran when the agent ended; the kernel gets the round again that is still open."""
         for run in self._store.runs():
+            last = self._store.last_round(run.run)
             if run.state in ("starting", "running"):
-                self._launch(run)
+                if last is not None and last.reply is not None and self._was_last(run, last.round):
+                    # It ended between the last answer and the word of it.
+                    self._store.advance(run.run, "finished")
+                else:
+                    self._launch(run)
             elif run.state == "left-out":
                 self._store.advance(run.run, "failed", code="agent-restarted", reason="The enclave was restarted.")
 
@@ -104,6 +109,11 @@ class Runs:
         except FlipError as error:
             return TaskAnswer(code=error.code, reason=error.message[:400])
         return TaskAnswer(envelope=reply.envelope.decode())
+
+    def delivered(self, task: Task) -> None:
+        """The hub has the answer to ``task``, or does not know the task any more."""
+        if task.kind == "round" and task.run is not None and task.context is not None:
+            self._store.round_delivered(task.run, task.context.round)
 
     async def on_stop(self, task: Task) -> TaskAnswer:
         assert task.run is not None
@@ -246,6 +256,9 @@ class Runs:
             )
         return "waiting"
 
+    def _was_last(self, run: StoredRun, number: int) -> bool:
+        return number > self.content(self.request(run.bundle)).plan.rounds
+
     async def _consume(self, stored: StoredRun, members: tuple[str, ...]) -> None:
         if self._ending:
             raise FlipError("agent-ends", "The enclave is being stopped.", status=503)
@@ -375,4 +388,6 @@ class Runs:
             to: TrustState = "declined" if error.code == "declined" else "refused"
             if self._store.advance(run, to, code=error.code, reason=error.message):
                 self._audit.append("request-refused", run=run, study=study, code=error.code, reason=error.message)
+            if to == "declined":
+                return TaskAnswer()
         return TaskAnswer(code=error.code, reason=error.message[:400])

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from flipnb.contracts.run import (
 )
 
 _SCHEMA_VERSION = 1
+_HELD = timedelta(seconds=60)
 _SCHEMA = """
 CREATE TABLE requests (
   bundle TEXT PRIMARY KEY, study TEXT NOT NULL, title TEXT NOT NULL, researcher TEXT NOT NULL,
@@ -45,12 +46,15 @@ CREATE TABLE runs (
   started TEXT, ended TEXT, approval TEXT, estate_version TEXT, members TEXT, frozen TEXT) STRICT;
 CREATE TABLE rounds (
   run TEXT NOT NULL REFERENCES runs, round INTEGER NOT NULL, context BLOB NOT NULL, digest TEXT NOT NULL,
-  update_sha256 TEXT, update_path TEXT, state_path TEXT, reply BLOB, PRIMARY KEY (run, round)) STRICT;
+  update_sha256 TEXT, update_path TEXT, state_path TEXT, reply BLOB, delivered INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (run, round)) STRICT;
 CREATE TABLE counts (
   request TEXT PRIMARY KEY, nonce TEXT NOT NULL UNIQUE, expires TEXT NOT NULL, reply BLOB NOT NULL) STRICT;
 CREATE TABLE reports (
   number INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, sequence INTEGER NOT NULL, body BLOB NOT NULL,
-  progress_only INTEGER NOT NULL, sent INTEGER NOT NULL DEFAULT 0, UNIQUE (run, sequence)) STRICT;
+  progress_only INTEGER NOT NULL, held_until TEXT NOT NULL, sent INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (run, sequence)) STRICT;
+CREATE INDEX reports_waiting ON reports (number) WHERE sent=0;
 CREATE TABLE audit_anchor (
   one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, head TEXT NOT NULL, signature BLOB NOT NULL) STRICT;
 """
@@ -116,6 +120,7 @@ class OutgoingReport:
 class Store:
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
+        self._sending = 0
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10.0)
         self._db.row_factory = sqlite3.Row
         path.chmod(0o600)
@@ -276,13 +281,12 @@ class Store:
             waiting = db.execute(
                 "SELECT number, sequence FROM reports WHERE run=? AND sent=0 AND progress_only=1"
                 " AND sequence=(SELECT max(sequence) FROM reports WHERE run=?)"
-                " AND number<>(SELECT min(number) FROM reports WHERE sent=0)",
-                (run, run),
+                " AND number<>?",
+                (run, run, self._sending),
             ).fetchone()
             if waiting is None:
                 self._report(db, TrustReport(run=run, sequence=1, progress=progress))
             else:
-                # The first that waits may be on its way; this one is not.
                 body = TrustReport(run=run, sequence=waiting["sequence"], progress=progress).to_bytes()
                 db.execute("UPDATE reports SET body=? WHERE number=?", (body, waiting["number"]))
 
@@ -317,6 +321,11 @@ class Store:
             if done.rowcount != 1:
                 raise FlipError("round-refused", f"Round {number} was answered before.", status=409)
 
+    def round_delivered(self, run: str, number: int) -> None:
+        """The hub has the answer of the round, or wants none."""
+        with self._transaction() as db:
+            db.execute("UPDATE rounds SET delivered=1 WHERE run=? AND round=?", (run, number))
+
     def round(self, run: str, number: int) -> StoredRound | None:
         row = self._one("SELECT * FROM rounds WHERE run=? AND round=?", run, number)
         return _round(row) if row is not None else None
@@ -346,7 +355,19 @@ class Store:
     # Outbox
 
     def next_report(self) -> OutgoingReport | None:
-        row = self._one("SELECT number, run, body FROM reports WHERE sent=0 ORDER BY number LIMIT 1")
+        """The first that waits; an end waits, for a while, until the hub has the run's last answered round.
+
+        A hub that hears of the end first would give up the round whose reply is on its way.
+        """
+        row = self._one(
+            "SELECT number, run, body FROM reports AS r WHERE sent=0"
+            " AND NOT (held_until>? AND EXISTS ("
+            "  SELECT 1 FROM rounds WHERE run=r.run AND reply IS NOT NULL AND delivered=0))"
+            " AND NOT EXISTS (SELECT 1 FROM reports WHERE run=r.run AND sent=0 AND number<r.number)"
+            " ORDER BY number LIMIT 1",
+            _now(),
+        )
+        self._sending = int(row["number"]) if row is not None else 0
         return OutgoingReport(row["number"], row["run"], bytes(row["body"])) if row is not None else None
 
     def report_sent(self, number: int) -> None:
@@ -388,9 +409,10 @@ class Store:
     def _report(self, db: sqlite3.Connection, report: TrustReport) -> None:
         (last,) = db.execute("SELECT coalesce(max(sequence), 0) FROM reports WHERE run=?", (report.run,)).fetchone()
         body = report.model_copy(update={"sequence": last + 1}).to_bytes()
+        held = _text(datetime.now(UTC) + _HELD) if report.state in ("finished", "failed", "left-out") else ""
         db.execute(
-            "INSERT INTO reports (run, sequence, body, progress_only) VALUES (?,?,?,?)",
-            (report.run, last + 1, body, report.state is None),
+            "INSERT INTO reports (run, sequence, body, progress_only, held_until) VALUES (?,?,?,?,?)",
+            (report.run, last + 1, body, report.state is None, held),
         )
 
     @contextmanager

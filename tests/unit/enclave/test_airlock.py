@@ -188,9 +188,7 @@ def test_a_trusts_own_numbers_leave_only_by_policy(tmp_path: Path) -> None:
 
 def test_a_saved_state_comes_back_after_a_restart(chamber: Chamber) -> None:
     chamber.give(1)
-    chamber.airlock.submit(
-        1, {"loss": 0.5, "accuracy": 0.5}, update((1, 2, 3)), sealed(b"optimiser"), leave=False
-    )
+    chamber.airlock.submit(1, {"loss": 0.5, "accuracy": 0.5}, update((1, 2, 3)), sealed(b"optimiser"), leave=False)
     airlock = chamber.open()
     chamber.give(2, OTHER, airlock)
     given = airlock.next_round(1.0)
