@@ -54,8 +54,8 @@ def freeze(
 ) -> FrozenCohort:
     """Write the cohort's frozen file to ``path``, complete or not at all.
 
-    A pseudonym is HMAC-SHA256(key, person_id), cut to 63 bits; row ids count from 1, in pseudonymous order. A person with
-    several cohort periods has the first. Raises FlipError ``exists``, ``no-estate-version``, ``stratum-missing``.
+    A pseudonym is HMAC-SHA256(key, person_id), cut to 63 bits; row ids count from 1, in pseudonymous order. A person
+    with several cohort periods has the first. Raises FlipError ``exists``, ``unknown-version``, ``stratum-missing``.
     """
     if path.exists():
         raise FlipError("exists", f"{path} exists already.")

@@ -1,61 +1,126 @@
-"""An estate as a series of immutable versions, and a pointer to the current one.
+"""An estate: a series of immutable versions, and a pointer to the current one.
 
-``versions/ID/estate.duckdb`` is written under another name, synced, made read-only and renamed; then ``current`` is replaced.
-A reader therefore sees a whole version or none, and never waits.
+``versions/{id}/estate.duckdb`` is never written again once it is there; ``current`` holds the id of the version that
+counts and runs use. DuckDB lets nobody read while somebody writes, so a load writes a new file and moves the pointer.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flipnb.contracts.problem import FlipError
 
-FILE = "estate.duckdb"
+if TYPE_CHECKING:
+    import duckdb
+
+_POINTER = "current"
+_FILE = "estate.duckdb"
+_ID = re.compile(r"[0-9a-f]{32}")
+
+# Estates hold no extension and need none; nothing may be fetched.
+CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+}
 
 
 @dataclass(frozen=True)
 class Estate:
-    """The versions below ``directory``."""
+    """A Trust's estate in a directory, which need not exist yet."""
 
     directory: Path
 
+    @classmethod
+    def open(cls, directory: Path) -> Estate:
+        return cls(directory)
+
     def current(self) -> str | None:
-        """The current version's id, or None before the first load."""
+        """The id of the current version; None before the first load."""
         try:
-            return (self.directory / "current").read_text().strip() or None
+            version = (self.directory / _POINTER).read_text(encoding="ascii").strip()
         except FileNotFoundError:
             return None
+        return version if _ID.fullmatch(version) else None
 
     def versions(self) -> tuple[str, ...]:
-        return tuple(sorted(path.name for path in (self.directory / "versions").glob("*") if (path / FILE).exists()))
+        """Ids of all versions, oldest first."""
+        directory = self.directory / "versions"
+        if not directory.is_dir():
+            return ()
+        found = [path for path in directory.iterdir() if _ID.fullmatch(path.name)]
+        return tuple(path.name for path in sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name)))
 
     def file(self, version: str) -> Path:
-        """A version's database. Raises FlipError ``no-estate-version``."""
-        path = self.directory / "versions" / version / FILE
-        if "/" in version or not path.exists():
-            raise FlipError("no-estate-version", f"The estate has no version {version!r}.")
+        """The database of a version. Raises FlipError ``unknown-version``."""
+        path = self.directory / "versions" / version / _FILE
+        if not _ID.fullmatch(version) or not path.is_file():
+            raise FlipError("unknown-version", f"The estate has no version {version[:64]!r}.", status=404)
         return path
 
-    def publish(self, built: Path, version: str) -> None:
-        """Make ``built`` (a directory with the database) the version ``version`` and the current one."""
-        final = self.directory / "versions" / version
-        if not (final / FILE).exists():
-            (built / FILE).chmod(0o444)
-            _sync(built / FILE)
-            built.chmod(0o755)
-            built.replace(final)
-            _sync(final.parent)
-        partial = self.directory / "current.partial"
-        partial.write_text(version + "\n")
-        _sync(partial)
-        partial.replace(self.directory / "current")
-        _sync(self.directory)
+    @contextmanager
+    def reading(self, version: str) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-only connection to a version. Raises FlipError ``unknown-version``."""
+        import duckdb
+
+        with duckdb.connect(str(self.file(version)), read_only=True, config=CONFIG) as connection:
+            yield connection
+
+    def add(self, write: Callable[[Path], str]) -> str:
+        """Make the version that ``write`` writes to the path it is given, and return its id, current.
+
+        ``write`` returns the id, a digest of the content; a version that is there already is kept as it is. If
+        ``write`` raises, nothing of the estate has changed.
+        """
+        versions = self.directory / "versions"
+        versions.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=versions))
+        try:
+            version = write(partial / _FILE)
+            if not _ID.fullmatch(version):
+                raise ValueError(f"{version!r} is no version id")
+            _settle(partial / _FILE)
+            # The estate worker reads as an unprivileged user; the enclave's directory keeps others out.
+            partial.chmod(0o755)
+            try:
+                partial.rename(versions / version)
+            except OSError:
+                if not (versions / version / _FILE).is_file():
+                    raise
+            _sync_directory(versions)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        self._point_to(version)
+        return version
+
+    def _point_to(self, version: str) -> None:
+        handle, name = tempfile.mkstemp(prefix=".current-", dir=self.directory)
+        with os.fdopen(handle, "w", encoding="ascii") as stream:
+            stream.write(version + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        path = Path(name)
+        path.chmod(0o644)
+        path.replace(self.directory / _POINTER)
+        _sync_directory(self.directory)
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+def _settle(path: Path) -> None:
+    path.chmod(0o444)
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
     finally:

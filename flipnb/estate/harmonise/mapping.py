@@ -1,0 +1,207 @@
+"""The mapping file: what an extract's files and columns mean in OMOP. Declarative; TOML or JSON.
+
+Everything that one hospital has otherwise than another is said here, so that the loader knows no hospital. A mapping is
+checked as a whole, against the vocabulary and the extract's columns, before anything is read.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.text import Identifier
+
+FORMAT = "flip/mapping/1"
+FieldTable = Literal["measurement", "observation", "condition_occurrence"]
+
+
+class MappingPart(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Holder(MappingPart):
+    """What the CDM's table cdm_source says."""
+
+    name: str = Field(min_length=1, max_length=255)
+    abbreviation: str = Field(min_length=1, max_length=25)
+    holder: str = Field(min_length=1, max_length=255)
+    description: str = ""
+    release_date: date
+
+
+class SourceFile(MappingPart):
+    """One file of the extract. ``columns`` are all its columns in order; a header must say the same.
+
+    ``format`` is delimited text (``csv``) or one JSON object per line (``jsonl``, whose keys are columns; absent and
+    null keys are missing values). ``missing`` are texts that mean that there is no value.
+    """
+
+    path: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$")
+    format: Literal["csv", "jsonl"] = "csv"
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    encoding: Literal["utf-8", "utf-8-sig", "latin-1", "windows-1252"] = "utf-8"
+    decimal: Literal[".", ","] = "."
+    header: bool = True
+    columns: tuple[str, ...] = Field(min_length=1)
+    missing: tuple[str, ...] = ("",)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> SourceFile:
+        if len(set(self.columns)) != len(self.columns):
+            raise ValueError("two columns have the same name")
+        return self
+
+
+class Sex(MappingPart):
+    """``codes`` from the extract's text to a gender concept."""
+
+    column: str
+    codes: dict[str, int] = Field(min_length=1)
+
+
+class EventDate(MappingPart):
+    """When what a row records was: a column of ISO dates, or one day for the whole extract."""
+
+    column: str | None = None
+    day: date | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> EventDate:
+        if (self.column is None) == (self.day is None):
+            raise ValueError("a date is either a column or a day")
+        return self
+
+
+class Persons(MappingPart):
+    """The file with one row per person. Birth is a column of years, or of ages in whole years at ``date``."""
+
+    file: str
+    id: str
+    sex: Sex
+    birth_year: str | None = None
+    age: str | None = None
+    date: EventDate
+
+    @model_validator(mode="after")
+    def _birth(self) -> Persons:
+        if (self.birth_year is None) == (self.age is None):
+            raise ValueError("a person's birth is either birth_year or age")
+        return self
+
+
+class Flag(MappingPart):
+    """A value that is kept as recorded, and marked by an observation of ``concept`` that points to its row."""
+
+    equals: float
+    concept: int
+
+
+class FieldMapping(MappingPart):
+    """What one column holds: values of one OMOP concept.
+
+    A number needs its ``unit`` (UCUM); ``to`` converts it, with ``molar_mass`` (g/mol) between substance and mass, and
+    ``decimals`` rounds what conversion leaves. A coded value needs ``codes`` from text to concept. A condition is there
+    where the text is one of ``present``. In a long file, ``where`` says which rows: column → text. ``date`` is the
+    person's unless it is given.
+    """
+
+    file: str
+    column: str
+    where: dict[str, str] = Field(default_factory=dict)
+    date: EventDate | None = None
+    table: FieldTable
+    concept: int
+    unit: str | None = None
+    to: str | None = None
+    molar_mass: float | None = Field(default=None, gt=0)
+    decimals: int | None = Field(default=None, ge=0, le=12)
+    codes: dict[str, int] = Field(default_factory=dict)
+    present: tuple[str, ...] = ()
+    flags: tuple[Flag, ...] = ()
+
+    @model_validator(mode="after")
+    def _kind(self) -> FieldMapping:
+        if self.table == "condition_occurrence":
+            if not self.present or self.codes or self.unit is not None:
+                raise ValueError("a condition needs present, and neither codes nor unit")
+        elif self.present:
+            raise ValueError("present is for conditions")
+        elif bool(self.codes) == (self.unit is not None):
+            raise ValueError("a value has either a unit (a number; '1' if it has none) or codes")
+        if self.unit is None and (self.to is not None or self.molar_mass is not None or self.decimals is not None):
+            raise ValueError("to, molar_mass and decimals need a unit")
+        return self
+
+    @property
+    def target_unit(self) -> str | None:
+        return self.to or self.unit
+
+
+class Mapping(MappingPart):
+    """A whole mapping file. ``vocabulary`` are CSV files of concepts, by path from the mapping file."""
+
+    format: Literal["flip/mapping/1"]
+    source: Holder
+    vocabulary: tuple[str, ...] = Field(min_length=1)
+    files: dict[Identifier, SourceFile] = Field(min_length=1)
+    person: Persons
+    fields: tuple[FieldMapping, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names(self) -> Mapping:
+        for place, file, column in self._uses():
+            if file not in self.files:
+                raise ValueError(f"{place}: there is no file {file!r} under files")
+            if column not in self.files[file].columns:
+                raise ValueError(f"{place}: file {file!r} has no column {column!r}")
+        return self
+
+    def _uses(self) -> Iterator[tuple[str, str, str]]:
+        person = self.person
+        columns = [person.id, person.sex.column, person.birth_year, person.age, person.date.column]
+        for column in columns:
+            if column is not None:
+                yield "person", person.file, column
+        for index, field in enumerate(self.fields):
+            dated = [field.date.column] if field.date is not None and field.date.column is not None else []
+            for column in (person.id, field.column, *field.where, *dated):
+                yield f"fields[{index}]", field.file, column
+
+    def concepts(self) -> Iterator[tuple[str, int, str]]:
+        """Every concept that the mapping names: where, its id, and the domain that it must have."""
+        for text, concept in self.person.sex.codes.items():
+            yield f"person.sex.codes.{text}", concept, "Gender"
+        for index, field in enumerate(self.fields):
+            domain = {"measurement": "Measurement", "observation": "Observation"}.get(field.table, "Condition")
+            yield f"fields[{index}].concept", field.concept, domain
+            for text, concept in field.codes.items():
+                yield f"fields[{index}].codes.{text}", concept, "Meas Value"
+            for number, flag in enumerate(field.flags):
+                yield f"fields[{index}].flags[{number}].concept", flag.concept, "Observation"
+
+
+def read_mapping(path: Path) -> Mapping:
+    """Raises FlipError ``no-mapping``, ``invalid-mapping`` (names the file and the field)."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise FlipError("no-mapping", f"The mapping file {path} can't be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise FlipError("invalid-mapping", f"The mapping file {path} can't be read: {error}.") from None
+    try:
+        return Mapping.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        reason = first["msg"].removeprefix("Value error, ").rstrip(".")
+        if first["type"] == "extra_forbidden":
+            reason = "a mapping has no such field"
+        raise FlipError("invalid-mapping", f"The mapping file {path}, {place}: {reason}.") from None
