@@ -96,6 +96,8 @@ class Execution:
             return Verdict(outcome="failed", error_class=TIME_LIMIT, cell=self.cell, reason=cause)
         if cause in ("output-bytes", "output-messages"):
             return Verdict(outcome="failed", error_class=OUTPUT_LIMIT, cell=self.cell, reason=cause)
+        if cause == "bad-message":
+            return Verdict(outcome="failed", error_class=UNKNOWN, cell=self.cell, reason=cause)
         if cause == "memory":
             return Verdict(outcome="failed", error_class=OUT_OF_MEMORY, cell=self.cell, reason=cause)
         if self.failure is not None:
@@ -206,6 +208,15 @@ class FlipNotebookClient(PapermillNotebookClient):
         await super()._async_cleanup_kernel()
 
     _cleanup_kernel = run_sync(_async_cleanup_kernel)
+
+    async def _async_poll_output_msg(self, parent_msg_id: str, cell: NotebookNode, cell_index: int) -> None:
+        try:
+            await super()._async_poll_output_msg(parent_msg_id, cell, cell_index)
+        except Exception:
+            # nbclient would look at this at the cell's end, which may never come, and read no more until then.
+            meter = self._execution.meter
+            meter.exceeded = meter.exceeded or "bad-message"
+            raise
 
     def process_message(self, message: dict[str, Any], cell: NotebookNode, cell_index: int) -> None:
         """Only the state ``idle`` is acted upon, which ends the cell; outputs are rebuilt."""

@@ -24,14 +24,14 @@ class OutputLimitReached(Exception):
 
 
 class Meter:
-    """Counts a kernel's messages. ``exceeded`` says which limit was passed, if one was."""
+    """Counts a kernel's messages. ``exceeded`` says which limit was passed, or that a message was no message."""
 
     def __init__(self, max_bytes: int, max_messages: int) -> None:
         self.max_bytes = max_bytes
         self.max_messages = max_messages
         self.bytes = 0
         self.messages = 0
-        self.exceeded: Literal["output-bytes", "output-messages"] | None = None
+        self.exceeded: Literal["output-bytes", "output-messages", "bad-message"] | None = None
 
     @property
     def frame_bytes(self) -> int:
@@ -56,8 +56,13 @@ class _MeteredChannel(AsyncZMQSocketChannel):
     async def _recv(self, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         frames = await self.socket.recv_multipart(**kwargs)
         self.meter.count(sum(map(len, frames)))
-        _, message = self.session.feed_identities(frames)
-        return dict(self.session.deserialize(message))
+        try:
+            _, message = self.session.feed_identities(frames)
+            return dict(self.session.deserialize(message))
+        except Exception:
+            # Who waits for the next message may not look at this one's error before the cell ends.
+            self.meter.exceeded = self.meter.exceeded or "bad-message"
+            raise
 
 
 class _MeteredClient(AsyncKernelClient):

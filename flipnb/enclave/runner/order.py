@@ -20,9 +20,10 @@ EVENT_BYTES = 4096
 
 Reason = Literal[
     "exit", "signal", "memory", "wall-time", "cell-time", "cpu-time", "output-bytes", "output-messages",
-    "scratch", "start", "runner",
+    "bad-message", "scratch", "start", "runner",
 ]  # fmt: skip
-"""How the enclave saw a kernel fail. ``start``: it never answered; ``runner``: the runner itself failed."""
+"""How the enclave saw a kernel fail. ``bad-message``: it broke the protocol; ``start``: it never
+answered; ``runner``: the runner itself failed."""
 
 
 class RunnerOrder(Document):

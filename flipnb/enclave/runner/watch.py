@@ -20,7 +20,7 @@ TICK_S = 0.1
 DISCONNECT_S = 0.7
 """A kernel that ends closes its channels too; one that still runs so long after has sent an oversized frame."""
 
-Cause = Literal["stop", "memory", "wall-time", "cell-time", "output-bytes", "output-messages"]
+Cause = Literal["stop", "memory", "wall-time", "cell-time", "output-bytes", "output-messages", "bad-message"]
 _LOG = logging.getLogger(__name__)
 
 
