@@ -50,12 +50,12 @@ class Supervisor:
         self._closing = False
 
     async def run(self) -> None:
-        """Until it is cancelled. Keys of an earlier hub process's coordinators open nothing."""
+        """Until the hub stops. Keys of an earlier hub process's coordinators open nothing."""
         with self._hub.database.transaction() as session:
             session.execute(delete(CoordinatorRow))
         clock = asyncio.create_task(self._tick())
         try:
-            while True:
+            while not self._hub.waits.closing:
                 self._reconcile(self._wanted())
                 await self._hub.waits.until(RUNS, self._changed, 60.0)
         finally:

@@ -50,7 +50,7 @@ class Waits:
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = {}
-        self._closing = False
+        self.closing = False
 
     async def until(self, topic: str, look: Callable[[], tuple[bool, T]], seconds: float) -> T:
         """``look`` returns (whether that is worth an answer, the answer); it is asked again at each ring.
@@ -66,7 +66,7 @@ class Waits:
                 change.clear()
                 enough, answer = look()
                 left = deadline - loop.time()
-                if enough or left <= 0 or self._closing:
+                if enough or left <= 0 or self.closing:
                     return answer
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(left):
@@ -82,6 +82,6 @@ class Waits:
 
     def close(self) -> None:
         """Answer all that wait, now, and let nobody wait any more."""
-        self._closing = True
+        self.closing = True
         for topic in list(self._waiting):
             self.ring(topic)

@@ -1,0 +1,325 @@
+"""A run's life at the hub, with a stand-in coordinator that is a real process."""
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from federation import Client, sha256
+
+from flipnb.contracts.keys import SigningKey
+from flipnb.contracts.plan import Plan
+from flipnb.contracts.record import RunRecord
+from flipnb.contracts.run import RUN_TRANSITIONS, RunView
+
+
+def events(study, run):
+    return study.researcher.get(f"/v1/runs/{run}/events")["events"]
+
+
+def run_states(study, run):
+    return [event["state"] for event in events(study, run) if event["kind"] == "state"]
+
+
+def play_rounds(study, run, rounds=(1, 2, 3)):
+    for number in rounds:
+        contexts = [study.reply(trust, run) for trust in study.trusts]
+        assert [context["round"] for context in contexts] == [number] * len(contexts)
+        assert contexts.count(contexts[0]) == len(contexts)
+
+
+def test_a_run_goes_from_waiting_to_succeeded(hub):
+    study = hub.first
+    run = study.submit()
+    study.approve(run)
+    play_rounds(study, run)
+    view = study.researcher.wait_for(run, "succeeded", "failed")
+    assert RunView.model_validate_json(json.dumps(view)).state == "succeeded"
+    assert view["rounds_done"] == 2
+    assert run_states(study, run) == ["waiting", "starting", "running", "succeeded"]
+    numbers = [event["number"] for event in events(study, run)]
+    assert numbers == list(range(1, view["last_event"] + 1))
+    assert [event["number"] for event in study.researcher.get(f"/v1/runs/{run}/events?after=3")["events"]] == numbers[
+        3:
+    ]
+    rounds = [event["round"] for event in events(study, run) if event["kind"] == "round"]
+    assert [(r["round"], r["training"], r["metrics"]["loss"]) for r in rounds] == [
+        (1, True, 1.0),
+        (2, True, 0.5),
+        (3, False, 1.0 / 3),
+    ]
+    for trust in study.trusts:
+        trust.report(run, 4, state="finished")
+    record = RunRecord.model_validate(study.researcher.get(f"/v1/runs/{run}/record"))
+    assert record.final_weights == view["final_weights"] == sha256(b"final weights")
+    assert set(record.members.values()) == {"trust-0", "trust-1"}
+    assert len(record.rounds) == 3
+    assert record.seconds["total"] >= record.seconds["running"] > 0
+    assert record.point == {"lr": 0.1}
+    final = study.researcher.call("GET", f"/v1/blobs/{view['final_weights']}")
+    assert final.content == b"final weights"
+    assert hub.foreign.researcher.call("GET", f"/v1/blobs/{view['final_weights']}").status_code == 404
+
+
+def test_the_same_request_is_the_same_run(hub):
+    study = hub.first
+    bundle = study.bundle(title="Posted twice")
+    study.researcher.post(f"/v1/studies/{study.name}/bundles", study.seal(bundle), 201)
+    study.researcher.post(f"/v1/studies/{study.name}/bundles", study.seal(bundle), 200)
+    sealed, run = study.request(bundle, lr=0.5)
+    first = study.researcher.post(f"/v1/studies/{study.name}/runs", sealed, 201)
+    again = study.researcher.post(f"/v1/studies/{study.name}/runs", sealed, 200)
+    assert first == again
+    assert first["point"] == {"lr": 0.5}
+    assert [t["kind"] for t in study.trusts[0].tasks(wait=0) if t["run"] == run] == ["run"]
+    study.researcher.post(f"/v1/runs/{run}/stop")
+
+
+def test_declines_that_make_the_quorum_unreachable_fail_the_run_by_name(hub):
+    study = hub.first
+    run = study.submit()
+    study.notified(run)
+    study.trusts[0].report(run, 1, state="waiting")
+    study.trusts[0].report(run, 2, state="declined", code="declined", reason="Not in our interest")
+    view = study.researcher.wait_for(run, "failed", seconds=2)
+    assert view["code"] == "quorum-unreachable"
+    assert "trust-0" in view["reason"] and "Not in our interest" in view["reason"]
+    assert study.trusts[1].task("stop", run)
+
+
+def test_a_trust_that_fails_is_named_and_its_round_is_not_waited_for(own_hub):
+    own_hub.start()
+    study = own_hub.study.post()
+    run = study.submit()
+    study.approve(run)
+    broken, *others = study.trusts
+    for trust in others:
+        study.reply(trust, run)
+    failure = {"error_class": "ValueError", "cell": 5, "line": 3, "round": 1}
+    broken.report(run, 4, state="failed", failure=failure)
+    for number in (2, 3):
+        assert {study.reply(trust, run)["round"] for trust in others} == {number}
+    view = study.researcher.wait_for(run, "succeeded", "failed")
+    assert view["state"] == "succeeded"
+    part = next(part for part in view["trusts"] if part["trust"] == broken.key.key_id)
+    assert (part["state"], part["failure"]["error_class"], part["failure"]["cell"]) == ("failed", "ValueError", 5)
+    first = next(event["round"] for event in events(study, run) if event["kind"] == "round")
+    assert first["left_out"] == {broken.key.key_id: "failed with ValueError in cell 5, line 3"}
+
+
+def test_too_few_trusts_left_fail_the_run_and_stop_the_others(hub):
+    study = hub.first
+    run = study.submit()
+    study.approve(run)
+    study.trusts[0].report(run, 4, state="failed", code="kernel-died", reason="The kernel died", failure=None)
+    view = study.researcher.wait_for(run, "failed", seconds=3)
+    assert view["code"] == "quorum-lost"
+    assert "trust-0" in view["reason"] and "The kernel died" in view["reason"]
+    stop = study.trusts[1].task("stop", run)
+    study.trusts[1].answer(stop)
+    assert study.researcher.get(f"/v1/runs/{run}")["trusts"][1]["state"] == "stopped"
+
+
+def test_a_quorum_waits_for_the_undecided_as_long_as_the_hub_gathers(own_hub):
+    own_hub.settings["gather_seconds"] = 0.6
+    own_hub.start()
+    study = own_hub.study.post()
+    run = study.submit()
+    study.notified(run)
+    for trust in study.trusts[:2]:
+        trust.report(run, 1, state="approved")
+    assert study.researcher.get(f"/v1/runs/{run}")["state"] == "waiting"
+    view = study.researcher.wait_for(run, "starting", seconds=4)
+    assert [part["state"] for part in view["trusts"]] == ["approved", "approved", "left-out"]
+    start = study.trusts[0].task("start", run)
+    assert start["members"] == sorted(trust.key.key_id for trust in study.trusts[:2])
+
+
+def test_a_repeated_report_changes_nothing_and_a_wrong_step_is_refused(hub):
+    study = hub.first
+    run = study.submit()
+    trust = study.trusts[0]
+    trust.report(run, 1, state="waiting", progress={"cell": 1, "cells": 4})
+    last = study.researcher.get(f"/v1/runs/{run}")["last_event"]
+    trust.report(run, 1, state="approved")
+    assert study.researcher.get(f"/v1/runs/{run}")["last_event"] == last
+    body = json.dumps({"run": run, "sequence": 2, "state": "running"}).encode()
+    refused = trust.call("POST", f"/v1/runs/{run}/reports", body)
+    assert (refused.status_code, refused.json()["code"]) == (409, "wrong-state")
+    study.researcher.post(f"/v1/runs/{run}/stop")
+
+
+def test_stop_ends_coordinator_and_trusts(hub):
+    study = hub.first
+    run = study.submit()
+    study.approve(run)
+    study.trusts[0].task("round", run)
+    began = time.monotonic()
+    assert study.researcher.post(f"/v1/runs/{run}/stop")["state"] == "stopping"
+    for trust in study.trusts:
+        trust.answer(trust.task("stop", run))
+    view = study.researcher.wait_for(run, "stopped", seconds=4)
+    assert time.monotonic() - began < 5
+    assert {part["state"] for part in view["trusts"]} == {"stopped"}
+    assert not coordinator_processes(hub, run)
+    assert study.researcher.post(f"/v1/runs/{run}/stop")["state"] == "stopped"
+    assert [task for task in study.trusts[0].tasks(wait=0) if task["run"] == run] == []
+
+
+def test_a_stop_does_not_wait_long_for_a_silent_trust(own_hub):
+    own_hub.settings["stop_seconds"] = 1
+    own_hub.start()
+    study = own_hub.study.post()
+    run = study.submit()
+    study.researcher.post(f"/v1/runs/{run}/stop")
+    view = study.researcher.wait_for(run, "stopped", seconds=4)
+    assert {part["code"] for part in view["trusts"]} == {"unconfirmed"}
+    assert study.trusts[2].task("stop", run)
+
+
+def test_a_coordinator_that_is_killed_comes_back_and_asks_with_the_same_context(hub):
+    study = hub.first
+    run = study.submit(title="dies once")
+    study.approve(run)
+    play_rounds(study, run)
+    assert study.researcher.wait_for(run, "succeeded", "failed")["state"] == "succeeded"
+    deaths = [line for line in hub.log() if line["event"] == "coordinator died" and line["run"] == run]
+    assert [line["exit"] for line in deaths] == [-signal.SIGKILL]
+
+
+def test_a_coordinator_that_keeps_dying_fails_the_run(own_hub):
+    own_hub.settings["coordinator_restarts"] = 1
+    own_hub.start()
+    study = own_hub.study.post()
+    run = study.submit(title="dies always")
+    study.approve(run)
+    play_rounds(study, run, rounds=(1,))
+    view = study.researcher.wait_for(run, "failed")
+    assert view["code"] == "coordinator-died"
+    assert "exit code -9" in view["reason"]
+    assert study.trusts[0].task("stop", run)
+
+
+def test_a_coordinators_key_opens_its_own_run_and_dies_with_it(hub):
+    study = hub.first
+    run, other = study.submit(), study.submit()
+    study.approve(run)
+    study.trusts[0].task("round", run)
+    coordinator = Client(hub, SigningKey.load(hub.root / "runs" / run / "key.pem"))
+    assert coordinator.get("/v1/coordinator")["run"]["run"] == run
+    for method, path in [
+        ("GET", f"/v1/runs/{other}"),
+        ("GET", f"/v1/studies/{study.name}/roster"),
+        ("GET", "/v1/studies"),
+        ("GET", "/v1/tasks"),
+        ("POST", f"/v1/runs/{other}/stop"),
+        ("PUT", f"/v1/blobs/{sha256(b'')}?run={other}"),
+    ]:
+        assert coordinator.call(method, path).status_code == 404, path
+    assert coordinator.call("POST", f"/v1/runs/{run}/stop").status_code == 403
+    study.researcher.post(f"/v1/runs/{run}/stop")
+    study.researcher.post(f"/v1/runs/{other}/stop")
+    for trust in study.trusts:
+        trust.answer(trust.task("stop", run))
+    study.researcher.wait_for(run, "stopped")
+    assert coordinator.call("GET", "/v1/coordinator").status_code == 401
+    assert not (hub.root / "runs" / run).exists()
+
+
+def test_a_single_trusts_update_is_for_the_coordinator_alone(hub):
+    study = hub.first
+    run = study.submit()
+    study.approve(run)
+    update = b"one hospital's update"
+    path = f"/v1/blobs/{sha256(update)}"
+    assert study.trusts[0].call("PUT", f"{path}?run={run}", update).status_code == 201
+    study.trusts[0].task("round", run)
+    coordinator = Client(hub, SigningKey.load(hub.root / "runs" / run / "key.pem"))
+    assert coordinator.call("GET", path).content == update
+    assert study.trusts[0].call("GET", path).status_code == 200
+    assert study.trusts[1].call("GET", path).status_code == 404
+    assert study.researcher.call("GET", path).status_code == 404
+    study.researcher.post(f"/v1/runs/{run}/stop")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_goes_on_over_the_end_of_the_hub(own_hub, number):
+    own_hub.start()
+    study = own_hub.study.post()
+    run = study.submit()
+    study.approve(run)
+    contexts = [study.reply(trust, run) for trust in study.trusts[:2]]
+    url, before = own_hub.url, study.researcher.get(f"/v1/runs/{run}")
+    (coordinator,) = coordinator_processes(own_hub, run)
+    own_hub.stop(number)
+    deadline = time.monotonic() + 3
+    while Path(f"/proc/{coordinator}").exists():
+        assert time.monotonic() < deadline, "the coordinator outlived its hub"
+        time.sleep(0.02)
+    own_hub.start()
+    assert own_hub.url == url
+    assert study.researcher.get(f"/v1/runs/{run}") == before
+    contexts.append(study.reply(study.trusts[2], run))
+    assert contexts.count(contexts[0]) == 3
+    play_rounds(study, run, rounds=(2, 3))
+    assert study.researcher.wait_for(run, "succeeded", "failed")["state"] == "succeeded"
+
+
+def test_sigterm_answers_open_long_polls_and_ends_the_hub(own_hub):
+    own_hub.start()
+    study = own_hub.study.post()
+    run = study.submit()
+    answers = []
+
+    def poll(client, path):
+        answers.append(client.get(path))
+
+    last = study.researcher.get(f"/v1/runs/{run}")["last_event"]
+    polls = [
+        threading.Thread(target=poll, args=(Client(own_hub, trust.key), "/v1/tasks?after=99&wait=30"))
+        for trust in study.trusts
+    ]
+    events_path = f"/v1/runs/{run}/events?after={last}&wait=30"
+    polls.append(threading.Thread(target=poll, args=(Client(own_hub, study.researcher_key), events_path)))
+    for thread in polls:
+        thread.start()
+    time.sleep(0.5)
+    code, seconds = own_hub.stop()
+    for thread in polls:
+        thread.join(5)
+    assert (code, len(answers)) == (0, 4)
+    assert seconds < 5
+
+
+def test_a_run_ends_at_its_plans_time_limit(own_hub):
+    own_hub.start()
+    study = own_hub.study.post()
+    run = study.submit(plan=Plan(rounds=2, clip_norm=1.0, run_seconds=1))
+    study.approve(run)
+    view = study.researcher.wait_for(run, "failed", seconds=6)
+    assert view["code"] == "time-limit"
+
+
+def test_every_state_of_a_run_can_end():
+    for start in RUN_TRANSITIONS:
+        reached, frontier = {start}, {start}
+        while frontier:
+            frontier = {step for state in frontier for step in RUN_TRANSITIONS[state]} - reached
+            reached |= frontier
+        assert reached & {"succeeded", "failed", "stopped"}
+
+
+def coordinator_processes(hub, run):
+    """Process ids of this hub's coordinators for ``run``."""
+    order = os.fsencode(hub.root / "runs" / run / "order.json")
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if order in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
