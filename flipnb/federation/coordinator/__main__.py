@@ -15,13 +15,13 @@ from types import FrameType
 
 from flipnb.contracts.coordinator import CoordinatorEvent, CoordinatorOrder
 from flipnb.contracts.problem import FlipError
-from flipnb.federation.coordinator.hub_link import HubLink
+from flipnb.federation.coordinator.hub_link import TRANSIENT, HubLink
 from flipnb.federation.coordinator.rounds import Rounds, as_line
 
 log = logging.getLogger("flip.coordinator")
 
 _TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
-_ENDED = (401, 404, 409)
+_ENDED = (401, 404)  # this key opens nothing any more
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -53,7 +53,7 @@ def main(order_file: Path) -> int:
             try:
                 hub.tell(_drive(order, hub))
             except FlipError as error:
-                if error.status >= 500:
+                if error.status in TRANSIENT:
                     log.error("the hub is out of reach", extra={"code": error.code, "reason": error.message})
                     return _TRY_AGAIN
                 log.warning("the hub has ended this run", extra={"code": error.code, "reason": error.message})
@@ -67,7 +67,7 @@ def _drive(order: CoordinatorOrder, hub: HubLink) -> CoordinatorEvent:
     try:
         return CoordinatorEvent(state="succeeded", final_weights=Rounds(order, hub).run())
     except FlipError as error:
-        if error.status in _ENDED or error.status >= 500:
+        if error.status in _ENDED or error.status in TRANSIENT:
             raise
         log.error("failed", extra={"code": error.code, "reason": error.message})
         return CoordinatorEvent(state="failed", code=error.code, reason=as_line(error.message))

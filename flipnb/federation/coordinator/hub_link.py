@@ -18,13 +18,16 @@ from flipnb.contracts.problem import FlipError, Problem
 from flipnb.contracts.request_signature import Request, sign_request
 from flipnb.contracts.round import RoundContext
 
+TRANSIENT = frozenset({500, 502, 503, 504})
+"""Statuses that may pass; 507 (disk full) and refusals don't."""
+
 _RETRY_SECONDS = 120.0
 _CHUNK = 1 << 20
 T = TypeVar("T")
 
 
 class HubLink:
-    """Every call is retried for two minutes while the hub can't be reached; what it refuses is raised as FlipError."""
+    """Every call is retried for two minutes while the hub is out of reach or broken; what it refuses is a FlipError."""
 
     def __init__(self, order: CoordinatorOrder) -> None:
         self._order = order
@@ -129,7 +132,7 @@ class HubLink:
             except httpx.TransportError as error:
                 failure = FlipError("hub-unreachable", f"The hub can't be reached: {error}.", status=503)
             except FlipError as error:
-                if error.status < 500:
+                if error.status not in TRANSIENT:
                     raise
                 failure = error
             if time.monotonic() > until:

@@ -3,6 +3,8 @@
 import itertools
 import math
 import struct
+import subprocess
+import sys
 from fractions import Fraction
 
 import ml_dtypes
@@ -315,3 +317,9 @@ def test_bfloat16_travels_as_declared(tmp_path):
     write_weights(tmp_path / "w", spec, {"w": np.array([1.0, -2.5], ml_dtypes.bfloat16)})
     with safe_open(tmp_path / "w", framework="numpy") as file:
         assert file.get_slice("w").get_dtype() == "BF16"
+
+
+def test_an_enclave_that_imports_the_encoding_gets_neither_flower_nor_torch():
+    code = "import sys, flipnb.federation.encoding; print({'flwr', 'torch', 'httpx'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "set()"
