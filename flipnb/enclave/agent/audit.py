@@ -69,9 +69,19 @@ class AuditLog:
         self._key = key
         self._anchor = anchor
         self._lock = threading.Lock()
-        self._tree = self._verify()
+        self._tree, torn = _read(path, key, anchor)
+        if torn:
+            # A torn last line is what a power cut leaves; nothing was released on its account.
+            with path.open("r+b") as file:
+                file.truncate(path.stat().st_size - torn)
+                os.fsync(file.fileno())
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._sign()
+
+    @staticmethod
+    def verify(path: Path, key: SigningKey, anchor: Anchor) -> int:
+        """The number of entries, all of them as they were written; changes nothing. Raises as opening does."""
+        return _read(path, key, anchor)[0].size
 
     @property
     def size(self) -> int:
@@ -106,40 +116,38 @@ class AuditLog:
         size, head = self._tree.size, self._tree.hexadecimal()
         self._anchor.set_audit_anchor(size, head, self._key.sign(_statement(size, head)))
 
-    def _verify(self) -> TreeHead:
-        content = self._path.read_bytes() if self._path.exists() else b""
-        *lines, rest = content.split(b"\n")
-        anchored = self._anchor.audit_anchor()
-        size, head, signature = anchored or (0, "", b"")
-        if anchored is not None and not verify(self._key.public_key, signature, _statement(size, head)):
-            raise self._broken("its signed head in the agent's store does not hold")
-        if len(lines) < size:
-            raise self._broken(f"it has {len(lines)} entries, {size} were written")
-        if rest:
-            # A torn last line is what a power cut leaves; nothing was released on its account.
-            with self._path.open("r+b") as file:
-                file.truncate(len(content) - len(rest))
-                os.fsync(file.fileno())
-        tree = TreeHead()
-        for index, line in enumerate(lines):
-            try:
-                entry = parse(AuditEntry, line, f"line {index + 1}")
-            except FlipError as error:
-                raise self._broken(str(error)) from None
-            if entry.index != index or entry.trust != self._key.key_id:
-                raise self._broken(f"line {index + 1} has index {entry.index} or belongs to another Trust")
-            tree.add(leaf_hash(line))
-            if tree.size == size and tree.hexadecimal() != head:
-                raise self._broken(f"one of its first {size} lines is not the one that was written")
-        return tree
 
-    def _broken(self, how: str) -> FlipError:
-        return FlipError(
-            "audit-broken",
-            f"The audit log {self._path} was changed: {how}.",
-            remedy="Keep the file as evidence and restore the log from its last backup; the agent does not start.",
-            status=500,
-        )
+def _read(path: Path, key: SigningKey, anchor: Anchor) -> tuple[TreeHead, int]:
+    """The tree of all whole lines, and how many bytes of a torn one follow."""
+    anchored = anchor.audit_anchor()
+    content = path.read_bytes() if path.exists() else b""
+    *lines, rest = content.split(b"\n")
+    size, head, signature = anchored or (0, "", b"")
+    if anchored is not None and not verify(key.public_key, signature, _statement(size, head)):
+        raise _broken(path, "its signed head in the agent's store does not hold")
+    if len(lines) < size:
+        raise _broken(path, f"it has {len(lines)} entries, {size} were written")
+    tree = TreeHead()
+    for index, line in enumerate(lines):
+        try:
+            entry = parse(AuditEntry, line, f"line {index + 1}")
+        except FlipError as error:
+            raise _broken(path, str(error)) from None
+        if entry.index != index or entry.trust != key.key_id:
+            raise _broken(path, f"line {index + 1} has index {entry.index} or belongs to another Trust")
+        tree.add(leaf_hash(line))
+        if tree.size == size and tree.hexadecimal() != head:
+            raise _broken(path, f"one of its first {size} lines is not the one that was written")
+    return tree, len(rest)
+
+
+def _broken(path: Path, how: str) -> FlipError:
+    return FlipError(
+        "audit-broken",
+        f"The audit log {path} was changed: {how}.",
+        remedy="Keep the file as evidence and restore the log from its last backup; the agent does not start.",
+        status=500,
+    )
 
 
 def _statement(size: int, head: str) -> bytes:

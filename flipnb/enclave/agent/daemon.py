@@ -135,9 +135,12 @@ class Agent:
                 if task.id not in self._handling:
                     handling = asyncio.create_task(self._handle(task), name=f"task-{task.kind}-{task.id[:8]}")
                     self._handling[task.id] = handling
-                    handling.add_done_callback(lambda _, known=task.id: self._handling.pop(known, None))
+                    handling.add_done_callback(partial(self._handled, task.id))
             if not found.tasks:
                 await asyncio.sleep(_IDLE_S)
+
+    def _handled(self, task: str, _: asyncio.Task[None]) -> None:
+        self._handling.pop(task, None)
 
     async def _handle(self, task: Task) -> None:
         while True:

@@ -60,6 +60,10 @@ class HubLink:
         )
         self.reachable = False
 
+    async def greet(self) -> None:
+        """Ask something that every Trust may ask: raises as all methods where the hub does not know this one."""
+        await self._ask("GET", "/v1/studies")
+
     async def tasks(self, after: int) -> TaskList:
         body = await self._ask("GET", f"/v1/tasks?after={after}&wait={POLL_SECONDS}")
         return _read(TaskList, body, "The list of tasks")
