@@ -109,9 +109,9 @@ def verify_request(request: Request, keys: Mapping[str, str], *, audience: str) 
             expect_tag=_TAG,
             require_components=_COVERED,
         )
-    except KeyError as error:
-        raise FlipError("unknown-key", f"The key {str(error)[1:17]}… is not known here.", status=401) from None
     except HTTPMessageSignaturesException as error:
+        if isinstance(error.__cause__, KeyError):  # the resolver's, which the library wraps
+            raise FlipError("unknown-key", f"The key {str(error)[1:17]}… is not known here.", status=401) from None
         raise FlipError("bad-signature", f"The request's signature does not hold: {error}.", status=401) from None
     if len(results) != 1:
         raise FlipError("bad-signature", "The request must have exactly one signature.", status=401)

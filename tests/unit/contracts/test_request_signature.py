@@ -55,6 +55,6 @@ def test_an_unsigned_request_an_unknown_key_and_another_audience_are_refused():
         verify_request(Request("GET", "https://h/", {}), KEYS, audience="hub")
     with pytest.raises(FlipError) as unknown:
         verify_request(signed(), {}, audience="hub")
-    assert unknown.value.status == 401
+    assert (unknown.value.status, unknown.value.code) == (401, "unknown-key")
     with pytest.raises(FlipError, match="another receiver"):
         verify_request(signed(), KEYS, audience="other")

@@ -1,0 +1,203 @@
+"""Studies, bundles, run requests and counts: what the hub relays, and what it can see is wrong."""
+
+import json
+import os
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from federation import COHORT, Study, sha256
+from sqlalchemy import inspect
+
+from flipnb.contracts import envelope
+from flipnb.contracts.count import CountRequest, SignedCount
+from flipnb.contracts.keys import SigningKey
+from flipnb.contracts.study import SessionCertificate
+from flipnb.hub.store.database import Database
+from flipnb.hub.store.tables import Table
+
+
+def signed_count(study, *, certifier=None, valid=timedelta(minutes=5)):
+    """A SignedCount (JSON) under a new session key."""
+    now = datetime.now(UTC)
+    session = SigningKey.generate()
+    certificate = SessionCertificate(
+        study=study.name, session_key=session.public_key, not_before=now, expires=now + timedelta(hours=1)
+    )
+    request = CountRequest(
+        study=study.name,
+        membership=study.roster.digest(),
+        cohort=COHORT,
+        nonce=os.urandom(16).hex(),
+        requested=now,
+        expires=now + valid,
+    )
+    signed = SignedCount(
+        certificate=envelope.seal(certificate, envelope.SESSION, certifier or study.researcher_key).decode(),
+        request=envelope.seal(request, envelope.COUNT_REQUEST, session).decode(),
+    )
+    return signed.model_dump_json().encode()
+
+
+def refusal(response):
+    return response.status_code, response.json()["code"]
+
+
+def test_a_roster_is_kept_once_and_never_replaced(hub):
+    study = hub.first
+    assert study.researcher.post("/v1/studies", study.sealed_roster, 200)["roster"] == study.roster.digest()
+    other = study.roster.model_copy(update={"purpose": "Another purpose"})
+    sealed = envelope.seal(other, envelope.ROSTER, study.researcher_key)
+    assert refusal(study.researcher.call("POST", "/v1/studies", sealed)) == (409, "study-exists")
+    kept = study.trusts[0].call("GET", "/v1/studies/first/roster").content
+    opened = envelope.unseal(kept, envelope.ROSTER, study.roster.researcher_keys(), "The roster")
+    assert opened.digest == study.roster.digest()
+
+
+def test_a_roster_signed_by_somebody_else_is_refused(hub):
+    study = hub.first
+    roster = study.roster.model_copy(update={"study": "invented"})
+    sealed = envelope.seal(roster, envelope.ROSTER, hub.foreign.researcher_key)
+    assert refusal(study.researcher.call("POST", "/v1/studies", sealed)) == (403, "unknown-key")
+    assert [found["study"] for found in study.researcher.get("/v1/studies")] == ["first"]
+
+
+def test_the_studies_list_says_who_joined(hub):
+    (found,) = hub.first.trusts[0].get("/v1/studies")
+    assert found["joined"] == sorted(trust.key.key_id for trust in hub.first.trusts)
+    assert found["purpose"] == "To test a hub"
+
+
+def test_a_join_of_another_roster_is_refused(hub):
+    body = json.dumps({"study": "first", "roster": "0" * 64}).encode()
+    response = hub.first.trusts[0].call("POST", "/v1/studies/first/joins", body)
+    assert refusal(response) == (409, "wrong-membership")
+
+
+def test_a_bundle_is_relayed_as_it_came(hub):
+    study = hub.first
+    sealed = study.seal(study.bundle(title="Relayed"))
+    digest = study.researcher.post("/v1/studies/first/bundles", sealed, 201)["bundle"]
+    assert digest == study.bundle(title="Relayed").digest()
+    assert study.trusts[0].call("GET", f"/v1/bundles/{digest}").content == sealed
+
+
+def test_a_bundle_that_a_stranger_signed_or_somebody_changed_is_refused(hub):
+    study = hub.first
+    stranger = study.seal(study.bundle(), key=SigningKey.generate())
+    assert refusal(study.researcher.call("POST", "/v1/studies/first/bundles", stranger)) == (403, "unknown-key")
+    sealed = json.loads(study.seal(study.bundle()))
+    other = json.loads(study.seal(study.bundle(title="Another title")))
+    sealed["payload"] = other["payload"]
+    changed = json.dumps(sealed).encode()
+    assert refusal(study.researcher.call("POST", "/v1/studies/first/bundles", changed)) == (403, "bad-signature")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"study": "another"}, "wrong-study"),
+        ({"membership": "0" * 64}, "wrong-membership"),
+        ({"trusts": ("0" * 64, "1" * 64)}, "unknown-trust"),
+    ],
+)
+def test_a_bundle_of_another_study_or_membership_is_refused(hub, changes, expected):
+    sealed = hub.first.seal(hub.first.bundle(**changes))
+    assert refusal(hub.first.researcher.call("POST", "/v1/studies/first/bundles", sealed)) == (422, expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "point", "expected"),
+    [
+        ({}, {"lr": 2.0}, (400, "out-of-bounds")),
+        ({}, {"momentum": 0.9}, (400, "unknown-parameter")),
+        ({"initial_weights": "0" * 64}, {}, (409, "missing-blob")),
+        ({"expires": datetime.now(UTC) - timedelta(seconds=1)}, {}, (409, "expired")),
+        ({"not_before": datetime.now(UTC) + timedelta(minutes=5)}, {}, (409, "not-yet-valid")),
+    ],
+)
+def test_a_run_that_can_not_be_is_refused_and_nobody_is_asked(hub, changes, point, expected):
+    study = hub.first
+    before = study.trusts[0].tasks(wait=0)
+    bundle = study.bundle(title="Refused", **changes)
+    study.researcher.post("/v1/studies/first/bundles", study.seal(bundle))
+    sealed, run = study.request(bundle, **point)
+    assert refusal(study.researcher.call("POST", "/v1/studies/first/runs", sealed)) == expected
+    assert study.researcher.call("GET", f"/v1/runs/{run}").status_code == 404
+    assert study.trusts[0].tasks(wait=0) == before
+
+
+def test_a_run_of_an_unknown_bundle_is_refused(hub):
+    sealed, _ = hub.first.request(hub.first.bundle(title="Never posted"))
+    assert refusal(hub.first.researcher.call("POST", "/v1/studies/first/runs", sealed)) == (409, "unknown-bundle")
+
+
+def test_a_bundle_that_expires_while_it_waits_fails_its_run(own_hub):
+    own_hub.start()
+    study = own_hub.study.post()
+    run = study.submit(expires=datetime.now(UTC) + timedelta(seconds=2))
+    view = study.researcher.wait_for(run, "failed", seconds=6)
+    assert view["code"] == "expired"
+    assert "trust-0" in view["reason"]
+
+
+def test_counts_come_back_sealed_from_all_who_joined(hub):
+    study = hub.first
+    body = signed_count(study)
+    count = study.researcher.post("/v1/studies/first/counts", body, 201)["count"]
+    assert study.researcher.post("/v1/studies/first/counts", body, 200)["count"] == count
+    heard = []
+    poll = threading.Thread(target=lambda: heard.append(study.researcher.get(f"/v1/counts/{count}?wait=20")))
+    poll.start()
+    for trust in study.trusts:
+        (task,) = [task for task in trust.tasks() if task["kind"] == "count" and task["count"] == json.loads(body)]
+        trust.answer(task, envelope=f"sealed by {trust.key.key_id}")
+        trust.answer(task, envelope="a repeat changes nothing")
+    poll.join(5)
+    (status,) = heard
+    assert status["asked"] == sorted(trust.key.key_id for trust in study.trusts)
+    assert status["replies"] == {trust.key.key_id: f"sealed by {trust.key.key_id}" for trust in study.trusts}
+
+
+def test_a_count_returns_at_its_wait_with_what_is_there(hub):
+    study = hub.first
+    count = study.researcher.post("/v1/studies/first/counts", signed_count(study), 201)["count"]
+    status = study.researcher.get(f"/v1/counts/{count}?wait=0.2")
+    assert len(status["asked"]) == 2
+    assert status["replies"] == {}
+
+
+def test_a_count_certified_by_a_stranger_or_over_is_refused(hub):
+    study = hub.first
+    stranger = signed_count(study, certifier=hub.foreign.researcher_key)
+    assert refusal(study.researcher.call("POST", "/v1/studies/first/counts", stranger)) == (403, "unknown-key")
+    over = signed_count(study, valid=timedelta(seconds=-1))
+    assert refusal(study.researcher.call("POST", "/v1/studies/first/counts", over)) == (409, "expired")
+
+
+def test_a_count_that_nobody_could_answer_is_refused(own_hub):
+    lonely = Study(own_hub, "lonely")
+    own_hub.start()
+    lonely.clients().researcher.post("/v1/studies", lonely.sealed_roster, 201)
+    response = lonely.researcher.call("POST", "/v1/studies/lonely/counts", signed_count(lonely))
+    assert refusal(response) == (409, "nobody-joined")
+
+
+def test_the_migrations_make_the_tables_of_the_code(tmp_path):
+    database = Database(tmp_path / "hub.sqlite")
+    found = inspect(database.engine)
+    tables = {table.name: table for table in Table.metadata.sorted_tables}
+    assert set(found.get_table_names()) == {*tables, "alembic_version"}
+    for name, table in tables.items():
+        columns = {column["name"]: column["nullable"] for column in found.get_columns(name)}
+        assert columns == {column.name: column.nullable for column in table.columns}
+        indexes = {tuple(index["column_names"]) for index in found.get_indexes(name) if not index["unique"]}
+        assert indexes == {tuple(index.columns.keys()) for index in table.indexes}
+        assert found.get_pk_constraint(name)["constrained_columns"] == table.primary_key.columns.keys()
+    database.close()
+
+
+def test_sha256_of_the_weights_is_their_name(hub):
+    assert sha256(hub.first.researcher.call("GET", f"/v1/blobs/{sha256(hub.first.weights)}").content) == sha256(
+        hub.first.weights
+    )
