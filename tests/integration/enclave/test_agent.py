@@ -1,0 +1,228 @@
+"""Real agents, a real hub, real kernels: a run from the request to its end, and what a controller decides."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from enclave_federation import COHORT, Federation, Trust, until
+from safetensors.numpy import load
+
+from flipnb.contracts.count import CountReply, CountRequest, CountStatus, SignedCount
+from flipnb.contracts.desk import RequestDetail
+from flipnb.contracts.envelope import COUNT_REPLY, COUNT_REQUEST, SESSION, seal, unseal
+from flipnb.contracts.keys import SigningKey
+from flipnb.contracts.study import SessionCertificate
+
+pytestmark = pytest.mark.xdist_group("enclave")
+
+
+def approved(federation: Federation, bundle: str) -> None:
+    for trust in federation.trusts:
+        until(lambda trust=trust: trust.waits_for(bundle))
+        assert trust.approve(bundle).is_success
+
+
+def ask_count(federation: Federation) -> tuple[str, CountStatus, SignedCount]:
+    study = federation.study
+    now = datetime.now(UTC)
+    session = SigningKey.generate()
+    certificate = SessionCertificate(
+        study="heart", session_key=session.public_key, not_before=now, expires=now + timedelta(hours=1)
+    )
+    request = CountRequest(
+        study="heart",
+        membership=study.roster.digest(),
+        cohort=COHORT,
+        nonce=secrets.token_hex(16),
+        requested=now,
+        expires=now + timedelta(minutes=5),
+    )
+    signed = SignedCount(
+        certificate=seal(certificate, SESSION, study.researcher).decode(),
+        request=seal(request, COUNT_REQUEST, session).decode(),
+    )
+    posted = federation.ask("POST", "/v1/studies/heart/counts", signed.model_dump_json().encode())
+    status = federation.ask("GET", f"/v1/counts/{posted['count']}?wait=30")
+    return request.digest(), CountStatus.model_validate(status), signed
+
+
+def test_counts_come_back_rounded_and_sealed(federation: Federation) -> None:
+    request, status, _ = ask_count(federation)
+    keys = federation.study.roster.trust_keys()
+    assert set(status.replies) == set(keys)
+    for trust, envelope in status.replies.items():
+        reply = unseal(envelope.encode(), COUNT_REPLY, {trust: keys[trust]}, "The reply").parse(CountReply, "The reply")
+        assert reply.problem is None
+        assert reply.request == request
+        assert (reply.people, reply.suppressed, reply.threshold, reply.rounding) == (45, False, 10, 5)
+
+
+def test_a_whole_run(federation: Federation) -> None:
+    bundle, run = federation.submit(nonce="1")
+    digest = bundle.digest()
+    north = federation.trusts[0]
+    until(lambda: north.waits_for(digest))
+    detail = RequestDetail.model_validate(north.get(f"/requests/{digest}"))
+    assert detail.content == bundle
+    assert detail.count == 45
+    assert any("clipped to an L2 norm of 10" in line for line in detail.what_leaves)
+    approved(federation, digest)
+    view = federation.reaches(run.run, "succeeded", "failed")
+    assert view.state == "succeeded", view
+    assert {part.state for part in view.trusts} <= {"finished", "running"}
+    until(lambda: {part.state for part in federation.view(run.run).trusts} == {"finished"})
+    weights = load(federation.ask("GET", f"/v1/blobs/{view.final_weights}"))
+    np.testing.assert_allclose(weights["weight"], [[0.02, 0.02]], atol=1e-6)
+    for trust in federation.trusts:
+        kinds = [entry["kind"] for entry in trust.audit() if entry["details"].get("run") == run.run]
+        assert kinds == ["run-started", "round-released", "round-released", "round-released", "run-ended"]
+        place = trust.enclave.runs / run.run
+        assert not list(place.glob("*.duckdb"))
+        assert not list(trust.enclave.frozen.iterdir())
+        executed = trust.get(f"/runs/{run.run}/notebook")
+        assert executed["cells"][0]["source"] == "lr = 0.1"
+        assert trust.status().running == 0
+
+
+def test_a_bundle_runs_as_often_as_a_person_said(federation: Federation) -> None:
+    bundle, run = federation.submit(nonce="2", place="pass  # once")
+    approved(federation, bundle.digest())
+    federation.reaches(run.run, "succeeded")
+    second = federation.run_again(bundle, "3")
+    view = federation.reaches(second.run, "failed", "succeeded")
+    assert view.state == "failed"
+    assert {part.code for part in view.trusts} & {"executions-spent"}
+    # The same approval again renews nothing; a new one does.
+    for trust in federation.trusts:
+        assert trust.approve(bundle.digest()).is_success
+    third = federation.run_again(bundle, "4")
+    assert federation.reaches(third.run, "failed", "succeeded").state == "succeeded"
+
+
+def test_an_error_leaves_as_class_cell_and_line_and_no_more(federation: Federation) -> None:
+    secret = "raise KeyError(f'patient {data.train.frame().index[0]} is ill')"
+    bundle, run = federation.submit(nonce="5", place=secret)
+    approved(federation, bundle.digest())
+    view = federation.reaches(run.run, "failed")
+    failures = [part.failure for part in view.trusts if part.failure is not None]
+    assert failures
+    assert {(f.error_class, f.cell, f.line) for f in failures} == {("KeyError", 2, 8)}
+    assert "patient" not in view.model_dump_json()
+    assert "is ill" in json.dumps(federation.trusts[0].get(f"/runs/{run.run}/notebook"))
+
+
+def test_a_decline_is_told_with_its_reason(federation: Federation) -> None:
+    bundle, run = federation.submit(nonce="6", place="pass  # declined")
+    north, south = federation.trusts
+    until(lambda: north.waits_for(bundle.digest()) and south.waits_for(bundle.digest()))
+    assert north.decline(bundle.digest(), "Not in our interest.").is_success
+    view = federation.reaches(run.run, "failed")
+    assert view.code == "quorum-unreachable"
+    part = next(part for part in view.trusts if part.name == "north")
+    assert (part.state, part.reason) == ("declined", "Not in our interest.")
+
+
+def test_who_may_approve_what(federation: Federation) -> None:
+    bundle, run = federation.submit(nonce="7", place="pass  # approvals")
+    north, south = federation.trusts
+    digest = bundle.digest()
+    until(lambda: north.waits_for(digest))
+    cases = {
+        "unknown-key": {"key": north.node},
+        "other-trust": {"trust": south.node.key_id},
+        "policy-changed": {"policy": "0" * 64},
+        "estate-changed": {"estate_version": "another"},
+        "approval-expired": {"expires": datetime.now(UTC) - timedelta(minutes=1)},
+        "unknown-request": {"bundle": "0" * 64},
+    }
+    for code, changes in cases.items():
+        answer = north.approve(**({"bundle": digest} | changes))
+        assert not answer.is_success
+        assert answer.json()["code"] == code
+    assert north.run_state(run.run) == "waiting"
+    federation.ask("POST", f"/v1/runs/{run.run}/stop")
+    until(lambda: north.run_state(run.run) == "stopped")
+
+
+def test_a_stop_ends_the_kernel_within_five_seconds(federation: Federation) -> None:
+    bundle, run = federation.submit(nonce="8", place="__import__('time').sleep(300)")
+    approved(federation, bundle.digest())
+    federation.reaches(run.run, "running")
+    north, south = federation.trusts
+    until(lambda: north.run_state(run.run) == south.run_state(run.run) == "running")
+    started = time.monotonic()
+    assert north.post(f"/runs/{run.run}/stop", b"").json()["state"] == "stopped"
+    assert time.monotonic() - started < 5
+    assert not list((north.enclave.runs / run.run).glob("*.duckdb"))
+    view = federation.reaches(run.run, "failed")
+    assert view.code == "quorum-lost"
+    until(lambda: south.run_state(run.run) == "stopped", 10)
+
+
+def kernels_of(trust: Trust) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(trust.enclave.directory) in (process / "cmdline").read_text():
+                found.append(process.name)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_goes_on_after_its_agent_died(federation: Federation, how: signal.Signals) -> None:
+    place = "__import__('time').sleep(3 if rnd.number == 2 else 0)"
+    bundle, run = federation.submit(nonce="9" if how == signal.SIGTERM else "a", place=place)
+    approved(federation, bundle.digest())
+    north = federation.trusts[0]
+    until(lambda: federation.view(run.run).rounds_done == 1)
+    assert north.end(how) < 6
+    until(lambda: not kernels_of(north), 5)
+    north.start()
+    north.ready()
+    view = federation.reaches(run.run, "succeeded", "failed")
+    assert view.state == "succeeded", view
+    released = [e for e in north.audit() if e["details"].get("run") == run.run and e["kind"] == "round-released"]
+    assert [entry["details"]["round"] for entry in released] == [1, 2, 3]
+
+
+def test_a_hub_that_is_down_loses_no_word(federation: Federation) -> None:
+    """The kernel ends while the hub is away; its end is told when the hub is back."""
+    place = "__import__('time').sleep(2); raise ValueError"
+    bundle, run = federation.submit(nonce="b", place=place)
+    approved(federation, bundle.digest())
+    north = federation.trusts[0]
+    until(lambda: north.run_state(run.run) == "running")
+    assert federation.hub is not None
+    federation.hub.terminate()
+    federation.hub.wait(15)
+    until(lambda: north.run_state(run.run) == "failed", 20)
+    assert not north.status().hub_reachable
+    federation.start_hub()
+    until(federation.hub_there)
+    view = federation.reaches(run.run, "failed")
+    assert {part.failure.error_class for part in view.trusts if part.failure is not None} == {"ValueError"}
+
+
+def test_an_agent_that_finds_its_log_changed_does_not_start(federation: Federation) -> None:
+    north = federation.trusts[0]
+    assert north.end() < 5
+    log = north.enclave.audit
+    good = log.read_bytes()
+    log.write_bytes(good.replace(b'"kind":"approved"', b'"kind":"declined"', 1))
+    north.start()
+    assert north.process is not None
+    assert north.process.wait(20) == 1
+    last = json.loads((north.enclave.logs / "agent.log").read_text().splitlines()[-1])
+    assert "audit-broken" in last["message"]
+    log.write_bytes(good)
+    north.start()
+    north.ready()
