@@ -310,7 +310,7 @@ class Federation:
         body = json.loads(self.researcher.call("GET", f"/v1/runs/{run}/events?after={after}&wait={wait}"))
         return [RunEvent.model_validate(event) for event in body["events"]]
 
-    def ended(self, run: str, seconds: float = 60) -> RunView:
+    def ended(self, run: str, seconds: float = 150) -> RunView:
         until = time.monotonic() + seconds
         while (view := self.view(run)).state not in ("succeeded", "failed", "stopped"):
             assert time.monotonic() < until, f"{view}\n{self.log(run)}"
@@ -320,7 +320,7 @@ class Federation:
     def rounds(self, run: str) -> list[RoundSummary]:
         return [event.round for event in self.events(run) if event.round is not None]
 
-    def until_round(self, run: str, number: int, seconds: float = 60) -> None:
+    def until_round(self, run: str, number: int, seconds: float = 150) -> None:
         until = time.monotonic() + seconds
         while (view := self.view(run)).rounds_done < number:
             assert time.monotonic() < until, self.log(run)

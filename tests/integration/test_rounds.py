@@ -173,11 +173,14 @@ def test_lost_quorum_names_trust_and_round(fed):
     assert "3 of at least 4 Trusts" in view.reason
 
 
-PLAN = Plan(rounds=8, clip_norm=10.0, strategy=Strategy(name="FedAdam", parameters={"eta": 0.05}))
+PLAN = Plan(rounds=6, clip_norm=10.0, strategy=Strategy(name="FedAdam", parameters={"eta": 0.05}))
 
 
 def test_kill_9_changes_no_bit(fed):
-    """FedAdam, whose moments must survive; killed at random moments, ended by SIGTERM once."""
+    """FedAdam, whose moments must survive; killed at random moments, ended by SIGTERM once.
+
+    That other strategies end with other weights is seen in tests/conformance/test_flower_strategies.py.
+    """
     steady = fed.submit(4, PLAN, minimum=4)
     steady_view = fed.ended(steady)
     assert steady_view.state == "succeeded", fed.log(steady)
@@ -187,7 +190,7 @@ def test_kill_9_changes_no_bit(fed):
     try:
         run = fed.submit(4, PLAN, minimum=4)
         died = []
-        for after, number in ((1, signal.SIGKILL), (3, signal.SIGTERM), (5, signal.SIGKILL), (8, signal.SIGKILL)):
+        for after, number in ((1, signal.SIGKILL), (3, signal.SIGTERM), (5, signal.SIGKILL)):
             fed.until_round(run, after)
             time.sleep(random.uniform(0, 0.15))
             process = fed.coordinator(run)
@@ -198,7 +201,7 @@ def test_kill_9_changes_no_bit(fed):
     finally:
         fed.trusts[1].pause = 0.0
     assert view.state == "succeeded", fed.log(run)
-    assert len(set(died)) >= 3
+    assert len(set(died)) == 3
     assert view.final_weights == steady_view.final_weights
     assert untimed(fed.rounds(run)) == untimed(fed.rounds(steady))
     assert all(json.loads(line)["event"] for line in fed.log(run).splitlines())
@@ -210,7 +213,7 @@ def untimed(summaries):
 
 def test_a_lost_checkpoint_ends_the_run_by_name(fed):
     """No enclave answers another context for a round that was begun, so beginning again would only hang."""
-    fed.trusts[1].pause = 0.3
+    fed.trusts[1].pause = 0.15
     try:
         run = fed.submit(2, PLAN, minimum=2)
         fed.until_round(run, 2)
@@ -220,11 +223,3 @@ def test_a_lost_checkpoint_ends_the_run_by_name(fed):
     finally:
         fed.trusts[1].pause = 0.0
     assert (view.state, view.code) == ("failed", "checkpoint-lost")
-
-
-def test_another_strategy_gives_other_weights(fed):
-    """The comparison of bits above would be empty if every strategy ended alike."""
-    plans = [PLAN.model_copy(update={"strategy": Strategy(name=name)}) for name in ("FedAvg", "FedYogi")]
-    runs = [fed.submit(4, plan, minimum=4) for plan in plans]
-    ends = {fed.ended(run).final_weights for run in runs}
-    assert len(ends) == 2
