@@ -92,9 +92,7 @@ def read_rows(file: SourceFile, directory: Path) -> Iterator[Row]:
             except StopIteration:
                 return
             except UnicodeDecodeError:
-                Row(file.path, line + 1, {}, ".").refuse(
-                    f"this line or one soon after is not {file.encoding}"
-                )
+                Row(file.path, line + 1, {}, ".").refuse(f"this line or one soon after is not {file.encoding}")
             except (csv.Error, _BadLine) as error:
                 place = error.line if isinstance(error, _BadLine) else line + 1
                 Row(file.path, place, {}, ".").refuse(str(error))
