@@ -40,6 +40,8 @@ def main() -> None:
     def bind(socket: Any, port: int) -> int:
         os.set_inheritable(descriptors[port], False)
         socket.setsockopt(zmq.USE_FD, descriptors[port])
+        # A slow reader must make output wait, not vanish: the message that ends a cell would vanish with it.
+        socket.setsockopt(zmq.SNDHWM, 0)
         socket.bind(f"ipc://{prefix}-{port}")
         return port
 

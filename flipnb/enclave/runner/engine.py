@@ -44,6 +44,8 @@ from flipnb.enclave.runner.watch import Watch
 
 INJECTED = "injected-parameters"
 _NO_SPACE = re.compile(rf"\[Errno (?:{errno.ENOSPC}|{errno.EFBIG}|{errno.EDQUOT})\]")
+_LATE_OUTPUT_S = 30
+"""How long after a cell's reply its last output may still come; a broken connection is noticed sooner."""
 _ALMOST_FULL = 64 << 10
 _SIGBUS, _SIGXCPU, _SIGKILL = 135, 152, 137
 
@@ -159,6 +161,7 @@ class FlipNotebookClient(PapermillNotebookClient):
             kernel_name=NAME,
             startup_timeout=startup_timeout,
             timeout=None,
+            iopub_timeout=_LATE_OUTPUT_S,
             force_raise_errors=True,
             record_timing=False,
             coalesce_streams=False,

@@ -57,7 +57,8 @@ status = dict(l.split(":\\t", 1) for l in open("/proc/self/status").read().split
 found["capabilities"] = status["CapEff"].strip("0") + status["CapBnd"].strip("0")
 found["uid"] = os.getuid()
 found["processes"] = sorted(int(p) for p in os.listdir("/proc") if p.isdigit())
-found["descriptors"] = sorted(os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{n}"))
+links = [f"/proc/self/fd/{n}" for n in os.listdir("/proc/self/fd")]
+found["descriptors"] = sorted(os.readlink(link) for link in links if os.path.lexists(link))
 found["commands"] = open("/proc/1/cmdline", "rb").read().decode()
 found["environment"] = open("/proc/1/environ", "rb").read().decode()
 found["interfaces"] = [l.split(":")[0].strip() for l in open("/proc/net/dev").read().splitlines()[2:]]
@@ -78,7 +79,17 @@ def test_walls(ordinary: bool, tmp_path: Path) -> None:
     for place in (keys, other):
         place.mkdir(parents=True)
         (place / "secret").write_text("secret")
-    outside = ["/etc", "/etc/passwd", "/home", "/root", "/sys", "/var", "/usr/bin", "/bin/sh", "/opt/flip/flipnb/enclave"]
+    outside = [
+        "/etc",
+        "/etc/passwd",
+        "/home",
+        "/root",
+        "/sys",
+        "/var",
+        "/usr/bin",
+        "/bin/sh",
+        "/opt/flip/flipnb/enclave",
+    ]
     outside += [str(tmp_path), str(keys / "secret"), str(other / "secret"), os.path.expanduser("~"), os.getcwd()]
     fields = {}
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -188,7 +199,9 @@ def test_memory_beyond_the_limit(ordinary: bool) -> None:
 
 
 def test_forever_ends_at_its_time() -> None:
-    deaf = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    deaf = (
+        "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    )
     outcomes = drive(
         order("a = 1", deaf + "while True: pass", limits={"wall_seconds": 3}),
         order("a = 1", "import time", "time.sleep(60)", limits={"cell_seconds": 1}),
@@ -214,7 +227,7 @@ def test_floods_of_output_end_the_kernel_and_not_the_runner() -> None:
     )
     outcomes = drive(
         order("a = 1", "while True: print('x' * 1000)", limits=small),
-        order("a = 1", "import time\nprint('x' * (300 << 20), flush=True)\ntime.sleep(30)", limits=small),
+        order("a = 1", "import time\nprint('x' * (100 << 20), flush=True)\ntime.sleep(30)", limits=small),
         order("a = 1", frames, limits=small),
         order("a = 1", "from IPython.display import display\nfor i in range(10**6): display(1)", output_messages=500),
     )
@@ -239,7 +252,7 @@ def test_many_honest_outputs_are_kept() -> None:
     )
     assert outcome.verdict.outcome == "finished"
     shown = outcome.notebook["cells"][1]["outputs"]
-    assert len(shown) == 3000 and shown[-1]["data"]["text/plain"] == "2999"
+    assert len(shown) == 3000 and shown[-1]["data"]["text/plain"] == ["2999"]
     assert outcome.text().endswith("19999\n")
 
 
@@ -274,16 +287,17 @@ weight = torch.zeros(1, requires_grad=True)
 (weight * 2).sum().backward()
 print(total, weight.grad.item(), torch.get_num_threads())
 """
-    (outcome,) = drive(
-        order("a = 1", source, limits={"memory_bytes": 4096 * MIB, "shm_bytes": 64 * MIB, "threads": 1})
-    )
+    (outcome,) = drive(order("a = 1", source, limits={"memory_bytes": 4096 * MIB, "shm_bytes": 64 * MIB, "threads": 1}))
     assert outcome.verdict.outcome == "finished", (outcome.verdict, json.dumps(outcome.notebook)[-2000:])
     assert outcome.text() == "2016.0 2.0 1\n"
 
 
 def test_nothing_outlives_a_run() -> None:
     """Neither processes that left their session, nor files, nor control groups."""
-    source = "import os\nif os.fork() == 0:\n    os.setsid()\n    os.execv('/opt/python/bin/python', ['flip-left-behind', '-c', 'import time; time.sleep(60)'])"
+    source = (
+        "import os\nif os.fork() == 0:\n    os.setsid()\n"
+        "    os.execv('/opt/python/bin/python', ['flip-left-behind', '-c', 'import time; time.sleep(60)'])"
+    )
     (outcome,) = drive(order("a = 1", source))
     assert outcome.verdict.outcome == "finished"
     deadline = time.monotonic() + 2
