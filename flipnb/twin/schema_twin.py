@@ -35,12 +35,9 @@ def make(dataset: Dataset, split: Split, path: Path, *, people: int = 200, seed:
     with duckdb.connect(str(partial)) as connection:
         for table, columns in TABLES.items():
             connection.execute(f"CREATE TABLE {table} ({columns})")
-        connection.executemany(
-            "INSERT INTO meta VALUES (?, ?)",
-            [[META_DATASET, dataset.model_dump_json()], [META_KIND, KIND_TWIN]],
-        )
         parts = _parts(split, people)
         rows: dict[str, list[list[Any]]] = {table: [] for table in TABLES}
+        rows["meta"] = [[META_DATASET, dataset.model_dump_json()], [META_KIND, KIND_TWIN]]
         for person in range(1, people + 1):
             rows["cohort"].append([person, _DAY, _DAY, parts[person - 1]])
             gender = _GENDERS[int(generator.integers(2))]
@@ -55,8 +52,11 @@ def make(dataset: Dataset, split: Split, path: Path, *, people: int = 200, seed:
             rows["person"].append([person, gender, _DAY.year - age])
         for table, values in rows.items():
             if values:
-                marks = ", ".join("?" * len(values[0]))
-                connection.executemany(f"INSERT INTO {table} VALUES ({marks})", values)
+                # Whole columns at once: row by row is a hundred times slower.
+                types = [row[1] for row in connection.execute(f"DESCRIBE {table}").fetchall()]
+                lists = ", ".join(f"unnest(?::{kind}[])" for kind in types)
+                columns = [list(column) for column in zip(*values, strict=True)]
+                connection.execute(f"INSERT INTO {table} SELECT {lists}", columns)
     partial.replace(path)
 
 
