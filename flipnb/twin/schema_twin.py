@@ -55,8 +55,8 @@ def make(dataset: Dataset, split: Split, path: Path, *, people: int = 200, seed:
                 # Whole columns at once: row by row is a hundred times slower.
                 types = [row[1] for row in connection.execute(f"DESCRIBE {table}").fetchall()]
                 lists = ", ".join(f"unnest(?::{kind}[])" for kind in types)
-                columns = [list(column) for column in zip(*values, strict=True)]
-                connection.execute(f"INSERT INTO {table} SELECT {lists}", columns)
+                whole = [list(column) for column in zip(*values, strict=True)]
+                connection.execute(f"INSERT INTO {table} SELECT {lists}", whole)
     partial.replace(path)
 
 
