@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +26,15 @@ def freeze_notebook(path: Path) -> FrozenNotebook:
         content = load_json(path.read_bytes(), str(path))
     except FileNotFoundError:
         raise FlipError("no-notebook", f"There is no notebook at {path}.") from None
-    if not isinstance(content, dict) or content.get("nbformat") != 4 or not isinstance(content.get("cells"), list):
+    cells = content.get("cells") if isinstance(content, dict) and content.get("nbformat") == 4 else None
+    if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
         raise FlipError(
             "bad-notebook", f"{path} is no notebook in nbformat 4.", remedy="Open and save it in JupyterLab."
         )
-    cells = [_cell(cell, number) for number, cell in enumerate(content["cells"], 1)]
-    cells = [cell for cell in cells if cell["source"].strip()]
-    tagged = [cell for cell in cells if "parameters" in cell["tags"]]
+    _demand_schema(content, path.name)
+    kept = [_cell(cell, number) for number, cell in enumerate(cells, 1)]
+    kept = [cell for cell in kept if cell["source"].strip()]
+    tagged = [cell for cell in kept if "parameters" in cell["tags"]]
     if len(tagged) != 1:
         raise FlipError(
             "no-parameters-cell",
@@ -38,7 +42,7 @@ def freeze_notebook(path: Path) -> FrozenNotebook:
             remedy="In JupyterLab, select the cell and add the tag in the property inspector.",
         )
     try:
-        return FrozenNotebook.model_validate({"cells": cells})
+        return FrozenNotebook.model_validate({"cells": kept})
     except ValidationError as error:
         raise invalid(error, path.name) from None
 
@@ -46,6 +50,21 @@ def freeze_notebook(path: Path) -> FrozenNotebook:
 def notebook_parameters(notebook: FrozenNotebook) -> tuple[Parameter, ...]:
     (cell,) = (cell for cell in notebook.cells if "parameters" in cell.tags)
     return read_parameters(cell.source)
+
+
+def _demand_schema(content: dict[str, Any], name: str) -> None:
+    import nbformat
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about ids, which FrozenNotebook looks after
+        try:
+            nbformat.validate(copy.deepcopy(content))  # it invents ids in what it is given
+        except nbformat.ValidationError as error:
+            raise FlipError(
+                "bad-notebook",
+                f"{name} does not follow the notebook format: {str(error.message)[:200]}.",
+                remedy="Open and save it in JupyterLab.",
+            ) from None
 
 
 def _cell(cell: Any, number: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Reading the ``parameters`` cell: typed assignments of literals, bounds and help in the comment.
 
     lr: float = 0.1      # [0.001, 10] learning rate
-    solver: str = "sgd"  # {"sgd", "adam"} optimiser
+    solver: str = "sgd"  # {sgd, adam} optimiser
     seed: int = 0        # random seed
 
 Everything is read from the syntax tree; nothing is executed. papermill pastes names and values as code, so only
@@ -43,7 +43,8 @@ def read_parameters(source: str) -> tuple[Parameter, ...]:
             continue  # a docstring
         name, declared, value = _assignment(statement)
         kind = declared or _type_of(value)
-        minimum, maximum, choices, text = _comment(comments.get(statement.end_lineno or 0, ""), statement.lineno)
+        comment = comments.get(statement.end_lineno or 0, "")
+        minimum, maximum, choices, text = _comment(comment, kind, statement.lineno)
         if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         try:
@@ -93,7 +94,7 @@ def _comments(source: str) -> dict[int, str]:
     return {t.start[0]: t.string.lstrip("#").strip() for t in tokens if t.type == tokenize.COMMENT}
 
 
-def _comment(text: str, line: int) -> tuple[float | None, float | None, tuple[Scalar, ...], str]:
+def _comment(text: str, kind: ParameterType, line: int) -> tuple[float | None, float | None, tuple[Scalar, ...], str]:
     """Bounds or choices, and the help that follows them."""
     if bounds := _BOUNDS.match(text):
         try:
@@ -102,12 +103,19 @@ def _comment(text: str, line: int) -> tuple[float | None, float | None, tuple[Sc
             raise _bad(line, f"has the bounds {bounds[0].strip()}, which are no numbers") from None
         return low, high, (), text[bounds.end() :]
     if choices := _CHOICES.match(text):
-        try:
-            values = ast.literal_eval(f"({choices[1]},)") if choices[1].strip() else ()
-        except (ValueError, SyntaxError):
-            raise _bad(line, f"has the choices {choices[0].strip()}, which are no literals") from None
-        return None, None, tuple(values), text[choices.end() :]
+        return None, None, _choices(choices[1], kind, line), text[choices.end() :]
     return None, None, (), text
+
+
+def _choices(text: str, kind: ParameterType, line: int) -> tuple[Scalar, ...]:
+    """``"sgd", "adam"`` or, for a str, plain words: ``sgd, adam``."""
+    try:
+        return tuple(ast.literal_eval(f"({text},)")) if text.strip() else ()
+    except (ValueError, SyntaxError):
+        words = [word.strip() for word in text.split(",")]
+        if kind == "str" and all(re.fullmatch(r"[\w.-]+", word) for word in words):
+            return tuple(words)
+        raise _bad(line, f"has the choices {{{text}}}, which are no literals") from None
 
 
 def _bad(line: int, what: str) -> FlipError:

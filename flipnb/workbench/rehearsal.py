@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flipnb.contracts.document import load_json
+from flipnb.contracts.document import canonical_bytes, load_json, sha256
+from flipnb.contracts.notebook import FrozenNotebook
 from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.tensors import TensorSpec
@@ -76,7 +77,7 @@ def rehearse(notebook: Path, point: Mapping[str, Scalar] | None = None) -> Rehea
             progress_bar=False,
         )
     except papermill.PapermillExecutionError as error:
-        raise _failed(error, work / "executed.ipynb") from None
+        raise _failed(error, frozen, work / "executed.ipynb") from None
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
@@ -87,7 +88,12 @@ def rehearse(notebook: Path, point: Mapping[str, Scalar] | None = None) -> Rehea
             remedy="Write `for rnd in flip.rounds(model): …` and report in every round.",
         )
     recorded = load_json((work / REHEARSED).read_bytes(), REHEARSED)
-    content = {"notebook": frozen.digest(), "seconds": round(time.monotonic() - began, 2), **recorded}
+    content = {
+        "notebook": frozen.digest(),
+        "plan": _seen_of(plan),
+        "seconds": round(time.monotonic() - began, 2),
+        **recorded,
+    }
     (work / "rehearsal.json").write_text(json.dumps(content, indent=1))
     (work / REHEARSED).unlink()
     shutil.rmtree(final, ignore_errors=True)
@@ -105,6 +111,9 @@ def last_rehearsal(notebook: Path) -> Rehearsal:
         raise FlipError("not-rehearsed", f"{notebook.name} was not rehearsed.", remedy=remedy) from None
     if content["notebook"] != freeze_notebook(notebook).digest():
         raise FlipError("not-rehearsed", f"{notebook.name} was changed after its last rehearsal.", remedy=remedy)
+    if content["plan"] != _seen_of(read_plan(plan_path(notebook))):
+        changed = f"The dataset or the outputs in {plan_path(notebook).name} were changed after the last rehearsal."
+        raise FlipError("not-rehearsed", changed, remedy=remedy)
     return Rehearsal(
         notebook=content["notebook"],
         tensors=TensorSpec.model_validate(content["tensors"]),
@@ -160,13 +169,20 @@ def local_channel() -> LocalChannel:
     )
 
 
-def _failed(error: Any, executed: Path) -> FlipError:
-    lines = re.findall(
-        r"(?:line |Cell In\[\d+\], line |---> )(\d+)", re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
-    )
+def _seen_of(plan: PlanFile) -> str:
+    """A digest of what a notebook sees of its plan file."""
+    return sha256(canonical_bytes([plan.dataset.digest(), *(output.digest() for output in plan.outputs)]))
+
+
+def _failed(error: Any, frozen: FrozenNotebook, executed: Path) -> FlipError:
+    (parameters,) = (index for index, cell in enumerate(frozen.cells) if "parameters" in cell.tags)
+    # papermill counts the cell that it injects after the parameters.
+    number = error.cell_index + (error.cell_index <= parameters)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
+    lines = re.findall(r"Cell In\[\d+\], line (\d+)", plain)
     line = f", line {lines[-1]}" if lines else ""
     return FlipError(
         "rehearsal-failed",
-        f"Cell {error.cell_index + 1}{line}: {error.ename}: {error.evalue}",
+        f"Cell {number}{line}: {error.ename}: {error.evalue}",
         remedy=f"The executed notebook is {executed}.",
     )

@@ -43,7 +43,9 @@ def create_study(home: Home, name: str, purpose: str, trusts: Sequence[Trust]) -
         hub.post("/v1/studies", sealed)
     path = roster_path(home, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(sealed)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(sealed)
+    partial.replace(path)
     return roster
 
 

@@ -1,0 +1,202 @@
+"""Looking over a notebook before it is sent: what a Trust would refuse, and what would fail there, cell by cell.
+
+Everything is read from syntax trees; nothing is executed.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import importlib.util
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from flipnb.contracts.notebook import Cell, FrozenNotebook
+from flipnb.contracts.outputs import DeclaredOutput
+from flipnb.contracts.parameters import Parameter
+from flipnb.contracts.problem import FlipError
+from flipnb.workbench.freezing import freeze_notebook, notebook_parameters
+from flipnb.workbench.plan_file import plan_path, read_cohort, read_plan
+from flipnb.workbench.rehearsal import last_rehearsal
+
+Severity = Literal["error", "warning"]
+
+_ABSOLUTE = re.compile(r"^(~/|[A-Za-z]:[\\/]|/[\w.-]+/)\S*$")
+_INSIDE = ("/bundle/", "/scratch/")
+_NAME = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+_OWN = {"flipnb"}
+
+
+@dataclass(frozen=True)
+class Issue:
+    """``error``: it would be refused, or fail in every enclave; ``warning``: look at it. Cell and line count from 1."""
+
+    severity: Severity
+    code: str
+    message: str
+    cell: int | None = None
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = ", ".join(f"{word} {n}" for word, n in (("cell", self.cell), ("line", self.line)) if n is not None)
+        return f"{self.severity}: {place + ': ' if place else ''}{self.message}"
+
+
+@dataclass(frozen=True)
+class _Code:
+    number: int
+    tree: ast.Module
+
+
+def find_issues(notebook: Path, *, lock: Path | None = None) -> list[Issue]:
+    """All that is wrong with ``notebook`` and its plan file; errors first.
+
+    ``lock`` is the lock file of the environment that the Trusts have; without it, imports are looked up here.
+    """
+    issues: list[Issue] = []
+    try:
+        frozen = freeze_notebook(notebook)
+    except FlipError as error:
+        return [_issue(error)]
+    parameters: tuple[Parameter, ...] = ()
+    outputs: tuple[DeclaredOutput, ...] | None = None
+    try:
+        parameters = notebook_parameters(frozen)
+    except FlipError as error:
+        issues.append(_issue(error))
+    try:
+        plan = read_plan(plan_path(notebook))
+        outputs = plan.outputs
+        read_cohort(plan, notebook.parent)
+        missing = [name for name in plan.files if not (notebook.parent / name).is_file()]
+        issues += [
+            Issue("error", "no-file", f"The plan file names {name}, which is not beside it.") for name in missing
+        ]
+    except FlipError as error:
+        issues.append(_issue(error))
+    codes: list[_Code] = []
+    for number, cell in enumerate(frozen.cells, 1):
+        if cell.type == "code" and "skip-execution" not in cell.tags:
+            issues += _shell_lines(cell, number)
+            try:
+                codes.append(_Code(number, ast.parse(_python(cell.source))))
+            except SyntaxError as error:
+                issues.append(Issue("error", "not-python", f"Not Python: {error.msg}.", number, error.lineno))
+    issues += [*_reports(codes, outputs), *_unused(parameters, frozen, codes), *_paths(codes), *_imports(codes, lock)]
+    if not issues:
+        try:
+            last_rehearsal(notebook)
+        except FlipError as error:
+            issues.append(Issue("warning", error.code, str(error)))
+    return sorted(issues, key=lambda issue: (issue.severity, issue.cell or 0, issue.line or 0))
+
+
+def _issue(error: FlipError) -> Issue:
+    return Issue("error", error.code, str(error))
+
+
+def _python(source: str) -> str:
+    """``source`` with IPython's magic and shell lines emptied, so that line numbers stay."""
+    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.split("\n"))
+
+
+def _shell_lines(cell: Cell, number: int) -> Iterator[Issue]:
+    for line, text in enumerate(cell.source.split("\n"), 1):
+        if text.lstrip().startswith(("!", "%pip", "%conda")):
+            message = "Shell commands and installations do nothing in an enclave: it has no shell and no network."
+            yield Issue("error", "shell-command", message, number, line)
+
+
+def _reports(codes: Sequence[_Code], outputs: Sequence[DeclaredOutput] | None) -> Iterator[Issue]:
+    """Calls of ``.report(…)`` against the declared outputs; the loop itself."""
+    calls = [(code.number, node) for code in codes for node in ast.walk(code.tree) if isinstance(node, ast.Call)]
+    methods = [(number, call, call.func) for number, call in calls if isinstance(call.func, ast.Attribute)]
+    if not any(function.attr == "rounds" for _, _, function in methods):
+        yield Issue("error", "no-rounds", "No cell iterates flip.rounds(…): nothing would be trained.")
+    reports = [(number, call) for number, call, function in methods if function.attr == "report"]
+    if not reports:
+        yield Issue("error", "no-report", "No cell calls report(…), which every round needs.")
+        return
+    if outputs is None:
+        return
+    declared = {output.name for output in outputs}
+    named: set[str] = set()
+    unknown = False
+    for number, call in reports:
+        for keyword in call.keywords:
+            if keyword.arg is None:
+                unknown = True
+                continue
+            named.add(keyword.arg)
+            if keyword.arg not in declared:
+                message = f"Reports {keyword.arg!r}, which the plan file does not declare under outputs."
+                yield Issue("error", "undeclared-output", message, number, keyword.value.lineno)
+    if not unknown:
+        for name in sorted(declared - named):
+            yield Issue("error", "missing-output", f"The output {name!r} is declared, but no report has it.")
+
+
+def _unused(parameters: Sequence[Parameter], frozen: FrozenNotebook, codes: Sequence[_Code]) -> Iterator[Issue]:
+    (cell,) = (n for n, cell in enumerate(frozen.cells, 1) if "parameters" in cell.tags)
+    read = {
+        node.id
+        for code in codes
+        for node in ast.walk(code.tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+    for parameter in parameters:
+        if parameter.name not in read:
+            yield Issue("warning", "unused-parameter", f"Nothing reads the parameter {parameter.name!r}.", cell)
+
+
+def _paths(codes: Sequence[_Code]) -> Iterator[Issue]:
+    for code in codes:
+        for node in ast.walk(code.tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and _ABSOLUTE.match(node.value):
+                if node.value.startswith(_INSIDE):
+                    continue
+                message = f"{node.value!r} looks like a path of this machine, which an enclave does not have."
+                yield Issue("warning", "absolute-path", message, code.number, node.lineno)
+
+
+def _imports(codes: Sequence[_Code], lock: Path | None) -> Iterator[Issue]:
+    locked = _locked(lock) if lock is not None else None
+    providers = importlib.metadata.packages_distributions()
+    for code in codes:
+        for node in ast.walk(code.tree):
+            for module in _modules(node):
+                if module in sys.stdlib_module_names or module in _OWN:
+                    continue
+                line = node.lineno if isinstance(node, ast.stmt) else None
+                if locked is not None:
+                    if not {_normal(name) for name in providers.get(module, [module])} & locked:
+                        message = f"Imports {module!r}, which the environment's lock does not have."
+                        yield Issue("error", "not-in-environment", message, code.number, line)
+                elif importlib.util.find_spec(module) is None:
+                    yield Issue("warning", "no-module", f"Imports {module!r}, which is not here.", code.number, line)
+
+
+def _modules(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name.split(".")[0] for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        return [node.module.split(".")[0]]
+    return []
+
+
+def _locked(lock: Path) -> set[str]:
+    """The distributions that a lock (requirements format) names."""
+    try:
+        lines = lock.read_text().splitlines()
+    except OSError as error:
+        raise FlipError("no-file", f"The lock {lock} can't be read: {error.strerror}.") from None
+    found = (_NAME.match(line) for line in lines)
+    return {_normal(match[1]) for match in found if match}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
