@@ -289,7 +289,8 @@ class Federation:
         answer = self._client.send(request)
         if not answer.is_success:
             raise Problem.model_validate_json(answer.content).error(answer.status_code)
-        return answer.json() if answer.headers.get("content-type", "").startswith("application/json") else answer.content
+        is_json = answer.headers.get("content-type", "").startswith("application/json")
+        return answer.json() if is_json else answer.content
 
     def open_study(self) -> None:
         """The roster at the hub, both Trusts joined."""

@@ -28,6 +28,7 @@ from flipnb.enclave.agent.store import StoredRequest, StoredRun
 
 _LOG = logging.getLogger("flipnb.enclave.agent.runs")
 _SLOTS = 64
+_TOLD_S = 30.0
 
 
 class Runs:
@@ -107,6 +108,7 @@ class Runs:
                 raise FlipError("round-over", f"Round {task.context.round} was summed up long ago.", status=409)
             await self._hub.patiently(partial(self._hub.put_blob, reply.update, reply.update_sha256, task.run))
         except FlipError as error:
+            await self._told(task.run)
             return TaskAnswer(code=error.code, reason=error.message[:400])
         return TaskAnswer(envelope=reply.envelope.decode())
 
@@ -348,6 +350,12 @@ class Runs:
             self._audit.append("round-refused", run=run, round=context.round, context=context.digest())
             raise FlipError("round-refused", f"Round {context.round} was given another context before.", status=409)
         raise FlipError("run-ended", "The run does not run here.", status=409)
+
+    async def _told(self, run: str) -> None:
+        """Wait until the hub has heard of what happened to the run: why it ended says more than a round refused."""
+        deadline = asyncio.get_running_loop().time() + _TOLD_S
+        while self._store.untold(run) and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.1)
 
     async def _weights(self, airlock: Airlock, context: RoundContext) -> Lease:
         """The global weights in sealed memory, their size and SHA-256 as the context says."""

@@ -374,6 +374,10 @@ class Store:
         with self._transaction() as db:
             db.execute("UPDATE reports SET sent=1 WHERE number=?", (number,))
 
+    def untold(self, run: str) -> bool:
+        """Whether reports of the run wait to be sent."""
+        return self._one("SELECT 1 FROM reports WHERE run=? AND sent=0 LIMIT 1", run) is not None
+
     # Audit log
 
     def audit_anchor(self) -> tuple[int, str, bytes] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,16 @@ def test_second_version_is_a_sibling_of_the_agents_group(tmp_path: Path, monkeyp
     assert group.report.parent == service
     assert int((group.report / "memory.max").read_text()) == (1 << 30) + RUNNER_BYTES
     assert (service / "cgroup.subtree_control").read_text() == "+memory +pids"
+
+
+def test_groups_of_agents_that_are_gone_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left, alive = tmp_path / f"flip-{2**22 - 1}-00", tmp_path / f"flip-{os.getpid()}-00"
+    for place in (left, alive, tmp_path / "agent"):
+        place.mkdir()
+    (tmp_path / "cgroup.controllers").write_text("memory pids")
+    monkeypatch.setattr(limits_module, "_own_groups", lambda: {"": "/agent"})
+    assert ControlGroup.create(1 << 30, 64, root=tmp_path) is not None
+    assert alive.exists() and not left.exists()
 
 
 def test_without_delegation_there_is_no_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

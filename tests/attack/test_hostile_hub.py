@@ -1,0 +1,331 @@
+"""A hub that has turned: it holds every envelope that it ever relayed, and a real agent with a real kernel.
+
+It may ask anything. It must get neither code run that no person approved, nor a second answer to a round, nor a number
+for a stranger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uvicorn
+from enclave_federation import Trust, fill_estate, notebook, until
+from enclave_scenario import COHORT, SPEC, WEIGHTS, Study, sha
+from safetensors.numpy import save
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.count import CountReply, CountRequest, SignedCount
+from flipnb.contracts.envelope import COUNT_REPLY, COUNT_REQUEST, ROUND_REPLY, SESSION, peek, seal, unseal
+from flipnb.contracts.keys import SigningKey
+from flipnb.contracts.policy import KernelLimits, Policy
+from flipnb.contracts.round import RoundContext, RoundReply
+from flipnb.contracts.study import SessionCertificate
+from flipnb.contracts.task import Task, TaskAnswer
+from flipnb.demo.certificates import make_ca, make_server_certificate
+
+pytestmark = pytest.mark.xdist_group("enclave")
+OTHER = save({"weight": np.full((1, 2), 9, np.float32), "bias": np.full(1, 9, np.float32)})
+
+
+class HostileHub:
+    """Speaks the hub's protocol, hands out whatever tasks a test wants, and believes no signature."""
+
+    def __init__(self, directory: Path) -> None:
+        ca = make_ca(directory / "ca")
+        self.ca = ca.certificate
+        self.certificate = make_server_certificate(directory / "hub", ca, ["127.0.0.1"])
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.tasks: list[Task] = []
+        self.answers: dict[str, TaskAnswer] = {}
+        self.reports: list[dict[str, Any]] = []
+        self.bundles: dict[str, bytes] = {}
+        self.blobs: dict[str, bytes] = {}
+        self.taken: dict[str, bytes] = {}
+        routes = [
+            Route("/v1/tasks", self._tasks),
+            Route("/v1/tasks/{task}/answer", self._answer, methods=["POST"]),
+            Route("/v1/runs/{run}/reports", self._report, methods=["POST"]),
+            Route("/v1/bundles/{digest}", self._bundle),
+            Route("/v1/blobs/{digest}", self._blob, methods=["GET"]),
+            Route("/v1/blobs/{digest}", self._take, methods=["PUT"]),
+            Route("/v1/studies/{study}/joins", self._fine, methods=["POST"]),
+        ]
+        config = uvicorn.Config(
+            Starlette(routes=routes),
+            ssl_certfile=self.certificate.certificate,
+            ssl_keyfile=str(self.certificate.key),
+            log_config=None,
+            timeout_graceful_shutdown=0,
+        )
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=lambda: asyncio.run(self.server.serve([self.listener])), daemon=True)
+        self.thread.start()
+
+    def close(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(10)
+
+    def ask(self, kind: str, *, seconds: float = 30.0, **fields: Any) -> TaskAnswer:
+        """One task, and the agent's answer to it."""
+        plain: dict[str, Any] = {"id": secrets.token_hex(16), "sequence": len(self.tasks) + 1, "study": "heart"}
+        task = Task(kind=kind, **(plain | fields))
+        self.tasks.append(task)
+        until(lambda: task.id in self.answers, seconds)
+        return self.answers[task.id]
+
+    async def _tasks(self, request: Request) -> Response:
+        after = int(request.query_params["after"])
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            waiting = [t for t in self.tasks if t.sequence > after and t.id not in self.answers]
+            if waiting:
+                return Response('{"tasks":[' + ",".join(task.model_dump_json() for task in waiting) + "]}")
+            await asyncio.sleep(0.02)
+        return Response('{"tasks":[]}')
+
+    async def _answer(self, request: Request) -> Response:
+        self.answers[request.path_params["task"]] = TaskAnswer.model_validate_json(await request.body())
+        return Response(status_code=204)
+
+    async def _report(self, request: Request) -> Response:
+        self.reports.append(json.loads(await request.body()))
+        return Response(status_code=204)
+
+    async def _bundle(self, request: Request) -> Response:
+        return Response(self.bundles[request.path_params["digest"]])
+
+    async def _blob(self, request: Request) -> Response:
+        return Response(self.blobs[request.path_params["digest"]])
+
+    async def _take(self, request: Request) -> Response:
+        self.taken[request.path_params["digest"]] = await request.body()
+        return Response(status_code=201)
+
+    async def _fine(self, request: Request) -> Response:
+        return Response(status_code=204)
+
+
+class Scene:
+    def __init__(self, directory: Path, runtime: Path) -> None:
+        self.hub = HostileHub(directory)
+        policy = Policy(kernel=KernelLimits(memory_bytes=1 << 30, scratch_bytes=16 << 20, shm_bytes=16 << 20))
+        self.trust = Trust("north", directory / "north", runtime / "north", self.hub.url, self.hub.ca, policy)
+        fill_estate(self.trust.enclave.estate)
+        self.study = Study(
+            lock=(directory / "lock.txt").read_bytes(), node=self.trust.node, controller=self.trust.controller
+        )
+        self.hub.blobs[sha(WEIGHTS)] = WEIGHTS
+
+    def bundle(self, **changes: Any) -> Bundle:
+        bundle = self.study.bundle(**({"notebook": notebook()} | changes))
+        self.hub.bundles[bundle.digest()] = self.study.bundle_envelope(bundle)
+        return bundle
+
+    def put(self, bundle: Bundle, nonce: str) -> tuple[str, TaskAnswer]:
+        asked = self.study.request(bundle.digest(), nonce=nonce * 32)
+        return asked.run, self.hub.ask("run", run=asked.run, run_request=asked.envelope.decode())
+
+    def context(self, run: str, bundle: Bundle, number: int, content: bytes = WEIGHTS, **changes: Any) -> RoundContext:
+        plain: dict[str, Any] = {
+            "run": run,
+            "bundle": bundle.digest(),
+            "round": number,
+            "of": bundle.plan.rounds,
+            "training": number <= bundle.plan.rounds,
+            "weights": sha(content),
+            "weights_size": len(content),
+            "tensors": SPEC.digest(),
+            "members": self.study.members(),
+        }
+        return RoundContext(**(plain | changes))
+
+    def round(self, context: RoundContext) -> TaskAnswer:
+        return self.hub.ask("round", run=context.run, context=context)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with tempfile.TemporaryDirectory(prefix="flip") as short:
+        scene = Scene(tmp_path_factory.mktemp("hostile"), Path(short))
+        scene.trust.start()
+        try:
+            scene.trust.ready()
+            scene.trust.join(scene.study)
+            yield scene
+        finally:
+            scene.trust.end()
+            scene.hub.close()
+
+
+def test_an_invented_researcher_gets_nothing(scene: Scene) -> None:
+    stranger = SigningKey.generate()
+    bundle = scene.study.bundle(title="Invented")
+    scene.hub.bundles[bundle.digest()] = scene.study.bundle_envelope(bundle, stranger)
+    asked = scene.study.request(bundle.digest(), key=stranger)
+    answer = scene.hub.ask("run", run=asked.run, run_request=asked.envelope.decode())
+    assert answer.code == "unknown-key"
+    asked = scene.study.request(bundle.digest())
+    answer = scene.hub.ask("run", run=asked.run, run_request=asked.envelope.decode())
+    assert answer.code == "unknown-key"
+    assert scene.trust.get("/requests?all=1")["requests"] == []
+    assert scene.hub.ask("start", run=asked.run, members=scene.study.members()).code == "unknown-run"
+
+
+def test_a_study_that_nobody_joined_gets_nothing(scene: Scene) -> None:
+    bundle = scene.bundle(title="Another study")
+    asked = scene.study.request(bundle.digest())
+    answer = scene.hub.ask("run", study="other", run=asked.run, run_request=asked.envelope.decode())
+    assert answer.code == "not-joined"
+
+
+def test_a_bundle_under_anothers_name_gets_nothing(scene: Scene) -> None:
+    good, other = scene.bundle(title="Good"), scene.bundle(title="Other")
+    scene.hub.bundles[good.digest()] = scene.hub.bundles[other.digest()]
+    _, answer = scene.put(good, "5")
+    assert answer.code == "wrong-bundle"
+
+
+def test_nothing_starts_unapproved(scene: Scene) -> None:
+    bundle = scene.bundle(title="Unapproved")
+    run, answer = scene.put(bundle, "1")
+    assert answer.code is None
+    assert scene.trust.run_state(run) == "waiting"
+    answer = scene.hub.ask("start", run=run, members=scene.study.members())
+    assert answer.code == "not-approved"
+    assert scene.trust.run_state(run) == "refused"
+    assert scene.round(scene.context(run, bundle, 1)).code == "run-ended"
+    assert not (scene.trust.enclave.runs / run).exists()
+
+
+def test_rounds_are_answered_once_and_in_order(scene: Scene) -> None:
+    bundle = scene.bundle(title="Approved")
+    run, _ = scene.put(bundle, "2")
+    assert scene.trust.approve(bundle.digest()).is_success
+    own, members = scene.study.node.key_id, scene.study.members()
+    assert scene.hub.ask("start", run=run, members=members).code is None
+    other = scene.context(run, bundle, 1, OTHER)
+    scene.hub.blobs[sha(OTHER)] = OTHER
+    assert scene.round(other).code == "round-refused"  # round 1 has the bundle's own weights
+    assert scene.round(scene.context(run, bundle, 2)).code == "round-refused"
+    assert scene.round(scene.context(run, bundle, 1, members=(own,))).code == "round-refused"
+
+    first = scene.context(run, bundle, 1)
+    scene.hub.blobs[first.weights] = OTHER  # other bytes under the good name
+    assert scene.round(first).code == "wrong-weights"
+    scene.hub.blobs[first.weights] = WEIGHTS
+    answer = scene.round(first)
+    assert answer.envelope is not None
+    keys = {own: scene.study.node.public_key}
+    reply = unseal(answer.envelope.encode(), ROUND_REPLY, keys, "The reply").parse(RoundReply, "The reply")
+    assert reply.context == first
+    assert sha(scene.hub.taken[reply.update]) == reply.update
+    assert reply.metrics is None
+
+    assert scene.round(first) == answer  # the same question, the same bytes
+    assert scene.round(scene.context(run, bundle, 1, config={"mu": 1.0})).code == "round-refused"
+    second = scene.context(run, bundle, 2, OTHER)
+    assert scene.round(second).envelope is not None
+    assert scene.round(scene.context(run, bundle, 2, WEIGHTS)).code == "round-refused"
+    assert scene.round(scene.context(run, bundle, 1, OTHER)).code == "round-refused"
+    assert scene.round(scene.context(run, bundle, 3, OTHER)).envelope is not None
+    until(lambda: scene.trust.run_state(run) == "finished")
+    assert scene.round(scene.context(run, bundle, 4, OTHER, training=False)).code == "run-ended"
+    assert scene.round(second).envelope is not None
+    assert scene.round(scene.context(run, bundle, 2, WEIGHTS)).code == "round-refused"
+
+    log = [entry for entry in scene.trust.audit() if entry["details"].get("run") == run]
+    assert [entry["kind"] for entry in log].count("round-released") == 3
+    assert [entry["kind"] for entry in log].count("round-refused") == 8
+    # Once is once: neither the same run nor another one of this bundle starts again.
+    assert scene.hub.ask("start", run=run, members=members).code is not None
+    again, answer = scene.put(bundle, "3")
+    assert answer.code == "executions-spent"
+    assert scene.hub.ask("start", run=again, members=members).code is not None
+    assert scene.trust.status().running == 0
+
+
+def test_other_members_than_the_bundles_do_not_start(scene: Scene) -> None:
+    bundle = scene.bundle(title="Members")
+    run, _ = scene.put(bundle, "4")
+    assert scene.trust.approve(bundle.digest()).is_success
+    own = scene.study.node.key_id
+    answer = scene.hub.ask("start", run=run, members=(own, SigningKey.generate().key_id))
+    assert answer.code == "wrong-members"
+    run, _ = scene.put(bundle, "6")
+    assert scene.hub.ask("start", run=run, members=(own,)).code == "quorum-missing"
+
+
+def count(scene: Scene, researcher: SigningKey, **changes: Any) -> SignedCount:
+    now = datetime.now(UTC)
+    session = SigningKey.generate()
+    certificate = SessionCertificate(
+        study="heart", session_key=session.public_key, not_before=now, expires=now + timedelta(hours=1)
+    )
+    plain: dict[str, Any] = {
+        "study": "heart",
+        "membership": scene.study.roster.digest(),
+        "cohort": COHORT,
+        "nonce": secrets.token_hex(16),
+        "requested": now,
+        "expires": now + timedelta(minutes=5),
+    }
+    request = CountRequest(**(plain | changes))
+    return SignedCount(
+        certificate=seal(certificate, SESSION, researcher).decode(),
+        request=seal(request, COUNT_REQUEST, session).decode(),
+    )
+
+
+def people(scene: Scene, answer: TaskAnswer) -> CountReply:
+    assert answer.envelope is not None
+    keys = {scene.study.node.key_id: scene.study.node.public_key}
+    return unseal(answer.envelope.encode(), COUNT_REPLY, keys, "The reply").parse(CountReply, "The reply")
+
+
+def test_counts_are_for_researchers_and_answered_once(scene: Scene) -> None:
+    good = count(scene, scene.study.researcher)
+    first = scene.hub.ask("count", count=good)
+    assert people(scene, first).people == 45
+    assert scene.hub.ask("count", count=good) == first
+    now = datetime.now(UTC)
+    nonce = json.loads(peek(good.request.encode(), "The request"))["nonce"]
+    cases = {
+        "unknown-key": count(scene, SigningKey.generate()),
+        "expired": count(scene, scene.study.researcher, expires=now - timedelta(minutes=1)),
+        "wrong-membership": count(scene, scene.study.researcher, membership="0" * 64),
+        "replayed": count(scene, scene.study.researcher, nonce=nonce, requested=now - timedelta(minutes=1)),
+        "bad-envelope": SignedCount(certificate=good.certificate, request="{}"),
+    }
+    for code, signed in cases.items():
+        answer = scene.hub.ask("count", count=signed)
+        assert answer.code == code
+        reply = people(scene, answer)
+        assert reply.people is None
+        assert reply.problem is not None
+
+
+def test_nonsense_from_the_hub_ends_nothing(scene: Scene) -> None:
+    assert scene.hub.ask("count").code == "bad-task"
+    assert scene.hub.ask("start").code == "bad-task"
+    assert scene.hub.ask("round", run="0" * 32).code == "bad-task"
+    assert scene.hub.ask("stop", run="0" * 32).code is None
+    assert scene.hub.ask("run", run="0" * 32, run_request="{}").code == "bad-envelope"
+    assert scene.hub.ask("run", run="0" * 32, run_request="[" * 100_000).code == "not-json"
+    assert scene.trust.status().hub_reachable
