@@ -7,6 +7,7 @@ needs a delegated subtree (a service unit with ``Delegate=memory pids``).
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ RUNNER_BYTES = 512 * MIB
 """A control group holds the runner too; this much is added for it."""
 RUNNER_PROCESSES = 48
 _ROOT = Path("/sys/fs/cgroup")
+_PREFIX = "flip-"
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class ControlGroup:
         ``memory_bytes`` for the kernel, to which the runner's share is added; ``processes`` likewise.
         """
         memory, tasks = memory_bytes + RUNNER_BYTES, processes + RUNNER_PROCESSES
-        name = f"flip-{secrets.token_hex(6)}"
+        name = f"{_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
         own = _own_groups()
         if (root / "cgroup.controllers").exists():
             return cls._second_version(root / own.get("", "").lstrip("/"), name, memory, tasks)
@@ -53,6 +55,8 @@ class ControlGroup:
             controller: root / controller / own.get(controller, "/").lstrip("/") / name
             for controller in ("memory", "pids")
         }
+        for place in places.values():
+            _sweep(place.parent)
         made: list[Path] = []
         try:
             for place in places.values():
@@ -74,6 +78,7 @@ class ControlGroup:
         # Controllers can be switched on for children of a group without processes only, so the run's group is a
         # sibling of the agent's: the service's delegated group holds both.
         place = own.parent / name
+        _sweep(own.parent)
         try:
             with contextlib.suppress(OSError):
                 (own.parent / "cgroup.subtree_control").write_text("+memory +pids")
@@ -154,6 +159,14 @@ def _own_groups() -> dict[str, str]:
         for controller in controllers.split(","):
             groups[controller] = path
     return groups
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the empty groups of agents that ended without doing so."""
+    for place in parent.glob(f"{_PREFIX}[0-9]*-*"):
+        owner = place.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            _remove([place])
 
 
 def _write(file: Path, value: int) -> None:

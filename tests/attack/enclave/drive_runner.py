@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -56,12 +58,13 @@ def order(*sources: str, limits: dict[str, Any] | None = None, **fields: Any) ->
     return RunnerOrder(
         notebook=FrozenNotebook(cells=cells),
         limits=KernelLimits(**{**small, **(limits or {})}),
-        executed=Path(tempfile.mkdtemp(prefix="flip-run-")) / "executed.ipynb",
+        executed=Path(tempfile.gettempdir()) / f"flip-run-{secrets.token_hex(6)}" / "executed.ipynb",
         **fields,
     )
 
 
 async def execute(one: RunnerOrder, *, stop_at_cell: int | None = None) -> Outcome:
+    one.executed.parent.mkdir(parents=True)
     uid = next(_uids) if os.geteuid() == 0 else None
     runner = await RunnerProcess.start(one, uid=uid, log=None)
     outcome = Outcome([], None)
@@ -77,6 +80,7 @@ async def execute(one: RunnerOrder, *, stop_at_cell: int | None = None) -> Outco
     sampling.cancel()
     if one.executed.exists():
         outcome.notebook = json.loads(one.executed.read_text())
+    shutil.rmtree(one.executed.parent)
     return outcome
 
 
@@ -117,8 +121,6 @@ def drive(*orders: RunnerOrder, ordinary: bool = False) -> list[Outcome]:
 def main() -> None:
     assert os.geteuid() != 0
     orders = [RunnerOrder.model_validate_json(text) for text in sys.argv[1:]]
-    places = [Path(tempfile.mkdtemp()) / "executed.ipynb" for _ in orders]
-    orders = [one.model_copy(update={"executed": place}) for one, place in zip(orders, places, strict=True)]
     outcomes = asyncio.run(_all(orders))
     results = [{"events": [event.model_dump() for event in o.events], "notebook": o.notebook} for o in outcomes]
     sys.stdout.write(json.dumps(results))
