@@ -69,8 +69,10 @@ def count(home: Home, study: str, cohort: Mapping[str, Any], *, wait_seconds: fl
         status = CountStatus.model_validate_json(hub.post(f"/v1/studies/{study}/counts", signed.to_bytes()))
         until = time.monotonic() + wait_seconds
         while len(status.replies) < len(status.asked) and (left := until - time.monotonic()) > 0:
-            path = f"/v1/counts/{status.count}?wait={min(left, 20.0):.1f}"
-            status = CountStatus.model_validate_json(hub.get(path))
+            asked, wait = time.monotonic(), min(left, 20.0)
+            status = CountStatus.model_validate_json(hub.get(f"/v1/counts/{status.count}?wait={wait:.1f}"))
+            if time.monotonic() - asked < wait / 2:
+                break  # the hub waits for no one any more: a Trust that is still missing refused without a reply
     digest = request.digest()
     return [_answer(trust, status.replies.get(trust.key_id), roster, digest) for trust in roster.trusts]
 

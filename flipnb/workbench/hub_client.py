@@ -119,7 +119,7 @@ class HubClient:
         return FlipError(
             "hub-unreachable",
             f"The hub at {self._configuration.hub} can't be reached: {str(error) or type(error).__name__}.",
-            remedy="Nothing was sent. Try again when it is back.",
+            remedy="Try again when it is back; nothing was begun by halves.",
             status=503,
         )
 

@@ -97,7 +97,11 @@ def prepare(
 
 
 def submit(home: Home, prepared: Prepared) -> Submitted:
-    """Sign and send. Blobs first, the bundle next, runs last, so that nothing at the hub lacks what it names."""
+    """Sign and send. Blobs first, the bundle next, runs last, so that nothing at the hub lacks what it names.
+
+    A hub that goes away in between has no run: what it kept is found again at the next submission. Raises FlipError
+    ``hub-unreachable``, and what the hub says.
+    """
     sealed = envelope.seal(prepared.bundle, envelope.BUNDLE, home.key)
     bundle = prepared.bundle
     with HubClient.of(home) as hub:

@@ -165,7 +165,7 @@ def _paths(codes: Sequence[_Code]) -> Iterator[Issue]:
 
 def _imports(codes: Sequence[_Code], lock: Path | None) -> Iterator[Issue]:
     locked = _locked(lock) if lock is not None else None
-    providers = importlib.metadata.packages_distributions()
+    providers = importlib.metadata.packages_distributions() if lock is not None else {}
     for code in codes:
         for node in ast.walk(code.tree):
             for module in _modules(node):

@@ -1,0 +1,83 @@
+"""``flip validate``: each fault is found, named and placed; the shipped tutorials have none."""
+
+import json
+
+import pytest
+from workbench_samples import ROUNDS, cell, parameters
+
+from flipnb.workbench.validation import find_issues
+
+
+def test_the_rehearsed_tutorial_has_no_issue(tutorial):
+    assert find_issues(tutorial) == []
+
+
+def test_an_environment_lock_that_has_everything(tutorial, tmp_path):
+    lock = tmp_path / "lock.txt"
+    lock.write_text("numpy==2.0 \\\n    --hash=sha256:00\nTorch==2.6\n# pandas\n")
+    assert find_issues(tutorial, lock=lock) == []
+
+
+def test_a_notebook_that_was_not_rehearsed_is_a_warning(write):
+    source = ROUNDS.replace("float32(lr)", "float32(lr * (seed + len(solver)))")
+    (issue,) = find_issues(write(parameters(), cell(source)))
+    assert (issue.severity, issue.code) == ("warning", "not-rehearsed")
+
+
+FAULTS = {
+    "undeclared": (ROUNDS.replace("accuracy=0.5", "accuracy=0.5, spy=1"), "error", "undeclared-output", 2, 8),
+    "missing": (ROUNDS.replace(", accuracy=0.5", ""), "error", "missing-output", None, None),
+    "no report": ("import flipnb as flip\nfor rnd in flip.rounds({}):\n    pass", "error", "no-report", None, None),
+    "no rounds": ("x = 1", "error", "no-rounds", None, None),
+    "path": (ROUNDS + 'open("/home/me/x.csv")', "warning", "absolute-path", 2, 9),
+    "windows": (ROUNDS + r'open("C:\\data\\x.csv")', "warning", "absolute-path", 2, 9),
+    "home": (ROUNDS + 'open("~/x.csv")', "warning", "absolute-path", 2, 9),
+    "shell": (ROUNDS + "\n!pip install x", "error", "shell-command", 2, 10),
+    "magic install": ("%pip install x\n" + ROUNDS, "error", "shell-command", 2, 1),
+    "module": ("import no_such_module\n" + ROUNDS, "warning", "no-module", 2, 1),
+    "syntax": (ROUNDS + "\nx = = 1", "error", "not-python", 2, 10),
+    "unused": (ROUNDS, "warning", "unused-parameter", 1, None),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_found_with_cell_and_line(write, fault):
+    source, severity, code, number, line = FAULTS[fault]
+    issues = find_issues(write(parameters(), cell(source)))
+    assert (severity, code, number, line) in [(i.severity, i.code, i.cell, i.line) for i in issues]
+
+
+@pytest.mark.parametrize("harmless", ["/", "a / b", "/bundle/codes.csv", "/scratch/x", "loss/accuracy", "http://x/y"])
+def test_what_is_no_path_of_this_machine_is_not_told_of(write, harmless):
+    issues = find_issues(write(parameters(), cell(ROUNDS + f"name = {harmless!r}")))
+    assert "absolute-path" not in [issue.code for issue in issues]
+
+
+def test_an_import_that_the_lock_lacks_is_an_error(write, tmp_path):
+    lock = tmp_path / "lock.txt"
+    lock.write_text("numpy==2.0\n")
+    issues = find_issues(write(parameters(), cell("import os, pandas.api\nimport numpy\n" + ROUNDS)), lock=lock)
+    (issue,) = (i for i in issues if i.code == "not-in-environment")
+    assert "pandas" in issue.message
+    assert (issue.cell, issue.line) == (2, 1)
+
+
+def test_cells_that_are_skipped_are_not_looked_at(write):
+    issues = find_issues(write(parameters(), cell(ROUNDS), cell("!rm x", "skip-execution")))
+    assert "shell-command" not in [issue.code for issue in issues]
+
+
+def test_faults_of_notebook_and_plan_are_issues_and_not_exceptions(write, tmp_path):
+    assert [i.code for i in find_issues(tmp_path / "none.ipynb")] == ["no-notebook"]
+    assert [i.code for i in find_issues(write(cell(ROUNDS)))] == ["no-parameters-cell"]
+    notebook = write(parameters("lr = open('x')"), cell(ROUNDS))
+    notebook.with_name("study.flip.json").write_text(json.dumps({"title": "x"}))
+    assert {"bad-parameters", "invalid-document"} <= {i.code for i in find_issues(notebook)}
+
+
+def test_errors_come_first(write):
+    issues = find_issues(write(parameters(), cell(ROUNDS + 'open("/home/x/y"); rnd.report(z=1)')))
+    severities = [issue.severity for issue in issues]
+    assert severities == sorted(severities)
+    assert "error" in severities
+    assert "warning" in severities
