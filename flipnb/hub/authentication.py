@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sqlalchemy import delete
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 from starlette.requests import Request
 
@@ -27,6 +26,7 @@ Role = Literal["researcher", "trust", "coordinator"]
 
 BODY_BYTES = 16 << 20
 _NONCE_LENGTH = 200
+_KEEP_NONCE = "INSERT OR IGNORE INTO nonces (key_id, nonce, expires) VALUES (?, ?, ?)"
 _CLOCK_TOLERANCE = 30.0
 
 
@@ -105,17 +105,19 @@ class Authentication:
 
     @contextmanager
     def transaction(self, verified: Verified) -> Iterator[Session]:
-        """A transaction that uses up the nonce, also where the block is refused and its own changes are undone."""
-        refused: FlipError | None = None
-        with self._database.transaction() as session:
-            self._use_up(session, verified)
-            try:
-                with session.begin_nested():
-                    yield session
-            except FlipError as error:
-                refused = error
-        if refused is not None:
-            raise refused
+        """A transaction that uses up the nonce. Where the block is refused, that alone stays of it.
+
+        Raises FlipError ``replayed`` (401).
+        """
+        try:
+            with self._database.transaction() as session:
+                self._use_up(session, verified)
+                yield session
+        except FlipError as refused:
+            if refused.code != "replayed":
+                with self._database.transaction() as session:
+                    self._use_up(session, verified)
+            raise
 
     @contextmanager
     def later_transaction(self) -> Iterator[Session]:
@@ -127,8 +129,8 @@ class Authentication:
         if now > self._cleared + 60:
             session.execute(delete(NonceRow).where(NonceRow.expires < now - _CLOCK_TOLERANCE))
             self._cleared = now
-        row = {"key_id": verified.key_id, "nonce": verified.nonce, "expires": verified.expires.timestamp()}
-        if session.connection().execute(insert(NonceRow).values(row).on_conflict_do_nothing()).rowcount != 1:
+        row = (verified.key_id, verified.nonce, verified.expires.timestamp())
+        if session.connection().exec_driver_sql(_KEEP_NONCE, row).rowcount != 1:
             raise FlipError("replayed", "This very request was received before.", status=401)
 
 

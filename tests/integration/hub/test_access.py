@@ -1,11 +1,12 @@
 """Who gets in: every route of the hub, called by those who must not be heard."""
 
 import json
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from federation import AUDIENCE, Client, Hub, Study, sha256
+from federation import AUDIENCE, Client, sha256
 from test_studies import signed_count
 
 from flipnb.contracts.keys import SigningKey
@@ -185,22 +186,16 @@ def test_a_body_beyond_the_limit_is_refused(hub):
     assert (response.status_code, code(response)) == (413, "body-too-large")
 
 
-def test_replays_are_refused_after_the_hub_was_killed(tmp_path):
-    hub = Hub(tmp_path)
-    study = Study(hub, "study")
-    try:
-        hub.start()
-        study.post()
-        heard = study.researcher.prepare("GET", "/v1/studies")
-        refused = study.researcher.prepare("GET", "/v1/runs/" + "0" * 32)
-        assert study.researcher.send(heard).status_code == 200
-        assert study.researcher.send(refused).status_code == 404
-        hub.stop(9)
-        hub.start()
-        for request in (heard, refused):
-            assert code(study.clients().researcher.send(request)) == "replayed"
-    finally:
-        hub.end()
+def test_replays_are_refused_after_the_hub_was_killed(own_hub):
+    study = own_hub.study
+    heard = study.researcher.prepare("GET", "/v1/studies")
+    refused = study.researcher.prepare("GET", "/v1/runs/" + "0" * 32)
+    assert study.researcher.send(heard).status_code == 200
+    assert study.researcher.send(refused).status_code == 404
+    own_hub.stop(signal.SIGKILL)
+    own_hub.start()
+    for request in (heard, refused):
+        assert code(study.clients().researcher.send(request)) == "replayed"
 
 
 def test_health_needs_no_signature_and_tells_little(hub):
