@@ -1,0 +1,157 @@
+"""Whether an enclave can do its work on this machine, and what to mend where it can't."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flipnb.contracts.problem import FlipError
+from flipnb.enclave.agent.audit import AuditLog
+from flipnb.enclave.agent.configuration import EnclaveDirectory
+from flipnb.enclave.agent.estate import EstateWorker
+from flipnb.enclave.agent.hub_link import HubLink, HubUnreachable
+from flipnb.enclave.agent.identities import estate_worker_uid, run_uid
+from flipnb.enclave.agent.installation import require_environment
+from flipnb.enclave.agent.membership import Memberships
+from flipnb.enclave.agent.store import Store
+from flipnb.enclave.kernels.probe import probe, refuse_if_weaker
+
+_HUB_S = 10.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. ``detail`` says what was found, ``remedy`` what to do where ``good`` is False."""
+
+    what: str
+    good: bool
+    detail: str
+    remedy: str = ""
+
+
+class _Unhealthy(Exception):
+    def __init__(self, detail: str, remedy: str) -> None:
+        super().__init__(detail)
+        self.detail, self.remedy = detail, remedy
+
+
+def examine(directory: Path) -> list[Finding]:
+    """Look at everything that an agent needs; changes nothing, and may run beside the agent."""
+    try:
+        enclave = EnclaveDirectory.open(directory)
+    except FlipError as error:
+        return [Finding("directory", False, error.message, error.remedy)]
+    looks: list[tuple[str, Callable[[EnclaveDirectory], str]]] = [
+        ("directory", lambda e: f"{e.directory}, of this user alone"),
+        ("keys", _keys),
+        ("policy", lambda e: f"digest {e.policy().digest()[:16]}…"),
+        ("memberships", _memberships),
+        ("environments", _environments),
+        ("runtime directory", _runtime),
+        ("audit log", _audit),
+        ("sandbox", _sandbox),
+        ("estate", _estate),
+        ("hub", _hub),
+    ]
+    return [_finding(what, look, enclave) for what, look in looks]
+
+
+def _finding(what: str, look: Callable[[EnclaveDirectory], str], enclave: EnclaveDirectory) -> Finding:
+    try:
+        return Finding(what, True, look(enclave))
+    except FlipError as error:
+        return Finding(what, False, error.message, error.remedy)
+    except _Unhealthy as error:
+        return Finding(what, False, error.detail, error.remedy)
+    except OSError as error:
+        return Finding(what, False, f"{error.filename or what}: {error.strerror}", "Look at the file and its owner.")
+
+
+def _keys(enclave: EnclaveDirectory) -> str:
+    key = enclave.load_node_key()
+    for path in enclave.keys.iterdir():
+        if path.stat().st_mode & 0o077:
+            raise _Unhealthy(f"{path} can be read by other users.", f"chmod 0600 {path}")
+    return f"node key {key.key_id[:16]}…"
+
+
+def _memberships(enclave: EnclaveDirectory) -> str:
+    memberships = Memberships(
+        enclave.memberships,
+        controller_public_key=enclave.configuration.controller_public_key,
+        own_key=enclave.load_node_key().key_id,
+    )
+    return f"joined: {', '.join(sorted(memberships.studies())) or 'no study yet'}"
+
+
+def _environments(enclave: EnclaveDirectory) -> str:
+    locks = enclave.environment_locks()
+    if not locks:
+        raise _Unhealthy(
+            "There is no environment.", f"Put its lock into {enclave.environments}/NAME/lock.txt, and install it."
+        )
+    for name in locks:
+        require_environment(enclave.environments / name / "lock.txt")
+    return f"installed as locked: {', '.join(locks)}"
+
+
+def _runtime(enclave: EnclaveDirectory) -> str:
+    enclave.make_runtime()
+    return str(enclave.runtime)
+
+
+def _audit(enclave: EnclaveDirectory) -> str:
+    if not enclave.state.exists():
+        return "not begun yet"
+    store = Store(enclave.state)
+    try:
+        return f"{AuditLog.verify(enclave.audit, enclave.load_node_key(), store)} entries, unchanged"
+    finally:
+        store.close()
+
+
+def _sandbox(enclave: EnclaveDirectory) -> str:
+    report = probe(uid=run_uid(enclave.directory, 0), outside=(enclave.directory, enclave.node_key))
+    refuse_if_weaker(report, enclave.policy().kernel)
+    return f"as strong as the policy demands; memory is limited by a {report.memory}"
+
+
+def _estate(enclave: EnclaveDirectory) -> str:
+    async def current() -> str | None:
+        uid = estate_worker_uid(enclave.directory)
+        worker = EstateWorker(enclave.estate, enclave.frozen, uid=uid, hidden=(enclave.keys,))
+        try:
+            return await worker.current()
+        finally:
+            await worker.close()
+
+    version = asyncio.run(current())
+    if version is None:
+        raise _Unhealthy("The estate is empty.", "Fill it with `flip estate load`.")
+    return f"version {version}"
+
+
+def _hub(enclave: EnclaveDirectory) -> str:
+    configuration = enclave.configuration
+
+    async def ask() -> None:
+        link = HubLink(
+            configuration.hub_url, audience=configuration.hub_audience, ca=enclave.hub_ca, key=enclave.load_node_key()
+        )
+        try:
+            await asyncio.wait_for(link.greet(), _HUB_S)
+        finally:
+            await link.close()
+
+    try:
+        asyncio.run(ask())
+    except (HubUnreachable, TimeoutError, ssl.SSLError) as error:
+        raise _Unhealthy(
+            f"{configuration.hub_url} does not let this Trust in: {error or 'no answer'}.",
+            "Is the hub up, its certificate of the CA in enclave.json, this node's key entered by its operator, "
+            "and the clock right?",
+        ) from None
+    return f"{configuration.hub_url} knows this Trust"

@@ -1,0 +1,74 @@
+"""The estate worker: answers its agent's questions, one line each, until the agent hangs up."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from flipnb.contracts.cohort import CohortExpression
+from flipnb.contracts.problem import FlipError, Problem
+from flipnb.enclave.estate_worker.order import (
+    LINE_BYTES,
+    WORKER_REQUEST,
+    Answer,
+    Count,
+    Current,
+    Freeze,
+    FrozenFacts,
+)
+from flipnb.estate.freezing import count, freeze
+from flipnb.estate.versions import Estate
+
+_LOG = logging.getLogger("flipnb.enclave.estate_worker")
+
+
+def answer(request: Current | Count | Freeze, estate: Path, frozen: Path) -> Answer:
+    """Do what ``request`` asks. Raises FlipError where the estate refuses."""
+    if isinstance(request, Current):
+        return Answer(version=Estate.open(estate).current())
+    expression = CohortExpression.parse(request.cohort)
+    if isinstance(request, Count):
+        return Answer(people=count(estate, request.version, expression))
+    made = freeze(
+        estate,
+        request.version,
+        expression,
+        request.dataset,
+        request.split,
+        bytes.fromhex(request.key),
+        frozen / request.name,
+    )
+    return Answer(
+        frozen=FrozenFacts(train=made.train, validation=made.validation, test=made.test, commitment=made.commitment)
+    )
+
+
+def _safely(line: bytes, estate: Path, frozen: Path) -> Answer:
+    try:
+        return answer(WORKER_REQUEST.validate_json(line), estate, frozen)
+    except FlipError as error:
+        return Answer(problem=error.problem())
+    except ValidationError:
+        return Answer(problem=Problem(code="bad-question", message="The estate worker was asked nonsense."))
+    except Exception as error:
+        _LOG.exception("a question failed")
+        return Answer(
+            problem=Problem(code="estate-failed", message=f"The estate worker failed with {type(error).__name__}.")
+        )
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
+    descriptor, estate, frozen = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+    with socket.socket(fileno=descriptor) as channel, channel.makefile("rb") as questions:
+        while line := questions.readline(LINE_BYTES):
+            channel.sendall(_safely(line, estate, frozen).model_dump_json().encode() + b"\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
