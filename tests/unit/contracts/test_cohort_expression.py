@@ -1,0 +1,92 @@
+"""What a cohort expression may not say, and how it is refused."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from flipnb.contracts.cohort import CohortExpression
+from flipnb.contracts.problem import FlipError
+
+GROUP = {"Type": "ALL", "CriteriaList": [], "DemographicCriteriaList": [], "Groups": []}
+BASE = {
+    "ConceptSets": [{"id": 0, "name": "n", "expression": {"items": [{"concept": {"CONCEPT_ID": 1}}]}}],
+    "PrimaryCriteria": {"CriteriaList": [{"Measurement": {"CodesetId": 0}}]},
+}
+
+
+def refused(change) -> FlipError:
+    expression = copy.deepcopy(BASE)
+    change(expression)
+    with pytest.raises(FlipError) as error:
+        CohortExpression.parse(expression)
+    return error.value
+
+
+def primary(expression: dict) -> dict:
+    return expression["PrimaryCriteria"]["CriteriaList"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda e: e["PrimaryCriteria"].update(CriteriaList=[{"ConditionEra": {"CodesetId": 0}}]),
+            "ConditionEra at PrimaryCriteria.CriteriaList[0] is not supported",
+        ),
+        (
+            lambda e: primary(e)["Measurement"].update(Abnormal=True),
+            "Abnormal at PrimaryCriteria.CriteriaList[0].Measurement is not supported",
+        ),
+        (lambda e: e.update(Exposure={}), "Exposure at the top is not supported"),
+        (
+            lambda e: e.update(InclusionRules=[{"name": "r", "expression": {**GROUP, "Type": "NONE"}}]),
+            "Type 'NONE' at InclusionRules[0].expression is not supported",
+        ),
+        (
+            lambda e: primary(e)["Measurement"].update(ValueAsNumber={"Op": "like", "Value": 1}),
+            "Op 'like' at PrimaryCriteria.CriteriaList[0].Measurement.ValueAsNumber is not supported",
+        ),
+        (
+            lambda e: e.update(CollapseSettings={"CollapseType": "NO_COLLAPSE", "EraPad": 0}),
+            "CollapseType 'NO_COLLAPSE' at CollapseSettings is not supported",
+        ),
+    ],
+)
+def test_not_supported_by_name_and_place(change, words):
+    error = refused(change)
+    assert error.code == "unsupported-cohort"
+    assert words in str(error)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda e: e.pop("PrimaryCriteria"), "PrimaryCriteria"),
+        (lambda e: primary(e)["Measurement"].update(CodesetId=7), "no concept set 7, which PrimaryCriteria"),
+        (lambda e: e["ConceptSets"].append(e["ConceptSets"][0]), "same id"),
+        (lambda e: primary(e).update(Death={}), "exactly one domain"),
+        (lambda e: primary(e).clear(), "exactly one domain"),
+        (lambda e: primary(e)["Measurement"].update(ValueAsNumber={"Op": "bt", "Value": 1}), "needs an Extent"),
+        (
+            lambda e: e["ConceptSets"][0]["expression"]["items"][0]["concept"].update(CONCEPT_ID="1) OR (1=1"),
+            "CONCEPT_ID",
+        ),
+        (lambda e: e.update(AdditionalCriteria={**GROUP, "Type": "AT_LEAST"}), "needs a Count"),
+    ],
+)
+def test_invalid(change, words):
+    error = refused(change)
+    assert error.code == "invalid-cohort"
+    assert words in str(error)
+
+
+def test_deep_nesting_is_refused_and_null_is_absent():
+    group = dict(GROUP)
+    for _ in range(200):
+        group = {**GROUP, "Groups": [group]}
+    error = refused(lambda e: e.update(AdditionalCriteria=group))
+    assert error.code == "unsupported-cohort" and "nested deeper" in str(error)
+    expression = {**BASE, "EndStrategy": None, "Title": None, "Unknown": None}
+    assert CohortExpression.parse(expression).end_strategy is None
