@@ -119,7 +119,7 @@ def test_the_tutorials_cohort_is_flambys(estates, study, title):
 
 
 def test_frozen_file_says_nothing_more(estates, study, tmp_path):
-    hospital, directory, report = estates["Hungary"]
+    _hospital, directory, report = estates["Hungary"]
     expression, dataset, split = study
     frozen = freeze(directory, report.version, expression, dataset, split, b"a" * 32, tmp_path / "a.duckdb")
     again = freeze(directory, report.version, expression, dataset, split, b"a" * 32, tmp_path / "b.duckdb")
