@@ -118,12 +118,12 @@ class Study:
         request = RunRequest(study="heart", bundle=bundle, point={"lr": lr}, requested=datetime.now(UTC), nonce=nonce)
         return Asked(seal(request, RUN_REQUEST, key or self.researcher), run_id(request.to_bytes()))
 
-    def approval(self, bundle: str, policy: str, **changes: Any) -> bytes:
+    def approval(self, bundle: str, current: str, **changes: Any) -> bytes:
         now = datetime.now(UTC)
         plain: dict[str, Any] = {
             "trust": self.node.key_id,
             "bundle": bundle,
-            "policy": policy,
+            "policy": current,
             "estate_version": ESTATE,
             "executions": 1,
             "approved": now,

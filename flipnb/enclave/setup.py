@@ -6,6 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from flipnb.contracts.document import invalid
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
@@ -30,7 +33,7 @@ def create_enclave(
 
     The hub's certificate authority and the environment's lock are copied in. The node's key is the agent's; the
     controller's key is encrypted with the passphrase, which is kept nowhere.
-    Raises FlipError ``not-empty``, ``weak-passphrase``, ``no-file``.
+    Raises FlipError ``not-empty``, ``weak-passphrase``, ``no-file``, ``invalid-document``.
     """
     directory = directory.absolute()
     if directory.exists() and any(directory.iterdir()):
@@ -57,8 +60,10 @@ def create_enclave(
             environment=environment,
             lock=lock_file.read_bytes(),
         )
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(directory, ignore_errors=True)
+        if isinstance(error, ValidationError):
+            raise invalid(error, "The enclave's configuration") from None
         raise
 
 

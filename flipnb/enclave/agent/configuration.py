@@ -126,13 +126,17 @@ class EnclaveDirectory:
         return self.runtime / f"{run[:16]}.sock"
 
     def policy(self) -> Policy:
-        """Read anew each time: what a controller changes holds from the next decision on."""
+        """Read anew each time: what a controller changes holds from the next decision on.
+
+        Raises FlipError ``no-policy``, ``invalid-policy``.
+        """
         try:
             return Policy.model_validate_json(self.policy_file.read_bytes())
         except FileNotFoundError:
-            raise FlipError("no-policy", f"There is no policy at {self.policy_file}.") from None
+            raise FlipError("no-policy", f"There is no policy at {self.policy_file}.", status=503) from None
         except ValidationError as error:
-            raise invalid(error, str(self.policy_file)) from None
+            # The Trust's own fault, which nobody's request is refused for.
+            raise FlipError("invalid-policy", invalid(error, str(self.policy_file)).message, status=503) from None
 
     def environment_locks(self) -> Mapping[str, str]:
         """Name of each environment that is built here → SHA-256 of its lock file."""

@@ -37,6 +37,7 @@ _LOG = logging.getLogger("flipnb.enclave.agent")
 _IDLE_S = 0.25
 _RETRY_S = 2.0
 _STOP_S = 3.5
+_MOST_TASKS = 500
 
 
 class Agent:
@@ -137,6 +138,8 @@ class Agent:
                     self._handling[task.id] = handling
                     handling.add_done_callback(partial(self._handled, task.id))
             if not found.tasks:
+                await asyncio.sleep(_IDLE_S)
+            while len(self._handling) > _MOST_TASKS:
                 await asyncio.sleep(_IDLE_S)
 
     def _handled(self, task: str, _: asyncio.Task[None]) -> None:

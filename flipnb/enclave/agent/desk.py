@@ -101,7 +101,8 @@ class Desk:
 
     async def requests(self, request: Request) -> Document:
         everything = request.query_params.get("all") == "1"
-        summaries = (self._summary(stored) for stored in self._enclave.store.requests())
+        version = await self._estate_version()
+        summaries = (self._summary(stored, version=version) for stored in self._enclave.store.requests())
         return RequestList(requests=tuple(s for s in summaries if everything or s.state in ("waiting", "approved")))
 
     async def request(self, request: Request) -> Document:

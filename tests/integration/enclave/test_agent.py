@@ -20,6 +20,7 @@ from flipnb.contracts.envelope import COUNT_REPLY, COUNT_REQUEST, SESSION, seal,
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.study import SessionCertificate
+from flipnb.enclave.agent.doctor import examine
 
 pytestmark = pytest.mark.xdist_group("enclave")
 
@@ -226,3 +227,18 @@ def test_an_agent_that_finds_its_log_changed_does_not_start(federation: Federati
     log.write_bytes(good)
     north.start()
     north.ready()
+
+
+def test_the_doctor_says_what_to_mend(federation: Federation) -> None:
+    enclave = federation.trusts[0].enclave
+    assert {finding.what: finding.detail for finding in examine(enclave.directory) if not finding.good} == {}
+    policy = enclave.policy_file.read_bytes()
+    (enclave.keys / "node.pem").chmod(0o644)
+    enclave.policy_file.write_text('{"slots": 0}')
+    try:
+        ill = {finding.what: finding for finding in examine(enclave.directory) if not finding.good}
+    finally:
+        enclave.policy_file.write_bytes(policy)
+        (enclave.keys / "node.pem").chmod(0o600)
+    assert "chmod 0600" in ill["keys"].remedy
+    assert "slots" in ill["policy"].detail
