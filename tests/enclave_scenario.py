@@ -20,14 +20,14 @@ from flipnb.contracts.notebook import Cell, FrozenNotebook
 from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.parameters import Parameter
 from flipnb.contracts.plan import Plan
+from flipnb.contracts.policy import Policy
 from flipnb.contracts.round import RoundContext
 from flipnb.contracts.run import RunRequest, run_id
 from flipnb.contracts.study import Membership, Researcher, Roster, Trust
 from flipnb.contracts.tensors import Tensor, TensorSpec
-from flipnb.enclave.agent.audit import AuditLog
 from flipnb.enclave.agent.airlock import Airlock, RunFacts
+from flipnb.enclave.agent.audit import AuditLog
 from flipnb.enclave.agent.lease import Lease
-from flipnb.contracts.policy import Policy
 from flipnb.enclave.agent.store import Store
 
 COHORT: dict[str, Any] = {
