@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -18,6 +20,7 @@ from flipnb.contracts.desk import AuditPage, DeskRuns, DeskStatus, RequestDetail
 from flipnb.contracts.document import Document, load_json
 from flipnb.contracts.keys import SigningKey, fingerprint
 from flipnb.contracts.problem import FlipError, Problem
+from flipnb.contracts.study import Trust
 
 app = typer.Typer(help="For a Trust's data controller: what waits, what runs, what left.", no_args_is_help=True)
 
@@ -79,7 +82,11 @@ def desk(directory: Path | None) -> Iterator[DeskClient]:
 def controller_key(directory: Path | None, passphrase_file: Path | None) -> SigningKey:
     """The controller's own key, opened with a passphrase that only this process sees."""
     if passphrase_file is not None:
-        passphrase = passphrase_file.read_text().strip()
+        try:
+            passphrase = passphrase_file.read_text().strip("\r\n")
+        except OSError as error:
+            reason = error.strerror
+            raise FlipError("no-file", f"The passphrase file {passphrase_file} can't be read: {reason}.") from None
     else:
         passphrase = typer.prompt("The data controller's passphrase", hide_input=True)
     return SigningKey.load(_directory(directory) / "keys" / "controller.pem", passphrase)
@@ -94,15 +101,15 @@ def status(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(now.model_dump(mode="json"))
         return
-    rows = [
+    rows: list[list[object]] = [
         ["Trust", f"{now.title} ({fingerprint(now.key)})"],
         ["hub", f"{now.hub} ({'reachable' if now.hub_reachable else 'not reachable'})"],
         ["estate version", now.estate_version or "none yet"],
         ["studies", ", ".join(now.studies) or "none"],
         ["environments", ", ".join(now.environments) or "none"],
         ["waiting / running", f"{now.waiting} / {now.running}"],
-        *([f"sandbox: {name}", value] for name, value in now.sandbox.items()),
     ]
+    rows.extend([f"sandbox: {name}", value] for name, value in now.sandbox.items())
     print_table(["", ""], rows)
 
 
@@ -156,6 +163,10 @@ def approve(
         now = client.get("/status", DeskStatus)
         if detail.estate_version is None:
             raise FlipError("no-estate", "This enclave has no estate yet; load one first.")
+        if detail.content.digest() != detail.summary.bundle:
+            raise FlipError(
+                "other-bundle", "What the agent shows is not the bundle of this digest; nothing was approved."
+            )
         if not yes:
             _show(detail)
             typer.confirm(f"Approve it for {executions} run(s) within {days} day(s)?", abort=True)
@@ -210,11 +221,15 @@ def runs(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
 
 @app.command()
 @speaks_plainly
-def stop(run: Annotated[str, typer.Argument(help="The run's id.")], enclave: EnclaveOption = None) -> None:
+def stop(
+    run: Annotated[str, typer.Argument(help="The run's id.")],
+    enclave: EnclaveOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Stop a run at this Trust."""
     with desk(enclave) as client:
         client.post(f"/runs/{run}/stop")
-    print(f"Stopped {run} here.")
+    print_json({"run": run, "stopped": True}) if as_json else print(f"Stopped {run} here.")
 
 
 @app.command()
@@ -237,16 +252,29 @@ def audit(
 
 @app.command()
 @speaks_plainly
+def card(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
+    """Print this Trust's name and node key, for the researcher's list of Trusts."""
+    configuration = _configuration(enclave)
+    public_key = SigningKey.load(_directory(enclave) / "keys" / "node.pem").public_key
+    trust = Trust(name=configuration["name"], title=configuration["title"], public_key=public_key)
+    print_json(trust.model_dump(mode="json"))
+    if not as_json:
+        print(f"Fingerprint, to be compared by telephone: {fingerprint(public_key)}", file=sys.stderr)
+
+
+@app.command()
+@speaks_plainly
 def doctor(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
     """Check an enclave and say what to mend; exit code 1 where something is wrong."""
     from flipnb.enclave.agent.doctor import examine
 
     findings = examine(_directory(enclave))
     if as_json:
-        print_json([finding.model_dump(mode="json") for finding in findings])
+        print_json([asdict(finding) for finding in findings])
     else:
-        print_table(["", "check", ""], [["ok" if f.ok else "WRONG", f.check, f.say] for f in findings])
-    if not all(finding.ok for finding in findings):
+        rows = [["ok" if f.good else "WRONG", f.what, f"{f.detail} {f.remedy}".strip()] for f in findings]
+        print_table(["", "check", "found"], rows)
+    if not all(finding.good for finding in findings):
         raise typer.Exit(1)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from flipnb.cli import enclave, estate, study
-from flipnb.cli.terminal import JsonOption, print_json, print_table, speaks_plainly
+from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly
 from flipnb.contracts.problem import FlipError
 
 app = typer.Typer(
@@ -57,20 +57,30 @@ def rehearse(notebook: Notebook, param: Parameters = None, as_json: JsonOption =
 @speaks_plainly
 def validate(
     notebook: Notebook,
-    study_name: Annotated[str, typer.Option("--study", help="The study's name.")],
+    study_name: Annotated[str | None, typer.Option("--study", help="Check against this study's roster, too.")] = None,
     param: Parameters = None,
+    lock: Annotated[Path | None, typer.Option(help="The lock file of the environment that the Trusts have.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check everything that a submission would; sends nothing."""
+    """Look a notebook over, cell by cell, and send nothing; exit code 1 where a submission would fail."""
+    from dataclasses import asdict
+
     from flipnb.workbench.home import Home
     from flipnb.workbench.submission import prepare
+    from flipnb.workbench.validation import find_issues
 
-    prepared = prepare(Home.find(), notebook, study_name, _points(notebook, param))
-    result = {"bundle": prepared.bundle.digest(), "points": prepared.points, "trusts": prepared.bundle.trusts}
+    issues = find_issues(notebook, lock=lock)
+    failed = any(issue.severity == "error" for issue in issues)
     if as_json:
-        print_json(result)
-    else:
-        print(f"Ready to send: {len(prepared.points)} run(s) at {len(prepared.bundle.trusts)} Trusts.")
+        print_json([asdict(issue) for issue in issues])
+    for issue in [] if as_json else issues:
+        print_text(str(issue))
+    if failed:
+        raise typer.Exit(1)
+    if study_name is not None:
+        prepare(Home.find(), notebook, study_name, _points(notebook, param))
+    if not as_json and not issues:
+        print("Ready to send.")
 
 
 @app.command()
@@ -205,12 +215,15 @@ def up(directory: Directory = None, as_json: JsonOption = False) -> None:
 def down(
     directory: Directory = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Stop the demo federation."""
     from flipnb.demo import federation
 
     stopped = federation.down(directory or federation.default_directory())
-    if not quiet:
+    if as_json:
+        print_json({"stopped": stopped})
+    elif not quiet:
         print("Stopped." if stopped else "Nothing was up.")
 
 

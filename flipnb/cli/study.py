@@ -75,10 +75,11 @@ def join(
     from flipnb.contracts.study import Membership, Roster
 
     try:
-        payload = envelope.peek(roster_file.read_bytes(), "The roster")
+        sealed_roster = roster_file.read_bytes()
     except FileNotFoundError:
         raise FlipError("no-file", f"There is no file {roster_file}.") from None
-    roster = parse(Roster, payload, "The roster")
+    roster = parse(Roster, envelope.peek(sealed_roster, "The roster"), "The roster")
+    envelope.unseal(sealed_roster, envelope.ROSTER, roster.researcher_keys(), "The roster")
     with desk(enclave) as client:
         status = client.get("/status", DeskStatus)
         if not as_json:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flipnb.contracts.document import canonical_bytes, load_json, sha256
+from pydantic import ValidationError
+
+from flipnb.contracts.document import Digest, Document, canonical_bytes, load_json, sha256
 from flipnb.contracts.notebook import FrozenNotebook
 from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.problem import FlipError
@@ -26,8 +28,19 @@ from flipnb.workbench.point import fix_point
 
 PLAN = "FLIP_PLAN"
 RECORD = "FLIP_REHEARSAL"
+_RECORDED = "rehearsal.json"
 _ROUNDS = 2
 _given: dict[str, str] = {}
+
+
+class _Recorded(Document):
+    """``rehearsal.json``: digests of the notebook and of what it saw of its plan, and what was found."""
+
+    notebook: Digest
+    plan: Digest
+    seconds: float
+    tensors: TensorSpec
+    reports: tuple[dict[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -88,13 +101,8 @@ def rehearse(notebook: Path, point: Mapping[str, Scalar] | None = None) -> Rehea
             remedy="Write `for rnd in flip.rounds(model): …` and report in every round.",
         )
     recorded = load_json((work / REHEARSED).read_bytes(), REHEARSED)
-    content = {
-        "notebook": frozen.digest(),
-        "plan": _seen_of(plan),
-        "seconds": round(time.monotonic() - began, 2),
-        **recorded,
-    }
-    (work / "rehearsal.json").write_text(json.dumps(content, indent=1))
+    found = {"notebook": frozen.digest(), "plan": _seen_of(plan), "seconds": round(time.monotonic() - began, 2)}
+    (work / _RECORDED).write_text(json.dumps(found | recorded, indent=1))
     (work / REHEARSED).unlink()
     shutil.rmtree(final, ignore_errors=True)
     work.replace(final)
@@ -104,22 +112,27 @@ def rehearse(notebook: Path, point: Mapping[str, Scalar] | None = None) -> Rehea
 def last_rehearsal(notebook: Path) -> Rehearsal:
     """The last rehearsal of this very notebook. Raises FlipError ``not-rehearsed``."""
     directory = rehearsal_directory(notebook)
-    remedy = f"Run `flip rehearse {notebook}` first."
+    changed = None
     try:
-        content = load_json((directory / "rehearsal.json").read_bytes(), "The rehearsal")
+        recorded = _Recorded.model_validate_json((directory / _RECORDED).read_bytes())
+        if not (directory / INITIAL).is_file():
+            changed = f"The rehearsal of {notebook.name} has lost its initial weights."
+        elif recorded.notebook != freeze_notebook(notebook).digest():
+            changed = f"{notebook.name} was changed after its last rehearsal."
+        elif recorded.plan != _seen_of(read_plan(plan_path(notebook))):
+            changed = f"The dataset or the outputs in {plan_path(notebook).name} were changed after the last rehearsal."
     except FileNotFoundError:
-        raise FlipError("not-rehearsed", f"{notebook.name} was not rehearsed.", remedy=remedy) from None
-    if content["notebook"] != freeze_notebook(notebook).digest():
-        raise FlipError("not-rehearsed", f"{notebook.name} was changed after its last rehearsal.", remedy=remedy)
-    if content["plan"] != _seen_of(read_plan(plan_path(notebook))):
-        changed = f"The dataset or the outputs in {plan_path(notebook).name} were changed after the last rehearsal."
-        raise FlipError("not-rehearsed", changed, remedy=remedy)
+        changed = f"{notebook.name} was not rehearsed."
+    except ValidationError:
+        changed = f"The record of the last rehearsal of {notebook.name} can't be read."
+    if changed is not None:
+        raise FlipError("not-rehearsed", changed, remedy=f"Run `flip rehearse {notebook}` first.")
     return Rehearsal(
-        notebook=content["notebook"],
-        tensors=TensorSpec.model_validate(content["tensors"]),
+        notebook=recorded.notebook,
+        tensors=recorded.tensors,
         initial_weights=directory / INITIAL,
-        reports=tuple(content["reports"]),
-        seconds=content["seconds"],
+        reports=recorded.reports,
+        seconds=recorded.seconds,
     )
 
 

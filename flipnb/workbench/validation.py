@@ -87,7 +87,7 @@ def find_issues(notebook: Path, *, lock: Path | None = None) -> list[Issue]:
             except SyntaxError as error:
                 issues.append(Issue("error", "not-python", f"Not Python: {error.msg}.", number, error.lineno))
     issues += [*_reports(codes, outputs), *_unused(parameters, frozen, codes), *_paths(codes), *_imports(codes, lock)]
-    if not issues:
+    if not any(issue.severity == "error" for issue in issues):
         try:
             last_rehearsal(notebook)
         except FlipError as error:

@@ -56,6 +56,15 @@ def test_a_changed_plan_counts_as_not_rehearsed(tutorial):
         last_rehearsal(tutorial)
 
 
+def test_a_damaged_record_counts_as_not_rehearsed(tutorial):
+    for name, content in (("initial.safetensors", None), ("rehearsal.json", "{}")):
+        path = rehearsal_directory(tutorial) / name
+        path.unlink() if content is None else path.write_text(content)
+        with pytest.raises(FlipError) as caught:
+            last_rehearsal(tutorial)
+        assert caught.value.code == "not-rehearsed"
+
+
 def test_parameters_reach_the_notebook(write):
     notebook = write(parameters(), cell(ROUNDS))
     found = rehearse(notebook, {"lr": 0.25})
