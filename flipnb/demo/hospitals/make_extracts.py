@@ -1,7 +1,8 @@
 """``python -m flipnb.demo.hospitals.make_extracts``: writes the hospitals' extracts from the published records.
 
-The values are the real ones; the shapes are invented, since real hospitals differ: names, layout, codes, units, languages.
-Each record gets a number of its own, and all of a hospital's records one day, because the published records have neither.
+The values are the real ones; the shapes are invented, since real hospitals differ: names, layout, codes, units,
+languages. Each record gets a number of its own, and all of a hospital's records one day, because the published records
+have neither.
 """
 
 from __future__ import annotations
