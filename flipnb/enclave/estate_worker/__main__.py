@@ -43,7 +43,13 @@ def answer(request: Current | Count | Freeze, estate: Path, frozen: Path) -> Ans
         frozen / request.name,
     )
     return Answer(
-        frozen=FrozenFacts(train=made.train, validation=made.validation, test=made.test, commitment=made.commitment)
+        frozen=FrozenFacts(
+            train=made.train,
+            validation=made.validation,
+            test=made.test,
+            commitment=made.commitment,
+            salt=made.salt,
+        )
     )
 
 

@@ -44,12 +44,13 @@ WORKER_REQUEST: TypeAdapter[Current | Count | Freeze] = TypeAdapter(WorkerReques
 
 
 class FrozenFacts(Document):
-    """What the agent keeps of a frozen cohort: people per part, and the salted commitment to the members."""
+    """What the agent keeps of a frozen cohort: people per part, the commitment to the members, and what opens it."""
 
     train: int = Field(ge=0)
     validation: int = Field(ge=0)
     test: int = Field(ge=0)
     commitment: Digest
+    salt: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class Answer(Document):

@@ -34,6 +34,16 @@ def test_the_command_line_starts_light():
     assert not imported("import flipnb.cli.main") & {"torch", "flwr", "plotly", "pandas", "numpy", "papermill"}
 
 
+def test_looking_a_notebook_over_needs_no_jupyter():
+    assert not imported("import flipnb.workbench.validation") & {
+        "torch",
+        "pandas",
+        "papermill",
+        "nbformat",
+        "jsonschema",
+    }
+
+
 def test_every_name_that_is_offered_is_there():
     for name in flipnb.__all__:
         assert callable(getattr(flipnb, name))

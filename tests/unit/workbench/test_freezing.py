@@ -86,6 +86,10 @@ def test_characters_that_hide_code_are_refused_with_cell_and_line(write, charact
         '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [3]}',
         '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code", "source": [1]}]}',
         '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "x", "source": ""}]}',
+        '{"nbformat": 4, "cells": [{"cell_type": "code", "source": "a", "metadata": 3}]}',
+        '{"nbformat": 4, "cells": [{"cell_type": "code", "source": "a", "metadata": {"tags": 3}}]}',
+        '{"nbformat": 4, "cells": [{"cell_type": "code", "source": "a", "metadata": {"tags": [[]]}}]}',
+        '{"nbformat": 4, "cells": [{"cell_type": ["code"], "source": "a"}]}',
         '{"nbformat": 4, "nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}',
     ],
 )
