@@ -6,6 +6,7 @@ place, and lies where it would lie there.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -189,6 +190,8 @@ def down(directory: Path, *, wait_seconds: float = 30.0) -> bool:
     deadline = time.monotonic() + wait_seconds
     while time.monotonic() < deadline and _alive(now["pid"]):
         time.sleep(0.05)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(now["pid"], os.WNOHANG)  # where this very process started it, it is not left as a zombie
     if _alive(now["pid"]):
         raise FlipError("not-down", f"The supervisor (process {now['pid']}) does not stop.")
     return True
