@@ -31,7 +31,7 @@ lab: install ## the demo federation up, JupyterLab open on the tutorial
 	@$(BIN)/python -m flipnb.demo lab
 
 test: install ## all tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
 
 lint: $(STAMP) ## format, style, types, and who may import whom
 	@$(BIN)/ruff format --check .

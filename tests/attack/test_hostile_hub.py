@@ -39,7 +39,6 @@ from flipnb.contracts.study import SessionCertificate
 from flipnb.contracts.task import Task, TaskAnswer
 from flipnb.demo.certificates import make_ca, make_server_certificate
 
-pytestmark = pytest.mark.xdist_group("enclave")
 OTHER = save({"weight": np.full((1, 2), 9, np.float32), "bias": np.full(1, 9, np.float32)})
 
 

@@ -15,7 +15,7 @@ from flipnb.workbench.results import fetch_results
 from flipnb.workbench.runs import follow, view_run
 from flipnb.workbench.submission import prepare, submit
 
-pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.timeout(1200)
 
 
 def send(demo, point=None, notebook=None, **changes):

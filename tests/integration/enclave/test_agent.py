@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-import pytest
 from enclave_federation import COHORT, Federation, Trust, until
 from safetensors.numpy import load
 
@@ -21,8 +20,6 @@ from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.study import SessionCertificate
 from flipnb.enclave.agent.doctor import examine
-
-pytestmark = pytest.mark.xdist_group("enclave")
 
 
 def approved(federation: Federation, bundle: str) -> None:
