@@ -1,7 +1,9 @@
 """The main job through the real enclaves: accuracy over five splits, exact arithmetic, refusals by people."""
 
 import json
+import os
 import shutil
+import signal
 import time
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import FINAL_TRUST_STATES
-from flipnb.demo import comparison
+from flipnb.demo import comparison, federation
 from flipnb.demo.reference import Weights, descend
 from flipnb.workbench.results import fetch_results
 from flipnb.workbench.runs import follow, view_run
@@ -216,3 +218,30 @@ def test_a_hub_that_is_down_is_said_and_nothing_is_half_done(demo, tmp_path):
     with pytest.raises(FlipError) as caught:
         submit(type(demo.home)(home), prepared)
     assert caught.value.code == "hub-unreachable"
+
+
+def test_an_enclave_that_is_away_gets_the_request_when_it_is_back(demo):
+    away = demo.federation.enclaves[-1].hospital.name
+    process = federation.status(demo.federation.directory)["daemons"][away]["pid"]
+    os.kill(process, signal.SIGSTOP)
+    try:
+        _, run = send(demo, rounds=1)
+        wait_for(demo, run, {"cleveland": "waiting", "hungary": "waiting", "switzerland": "waiting"})
+        assert view_run(demo.home, run).state == "waiting"
+        assert state_of(demo, run)[away] == "notified"
+    finally:
+        os.kill(process, signal.SIGCONT)
+    wait_for(demo, run, {away: "waiting"})
+    demo.researcher.flip("stop", run)
+    assert finish(demo, run).state == "stopped"
+
+
+def state_of(demo, run):
+    return {part.name: part.state for part in view_run(demo.home, run).trusts}
+
+
+def wait_for(demo, run, wanted):
+    until = time.monotonic() + 60
+    while not wanted.items() <= state_of(demo, run).items():
+        assert time.monotonic() < until, state_of(demo, run)
+        time.sleep(0.2)
