@@ -17,9 +17,9 @@ from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text,
 from flipnb.contracts import envelope
 from flipnb.contracts.approval import Approval, Decline
 from flipnb.contracts.desk import AuditPage, DeskRuns, DeskStatus, RequestDetail, RequestList, Signed
-from flipnb.contracts.document import Document, load_json
+from flipnb.contracts.document import Document, load_json, refusal
 from flipnb.contracts.keys import SigningKey, fingerprint
-from flipnb.contracts.problem import FlipError, Problem
+from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Trust
 
 app = typer.Typer(help="For a Trust's data controller: what waits, what runs, what left.", no_args_is_help=True)
@@ -60,11 +60,7 @@ class DeskClient:
                 "agent-down", f"The enclave's agent does not answer: {error}.", remedy="Is it running? See its log."
             ) from None
         if not answer.is_success:
-            try:
-                problem = Problem.model_validate(load_json(answer.content, "The agent's answer"))
-            except (FlipError, ValueError):
-                problem = Problem(code="agent-error", message=f"The agent answered with status {answer.status_code}.")
-            raise problem.error(answer.status_code)
+            raise refusal(answer.status_code, answer.content, "agent")
         return answer.content
 
 

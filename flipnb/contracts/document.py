@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import rfc8785
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from flipnb.contracts.problem import FlipError
+from flipnb.contracts.problem import FlipError, Problem
 from flipnb.contracts.text import require_visible
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -103,6 +103,18 @@ def invalid(error: ValidationError, what: str) -> FlipError:
     place = ".".join(str(part) for part in first["loc"]) or "the document"
     reason = first["msg"].removeprefix("Value error, ").rstrip(".")
     return FlipError("invalid-document", f"{what}, field {place}: {reason}.")
+
+
+def refusal(status: int, body: bytes, who: str) -> FlipError:
+    """The error in an HTTP answer's body; ``{who}-error`` with the status where the body is no Problem.
+
+    ``who`` is one word for a person: the hub, the agent.
+    """
+    try:
+        problem = Problem.model_validate(load_json(body, f"The {who}'s answer"))
+    except (FlipError, ValueError):
+        problem = Problem(code=f"{who}-error", message=f"The {who} answered with status {status}.")
+    return problem.error(status)
 
 
 def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 
-from flipnb.contracts.document import load_json, sha256
+from flipnb.contracts.document import load_json, refusal, sha256
 from flipnb.contracts.keys import SigningKey
-from flipnb.contracts.problem import FlipError, Problem
+from flipnb.contracts.problem import FlipError
 from flipnb.contracts.request_signature import Request, sign_request
 from flipnb.workbench.home import Configuration, Home
 
@@ -79,7 +79,7 @@ class HubClient:
             with self._http.stream("GET", url, headers=signed.headers) as response:
                 if not response.is_success:
                     response.read()
-                    raise _problem(response)
+                    raise refusal(response.status_code, response.content, "hub")
                 with partial.open("wb") as target:
                     for chunk in response.iter_bytes(_CHUNK):
                         found.update(chunk)
@@ -107,7 +107,7 @@ class HubClient:
         except httpx.TransportError as error:
             raise self._unreachable(error) from None
         if not response.is_success:
-            raise _problem(response)
+            raise refusal(response.status_code, response.content, "hub")
         return response.content
 
     def _signed(self, method: str, url: str, digest: str) -> Request:
@@ -122,11 +122,3 @@ class HubClient:
             remedy="Try again when it is back; nothing was begun by halves.",
             status=503,
         )
-
-
-def _problem(response: httpx.Response) -> FlipError:
-    try:
-        problem = Problem.model_validate(load_json(response.content, "The hub's answer"))
-    except (FlipError, ValueError):
-        problem = Problem(code="hub-error", message=f"The hub answered with status {response.status_code}.")
-    return problem.error(response.status_code)

@@ -12,9 +12,9 @@ from typing import TypeVar
 import httpx
 
 from flipnb.contracts.coordinator import CoordinatorEvent, CoordinatorOrder, CoordinatorView, RoundReplies
-from flipnb.contracts.document import Document, load_json, sha256
+from flipnb.contracts.document import Document, refusal, sha256
 from flipnb.contracts.keys import SigningKey
-from flipnb.contracts.problem import FlipError, Problem
+from flipnb.contracts.problem import FlipError
 from flipnb.contracts.request_signature import Request, sign_request
 from flipnb.contracts.round import RoundContext
 
@@ -142,13 +142,8 @@ class HubLink:
 
 
 def _raise_for(response: httpx.Response) -> None:
-    if response.is_success:
-        return
-    try:
-        problem = Problem.model_validate(load_json(response.content, "The hub's answer"))
-    except (FlipError, ValueError):
-        problem = Problem(code="hub-error", message=f"The hub answered with status {response.status_code}.")
-    raise problem.error(response.status_code)
+    if not response.is_success:
+        raise refusal(response.status_code, response.content, "hub")
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
