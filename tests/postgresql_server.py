@@ -1,0 +1,117 @@
+"""A real PostgreSQL server for tests: a temporary cluster on a unix socket, from Debian's package.
+
+``postgresql_server`` is a pytest fixture, one server for each test process; ``serving()`` is the same for benchmarks.
+Every test takes a database of its own from ``new_database()``, so that tests never meet.
+"""
+
+from __future__ import annotations
+
+import getpass
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+_OWNER = "postgres"
+"""The account that Debian's package makes; PostgreSQL refuses to run as root."""
+
+# Nothing here outlives the process, so nothing needs to reach the disk.
+_SETTINGS = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "shared_buffers": "128MB",
+}
+
+
+@dataclass(frozen=True)
+class PostgresqlServer:
+    """A running server; ``directory`` holds its socket."""
+
+    directory: Path
+    user: str
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def address(self, database: str) -> str:
+        return f"postgresql:///{database}?host={quote(str(self.directory), safe='')}&user={self.user}"
+
+    def new_database(self) -> str:
+        """The address of a new, empty database."""
+        import psycopg
+
+        name = f"test_{next(self._numbers)}"
+        with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return self.address(name)
+
+
+@contextmanager
+def serving(settings: Mapping[str, str] | None = None) -> Iterator[PostgresqlServer]:
+    """A server until the block ends; ``settings`` go into its configuration."""
+    programs = _programs()
+    owner: dict[str, Any] = {"user": _OWNER, "group": _OWNER, "extra_groups": []} if os.getuid() == 0 else {}
+    user = _OWNER if owner else getpass.getuser()
+    # A socket's path is limited to 107 bytes, which pytest's own directories can exceed.
+    with tempfile.TemporaryDirectory(prefix="flip-pg-", dir="/tmp", ignore_cleanup_errors=True) as name:
+        directory = Path(name)
+        if owner:
+            shutil.chown(directory, _OWNER, _OWNER)
+        cluster = directory / "cluster"
+        # The caller's directory may be closed to the owner of the server.
+        run: dict[str, Any] = {"cwd": directory, "stdin": subprocess.DEVNULL, **owner}
+        subprocess.run(
+            [programs / "initdb", "--pgdata", cluster, "--username", user, "--auth", "trust", "--encoding", "UTF8",
+             "--locale", "C", "--no-sync"],
+            check=True, stdout=subprocess.DEVNULL, env={"PATH": "/usr/bin:/bin", "TZ": "UTC"}, **run,
+        )  # fmt: skip
+        configuration = {**_SETTINGS, "unix_socket_directories": name, **(settings or {})}
+        options = [text for item in configuration.items() for text in ("-c", "=".join(item))]
+        log = directory / "log"
+        with log.open("wb") as stream:
+            server = subprocess.Popen(
+                [programs / "postgres", "-D", cluster, *options], stdout=stream, stderr=stream, **run
+            )
+        try:
+            _await(programs, directory, server, log)
+            yield PostgresqlServer(directory, user)
+        finally:
+            # SIGINT ends the server at once, with the clients that are still there.
+            server.send_signal(signal.SIGINT)
+            try:
+                server.wait(60)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgresqlServer]:
+    with serving() as server:
+        yield server
+
+
+def _programs() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.fail("PostgreSQL is missing: install Debian's package postgresql-15 (make install does).")
+    return found[-1].parent
+
+
+def _await(programs: Path, directory: Path, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while subprocess.run([programs / "pg_isready", "-q", "-h", directory], check=False).returncode:
+        if server.poll() is not None or time.monotonic() > deadline:
+            pytest.fail(f"PostgreSQL did not start:\n{log.read_text(errors='replace')}")
+        time.sleep(0.1)
