@@ -143,6 +143,8 @@ class LightTrust(threading.Thread):
         self.bundles: dict[str, Bundle] = {}
         self.misbehave: dict[tuple[str, int], Misbehaviour] = {}
         self.silent: set[tuple[str, int]] = set()
+        self.held: dict[tuple[str, int], threading.Event] = {}
+        self.late: list[tuple[int, str]] = []
         self.pause = 0.0
         self.tells_metrics = False
         self.answered: dict[tuple[str, int], tuple[RoundContext, bytes, list[str]]] = {}
@@ -211,7 +213,13 @@ class LightTrust(threading.Thread):
                 self._answer(task, TaskAnswer(code=error.code, reason=error.message))
                 return
             self.answered[place] = (context, sealed, [])
-        self._answer(task, TaskAnswer(envelope=sealed.decode()))
+        if place in self.held:
+            assert self.held[place].wait(120)
+        try:
+            self._answer(task, TaskAnswer(envelope=sealed.decode()))
+        except FlipError as error:
+            self.late.append((context.round, error.code))
+            return
         if not context.training:
             self.report(context.run, "finished")
 

@@ -32,8 +32,9 @@ class Plan(Document):
 
     ``clip_norm`` bounds the L2 norm of one Trust's change of the weights in one round; it fixes the fixed-point
     scale as well, so that every enclave encodes alike. ``round_seconds`` is how long one Trust may take for
-    one round, ``start_seconds`` how much longer for the first, in which kernels start, ``run_seconds`` how long a
-    run may take in all.
+    one round at most, ``start_seconds`` how much longer for the first, in which kernels start, ``run_seconds`` how
+    long a run may take in all. Once rounds have shown how long they take, the deadline is learned from them and may
+    be earlier than ``round_seconds``, but no earlier than ``patience_seconds``.
     """
 
     rounds: int = Field(ge=0, le=100_000)
@@ -41,6 +42,7 @@ class Plan(Document):
     aggregation: Literal["sum", "individual"] = "sum"
     clip_norm: float = Field(gt=0, le=2**20)
     round_seconds: int = Field(default=600, ge=1, le=7 * 86_400)
+    patience_seconds: int = Field(default=120, ge=1, le=7 * 86_400)
     start_seconds: int = Field(default=600, ge=0, le=86_400)
     run_seconds: int = Field(default=86_400, ge=1, le=90 * 86_400)
 

@@ -120,7 +120,7 @@ class RoundSummary(Document):
     """One finished round: averages over the members, and single Trusts' numbers where their policies allow.
 
     ``weights`` are the global weights that the round began with; ``left_out`` says who was asked and is not in the
-    sum, and why.
+    sum, and why. Of those, ``late`` gave no reply before the deadline and may come back in a later round.
     """
 
     round: int = Field(ge=1)
@@ -128,6 +128,7 @@ class RoundSummary(Document):
     training: bool
     members: tuple[KeyId, ...]
     left_out: dict[KeyId, Line] = Field(default_factory=dict)
+    late: tuple[KeyId, ...] = ()
     weights: Digest
     metrics: dict[Identifier, float]
     trust_metrics: dict[KeyId, dict[Identifier, float]] = Field(default_factory=dict)

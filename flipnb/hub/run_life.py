@@ -28,6 +28,7 @@ from flipnb.contracts.run import (
     advance_trust,
 )
 from flipnb.contracts.task import TaskAnswer
+from flipnb.hub import lateness
 from flipnb.hub.blob_grants import is_there
 from flipnb.hub.bundles import bundle_of
 from flipnb.hub.configuration import HubConfiguration
@@ -52,6 +53,8 @@ def report(session: Session, configuration: HubConfiguration, run: RunRow, part:
         if said.state is None:
             tell_progress(session, run, part, said.progress)
     if said.state is not None and said.state != part.state:
+        if said.state not in FINAL_TRUST_STATES and lateness.is_late(part):
+            return  # it is back when it has answered the round that it is late with
         over = part.state in FINAL_TRUST_STATES or part.state == "left-out"
         if over and said.state not in TRUST_TRANSITIONS[part.state]:
             log.info("late report", extra={"run": run.id, "trust": part.name, "is": part.state, "said": said.state})
@@ -65,18 +68,23 @@ def report(session: Session, configuration: HubConfiguration, run: RunRow, part:
     consider(session, configuration, run)
 
 
-def answer(session: Session, configuration: HubConfiguration, task: TaskRow, said: TaskAnswer) -> None:
-    """A Trust's answer to a task of a run. A task that nobody waits for any more is only marked as answered."""
+def answer(session: Session, configuration: HubConfiguration, task: TaskRow, said: TaskAnswer) -> FlipError | None:
+    """A Trust's answer to a task of a run. A task that nobody waits for any more is only marked as answered.
+
+    What is returned is to be raised after the transaction: a reply to a round that is over is refused, and kept so.
+    """
     if task.state == "answered" or task.run is None:
-        return
+        return None
     waited_for = task.state == "open"
     task.state = "answered" if waited_for else task.state
     if not waited_for:
         log.info("late answer", extra={"run": task.run, "kind": task.kind, "round": task.round})
-        return
+        return None
     task.envelope, task.code, task.reason = said.envelope, said.code, said.reason
     run = session.get_one(RunRow, task.run)
     part = session.get_one(PartRow, (task.run, task.trust))
+    if task.kind == "round" and lateness.is_late(part):
+        return _late(session, run, part, task)
     refused = said.code is not None or (task.kind == "round" and said.envelope is None)
     if task.kind == "round":
         ring(session, replies_of(run.id))
@@ -87,6 +95,20 @@ def answer(session: Session, configuration: HubConfiguration, task: TaskRow, sai
     elif task.kind == "stop" and part.state not in FINAL_TRUST_STATES:
         _become_part(session, run, part, "stopped")
     consider(session, configuration, run)
+    return None
+
+
+def _late(session: Session, run: RunRow, part: PartRow, task: TaskRow) -> FlipError | None:
+    """A late Trust has answered: it is back, without that reply, or it refuses and is out for good."""
+    if task.envelope is None:
+        part.code, part.reason = task.code or "no-reply", task.reason or f"refused round {task.round}"
+        tell_part(session, run, part, part.state, None)
+        ask(session, part.trust, "stop", run.study, run=run.id)
+        return None
+    refusal = lateness.late_reply(part, task)
+    task.state, task.envelope = "void", None
+    _become_part(session, run, part, "running", code=refusal.code, reason=refusal.message)
+    return refusal
 
 
 def stop(session: Session, run: RunRow) -> None:
@@ -220,6 +242,7 @@ def coordinator_says(session: Session, configuration: HubConfiguration, run: Run
             raise FlipError("missing-blob", "The final weights are not here.", status=409)
         run.final_weights = weights
         become(session, run, "succeeded")
+        _dismiss(session, run)
 
 
 def _round_done(session: Session, configuration: HubConfiguration, run: RunRow, summary: RoundSummary) -> None:
@@ -235,8 +258,13 @@ def _round_done(session: Session, configuration: HubConfiguration, run: RunRow, 
     tell_round(session, run, summary)
     for trust, reason in summary.left_out.items():
         part = session.get(PartRow, (run.id, trust))
-        if part is not None and part.state in ACTIVE:
+        if part is None or part.state not in ACTIVE:
+            continue
+        if trust not in summary.late:
             _leave_out(session, run, part, "left-out", reason)
+        elif _tasks(session, run.id, ("round",), trust):
+            _become_part(session, run, part, "left-out", code=lateness.LATE, reason=f"round {summary.round}: {reason}")
+        # Else its reply came between the deadline and this word of it: it is back already.
     consider(session, configuration, run)
 
 
@@ -287,14 +315,27 @@ def _become_part(
     failure: Failure | None = None,
 ) -> None:
     part.state = advance_trust(part.state, state)
+    if part.code == lateness.BACK:
+        part.code = part.reason = None  # it was late once, which says nothing of how it went on
     part.code, part.reason = code or part.code, reason or part.reason
     if failure is not None:
         part.failure = failure.model_dump_json(exclude_none=True)
     tell_part(session, run, part, state, failure)
-    if state not in ACTIVE and state not in UNDECIDED:
+    if state not in ACTIVE and state not in UNDECIDED and not lateness.is_late(part):
         for task in _tasks(session, run.id, ("round",), part.trust):
             task.state, task.reason = "void", _why(part)
             ring(session, replies_of(run.id))
+
+
+def _dismiss(session: Session, run: RunRow) -> None:
+    """After the last round: who was not in it waits for a round that never comes."""
+    last = session.scalars(select(RoundRow.context).where(RoundRow.run == run.id).order_by(RoundRow.round.desc()))
+    members = RoundContext.model_validate_json(last.first() or "").members
+    for part in parts_of(session, run.id):
+        if part.member and part.state not in FINAL_TRUST_STATES and part.trust not in members:
+            for task in _tasks(session, run.id, ("round",), part.trust):
+                task.state, task.reason = "void", "the run is over"
+            ask(session, part.trust, "stop", run.study, run=run.id)
 
 
 def _leave_out(session: Session, run: RunRow, part: PartRow, code: str, reason: str) -> None:

@@ -34,6 +34,7 @@ async def get_tasks(hub: Here, signed: Signed, after: int = 0, wait: float = 0.0
 
 @routes.post("/tasks/{task}/answer")
 async def answer_task(hub: Here, signed: Signed, task: str) -> Response:
+    refusal = None
     with signed.transaction() as session:
         authorise(session, signed.caller, ("trust",))
         row = session.get(TaskRow, task)
@@ -43,7 +44,9 @@ async def answer_task(hub: Here, signed: Signed, task: str) -> Response:
         if row.kind == "count":
             counts.take_answer(session, row, said)
         else:
-            run_life.answer(session, hub.configuration, row, said)
+            refusal = run_life.answer(session, hub.configuration, row, said)
+    if refusal is not None:
+        raise refusal
     return nothing()
 
 

@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 import signal
+import threading
 import time
 
 import numpy as np
@@ -171,6 +172,52 @@ def test_lost_quorum_names_trust_and_round(fed):
     assert (view.state, view.code, view.rounds_done) == ("failed", "quorum-lost", 2)
     assert "trust-2: round 3: no reply within" in view.reason
     assert "3 of at least 4 Trusts" in view.reason
+
+
+def test_who_is_late_is_named_and_comes_back(fed):
+    """The deadline is the plan's floor once a round has shown that rounds are quick; the late reply is refused."""
+    late = fed.trusts[3]
+    hold = threading.Event()
+    plan = Plan(rounds=12, clip_norm=10.0, round_seconds=600, patience_seconds=4)
+    fed.trusts[0].pause = 0.3
+    try:
+        run = fed.submit(4, plan, minimum=3, set_up=lambda run: late.held.update({(run, 2): hold}))
+        fed.until_round(run, 3)
+        part = next(part for part in fed.view(run).trusts if part.trust == late.key_id)
+        assert (part.state, part.code) == ("left-out", "late")
+        hold.set()
+        view = fed.ended(run)
+    finally:
+        hold.set()
+        fed.trusts[0].pause = 0.0
+    assert view.state == "succeeded", fed.log(run)
+    assert late.late == [(2, "late-reply")]
+    summaries = fed.rounds(run)
+    second = summaries[1]
+    assert second.late == (late.key_id,)
+    assert second.left_out[late.key_id].startswith("no reply within")
+    there = [late.key_id in summary.members for summary in summaries]
+    assert there[:3] == [True, False, False]
+    assert there[-1]
+    assert there == sorted(there[:1], reverse=True) + sorted(there[1:])
+    assert max(follow(fed, run)) < EXACT
+    said = [event for event in fed.events(run) if event.trust == late.key_id and event.code in ("late", "late-reply")]
+    assert [(event.trust_state, event.code) for event in said] == [("left-out", "late"), ("running", "late-reply")]
+    assert "round 2: no reply within" in said[0].reason
+    assert "trust-3 to round 2 came after the deadline" in said[1].reason
+    assert next(part for part in fed.view(run).trusts if part.trust == late.key_id).state == "finished"
+
+
+def test_who_stays_away_is_sent_home_when_the_run_is_over(fed):
+    away = fed.trusts[2]
+    plan = Plan(rounds=2, clip_norm=10.0, patience_seconds=2)
+    run = fed.submit(3, plan, minimum=2, set_up=lambda run: away.silent.add((run, 2)))
+    view = fed.ended(run)
+    assert view.state == "succeeded", fed.log(run)
+    until = time.monotonic() + 30
+    while (part := next(p for p in fed.view(run).trusts if p.trust == away.key_id)).state != "stopped":
+        assert time.monotonic() < until, part
+        time.sleep(0.1)
 
 
 PLAN = Plan(rounds=6, clip_norm=10.0, strategy=Strategy(name="FedAdam", parameters={"eta": 0.05}))

@@ -84,8 +84,9 @@ class Airlock:
     def take(self, context: RoundContext) -> Reply | None:
         """Pin ``context`` as that of its round; the reply where it was answered before, else None.
 
-        Raises FlipError ``round-refused`` (after an audit entry) for another context of a known round, a lower round,
-        a jump, or a context that does not fit the bundle.
+        Raises FlipError ``round-refused`` (after an audit entry) for another context of a known round, a lower round
+        than one that was taken, a round while another is unanswered, or a context that does not fit the bundle.
+        Rounds may be skipped: they went on without this Trust.
         """
         digest = context.digest()
         try:
@@ -114,7 +115,7 @@ class Airlock:
             if self._closed or (self._given is not None and self._given.context.round >= context.round):
                 weights.close()
                 return
-            before = self._store.round(self.facts.run, context.round - 1)
+            before = self._store.answered_before(self.facts.run, context.round)
             state = Path(before.state_path) if before is not None and before.state_path is not None else None
             if self._given is not None:
                 self._given.weights.close()
@@ -250,11 +251,12 @@ class Airlock:
         return path
 
     def _sweep(self, number: int) -> None:
-        for old in self.facts.directory.glob("state-*.bin"):
-            if old.name != f"state-{number}.bin":
-                old.unlink(missing_ok=True)
         # Round n is asked for when n - 1 is summed up, so that nobody needs n - 2 again.
-        (self.facts.directory / f"round-{number - 2}.safetensors").unlink(missing_ok=True)
+        needed = {f"state-{number}.bin", f"round-{number}.safetensors", f"round-{number - 1}.safetensors"}
+        for pattern in ("state-*.bin", "round-*.safetensors"):
+            for old in self.facts.directory.glob(pattern):
+                if old.name not in needed:
+                    old.unlink(missing_ok=True)
 
     def _open(self) -> GivenRound | None:
         return None if self._closed or self._left else self._given
@@ -262,13 +264,12 @@ class Airlock:
     def _check(self, context: RoundContext) -> None:
         facts, plan = self.facts, self.facts.bundle.plan
         last = self._store.last_round(facts.run)
-        expected = 1 if last is None else last.round + 1
         members = context.members
         checks = (
             (self._left, "the notebook has left the run"),
             (last is not None and last.reply is None, f"round {last.round if last else 0} is not answered yet"),
             (context.run != facts.run or context.bundle != facts.bundle_digest, "it is of another run or bundle"),
-            (context.round != expected, f"round {expected} is next, not {context.round}"),
+            (last is not None and context.round < last.round, f"round {last.round if last else 0} was given before"),
             (context.of != plan.rounds, f"the bundle has {plan.rounds} rounds, not {context.of}"),
             (context.round > facts.last_round, f"the bundle ends with round {facts.last_round}"),
             (context.training != (context.round <= plan.rounds), "training rounds and evaluation are mixed up"),

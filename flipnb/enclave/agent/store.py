@@ -334,6 +334,14 @@ class Store:
         row = self._one("SELECT * FROM rounds WHERE run=? ORDER BY round DESC LIMIT 1", run)
         return _round(row) if row is not None else None
 
+    def answered_before(self, run: str, number: int) -> StoredRound | None:
+        """The last answered round below ``number``."""
+        row = self._one(
+            "SELECT * FROM rounds WHERE run=? AND round<? AND reply IS NOT NULL ORDER BY round DESC LIMIT 1",
+            run, number,
+        )  # fmt: skip
+        return _round(row) if row is not None else None
+
     # Counts
 
     def count_reply(self, request: str) -> bytes | None:

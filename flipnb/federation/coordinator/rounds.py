@@ -23,6 +23,7 @@ from flipnb.contracts.tensors import FLOATS
 from flipnb.contracts.text import refused_character
 from flipnb.federation.coordinator.checkpoint import Checkpoint, Checkpoints
 from flipnb.federation.coordinator.hub_link import HubLink
+from flipnb.federation.coordinator.patience import Patience
 from flipnb.federation.encoding import Sum
 from flipnb.federation.grid import Aggregate
 from flipnb.federation.strategies import RoundStrategy
@@ -48,6 +49,8 @@ class Rounds:
         self._told = {summary.round for summary in view.resume.rounds} if view.resume else set()
         self._posted = view.resume.context if view.resume else None
         self._left_out: dict[KeyId, str] = {}
+        self._late: dict[KeyId, str] = {}
+        self._patience = Patience(self._bundle.plan, view.resume.rounds if view.resume else ())
         self._spec = self._bundle.tensors
         self._spec_digest = self._spec.digest()
         self._checkpoints = Checkpoints(self._work / "checkpoints", self._spec)
@@ -105,29 +108,34 @@ class Rounds:
     def _exchange(
         self, number: int, checkpoint: Checkpoint, *, training: bool, config: Mapping[str, float]
     ) -> tuple[Sum, RoundSummary]:
-        """Ask the members and add what comes; who fails is left out from here on."""
+        """Ask the members and add what comes; who fails is left out from here on, who is late until they are back."""
         began = time.monotonic()
         context = self._context(number, checkpoint, training=training, config=config)
         self._hub.upload(checkpoint.weights, context.weights)
         self._hub.post_context(context)
         total = Sum(spec=self._spec, plan=self._bundle.plan, outputs=self._bundle.outputs, training=training)
-        members, left_out, trust_metrics = self._collect(context, total, self._deadline(context, checkpoint))
-        self._left_out |= {key: as_line(f"round {number}: {reason}") for key, reason in left_out.items()}
+        members, left_out, late, trust_metrics = self._collect(context, total, self._deadline(context, checkpoint))
+        reasons = {key: as_line(f"round {number}: {reason}") for key, reason in left_out.items()}
+        self._left_out |= {key: reason for key, reason in reasons.items() if key not in late}
+        self._late |= {key: reasons[key] for key in late}
         if len(members) < self._bundle.minimum_trusts:
             raise self._quorum_lost(number, len(members), {})
         seconds = round(time.monotonic() - began, 3)
         log.info("round", extra={"round": number, "members": len(members), "seconds": seconds})
-        return total, RoundSummary(
+        summary = RoundSummary(
             round=number,
             of=context.of,
             training=training,
             members=tuple(sorted(members)),
             left_out={key: as_line(reason) for key, reason in left_out.items()},
+            late=tuple(sorted(late)),
             weights=context.weights,
             metrics=total.metrics(),
             trust_metrics=trust_metrics,
             seconds=seconds,
         )
+        self._patience.learn(summary)
+        return total, summary
 
     def _context(
         self, number: int, checkpoint: Checkpoint, *, training: bool, config: Mapping[str, float]
@@ -146,6 +154,7 @@ class Rounds:
                 raise self._quorum_lost(number, len(members), ended)
         else:
             members = again.members
+        self._late = {key: reason for key, reason in self._late.items() if key not in members}
         context = RoundContext(
             run=self._order.run,
             bundle=self._bundle_digest,
@@ -166,9 +175,9 @@ class Rounds:
         return context
 
     def _deadline(self, context: RoundContext, checkpoint: Checkpoint) -> float:
-        """When this round ends, on the monotonic clock: the plan's time for one round, within that for the run."""
+        """When this round ends, on the monotonic clock: what patience allows, within the plan's time for the run."""
         plan = self._bundle.plan
-        seconds: float = plan.round_seconds + (plan.start_seconds if context.round == 1 else 0)
+        seconds = self._patience.seconds(context.round)
         left = checkpoint.position.began + plan.run_seconds - time.time()
         if left <= 0:
             raise FlipError(
@@ -177,7 +186,7 @@ class Rounds:
         return time.monotonic() + min(seconds, left)
 
     def _quorum_lost(self, number: int, there: int, ended: Mapping[KeyId, str]) -> FlipError:
-        reasons = {**ended, **self._left_out}
+        reasons = {**ended, **self._late, **self._left_out}
         names = "; ".join(f"{self._name(key)}: {reason}" for key, reason in sorted(reasons.items()))
         return FlipError(
             "quorum-lost", f"Round {number} has {there} of at least {self._bundle.minimum_trusts} Trusts. {names}"
@@ -189,8 +198,8 @@ class Rounds:
 
     def _collect(
         self, context: RoundContext, total: Sum, deadline: float
-    ) -> tuple[list[KeyId], dict[KeyId, str], dict[KeyId, dict[str, float]]]:
-        """Members whose update is in the sum; who is not, and why; the Trusts' own numbers where they are given."""
+    ) -> tuple[list[KeyId], dict[KeyId, str], set[KeyId], dict[KeyId, dict[str, float]]]:
+        """Members whose update is in the sum; who is not, and why; who of those is late; the Trusts' own numbers."""
         done: list[KeyId] = []
         left_out: dict[KeyId, str] = {}
         metrics: dict[KeyId, dict[str, float]] = {}
@@ -220,7 +229,7 @@ class Rounds:
             for key in sorted(waiting & heard.gone.keys()):
                 waiting.remove(key)
                 left_out[key] = heard.gone[key]
-        return done, left_out, metrics
+        return done, left_out, waiting, metrics
 
     def _take(self, key: KeyId, text: str, context: RoundContext, total: Sum) -> RoundReply:
         """Verify one reply and add its update. Raises FlipError that says what is wrong with it."""

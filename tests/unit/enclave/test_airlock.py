@@ -85,7 +85,7 @@ def test_the_same_context_gets_the_same_bytes_also_after_a_restart(chamber: Cham
 @pytest.mark.parametrize(
     ("number", "changes", "words"),
     [
-        (2, {}, "round 1 is next, not 2"),
+        (4, {"training": False}, "ends with round 3"),
         (1, {"weights": sha(OTHER)}, "initial weights"),
         (1, {"of": 3}, "2 rounds, not 3"),
         (1, {"training": False}, "mixed up"),
@@ -195,6 +195,25 @@ def test_a_saved_state_comes_back_after_a_restart(chamber: Chamber) -> None:
     assert given is not None
     assert given.state is not None
     assert given.state.read_bytes() == b"optimiser"
+
+
+def test_a_returning_trust_skips_rounds_and_goes_back_to_none(tmp_path: Path) -> None:
+    chamber = Chamber(Study(), tmp_path, plan=Plan(rounds=5, clip_norm=10.0))
+    first = chamber.give(1)
+    chamber.airlock.submit(1, {"loss": 0.5, "accuracy": 0.5}, update((1, 2, 3)), sealed(b"optimiser"), leave=False)
+    chamber.give(4, OTHER)
+    given = chamber.airlock.next_round(1.0)
+    assert given is not None
+    assert given.state is not None
+    assert given.state.read_bytes() == b"optimiser"  # the state goes on from the last answered round
+    for airlock in (chamber.airlock, chamber.open()):
+        assert "round 4 is not answered yet" in refused(airlock.take, chamber.context(2, OTHER)).message
+    chamber.answer(4)
+    for airlock in (chamber.airlock, chamber.open()):
+        for number in (2, 3):
+            assert "round 4 was given before" in refused(airlock.take, chamber.context(number, OTHER)).message
+        assert airlock.take(first) is not None
+    assert not (chamber.directory / "run" / "round-1.safetensors").exists()
 
 
 def test_after_leaving_nothing_is_taken(chamber: Chamber) -> None:
