@@ -13,7 +13,7 @@ from flipnb.contracts.keys import KeyId
 from flipnb.contracts.notebook import FrozenNotebook
 from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.parameters import Parameter
-from flipnb.contracts.plan import MAX_TRUSTS, SUM_STRATEGIES, Plan
+from flipnb.contracts.plan import MAX_TRUSTS, Plan
 from flipnb.contracts.tensors import TensorSpec
 from flipnb.contracts.text import Line, Name
 
@@ -77,8 +77,6 @@ class Bundle(Document):
                 raise ValueError(f"a {what} is declared twice")
         if self.not_before >= self.expires:
             raise ValueError("the bundle expires before it is valid")
-        if self.plan.aggregation == "sum" and self.plan.strategy.name not in SUM_STRATEGIES:
-            raise ValueError(f"strategy {self.plan.strategy.name} needs aggregation 'individual'")
         if self.split.stratify is not None:
             names = [variable.name for variable in self.dataset.variables]
             if self.split.stratify.variable not in names:

@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from flipnb.contracts.document import Document
-from flipnb.contracts.text import Identifier
-
-StrategyName = Literal[
-    "FedAvg", "FedProx", "FedAvgM", "FedAdam", "FedYogi", "FedAdagrad",
-    "FedMedian", "FedTrimmedAvg", "Krum", "MultiKrum",
-]  # fmt: skip
-SUM_STRATEGIES = frozenset({"FedAvg", "FedProx", "FedAvgM", "FedAdam", "FedYogi", "FedAdagrad"})
+from flipnb.contracts.strategy import Aggregation, Strategy
 
 MAX_TRUSTS = 64
 MAX_WEIGHT = 2**20
-
-
-class Strategy(Document):
-    """A strategy of ``flwr.serverapp.strategy`` by name, with its own parameters."""
-
-    name: StrategyName = "FedAvg"
-    parameters: dict[Identifier, float] = Field(default_factory=dict)
 
 
 class Plan(Document):
@@ -39,12 +25,17 @@ class Plan(Document):
 
     rounds: int = Field(ge=0, le=100_000)
     strategy: Strategy = Strategy()
-    aggregation: Literal["sum", "individual"] = "sum"
+    aggregation: Aggregation = "sum"
     clip_norm: float = Field(gt=0, le=2**20)
     round_seconds: int = Field(default=600, ge=1, le=7 * 86_400)
     patience_seconds: int = Field(default=120, ge=1, le=7 * 86_400)
     start_seconds: int = Field(default=600, ge=0, le=86_400)
     run_seconds: int = Field(default=86_400, ge=1, le=90 * 86_400)
+
+    @model_validator(mode="after")
+    def _strategy_fits(self) -> Plan:
+        self.strategy.refuse_aggregation(self.aggregation)
+        return self
 
     @property
     def fraction_bits(self) -> int:

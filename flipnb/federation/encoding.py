@@ -12,6 +12,8 @@ error of float64 arithmetic, 2^-53 relative.
 
 Integer tensors: the difference is multiplied by w and added; the mean difference is rounded half to even, in integers
 ("mean of differences, rounded half to even"). Differences are at most 2^36, so that they can't overflow either.
+
+Under aggregation ``individual`` the file is the same but for the factor w, which is 1: each update is judged by itself.
 """
 
 from __future__ import annotations
@@ -74,11 +76,12 @@ def encode_update(
     if change is not None:
         norm = _finite_norm(slots, change)
         factor = min(1.0, plan.clip_norm / norm) if norm > 0 else 1.0
-    scale = float(weight) * factor * 2.0**plan.fraction_bits
+    multiplier = weight if plan.aggregation == "sum" else 1
+    scale = float(multiplier) * factor * 2.0**plan.fraction_bits
     entries = _entries(spec, outputs, training=change is not None)
     with SafetensorsWriter(path, entries) as file:
         for slot in slots:
-            file.add(*(_encode(slot, chunk, weight, scale) for chunk in _chunks(slot, change)))
+            file.add(*(_encode(slot, chunk, multiplier, scale) for chunk in _chunks(slot, change)))
         for output in outputs:
             file.add(np.array([report[output.name] * people[output.over]], "<i8"))
         for part in PARTS:
@@ -156,7 +159,9 @@ class Sum:
             raise FlipError("wrong-update", f"More than {MAX_TRUSTS} Trusts.")
         try:
             with safe_open(path, framework="numpy") as file:
-                people, metrics = self._check(file, who)
+                people, metrics = check_update(
+                    file, who, spec=self._spec, plan=self._plan, outputs=self._outputs, training=self._training
+                )
                 if self._training:
                     for tensor in self._spec.tensors:
                         values = file.get_tensor(f"update/{tensor.name}")
@@ -173,30 +178,6 @@ class Sum:
             self._metrics[name] += value
         self.trusts += 1
 
-    def _check(self, file: Any, who: str) -> tuple[dict[Part, int], dict[str, int]]:
-        expected = _entries(self._spec, self._outputs, training=self._training)
-        if set(file.keys()) != {name for name, _, _ in expected}:
-            raise FlipError("wrong-update", f"The update of {who} does not have the tensors of the tensor spec.")
-        for name, shape, _ in expected:
-            entry = file.get_slice(name)
-            if entry.get_dtype() != "I64" or tuple(entry.get_shape()) != tuple(shape):
-                raise FlipError("wrong-update", f"The update of {who} has a wrong shape or dtype at {name!r}.")
-        people: dict[Part, int] = {part: int(file.get_tensor(f"people/{part}")[0]) for part in PARTS}
-        if not all(0 <= number <= MAX_WEIGHT for number in people.values()) or people["train"] == 0:
-            raise FlipError("wrong-update", f"The update of {who} has an impossible number of people.")
-        metrics = {output.name: int(file.get_tensor(f"metric/{output.name}")[0]) for output in self._outputs}
-        for output in self._outputs:
-            bound = max(abs(output.minimum), abs(output.maximum)) * 10**output.decimals + 1
-            if abs(metrics[output.name]) > bound * people[output.over]:
-                raise FlipError("wrong-update", f"The update of {who} reports an impossible {output.name!r}.")
-        if self._training:
-            for tensor in self._spec.tensors:
-                values = file.get_tensor(f"update/{tensor.name}")
-                bound = people["train"] * _bound(tensor, self._plan)
-                if values.size and (int(values.max()) > bound or int(values.min()) < -bound):
-                    raise FlipError("wrong-update", f"The update of {who} exceeds the clip at {tensor.name!r}.")
-        return people, metrics
-
     @property
     def weight(self) -> int:
         """Σw: the people in train of all Trusts added."""
@@ -207,19 +188,60 @@ class Sum:
         total = self._tensors[tensor.name]
         if tensor.dtype in FLOATS:
             return total.astype(np.float64) / (2.0**self._plan.fraction_bits * self.weight)
-        quotient, rest = np.divmod(total, self.weight)
-        up = (2 * rest > self.weight) | ((2 * rest == self.weight) & (quotient % 2 == 1))
-        return np.asarray(quotient + up, np.int64)
+        return mean_difference(total, self.weight)
 
     def metrics(self) -> dict[str, float]:
-        """Averages over the people of each output's part, rounded to its decimals; without people it is left out."""
-        averages: dict[str, float] = {}
-        for output in self._outputs:
-            people = self._people[output.over]
-            if people:
-                units = self._metrics[output.name] / people
-                averages[output.name] = round(units / 10**output.decimals, output.decimals)
-        return averages
+        return average_metrics(self._outputs, self._metrics, self._people)
+
+
+def check_update(
+    file: Any, who: str, *, spec: TensorSpec, plan: Plan, outputs: Sequence[DeclaredOutput], training: bool
+) -> tuple[dict[Part, int], dict[str, int]]:
+    """The people and the metrics of an open update file in which nothing exceeds what one honest Trust can send.
+
+    Raises FlipError ``wrong-update``: who, and what is wrong.
+    """
+    expected = _entries(spec, outputs, training=training)
+    if set(file.keys()) != {name for name, _, _ in expected}:
+        raise FlipError("wrong-update", f"The update of {who} does not have the tensors of the tensor spec.")
+    for name, shape, _ in expected:
+        entry = file.get_slice(name)
+        if entry.get_dtype() != "I64" or tuple(entry.get_shape()) != tuple(shape):
+            raise FlipError("wrong-update", f"The update of {who} has a wrong shape or dtype at {name!r}.")
+    people: dict[Part, int] = {part: int(file.get_tensor(f"people/{part}")[0]) for part in PARTS}
+    if not all(0 <= number <= MAX_WEIGHT for number in people.values()) or people["train"] == 0:
+        raise FlipError("wrong-update", f"The update of {who} has an impossible number of people.")
+    metrics = {output.name: int(file.get_tensor(f"metric/{output.name}")[0]) for output in outputs}
+    for output in outputs:
+        bound = max(abs(output.minimum), abs(output.maximum)) * 10**output.decimals + 1
+        if abs(metrics[output.name]) > bound * people[output.over]:
+            raise FlipError("wrong-update", f"The update of {who} reports an impossible {output.name!r}.")
+    multiplier = people["train"] if plan.aggregation == "sum" else 1
+    for tensor in spec.tensors if training else ():
+        values = file.get_tensor(f"update/{tensor.name}")
+        largest = multiplier * _bound(tensor, plan)
+        if values.size and (int(values.max()) > largest or int(values.min()) < -largest):
+            raise FlipError("wrong-update", f"The update of {who} exceeds the clip at {tensor.name!r}.")
+    return people, metrics
+
+
+def average_metrics(
+    outputs: Sequence[DeclaredOutput], metrics: Mapping[str, int], people: Mapping[Part, int]
+) -> dict[str, float]:
+    """Sums of metrics over the people of each output's part, rounded to its decimals; without people it is left out."""
+    averages: dict[str, float] = {}
+    for output in outputs:
+        if people[output.over]:
+            units = metrics[output.name] / people[output.over]
+            averages[output.name] = round(units / 10**output.decimals, output.decimals)
+    return averages
+
+
+def mean_difference(total: Int64, weight: int) -> Int64:
+    """``total`` / ``weight``, rounded half to even, in integers."""
+    quotient, rest = np.divmod(total, weight)
+    up = (2 * rest > weight) | ((2 * rest == weight) & (quotient % 2 == 1))
+    return np.asarray(quotient + up, np.int64)
 
 
 def _bound(tensor: Tensor, plan: Plan) -> int:

@@ -1,51 +1,32 @@
-"""Flower's strategies by name and parameters, and their state between rounds."""
+"""Flower's strategies under aggregation ``sum``: one reply, the mean; and their state between rounds."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from flwr.app import Array, ArrayRecord, ConfigRecord
-from flwr.serverapp import strategy as flower
 
-from flipnb.contracts.plan import SUM_STRATEGIES, Strategy
 from flipnb.contracts.problem import FlipError
+from flipnb.contracts.strategy import Strategy
 from flipnb.contracts.tensors import FLOATS, TensorSpec
 from flipnb.federation.grid import Exchange, RoundGrid
+from flipnb.federation.strategy_kinds import build, kind_of
 from flipnb.federation.weights import Arrays
-
-_OURS = frozenset(
-    {
-        "fraction_train", "fraction_evaluate", "min_train_nodes", "min_evaluate_nodes", "min_available_nodes",
-        "weighted_by_key", "arrayrecord_key", "configrecord_key", "train_metrics_aggr_fn", "evaluate_metrics_aggr_fn",
-    }
-)  # fmt: skip
-_STATE = ("m_t", "v_t", "momentum_vector")
 
 
 class RoundStrategy:
-    """One of Flower's strategies, driven round by round, so that its state can be kept between rounds.
+    """A strategy that reads the mean, driven round by round, so that its state can be kept between rounds.
 
     Only float tensors go through it, as float32 or wider: momentum on an integer buffer means nothing.
     """
 
     def __init__(self, chosen: Strategy, spec: TensorSpec) -> None:
-        if chosen.name not in SUM_STRATEGIES:
-            raise FlipError("unknown-strategy", f"Strategy {chosen.name} does not work with aggregation 'sum'.")
-        kind = getattr(flower, chosen.name)
-        allowed = set(inspect.signature(kind.__init__).parameters) - _OURS - {"self"}
-        for name in chosen.parameters:
-            if name not in allowed:
-                raise FlipError(
-                    "unknown-strategy-parameter",
-                    f"{chosen.name} has no parameter {name!r}; it has {', '.join(sorted(allowed)) or 'none'}.",
-                )
-        self._strategy = kind(
-            fraction_evaluate=0.0, min_train_nodes=1, min_available_nodes=1, **dict(chosen.parameters)
-        )
+        kind = kind_of(chosen, "sum")
+        self._kept = kind.state
+        self._strategy = build(kind, chosen)
         self._floats = [tensor for tensor in spec.tensors if tensor.dtype in FLOATS]
 
     def round(self, number: int, members: int, weights: Arrays, exchange: Exchange) -> Arrays:
@@ -64,23 +45,38 @@ class RoundStrategy:
 
     def state(self) -> Arrays:
         """Moments and the like, as flat arrays named ``attribute/key``."""
-        kept: Arrays = {}
-        for attribute in _STATE:
-            value: Any = getattr(self._strategy, attribute, None)
-            if isinstance(value, Mapping):
-                kept |= {f"{attribute}/{key}": array for key, array in value.items()}
-            elif value is not None:
-                kept |= {f"{attribute}/{index}": array for index, array in enumerate(value)}
-        return kept
+        return kept_state(self._strategy, self._kept)
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take back what ``state`` gave."""
-        for attribute in _STATE:
-            items = {key.split("/", 1)[1]: value for key, value in state.items() if key.startswith(f"{attribute}/")}
-            if not items:
-                continue
-            is_list = attribute == "momentum_vector"
-            setattr(self._strategy, attribute, [items[str(i)] for i in range(len(items))] if is_list else items)
+        restore_state(self._strategy, self._kept, state)
+
+
+def kept_state(strategy: object, attributes: tuple[str, ...]) -> Arrays:
+    """The arrays of ``attributes`` by ``attribute/key`` (dictionary), ``attribute#index`` (list) or ``attribute``."""
+    kept: Arrays = {}
+    for attribute in attributes:
+        value: Any = getattr(strategy, attribute, None)
+        if isinstance(value, Mapping):
+            kept |= {f"{attribute}/{key}": np.asarray(array) for key, array in value.items()}
+        elif isinstance(value, list | tuple):
+            kept |= {f"{attribute}#{index}": np.asarray(array) for index, array in enumerate(value)}
+        elif value is not None:
+            kept[attribute] = np.asarray(value)
+    return kept
+
+
+def restore_state(strategy: object, attributes: tuple[str, ...], state: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Take back what ``kept_state`` gave."""
+    for attribute in attributes:
+        named = {key.split("/", 1)[1]: value for key, value in state.items() if key.startswith(f"{attribute}/")}
+        listed = [key for key in state if key.startswith(f"{attribute}#")]
+        if named:
+            setattr(strategy, attribute, named)
+        elif listed:
+            setattr(strategy, attribute, [state[f"{attribute}#{index}"] for index in range(len(listed))])
+        elif attribute in state:
+            setattr(strategy, attribute, state[attribute])
 
 
 def _wide(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:

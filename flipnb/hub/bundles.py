@@ -12,6 +12,7 @@ from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.document import parse
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Roster
+from flipnb.federation.installed import require_installed
 from flipnb.hub.store.tables import BundleRow, StudyRow
 
 
@@ -19,7 +20,7 @@ def receive(session: Session, study: StudyRow, roster: Roster, sealed: bytes) ->
     """Keep a bundle's envelope; returns its digest and whether it is new.
 
     Raises FlipError ``unknown-key``, ``bad-signature`` (403), ``wrong-study``, ``wrong-membership``,
-    ``unknown-trust`` (422), and what is wrong with the document.
+    ``unknown-trust``, ``unknown-strategy`` (422), and what is wrong with the document.
     """
     opened = envelope.unseal(sealed, envelope.BUNDLE, roster.researcher_keys(), "The bundle")
     bundle = opened.parse(Bundle, "The bundle")
@@ -37,6 +38,7 @@ def receive(session: Session, study: StudyRow, roster: Roster, sealed: bytes) ->
         raise FlipError(
             "unknown-trust", f"The bundle names the key {min(strangers)[:16]}…, no Trust of {study.name}.", status=422
         )
+    require_installed(bundle.plan.strategy)
     if session.get(BundleRow, opened.digest) is not None:
         return opened.digest, False
     session.add(

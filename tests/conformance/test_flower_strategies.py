@@ -13,9 +13,9 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import strategy as flower
 
-from flipnb.contracts.plan import Plan, Strategy
-from flipnb.contracts.problem import FlipError
+from flipnb.contracts.plan import Plan
 from flipnb.contracts.run import RoundSummary
+from flipnb.contracts.strategy import Strategy
 from flipnb.contracts.tensors import Tensor, TensorSpec
 from flipnb.federation.coordinator.checkpoint import Checkpoints
 from flipnb.federation.encoding import Sum, encode_update
@@ -248,18 +248,3 @@ def test_flowers_own_start_runs_over_our_grid():
     for name, array in initial(SPEC).items():
         np.testing.assert_allclose(result.arrays[name].numpy(), array + 4, rtol=1e-6)
     assert asked == [{"lr": 0.5}] * 4
-
-
-@pytest.mark.parametrize(
-    ("strategy", "code", "says"),
-    [
-        (Strategy(name="FedAvg", parameters={"momentum": 0.9}), "unknown-strategy-parameter", "momentum"),
-        (Strategy(name="FedAvg", parameters={"fraction_train": 0.5}), "unknown-strategy-parameter", "fraction_train"),
-        (Strategy(name="FedProx", parameters={"mu": 0.9}), "unknown-strategy-parameter", "proximal_mu"),
-        (Strategy(name="Krum"), "unknown-strategy", "Krum"),
-    ],
-)
-def test_an_unknown_strategy_or_parameter_is_refused_by_name(strategy, code, says):
-    with pytest.raises(FlipError, match=says) as caught:
-        RoundStrategy(strategy, SPEC)
-    assert caught.value.code == code

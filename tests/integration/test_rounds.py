@@ -15,7 +15,8 @@ from safetensors.numpy import load, save
 from flipnb.contracts.document import sha256
 from flipnb.contracts.envelope import ROUND_REPLY, seal
 from flipnb.contracts.keys import SigningKey
-from flipnb.contracts.plan import Plan, Strategy
+from flipnb.contracts.plan import Plan
+from flipnb.contracts.strategy import Strategy
 
 EXACT = 1e-6
 
@@ -84,6 +85,23 @@ def test_a_plan_without_training_rounds_evaluates(fed):
     assert (view.state, view.final_weights) == ("succeeded", sha256(save(initial_weights())))
     (summary,) = fed.rounds(run)
     assert (summary.round, summary.training) == (1, False)
+
+
+def test_single_updates_give_the_median_and_leave_no_file(fed):
+    strategy = Strategy(name="FedMedian")
+    run = fed.submit(5, Plan(rounds=3, clip_norm=10.0, strategy=strategy, aggregation="individual"), minimum=5)
+    view = fed.ended(run)
+    assert view.state == "succeeded", fed.log(run)
+    weights = initial_weights()
+    for summary, following in zip(fed.rounds(run)[:-1], [s.weights for s in fed.rounds(run)[1:]], strict=True):
+        steps = [trust.step(weights) for trust in fed.trusts[:5]]
+        expected = {name: weights[name] + np.median([step[name] for step in steps], axis=0) for name in weights}
+        weights = fed.weights(following)
+        for name, array in expected.items():
+            np.testing.assert_allclose(weights[name], array, atol=EXACT, err_msg=f"{summary.round} {name}")
+    assert summary.metrics["accuracy"] > 0
+    assert int(weights["steps"]) == 3
+    assert list((fed.directory / "runs" / run / "work").glob("individual/*")) == []
 
 
 # What a Trust may do wrong in a round. Each gets (trust, task, its honest reply) and returns what is sent instead.

@@ -26,11 +26,13 @@ from flipnb.federation.coordinator.hub_link import HubLink
 from flipnb.federation.coordinator.patience import Patience
 from flipnb.federation.encoding import Sum
 from flipnb.federation.grid import Aggregate
+from flipnb.federation.individual import IndividualStrategy, IndividualUpdates
 from flipnb.federation.strategies import RoundStrategy
 from flipnb.federation.weights import Arrays, moved
 
 log = logging.getLogger("flip.coordinator")
 
+Updates = Sum | IndividualUpdates
 _WAIT_SECONDS = 20.0
 _HEADER_ALLOWANCE = 64 << 20
 
@@ -54,7 +56,9 @@ class Rounds:
         self._spec = self._bundle.tensors
         self._spec_digest = self._spec.digest()
         self._checkpoints = Checkpoints(self._work / "checkpoints", self._spec)
-        self._strategy = RoundStrategy(self._bundle.plan.strategy, self._spec)
+        plan = self._bundle.plan
+        single = plan.aggregation == "individual"
+        self._strategy = (IndividualStrategy if single else RoundStrategy)(plan.strategy, self._spec)
         for stale in self._work.glob("update-*"):
             stale.unlink()
 
@@ -80,11 +84,26 @@ class Rounds:
     def _train(self, number: int, checkpoint: Checkpoint) -> Checkpoint:
         """One training round; its checkpoint is on disk before the hub is told, so that it is never done twice."""
         weights = self._checkpoints.read(checkpoint)
+        if isinstance(self._strategy, IndividualStrategy):
+            updates, summary = self._exchange(number, checkpoint, training=True, config={})
+            assert isinstance(updates, IndividualUpdates)
+            arrays = self._strategy.round(number, weights, updates)
+            updates.clear()
+        else:
+            arrays, summary = self._train_on_mean(self._strategy, number, checkpoint, weights)
+        following = self._checkpoints.save(checkpoint.position, arrays, self._strategy.state(), summary, self._left_out)
+        self._tell(summary)
+        return following
+
+    def _train_on_mean(
+        self, strategy: RoundStrategy, number: int, checkpoint: Checkpoint, weights: Arrays
+    ) -> tuple[Arrays, RoundSummary]:
         integers: Arrays = {}
         summaries: list[RoundSummary] = []
 
         def exchange(_: Mapping[str, npt.NDArray[Any]], config: Mapping[str, float]) -> Aggregate:
             total, summary = self._exchange(number, checkpoint, training=True, config=config)
+            assert isinstance(total, Sum)
             summaries.append(summary)
             means: Arrays = {}
             for tensor in self._spec.tensors:
@@ -92,13 +111,9 @@ class Rounds:
                 into[tensor.name] = moved(tensor, weights[tensor.name], total.mean(tensor))
             return Aggregate(means, total.weight)
 
-        floats = self._strategy.round(number, self._bundle.minimum_trusts, weights, exchange)
+        floats = strategy.round(number, self._bundle.minimum_trusts, weights, exchange)
         (summary,) = summaries
-        following = self._checkpoints.save(
-            checkpoint.position, {**floats, **integers}, self._strategy.state(), summary, self._left_out
-        )
-        self._tell(summary)
-        return following
+        return {**floats, **integers}, summary
 
     def _tell(self, summary: RoundSummary | None) -> None:
         if summary is not None and summary.round not in self._told:
@@ -107,13 +122,13 @@ class Rounds:
 
     def _exchange(
         self, number: int, checkpoint: Checkpoint, *, training: bool, config: Mapping[str, float]
-    ) -> tuple[Sum, RoundSummary]:
+    ) -> tuple[Updates, RoundSummary]:
         """Ask the members and add what comes; who fails is left out from here on, who is late until they are back."""
         began = time.monotonic()
         context = self._context(number, checkpoint, training=training, config=config)
         self._hub.upload(checkpoint.weights, context.weights)
         self._hub.post_context(context)
-        total = Sum(spec=self._spec, plan=self._bundle.plan, outputs=self._bundle.outputs, training=training)
+        total = self._nothing_yet(training=training)
         members, left_out, late, trust_metrics = self._collect(context, total, self._deadline(context, checkpoint))
         reasons = {key: as_line(f"round {number}: {reason}") for key, reason in left_out.items()}
         self._left_out |= {key: reason for key, reason in reasons.items() if key not in late}
@@ -136,6 +151,13 @@ class Rounds:
         )
         self._patience.learn(summary)
         return total, summary
+
+    def _nothing_yet(self, *, training: bool) -> Updates:
+        plan, outputs = self._bundle.plan, self._bundle.outputs
+        if plan.aggregation == "sum" or not training:
+            return Sum(spec=self._spec, plan=plan, outputs=outputs, training=training)
+        directory = self._work / "individual"
+        return IndividualUpdates(spec=self._spec, plan=plan, outputs=outputs, training=True, directory=directory)
 
     def _context(
         self, number: int, checkpoint: Checkpoint, *, training: bool, config: Mapping[str, float]
@@ -197,7 +219,7 @@ class Rounds:
         return trust.name if trust is not None else key[:12]
 
     def _collect(
-        self, context: RoundContext, total: Sum, deadline: float
+        self, context: RoundContext, total: Updates, deadline: float
     ) -> tuple[list[KeyId], dict[KeyId, str], set[KeyId], dict[KeyId, dict[str, float]]]:
         """Members whose update is in the sum; who is not, and why; who of those is late; the Trusts' own numbers."""
         done: list[KeyId] = []
@@ -231,7 +253,7 @@ class Rounds:
                 left_out[key] = heard.gone[key]
         return done, left_out, waiting, metrics
 
-    def _take(self, key: KeyId, text: str, context: RoundContext, total: Sum) -> RoundReply:
+    def _take(self, key: KeyId, text: str, context: RoundContext, total: Updates) -> RoundReply:
         """Verify one reply and add its update. Raises FlipError that says what is wrong with it."""
         name = self._name(key)
         trusted = {key: self._trust_keys[key]} if key in self._trust_keys else {}
@@ -266,8 +288,6 @@ def _documents(view: CoordinatorView) -> tuple[Bundle, Roster]:
     payload = envelope.peek(view.roster_envelope.encode(), "The roster")
     if sha256(sealed) != view.run.bundle or sha256(payload) != bundle.membership:
         raise FlipError("wrong-bundle", "The hub's bundle or roster is not that of the run.")
-    if bundle.plan.aggregation != "sum":
-        raise FlipError("unknown-aggregation", f"This coordinator has no aggregation {bundle.plan.aggregation!r}.")
     return bundle, parse(Roster, payload, "The roster")
 
 

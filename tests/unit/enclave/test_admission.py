@@ -13,9 +13,10 @@ from enclave_scenario import Study
 from flipnb.contracts.bundle import AttachedFile, Environment
 from flipnb.contracts.document import canonical_bytes
 from flipnb.contracts.keys import SigningKey
-from flipnb.contracts.plan import Plan, Strategy
+from flipnb.contracts.plan import Plan
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
+from flipnb.contracts.strategy import Strategy
 from flipnb.contracts.study import Roster, Trust
 from flipnb.enclave.agent.admission import admit, verify_bundle, verify_request
 
@@ -23,6 +24,9 @@ from flipnb.enclave.agent.admission import admit, verify_bundle, verify_request
 @pytest.fixture
 def study() -> Study:
     return Study()
+
+
+SINGLE = Plan(rounds=2, clip_norm=10, aggregation="individual", strategy=Strategy(name="FedMedian"))
 
 
 def put(study: Study, bundle: Any, *, policy: Policy | None = None, **request: Any) -> dict[str, Any]:
@@ -129,7 +133,10 @@ def test_what_a_bundle_must_say(study: Study) -> None:
         ({"environment": Environment(name="test", lock="0" * 64)}, "unknown-environment"),
         ({"files": (AttachedFile(name="a.txt", sha256="0" * 64, size=1),)}, "files-unsupported"),
         ({"minimum_trusts": 1}, "policy-refuses"),
-        ({"plan": Plan(rounds=2, clip_norm=10, aggregation="individual")}, "policy-refuses"),
+        (
+            {"plan": Plan(rounds=2, clip_norm=10, aggregation="individual", strategy=Strategy(name="FedMedian"))},
+            "policy-refuses",
+        ),
         ({"plan": Plan(rounds=2, clip_norm=5000)}, "policy-refuses"),
         ({"plan": Plan(rounds=5000, clip_norm=1, strategy=Strategy())}, "policy-refuses"),
     ]

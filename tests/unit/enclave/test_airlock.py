@@ -18,6 +18,7 @@ from flipnb.contracts.plan import Plan
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext, RoundReply
+from flipnb.contracts.strategy import Strategy
 from flipnb.enclave.agent.airlock import Airlock
 from flipnb.enclave.agent.lease import Lease
 
@@ -261,3 +262,13 @@ def test_a_lease_can_be_neither_cut_nor_grown() -> None:
             os.ftruncate(lease.descriptor, size)
     with pytest.raises(FlipError, match="can still write"), lease.view():
         pass
+
+
+def test_a_single_update_is_clipped_but_not_weighted(tmp_path: Path) -> None:
+    plan = Plan(rounds=2, clip_norm=10, strategy=Strategy(name="FedMedian"), aggregation="individual")
+    chamber = Chamber(Study(), tmp_path, plan=plan, policy=Policy(individual_updates=True))
+    chamber.give(1)
+    chamber.answer(1, (300.0, 400.0, 0.0))
+    arrays = load_file(chamber.directory / "run" / "round-1.safetensors")
+    np.testing.assert_allclose(arrays["update/weight"].ravel() / 2.0**plan.fraction_bits, [6.0, 8.0], rtol=1e-9)
+    assert arrays["people/train"] == [40]

@@ -1,0 +1,288 @@
+"""Aggregation ``individual``: each Trust's update stays by itself, in its file, and a strategy reads them all.
+
+The files hold each Trust's clipped change times 2^f as int64, without a weight. A rule that treats every element alike
+(median, trimmed mean) is given one piece of one tensor of every Trust at a time, so that memory is bounded by
+Trusts x ``PIECE``, whatever the model's size. Krum and MultiKrum only ask how far apart the updates are: distances
+are added up piece by piece in float64, and Flower's own class gets points with exactly these distances, and selects;
+the weighted mean of the selected Trusts is an integer sum, as under ``sum``. The Trusts are always read in the order of
+their names, so that no order of arrival changes a bit.
+
+Integer tensors: the strategy's own rule over the differences (exact in float64 up to 2^53), rounded half to even; of
+selected Trusts the weighted mean of differences, rounded half to even. Distances are those of the float tensors alone:
+a counter says nothing of how alike two models are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from safetensors import SafetensorError, safe_open
+
+from flipnb.contracts.outputs import DeclaredOutput, Part
+from flipnb.contracts.plan import MAX_TRUSTS, Plan
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.strategy import Strategy
+from flipnb.contracts.tensors import FLOATS, Tensor, TensorSpec
+from flipnb.federation.encoding import PARTS, average_metrics, check_update, mean_difference
+from flipnb.federation.grid import RoundGrid
+from flipnb.federation.strategies import kept_state, restore_state
+from flipnb.federation.strategy_kinds import build, kind_of
+from flipnb.federation.weights import Arrays, moved
+
+PIECE = 1 << 20
+"""Elements of one tensor that are read of every Trust at once."""
+
+_TRUST = "trust"
+_EXAMPLES = "num-examples"
+Int64 = npt.NDArray[np.int64]
+
+
+class IndividualUpdates:
+    """One round's update files, kept in ``directory`` until ``clear``."""
+
+    def __init__(
+        self, *, spec: TensorSpec, plan: Plan, outputs: Sequence[DeclaredOutput], training: bool, directory: Path
+    ) -> None:
+        self._spec, self._plan, self._outputs, self._training = spec, plan, outputs, training
+        self._directory = directory
+        self._files: dict[str, Path] = {}
+        self._people: dict[str, dict[Part, int]] = {}
+        self._metrics = dict.fromkeys((output.name for output in outputs), 0)
+        directory.mkdir(parents=True, exist_ok=True)
+        self.clear()
+
+    def clear(self) -> None:
+        """Delete the files: of this round, or what a coordinator left that was killed."""
+        for file in self._directory.glob("*.safetensors"):
+            file.unlink()
+
+    def add(self, path: Path, who: str) -> None:
+        """Take over one file, or refuse it. Raises FlipError ``wrong-update``: who, and what is wrong."""
+        if len(self._files) == MAX_TRUSTS:
+            raise FlipError("wrong-update", f"More than {MAX_TRUSTS} Trusts.")
+        try:
+            with safe_open(path, framework="numpy") as file:
+                people, metrics = check_update(
+                    file, who, spec=self._spec, plan=self._plan, outputs=self._outputs, training=self._training
+                )
+        except (SafetensorError, OSError) as error:
+            raise FlipError("wrong-update", f"The update of {who} is no safetensors file: {error}.") from None
+        kept = self._directory / f"{len(self._files)}.safetensors"
+        path.replace(kept)
+        self._files[who], self._people[who] = kept, people
+        for name, value in metrics.items():
+            self._metrics[name] += value
+
+    @property
+    def trusts(self) -> tuple[str, ...]:
+        """Who is there, in the order in which all is read."""
+        return tuple(sorted(self._files))
+
+    @property
+    def weights(self) -> tuple[int, ...]:
+        """The people in train of each Trust."""
+        return tuple(self._people[who]["train"] for who in self.trusts)
+
+    @property
+    def weight(self) -> int:
+        return sum(self.weights)
+
+    @property
+    def unit(self) -> float:
+        """What one step of the fixed-point numbers is worth."""
+        return 2.0**-self._plan.fraction_bits
+
+    def metrics(self) -> dict[str, float]:
+        people: dict[Part, int] = {part: sum(of[part] for of in self._people.values()) for part in PARTS}
+        return average_metrics(self._outputs, self._metrics, people)
+
+    def pieces(self, tensor: Tensor, *, whole: bool = False) -> Iterator[tuple[slice, list[Int64]]]:
+        """Flat pieces of a tensor's change, one array per Trust, in units of 2^-f; integer tensors in units of 1."""
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context(safe_open(self._files[who], framework="numpy")) for who in self.trusts]
+            name = f"update/{tensor.name}"
+            if whole or tensor.elements <= PIECE or not tensor.shape:
+                yield slice(0, tensor.elements), [file.get_tensor(name).reshape(-1) for file in files]
+                return
+            row = tensor.elements // tensor.shape[0]
+            rows = max(1, PIECE // row)
+            for start in range(0, tensor.shape[0], rows):
+                end = min(start + rows, tensor.shape[0])
+                yield (
+                    slice(start * row, end * row),
+                    [file.get_slice(name)[start:end].reshape(-1) for file in files],
+                )
+
+
+class IndividualStrategy:
+    """A strategy that reads single updates, driven round by round."""
+
+    def __init__(self, chosen: Strategy, spec: TensorSpec) -> None:
+        self._kind = kind_of(chosen, "individual")
+        self._chosen, self._spec = chosen, spec
+        self._selected: list[int] = []
+        watch = {"train_metrics_aggr_fn": self._watch} if self._kind.reads == "distances" else {}
+        self._strategy = build(self._kind, chosen, **watch)
+
+    def round(self, number: int, weights: Arrays, updates: IndividualUpdates) -> Arrays:
+        """The new tensors, floats in float32 or wider, integers in int64. ``weights`` are not changed."""
+        if self._kind.reads == "distances":
+            return self._from_selected(number, weights, updates)
+        if self._kind.reads == "model":
+            return self._at_once(number, weights, updates)
+        made: Arrays = {}
+        for tensor in self._spec.tensors:
+            start = weights[tensor.name].reshape(-1)
+            new = np.empty(tensor.elements, tensor.update_dtype)
+            for place, changes in updates.pieces(tensor, whole=self._kind.reads == "tensors"):
+                shape = tensor.shape if self._kind.reads == "tensors" else None
+                new[place] = self._piece(number, tensor, start[place], changes, shape, updates)
+            made[tensor.name] = new.reshape(tensor.shape)
+        return made
+
+    def state(self) -> Arrays:
+        return kept_state(self._strategy, self._kind.state)
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        restore_state(self._strategy, self._kind.state, state)
+
+    def _piece(
+        self,
+        number: int,
+        tensor: Tensor,
+        start: npt.NDArray[Any],
+        changes: list[Int64],
+        shape: tuple[int, ...] | None,
+        updates: IndividualUpdates,
+    ) -> npt.NDArray[Any]:
+        given = [_local(tensor, start, change, updates.unit) for change in changes]
+        shaped = [{tensor.name: array if shape is None else array.reshape(shape)} for array in given]
+        asked = _local(tensor, start, np.zeros(start.shape, np.int64), updates.unit)
+        first = {tensor.name: asked if shape is None else asked.reshape(shape)}
+        result = self._aggregate(number, first, shaped, updates.weights)[tensor.name].reshape(-1)
+        return result if tensor.dtype in FLOATS else _added(start, result)
+
+    def _at_once(self, number: int, weights: Arrays, updates: IndividualUpdates) -> Arrays:
+        """Everything of every Trust in memory; whoever installs such a strategy knows how large models are."""
+        local: list[Arrays] = [{} for _ in updates.trusts]
+        first: Arrays = {}
+        for tensor in self._spec.tensors:
+            start = weights[tensor.name].reshape(-1)
+            asked = _local(tensor, start, np.zeros(start.shape, np.int64), updates.unit)
+            first[tensor.name] = asked.reshape(tensor.shape)
+            for _, changes in updates.pieces(tensor, whole=True):
+                for arrays, change in zip(local, changes, strict=True):
+                    arrays[tensor.name] = _local(tensor, start, change, updates.unit).reshape(tensor.shape)
+        made = self._aggregate(number, first, local, updates.weights)
+        return {
+            t.name: made[t.name]
+            if t.dtype in FLOATS
+            else _added(weights[t.name].reshape(-1), made[t.name].reshape(-1)).reshape(t.shape)
+            for t in self._spec.tensors
+        }
+
+    def _from_selected(self, number: int, weights: Arrays, updates: IndividualUpdates) -> Arrays:
+        points = _points(self._distances(updates))
+        self._selected = []
+        self._aggregate(number, {"point": np.zeros_like(points[0])}, [{"point": p} for p in points], updates.weights)
+        chosen = sorted(self._selected)
+        if not chosen:
+            raise FlipError("no-aggregate", f"Strategy {self._chosen.name} selected no Trust in round {number}.")
+        people = [updates.weights[index] for index in chosen]
+        made: Arrays = {}
+        for tensor in self._spec.tensors:
+            start = weights[tensor.name].reshape(-1)
+            new = np.empty(tensor.elements, tensor.update_dtype)
+            for place, changes in updates.pieces(tensor):
+                # At most 64 x 2^20 x 2^36: the bound of the sum under aggregation ``sum``.
+                total = sum(changes[index] * weight for index, weight in zip(chosen, people, strict=True))
+                change: npt.NDArray[Any] = (
+                    np.asarray(total, np.float64) * (updates.unit / sum(people))
+                    if tensor.dtype in FLOATS
+                    else mean_difference(np.asarray(total, np.int64), sum(people))
+                )
+                flat = tensor.model_copy(update={"shape": (place.stop - place.start,)})
+                new[place] = moved(flat, start[place], change)
+            made[tensor.name] = new.reshape(tensor.shape)
+        return made
+
+    def _distances(self, updates: IndividualUpdates) -> npt.NDArray[np.float64]:
+        """Squared L2 distances between the Trusts' changes, [Trusts, Trusts]."""
+        count = len(updates.trusts)
+        total = np.zeros((count, count))
+        for tensor in self._spec.tensors:
+            if tensor.dtype not in FLOATS:
+                continue
+            for _, changes in updates.pieces(tensor):
+                for a in range(count):
+                    for b in range(a + 1, count):
+                        apart = (changes[a] - changes[b]).astype(np.float64) * updates.unit
+                        total[a, b] += float(np.dot(apart, apart))
+        return total + total.T
+
+    def _watch(self, contents: list[RecordDict], _: str) -> MetricRecord:
+        """Flower hands the selected replies to this function of its constructor."""
+        self._selected = [int(next(iter(c.metric_records.values()))[_TRUST]) for c in contents]  # type: ignore[arg-type]
+        return MetricRecord()
+
+    def _aggregate(
+        self, number: int, first: Arrays, local: Sequence[Mapping[str, npt.NDArray[Any]]], people: Sequence[int]
+    ) -> Arrays:
+        """One call of the strategy's ``aggregate_train`` with one reply per Trust."""
+        grid = RoundGrid(len(local), _no_exchange)
+        record = ArrayRecord({name: Array(array) for name, array in first.items()})
+        messages = list(self._strategy.configure_train(number, record, ConfigRecord(), grid))
+        messages.sort(key=lambda message: message.metadata.dst_node_id)
+        if len(messages) != len(local):
+            raise FlipError("no-aggregate", f"Strategy {self._chosen.name} does not ask every Trust.")
+        replies = []
+        for index, (message, arrays, weight) in enumerate(zip(messages, local, people, strict=True)):
+            content = RecordDict(
+                {
+                    "arrays": ArrayRecord({name: Array(np.asarray(array)) for name, array in arrays.items()}),
+                    "metrics": MetricRecord({_EXAMPLES: weight, _TRUST: index}),
+                }
+            )
+            replies.append(Message(content, reply_to=message))
+        made, _ = self._strategy.aggregate_train(number, replies)
+        if made is None:
+            raise FlipError("no-aggregate", f"Strategy {self._chosen.name} made no aggregate of round {number}.")
+        return {name: array.numpy() for name, array in made.items()}
+
+
+def _local(tensor: Tensor, start: npt.NDArray[Any], change: Int64, unit: float) -> npt.NDArray[Any]:
+    """What one Trust's tensor is after training (flat); of an integer tensor the difference, as float64."""
+    if tensor.dtype not in FLOATS:
+        return change.astype(np.float64)
+    flat = tensor.model_copy(update={"shape": change.shape})
+    return moved(flat, start, change.astype(np.float64) * unit)
+
+
+def _added(start: npt.NDArray[Any], difference: npt.NDArray[Any]) -> Int64:
+    """An integer tensor (flat) moved by the rule's difference, rounded half to even."""
+    return np.asarray(start.astype(np.int64) + np.rint(difference).astype(np.int64), np.int64)
+
+
+def _points(distances: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """As many points as Trusts, one per row, with these squared distances (classical multidimensional scaling).
+
+    Torgerson, Psychometrika 17 (1952): the rows of V·sqrt(L) of the doubly centred matrix -J·D·J / 2 = V·L·V'.
+    """
+    count = len(distances)
+    largest = float(distances.max())
+    if largest == 0.0 or not math.isfinite(largest):
+        return np.zeros((count, count))
+    centre = np.eye(count) - 1.0 / count
+    values, vectors = np.linalg.eigh(-0.5 * centre @ distances @ centre)
+    return np.ascontiguousarray(vectors * np.sqrt(np.clip(values, 0.0, None)))
+
+
+def _no_exchange(*_: object) -> Any:
+    raise RuntimeError("Individual updates are there already.")
