@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install system demo lab test lint format lock clean
+.PHONY: help install system demo lab test bench lint format lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ lab: install ## the demo federation up, JupyterLab open on the tutorial
 
 test: install ## all tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
+
+bench: install ## measure: NAME=rounds, ONLY="PART …" (LIST=1 names the parts); writes build/bench/NAME.json
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(NAME) $(if $(ONLY),--only $(ONLY)) $(if $(LIST),--list)
 
 lint: $(STAMP) ## format, style, types, and who may import whom
 	@$(BIN)/ruff format --check .

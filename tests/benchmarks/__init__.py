@@ -1,0 +1,1 @@
+"""Measurements: ``make bench NAME=rounds`` (see docs/benchmarks.md). Not collected by pytest."""

@@ -1,0 +1,100 @@
+"""What process trees use: CPU seconds, and memory sampled while something runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import psutil
+
+GB = 1e9
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    try:
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """User and system time of all processes below ``pids`` that live now, and of children that they waited for."""
+    total = 0.0
+    for process in {p for pid in pids for p in tree(pid)}:
+        try:
+            times = process.cpu_times()
+        except psutil.Error:
+            continue
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def memory(processes: Iterable[psutil.Process]) -> int:
+    """Bytes of physical memory: the processes' PSS, and what their open memfds hold that none of them maps.
+
+    A memfd that is open but not mapped is in no PSS, yet takes memory; each is counted once.
+    """
+    pss = 0
+    held: dict[int, int] = {}
+    mapped: dict[int, int] = {}
+    for process in processes:
+        place = Path(f"/proc/{process.pid}")
+        try:
+            pss += _pss(place)
+            for descriptor in (place / "fd").iterdir():
+                if str(descriptor.readlink()).startswith("/memfd:"):
+                    status = descriptor.stat()
+                    held[status.st_ino] = status.st_blocks * 512
+            for inode, size in _mapped_memfds(place):
+                mapped[inode] = max(mapped.get(inode, 0), size)
+        except (OSError, ProcessLookupError):
+            continue
+    return pss + sum(max(size - mapped.get(inode, 0), 0) for inode, size in held.items())
+
+
+def _pss(place: Path) -> int:
+    for line in (place / "smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _mapped_memfds(place: Path) -> Iterable[tuple[int, int]]:
+    """Inode and resident bytes of each mapped memfd; the detailed map is read only where there is one."""
+    if "/memfd:" not in (place / "maps").read_text():
+        return
+    inode = 0
+    for line in (place / "smaps").read_text().splitlines():
+        words = line.split()
+        if "-" in words[0] and len(words) > 5:
+            inode = int(words[4]) if words[5].startswith("/memfd:") else 0
+        elif words[0] == "Rss:" and inode:
+            yield inode, int(words[1]) * 1024
+
+
+class PeakMemory:
+    """Samples named groups of processes until the block ends; ``peaks`` has each group's highest sum in bytes."""
+
+    def __init__(self, groups: Callable[[], dict[str, list[psutil.Process]]], seconds: float = 0.1) -> None:
+        self._groups, self._seconds = groups, seconds
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self.peaks: dict[str, int] = {}
+
+    def __enter__(self) -> PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def forget(self) -> None:
+        self.peaks = {}
+
+    def _sample(self) -> None:
+        while not self._over.wait(self._seconds):
+            for name, processes in self._groups().items():
+                self.peaks[name] = max(self.peaks.get(name, 0), memory(processes))
