@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flipnb.cli.terminal import JsonOption, print_json, print_table, speaks_plainly
+from flipnb.contracts.problem import FlipError
 
 app = typer.Typer(help="A Trust's estate: harmonised data in versions.", no_args_is_help=True)
 
@@ -29,3 +32,31 @@ def load(
         return
     print(f"Estate version {report.version}: {report.people} people")
     print_table(["table", "rows"], list(report.rows.items()))
+
+
+class TableFormat(StrEnum):
+    json = "json"
+    csv = "csv"
+    parquet = "parquet"
+
+
+@app.command()
+@speaks_plainly
+def view(
+    definition: Annotated[Path, typer.Argument(metavar="VIEWDEFINITION.json", help="A SQL on FHIR 2 ViewDefinition.")],
+    over: Annotated[Path, typer.Option(help="Resources: a JSON array, bundle, NDJSON, or a folder of such files.")],
+    format: Annotated[TableFormat, typer.Option(help="Of the table.")] = TableFormat.json,
+    out: Annotated[Path | None, typer.Option(help="The file to write; else standard output.")] = None,
+) -> None:
+    """Run a ViewDefinition over FHIR resources, as a table. Exit code 2 for an invalid ViewDefinition."""
+    from flipnb.estate.viewing import view as run
+
+    try:
+        count = run(definition, over, format.value, out, sys.stdout)
+    except FlipError as error:
+        if error.code != "invalid-view":
+            raise
+        print(f"flip: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    if out is not None:
+        print(f"{out}: {count} rows", file=sys.stderr)
