@@ -60,3 +60,24 @@ def view(
         raise typer.Exit(2) from None
     if out is not None:
         print(f"{out}: {count} rows", file=sys.stderr)
+
+
+@app.command()
+@speaks_plainly
+def cohort(
+    definition: Annotated[Path, typer.Argument(help="An OHDSI cohort expression (ATLAS JSON).")],
+    estate: Annotated[str, typer.Option("--in", help="The estate's directory, or a postgresql:// address.")],
+    rows: Annotated[
+        Path | None, typer.Option(help="Also write the cohort's rows to this CSV file, which stays in the enclave.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find a cohort: how many people each step leaves. Exact counts, for inside the enclave."""
+    from flipnb.estate.cohort import generate
+
+    report = generate(definition, estate, rows)
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+        return
+    print_table(["step", "people", "events"], [[step.name, step.people, step.events] for step in report.attrition])
+    print(f"The cohort: {report.people} people in {report.rows} rows")

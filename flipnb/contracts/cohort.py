@@ -8,36 +8,16 @@ definition with one criterion dropped is another cohort. To support more, add th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic.alias_generators import to_pascal
 
+from flipnb.contracts.cohort_criteria import Criteria, CriteriaGroup, upper
+from flipnb.contracts.cohort_values import Concept, Days, ExpressionPart, Offset, Period
 from flipnb.contracts.problem import FlipError
 
 MAXIMUM_DEPTH = 40
 """Nesting of groups and correlated criteria, in levels of JSON."""
-
-ConceptId = Annotated[int, Field(ge=0, lt=2**31)]
-Days = Annotated[int, Field(ge=0, le=100_000)]
-
-
-class ExpressionPart(BaseModel):
-    """A part of an expression; JSON names are OHDSI's (PascalCase)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, alias_generator=to_pascal)
-
-
-class Concept(BaseModel):
-    """A concept as ATLAS embeds it; only its id carries meaning, the rest describes it to people."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    concept_id: ConceptId = Field(alias="CONCEPT_ID")
-
-
-Concepts = tuple[Concept, ...]
 
 
 class ConceptSetItem(BaseModel):
@@ -63,214 +43,8 @@ class ConceptSet(BaseModel):
     expression: ConceptSetExpression
 
 
-class NumericRange(ExpressionPart):
-    """``Op`` compares with ``Value``; ``bt`` and ``!bt`` also need ``Extent``. Four decimals count, as in circe."""
-
-    value: float
-    op: Literal["lt", "lte", "eq", "!eq", "gt", "gte", "bt", "!bt"]
-    extent: float | None = None
-
-    @model_validator(mode="after")
-    def _extent(self) -> NumericRange:
-        if self.op in ("bt", "!bt") and self.extent is None:
-            raise ValueError(f"Op {self.op} needs an Extent")
-        return self
-
-
-class DateRange(ExpressionPart):
-    value: date
-    op: Literal["lt", "lte", "eq", "!eq", "gt", "gte", "bt", "!bt"]
-    extent: date | None = None
-
-    @model_validator(mode="after")
-    def _extent(self) -> DateRange:
-        if self.op in ("bt", "!bt") and self.extent is None:
-            raise ValueError(f"Op {self.op} needs an Extent")
-        return self
-
-
-class Period(ExpressionPart):
-    """A calendar window; an open end is absent."""
-
-    start_date: date | None = None
-    end_date: date | None = None
-
-
-class Criterion(ExpressionPart):
-    """What every domain's criterion may say. Without ``CodesetId`` any concept counts."""
-
-    codeset_id: int | None = None
-    correlated_criteria: CriteriaGroup | None = None
-    occurrence_start_date: DateRange | None = None
-    age: NumericRange | None = None
-    gender: Concepts = ()
-
-
-class RepeatableCriterion(Criterion):
-    """A person may have several such records. ``First`` is the person's first of the concept set."""
-
-    first: bool = False
-    occurrence_end_date: DateRange | None = None
-
-
-class ConditionOccurrence(RepeatableCriterion):
-    condition_type: Concepts = ()
-    condition_type_exclude: bool = False
-    condition_source_concept: int | None = None
-    condition_status: Concepts = ()
-    visit_type: Concepts = ()
-
-
-class DrugExposure(RepeatableCriterion):
-    drug_type: Concepts = ()
-    drug_type_exclude: bool = False
-    drug_source_concept: int | None = None
-    refills: NumericRange | None = None
-    quantity: NumericRange | None = None
-    days_supply: NumericRange | None = None
-    route_concept: Concepts = ()
-    visit_type: Concepts = ()
-
-
-class Measurement(RepeatableCriterion):
-    measurement_type: Concepts = ()
-    measurement_type_exclude: bool = False
-    measurement_source_concept: int | None = None
-    operator: Concepts = ()
-    value_as_number: NumericRange | None = None
-    value_as_concept: Concepts = ()
-    unit: Concepts = ()
-    range_low: NumericRange | None = None
-    range_high: NumericRange | None = None
-    visit_type: Concepts = ()
-
-
-class Observation(RepeatableCriterion):
-    observation_type: Concepts = ()
-    observation_type_exclude: bool = False
-    observation_source_concept: int | None = None
-    value_as_number: NumericRange | None = None
-    value_as_concept: Concepts = ()
-    qualifier: Concepts = ()
-    unit: Concepts = ()
-    visit_type: Concepts = ()
-
-
-class ProcedureOccurrence(RepeatableCriterion):
-    procedure_type: Concepts = ()
-    procedure_type_exclude: bool = False
-    procedure_source_concept: int | None = None
-    modifier: Concepts = ()
-    quantity: NumericRange | None = None
-    visit_type: Concepts = ()
-
-
-class VisitOccurrence(RepeatableCriterion):
-    """``VisitType`` is the provenance of the visit's record here, and the kind of visit in every other domain."""
-
-    visit_type: Concepts = ()
-    visit_type_exclude: bool = False
-    visit_source_concept: int | None = None
-    visit_length: NumericRange | None = None
-
-
-class Death(Criterion):
-    death_type: Concepts = ()
-    death_type_exclude: bool = False
-    death_source_concept: int | None = None
-
-
-class Criteria(ExpressionPart):
-    """One criterion under its domain's name."""
-
-    condition_occurrence: ConditionOccurrence | None = None
-    death: Death | None = None
-    drug_exposure: DrugExposure | None = None
-    measurement: Measurement | None = None
-    observation: Observation | None = None
-    procedure_occurrence: ProcedureOccurrence | None = None
-    visit_occurrence: VisitOccurrence | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Criteria:
-        if len(self.model_fields_set) != 1:
-            raise ValueError("a criterion has exactly one domain")
-        return self
-
-    @property
-    def criterion(self) -> Criterion:
-        (name,) = self.model_fields_set
-        value: Criterion = getattr(self, name)
-        return value
-
-
-class WindowEnd(ExpressionPart):
-    """``Coeff`` · ``Days`` from the index; without days it is the observation period's start (-1) or end (1)."""
-
-    days: Days | None = None
-    coeff: Literal[-1, 1]
-
-
-class Window(ExpressionPart):
-    start: WindowEnd
-    end: WindowEnd
-    use_index_end: bool | None = None
-    use_event_end: bool | None = None
-
-
-class Occurrence(ExpressionPart):
-    """``Type`` 0 exactly, 1 at most, 2 at least ``Count`` records; distinct concepts or ``CountColumn``s."""
-
-    type: Literal[0, 1, 2]
-    count: int = Field(ge=0, lt=2**31)
-    is_distinct: bool = False
-    count_column: Literal["DOMAIN_CONCEPT", "START_DATE", "VISIT_ID"] | None = None
-
-
-class CorrelatedCriterion(ExpressionPart):
-    criteria: Criteria
-    start_window: Window
-    end_window: Window | None = None
-    occurrence: Occurrence
-    restrict_visit: bool = False
-    ignore_observation_period: bool = False
-
-
-class DemographicCriterion(ExpressionPart):
-    """About the person, at the index event."""
-
-    age: NumericRange | None = None
-    gender: Concepts = ()
-    race: Concepts = ()
-    ethnicity: Concepts = ()
-    occurrence_start_date: DateRange | None = None
-    occurrence_end_date: DateRange | None = None
-
-
-def _upper(value: object) -> object:
-    return value.upper() if isinstance(value, str) else value
-
-
-class CriteriaGroup(ExpressionPart):
-    type: Annotated[Literal["ALL", "ANY", "AT_LEAST", "AT_MOST"], BeforeValidator(_upper)]
-    count: int | None = Field(default=None, ge=0, lt=2**31)
-    criteria_list: tuple[CorrelatedCriterion, ...] = ()
-    demographic_criteria_list: tuple[DemographicCriterion, ...] = ()
-    groups: tuple[CriteriaGroup, ...] = ()
-
-    @model_validator(mode="after")
-    def _counted(self) -> CriteriaGroup:
-        if self.type.startswith("AT_") and self.count is None:
-            raise ValueError(f"a group of Type {self.type} needs a Count")
-        return self
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.criteria_list or self.demographic_criteria_list or self.groups)
-
-
 class Limit(ExpressionPart):
-    type: Annotated[Literal["ALL", "FIRST", "LAST"], BeforeValidator(_upper)] = "ALL"
+    type: Annotated[Literal["ALL", "FIRST", "LAST"], BeforeValidator(upper)] = "ALL"
 
 
 class ObservationWindow(ExpressionPart):
@@ -294,13 +68,13 @@ class InclusionRule(BaseModel):
 
 class DateOffset(ExpressionPart):
     date_field: Literal["StartDate", "EndDate"]
-    offset: int = Field(ge=-100_000, le=100_000)
+    offset: Offset
 
 
 class CustomEra(ExpressionPart):
     drug_codeset_id: int
     gap_days: Days = 0
-    offset: int = Field(default=0, ge=-100_000, le=100_000)
+    offset: Offset = 0
     days_supply_override: Days | None = None
 
 
@@ -318,7 +92,7 @@ class EndStrategy(ExpressionPart):
 
 
 class CollapseSettings(ExpressionPart):
-    collapse_type: Annotated[Literal["ERA"], BeforeValidator(_upper)] = "ERA"
+    collapse_type: Annotated[Literal["ERA"], BeforeValidator(upper)] = "ERA"
     era_pad: Days = 0
 
 
@@ -359,7 +133,10 @@ class CohortExpression(ExpressionPart):
                 raise FlipError("invalid-cohort", f"The cohort has no concept set {used}, which {path} refers to.")
 
 
-_CODESET_FIELDS = {"CodesetId", "DrugCodesetId"}
+_CODESET_FIELDS = {
+    "CodesetId", "DrugCodesetId", "PayerConcept", "PlaceOfServiceLocation", "PlanConcept", "SponsorConcept",
+    "StopReasonConcept",
+}  # fmt: skip
 
 
 def _codesets(part: BaseModel, path: str) -> Iterator[tuple[str, int]]:
@@ -422,7 +199,3 @@ _DOMAINS = tuple(field.alias or name for name, field in Criteria.model_fields.it
 
 def _is_domain(place: list[int | str]) -> bool:
     return bool(place) and (isinstance(place[-1], int) or place[-1] == "Criteria")
-
-
-def concept_ids(concepts: Concepts) -> tuple[int, ...]:
-    return tuple(concept.concept_id for concept in concepts)

@@ -16,7 +16,8 @@ from flipnb.contracts.dataset import Dataset, Split, Variable
 from flipnb.contracts.frozen import KIND_REAL, META_DATASET, META_KIND, TABLES
 from flipnb.contracts.outputs import Part
 from flipnb.contracts.problem import FlipError
-from flipnb.estate.cohort import compile_cohort
+from flipnb.estate.cohort.generation import compiled_for, count_people
+from flipnb.estate.database import DuckDBDatabase, reading
 from flipnb.estate.versions import CONFIG, Estate
 
 if TYPE_CHECKING:
@@ -42,10 +43,8 @@ class FrozenCohort:
 
 def count(estate: Path, version: str, expression: CohortExpression) -> int:
     """How many people (not rows) a cohort has in one version: exact, for the enclave alone."""
-    with Estate.open(estate).reading(version) as connection:
-        query = compile_cohort(expression)
-        row = connection.execute(f"SELECT count(DISTINCT person_id) FROM ({query})").fetchone()
-        return int(row[0]) if row else 0
+    with reading(estate, version) as database:
+        return count_people(database, expression)
 
 
 def freeze(
@@ -71,9 +70,9 @@ def freeze(
     partial.unlink(missing_ok=True)
     try:
         with Estate.open(estate).reading(version) as source:
+            rows = compiled_for(DuckDBDatabase(source, version), expression).rows()
             members = source.execute(
-                "SELECT person_id, min(start_date), arg_min(end_date, start_date) "
-                f"FROM ({compile_cohort(expression)}) GROUP BY 1 ORDER BY 1"
+                f"SELECT person_id, min(start_date), arg_min(end_date, start_date) FROM ({rows}) GROUP BY 1 ORDER BY 1"
             ).fetchall()
             people = [int(row[0]) for row in members]
             source.execute("CREATE TEMP TABLE member (person_id BIGINT, until DATE)")

@@ -8,6 +8,7 @@ import re
 import tempfile
 import zipfile
 from datetime import date, timedelta
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -51,8 +52,9 @@ def synthea() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def reference_rows(connection: duckdb.DuckDBPyConnection, name: str) -> list[tuple]:
-    """Rows (person, start, end), sorted, of OHDSI's SQL Server script for a definition."""
+@cache
+def reference_statements(name: str, dialect: str = "duckdb") -> tuple[str, ...]:
+    """OHDSI's SQL Server script for a definition, in another dialect; rows go to ``reference_cohort``."""
     script = (PHENOTYPES / f"{name}.sql").read_text()
     script = re.split(r"\{1 != 0\}\?\{\s*-- BEGIN: Censored Stats", script)[0]
     script = re.sub(r"\{0 != 0\}\?\{[^{}]*\}", "", script)
@@ -65,14 +67,18 @@ def reference_rows(connection: duckdb.DuckDBPyConnection, name: str) -> list[tup
         "@target_cohort_id": "1",
     }.items():
         script = script.replace(parameter, value)
+    return tuple(text for text in sqlglot.transpile(script, read="tsql", write=dialect) if text.strip())
+
+
+def reference_rows(connection: duckdb.DuckDBPyConnection, name: str) -> list[tuple]:
+    """Rows (person, start, end), sorted, of OHDSI's script for a definition."""
     cursor = connection.cursor()
     cursor.execute(
         "CREATE TEMP TABLE reference_cohort (cohort_definition_id BIGINT, subject_id BIGINT, "
         "cohort_start_date DATE, cohort_end_date DATE)"
     )
-    for statement in sqlglot.transpile(script, read="tsql", write="duckdb"):
-        if statement.strip():
-            cursor.execute(statement)
+    for statement in reference_statements(name):
+        cursor.execute(statement)
     query = "SELECT subject_id, CAST(cohort_start_date AS DATE), CAST(cohort_end_date AS DATE) FROM reference_cohort"
     return sorted(cursor.execute(query).fetchall())
 

@@ -1,15 +1,17 @@
 """Conditions of a cohort expression as SQL text.
 
-Nothing of an expression reaches SQL but numbers and dates that are formatted here, so that no expression can say
-anything else in SQL.
+Nothing of an expression reaches SQL but numbers, dates and quoted texts that are formatted here, so that no expression
+can say anything else in SQL.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 
-from flipnb.contracts.cohort import Concepts, DateRange, NumericRange, Window, WindowEnd
+from flipnb.contracts.cohort_criteria import Window, WindowEnd
+from flipnb.contracts.cohort_values import Concepts, DateRange, NumericRange, TextFilter
 
 _OPERATORS = {"lt": "<", "lte": "<=", "eq": "=", "!eq": "<>", "gt": ">", "gte": ">="}
 
@@ -28,8 +30,22 @@ def shifted(column: str, days: int) -> str:
 
 
 def in_concepts(column: str, concepts: Concepts, *, exclude: bool = False) -> str:
-    ids = ", ".join(str(int(concept.concept_id)) for concept in concepts)
-    return f"{column} {'NOT IN' if exclude else 'IN'} ({ids})"
+    return in_ids(column, (concept.concept_id for concept in concepts), exclude=exclude)
+
+
+def in_ids(column: str, ids: Iterable[int], *, exclude: bool = False) -> str:
+    return f"{column} {'NOT IN' if exclude else 'IN'} ({', '.join(str(int(one)) for one in ids)})"
+
+
+def like(column: str, text: TextFilter) -> str:
+    """LIKE without an escape character, which PostgreSQL has unless told, and DuckDB has not."""
+    pattern = text.text.replace("'", "''")
+    escape = ""
+    if "\\" in pattern:
+        pattern, escape = pattern.replace("\\", "\\\\"), " ESCAPE '\\'"
+    before = "%" if text.op.lower().endswith(("endswith", "contains")) else ""
+    after = "%" if text.op.lower().endswith(("startswith", "contains")) else ""
+    return f"{column} {'NOT LIKE' if text.op.startswith('!') else 'LIKE'} '{before}{pattern}{after}'{escape}"
 
 
 def in_range(column: str, limits: NumericRange, *, whole: bool) -> str:
@@ -53,14 +69,13 @@ def _compare(column: str, operator: str, value: str, extent: str | None) -> str:
 
 
 def in_window(window: Window, *, within_period: bool, ends: bool) -> list[str]:
-    """Conditions on a record ``a`` near an index event ``p``.
+    """Conditions on a record ``a`` near an index event ``q``.
 
     ``ends``: an EndWindow, which is about the record's end unless it says otherwise. Outside observation periods an
     open side has no limit.
     """
-    index = "p.end_date" if window.use_index_end else "p.start_date"
-    from_end = window.use_event_end if window.use_event_end is not None else ends
-    record = "a.end_date" if from_end else "a.start_date"
+    index = "q.end_date" if window.use_index_end else "q.start_date"
+    record = "a.end_date" if is_about_end(window, ends=ends) else "a.start_date"
     conditions = []
     for operator, edge in ((">=", window.start), ("<=", window.end)):
         limit = _edge(edge, index, within_period)
@@ -70,8 +85,13 @@ def in_window(window: Window, *, within_period: bool, ends: bool) -> list[str]:
 
 
 def _edge(edge: WindowEnd, index: str, within_period: bool) -> str | None:
-    if edge.days is not None:
-        return shifted(index, edge.coeff * edge.days)
+    if edge.length is not None:
+        return shifted(index, edge.coeff * edge.length)
     if not within_period:
         return None
-    return "p.op_start_date" if edge.coeff == -1 else "p.op_end_date"
+    return "q.op_start_date" if edge.coeff == -1 else "q.op_end_date"
+
+
+def is_about_end(window: Window, *, ends: bool) -> bool:
+    """Whether the window is about the record's end."""
+    return ends if window.use_event_end is None else window.use_event_end

@@ -32,12 +32,12 @@ def primary(expression: dict) -> dict:
     ("change", "words"),
     [
         (
-            lambda e: e["PrimaryCriteria"].update(CriteriaList=[{"ConditionEra": {"CodesetId": 0}}]),
-            "ConditionEra at PrimaryCriteria.CriteriaList[0] is not supported",
+            lambda e: e["PrimaryCriteria"].update(CriteriaList=[{"Episode": {"CodesetId": 0}}]),
+            "Episode at PrimaryCriteria.CriteriaList[0] is not supported",
         ),
         (
-            lambda e: primary(e)["Measurement"].update(Abnormal=True),
-            "Abnormal at PrimaryCriteria.CriteriaList[0].Measurement is not supported",
+            lambda e: primary(e)["Measurement"].update(ValueAsString={"Text": "a", "Op": "eq"}),
+            "ValueAsString at PrimaryCriteria.CriteriaList[0].Measurement is not supported",
         ),
         (lambda e: e.update(Exposure={}), "Exposure at the top is not supported"),
         (

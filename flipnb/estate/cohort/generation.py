@@ -1,0 +1,124 @@
+"""A cohort over an estate: how many people each step leaves, who they are. Exact, for the enclave alone."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from flipnb.contracts.cohort import CohortExpression, ConceptSet
+from flipnb.contracts.document import load_json
+from flipnb.contracts.problem import FlipError
+from flipnb.estate.cohort.compiler import CompiledCohort, compile_steps, in_dialect
+from flipnb.estate.cohort.concept_sets import all_concepts
+from flipnb.estate.database import Database, reading
+
+HEADER = ("subject_id", "cohort_start_date", "cohort_end_date")
+"""The columns of OHDSI's cohort table."""
+
+_REMEMBERED = 256
+"""Concept sets whose concepts a process remembers, each for its estate version."""
+
+
+class AttritionStep(BaseModel):
+    """What a step left: people and their events. An inclusion rule counts after all rules before it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    people: int
+    events: int
+
+
+class CohortReport(BaseModel):
+    """``people`` are in the cohort, ``rows`` are their stays."""
+
+    model_config = ConfigDict(frozen=True)
+
+    people: int
+    rows: int
+    attrition: tuple[AttritionStep, ...]
+
+
+def generate(definition: Path | Mapping[str, Any], estate: Path | str, rows: Path | None = None) -> CohortReport:
+    """Find the cohort in the estate's current version, or in the database at a ``postgresql://`` address.
+
+    ``rows``: a CSV file for the cohort's rows, by person and start; written whole or not at all. Raises FlipError
+    ``unsupported-cohort``, ``invalid-cohort``, ``not-json``, ``no-estate``, ``estate-incomplete``, ``database-away``.
+    """
+    expression = CohortExpression.parse(
+        read_definition(definition) if isinstance(definition, Path) else dict(definition)
+    )
+    with reading(estate) as database:
+        compiled = compiled_for(database, expression)
+        counts = list(database.rows(in_dialect(compiled.attrition(), database.dialect)))
+        if rows is not None:
+            _write_rows(database, compiled, rows)
+    steps = tuple(
+        AttritionStep(name=step.name, people=people, events=events)
+        for step, (_, people, events) in zip(compiled.steps, counts[:-1], strict=True)
+    )
+    return CohortReport(people=counts[-1][1], rows=counts[-1][2], attrition=steps)
+
+
+def read_definition(path: Path) -> dict[str, Any]:
+    """ATLAS JSON from a file. Raises FlipError ``no-cohort``, ``not-json``, ``duplicate-key``."""
+    try:
+        value = load_json(path.read_bytes(), str(path))
+    except OSError as error:
+        raise FlipError("no-cohort", f"{path} can't be read: {error.strerror}.") from None
+    if not isinstance(value, dict):
+        raise FlipError("no-cohort", f"{path} holds no cohort expression.")
+    return value
+
+
+def count_people(database: Database, expression: CohortExpression) -> int:
+    """How many people (not rows) a cohort has."""
+    ((people,),) = database.rows(in_dialect(compiled_for(database, expression).people(), database.dialect))
+    return int(people)
+
+
+def compiled_for(database: Database, expression: CohortExpression) -> CompiledCohort:
+    """The cohort's queries, with the concepts of its concept sets looked up in this database's vocabulary."""
+    return compile_steps(expression, {one.id: _concepts(database, one) for one in expression.concept_sets})
+
+
+def _concepts(database: Database, concept_set: ConceptSet) -> tuple[int, ...]:
+    key = concept_set.expression.model_dump_json()
+    if not database.version:
+        return _looked_up(database, concept_set)
+    remembered = _memory(database.version)
+    if key not in remembered:
+        if len(remembered) >= _REMEMBERED:
+            remembered.clear()
+        remembered[key] = _looked_up(database, concept_set)
+    return remembered[key]
+
+
+@lru_cache(maxsize=2)
+def _memory(version: str) -> dict[str, tuple[int, ...]]:
+    """Concepts by concept set of one estate version, which never changes."""
+    del version
+    return {}
+
+
+def _looked_up(database: Database, concept_set: ConceptSet) -> tuple[int, ...]:
+    sql = f"SELECT DISTINCT concept_id FROM ({all_concepts([concept_set])}) c ORDER BY concept_id"
+    return tuple(int(concept) for (concept,) in database.rows(in_dialect(sql, database.dialect)))
+
+
+def _write_rows(database: Database, compiled: CompiledCohort, path: Path) -> None:
+    sql = f"SELECT person_id, start_date, end_date FROM ({compiled.rows()}) c ORDER BY person_id, start_date, end_date"
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(HEADER)
+            writer.writerows(database.rows(in_dialect(sql, database.dialect)))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

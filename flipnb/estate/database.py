@@ -1,0 +1,114 @@
+"""An estate's tables to read: a version in DuckDB, or a Trust's PostgreSQL server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from flipnb.contracts.problem import FlipError
+from flipnb.estate.versions import Estate
+
+if TYPE_CHECKING:
+    import duckdb
+    import psycopg
+
+_PAGE = 10_000
+_MISSING = re.compile(
+    r"(?:Table with name|relation|column) \"?([\w.]+)\"? does not exist|does not have a column named \"(\w+)"
+)
+
+
+class Database(Protocol):
+    """Tables of the OMOP CDM, read-only. SQL is in the database's own dialect."""
+
+    dialect: Literal["duckdb", "postgres"]
+    version: str
+    """The estate version that is read; empty where there are none."""
+
+    def rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """A query's rows, a page at a time. Raises FlipError ``estate-incomplete`` for a table that is not there."""
+
+
+@contextmanager
+def reading(estate: Path | str, version: str | None = None) -> Iterator[Database]:
+    """The current version of an estate's directory, or the tables behind a ``postgresql://`` address.
+
+    Raises FlipError ``no-estate``, ``unknown-version``, ``database-away``.
+    """
+    if str(estate).startswith(("postgresql://", "postgres://")):
+        with _postgresql(str(estate)) as connection:
+            yield _PostgresqlDatabase(connection)
+        return
+    opened = Estate.open(Path(estate))
+    current = version or opened.current()
+    if current is None:
+        raise FlipError(
+            "no-estate", f"{estate} holds no estate version.", remedy="Fill it with flip estate load.", status=404
+        )
+    with opened.reading(current) as connection:
+        yield DuckDBDatabase(connection, current)
+
+
+class DuckDBDatabase:
+    dialect: Literal["duckdb", "postgres"] = "duckdb"
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, version: str = "") -> None:
+        self._connection = connection
+        self.version = version
+
+    def rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        import duckdb
+
+        try:
+            cursor = self._connection.cursor().execute(sql)
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
+            raise _incomplete(error) from None
+        while page := cursor.fetchmany(_PAGE):
+            yield from page
+
+
+class _PostgresqlDatabase:
+    dialect: Literal["duckdb", "postgres"] = "postgres"
+    version = ""
+
+    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        self._connection = connection
+
+    def rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        from psycopg import errors
+        from psycopg.sql import SQL
+
+        # A cursor on the server, so that a large cohort does not come at once.
+        with closing(self._connection.cursor("flip")) as cursor:
+            cursor.itersize = _PAGE
+            try:
+                cursor.execute(SQL(sql))
+            except (errors.UndefinedTable, errors.UndefinedColumn) as error:
+                raise _incomplete(error) from None
+            yield from cursor
+
+
+@contextmanager
+def _postgresql(address: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """One read-only transaction, so that all queries see the same data."""
+    import psycopg
+
+    try:
+        connection = psycopg.connect(address)
+    except psycopg.OperationalError as error:
+        # The address may hold a password; libpq's message doesn't.
+        raise FlipError("database-away", f"The database can't be reached: {str(error).splitlines()[0]}") from None
+    with connection:
+        connection.read_only = True
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        yield connection
+
+
+def _incomplete(error: Exception) -> FlipError:
+    found = _MISSING.search(str(error))
+    if found is None:
+        raise error
+    return FlipError("estate-incomplete", f"The estate has no {found[1] or found[2]}, which the question reads.")
