@@ -34,6 +34,10 @@ class KernelLimits(Document):
 
 
 class Policy(Document):
+    """``slots``: kernels at once. One that waits for its next round longer than ``waiting_seconds`` gives its slot to
+    others: it is ended, and started anew from its saved state when the round comes.
+    """
+
     counts: CountPolicy = CountPolicy()
     per_trust_metrics: bool = False
     individual_updates: bool = False
@@ -43,6 +47,7 @@ class Policy(Document):
     maximum_rounds: int = Field(default=1000, ge=1)
     bits_per_run: int = Field(default=100_000, ge=1)
     slots: int = Field(default=2, ge=1, le=64)
+    waiting_seconds: int = Field(default=900, ge=1)
     kernel: KernelLimits = KernelLimits()
 
     def refuse_bundle(self, bundle: Bundle) -> None:

@@ -64,6 +64,8 @@ def report(session: Session, configuration: HubConfiguration, run: RunRow, part:
             become(session, run, "running")
     elif said.failure is not None:
         part.failure = said.failure.model_dump_json(exclude_none=True)
+        if not lateness.is_late(part):
+            part.code, part.reason = said.code, said.reason
         tell_part(session, run, part, part.state, said.failure)
     consider(session, configuration, run)
 
@@ -86,6 +88,8 @@ def answer(session: Session, configuration: HubConfiguration, task: TaskRow, sai
     if task.kind == "round" and lateness.is_late(part):
         return _late(session, run, part, task)
     refused = said.code is not None or (task.kind == "round" and said.envelope is None)
+    if task.kind == "round" and not refused and part.state in ACTIVE:
+        part.code = part.reason = part.failure = None  # whatever it was, the Trust has recovered from it
     if task.kind == "round":
         ring(session, replies_of(run.id))
     if refused and task.kind in ("run", "start") and "refused" in TRUST_TRANSITIONS[part.state]:

@@ -149,6 +149,12 @@ class Airlock:
             return replace(given, weights=given.weights.duplicate()) if given is not None else None
 
     @property
+    def open(self) -> bool:
+        """Whether a round waits for the kernel's answer."""
+        with self._changed:
+            return self._open() is not None
+
+    @property
     def finished(self) -> bool:
         """Whether the last round is answered, or the notebook has left."""
         last = self._store.last_round(self.facts.run)

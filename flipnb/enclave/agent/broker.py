@@ -38,7 +38,7 @@ from flipnb.contracts.broker import Lease as LeaseRequest
 from flipnb.contracts.document import Document
 from flipnb.contracts.policy import MIB
 from flipnb.contracts.problem import FlipError, Problem
-from flipnb.enclave.agent.airlock import Airlock
+from flipnb.enclave.agent.airlock import Airlock, GivenRound
 from flipnb.enclave.agent.lease import Lease, sealed_copy
 
 MESSAGES_PER_SECOND = 200
@@ -87,6 +87,7 @@ class Broker:
         self._on_misbehaviour = on_misbehaviour
         self._stopping = threading.Event()
         self._connections = self._refusals = 0
+        self._waiting_since: float | None = None
         self._allowance, self._refilled = float(_BURST), time.monotonic()
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -162,6 +163,12 @@ class Broker:
         self._refusals += 1
         if self._refusals > _MOST_REFUSALS:
             raise Misbehaviour("broker-misuse", f"The notebook was refused more than {_MOST_REFUSALS} times.")
+
+    @property
+    def waiting_seconds(self) -> float:
+        """How long the kernel has waited for its next round; 0 while it works."""
+        since = self._waiting_since
+        return time.monotonic() - since if since is not None else 0.0
 
     @property
     def stopping(self) -> bool:
@@ -291,11 +298,7 @@ class _Conversation:
         self._round = None
         self._return_leases()
         while not self._airlock.finished:
-            given = self._airlock.next_round(_POLL_S)
-            if given is None:
-                if self._broker.stopping or _hung_up(self._kernel):
-                    raise _Gone
-                continue
+            given = self._wait()
             context = given.context
             answer = NextRound(
                 round=context.round,
@@ -311,6 +314,16 @@ class _Conversation:
             self._broker._on_round(context.round)
             return answer, tuple(self._lent[name].descriptor for name in ("weights", "saved") if name in self._lent)
         return Ended(), ()
+
+    def _wait(self) -> GivenRound:
+        self._broker._waiting_since = time.monotonic()
+        try:
+            while (given := self._airlock.next_round(_POLL_S)) is None:
+                if self._broker.stopping or _hung_up(self._kernel):
+                    raise _Gone
+            return given
+        finally:
+            self._broker._waiting_since = None
 
     def _refuse(self, error: FlipError) -> None:
         self._send(Refused(problem=Problem(code=error.code, message=error.message, remedy=error.remedy)), ())

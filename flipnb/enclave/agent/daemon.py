@@ -29,6 +29,7 @@ from flipnb.enclave.agent.installation import require_environment
 from flipnb.enclave.agent.membership import Memberships
 from flipnb.enclave.agent.run import Enclave
 from flipnb.enclave.agent.runs import Runs
+from flipnb.enclave.agent.slots import Slots
 from flipnb.enclave.agent.store import Store
 from flipnb.enclave.kernels.probe import ProbeReport, probe, refuse_if_weaker
 from flipnb.estate.disclosure import release
@@ -61,7 +62,8 @@ class Agent:
             log=self._worker_log,
         )
         self._hub = HubLink(configuration.hub_url, audience=configuration.hub_audience, ca=directory.hub_ca, key=key)
-        enclave = Enclave(directory, key, self._store, self._audit, self._worker)
+        slots = Slots(lambda: directory.policy().slots)
+        enclave = Enclave(directory, key, self._store, self._audit, self._worker, slots)
         self._runs = Runs(enclave, self._memberships, self._hub)
         self._counts = Counts(
             key=key,

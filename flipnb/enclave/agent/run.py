@@ -22,8 +22,10 @@ from flipnb.enclave.agent.airlock import Airlock, RunFacts
 from flipnb.enclave.agent.audit import AuditLog
 from flipnb.enclave.agent.broker import Broker, state_bytes
 from flipnb.enclave.agent.configuration import EnclaveDirectory
+from flipnb.enclave.agent.deaths import Deaths, failure_of
 from flipnb.enclave.agent.estate import EstateWorker
 from flipnb.enclave.agent.identities import run_uid
+from flipnb.enclave.agent.slots import Slots
 from flipnb.enclave.agent.store import Store, StoredRun
 from flipnb.enclave.estate_worker.order import FrozenFacts
 from flipnb.enclave.runner.order import CellEvent, KernelStarted, RunnerOrder, Verdict
@@ -31,6 +33,7 @@ from flipnb.enclave.runner.process import RunnerProcess
 
 _LOG = logging.getLogger("flipnb.enclave.agent.run")
 _PROGRESS_S = 0.5
+_FREEZES = 3
 _TOLD = frozenset({"too-few-people", "freeze-failed", "memory-cgroup-missing"})
 COHORT, EXECUTED = "cohort.duckdb", "executed.ipynb"
 
@@ -44,6 +47,7 @@ class Enclave:
     store: Store
     audit: AuditLog
     worker: EstateWorker
+    slots: Slots
 
     def run_uid(self, slot: int) -> int | None:
         return run_uid(self.directory.directory, slot)
@@ -72,14 +76,18 @@ class ActiveRun:
         self._answered = asyncio.Condition()
         self._runner: RunnerProcess | None = None
         self._ending: Outcome | None = None
+        self._interrupted = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._deaths = Deaths()
+        self._released = False
         self._kept: set[asyncio.Future[None]] = set()
         self._progress = ProgressKeeper(enclave.store, stored.run)
 
-    async def live(self, uid: int | None) -> None:
+    async def live(self) -> None:
         """Freeze, start, serve, end; whatever happens, what the run left is gone and its end is reported."""
         outcome = Outcome("failed", "enclave-failed", "The enclave failed; its data controller sees why in the log.")
         try:
-            outcome = await self._live(uid)
+            outcome = await self._live()
         except asyncio.CancelledError:
             outcome = Outcome(None)
             raise
@@ -103,12 +111,18 @@ class ActiveRun:
     def interrupt(self, outcome: Outcome) -> None:
         if self._ending is None:
             self._ending = outcome
+            self._interrupted.set()
+            self._asked.set()
             if self._runner is not None:
                 self._keep(asyncio.ensure_future(self._runner.stop(2.0)))
 
     @property
     def ending(self) -> bool:
         return self._ending is not None
+
+    def asked(self) -> None:
+        """A round was offered: a run that had given its slot back needs one again."""
+        self._asked.set()
 
     async def answered(self, number: int) -> bool:
         """Wait until round ``number`` is answered; False where the run ends before."""
@@ -121,11 +135,42 @@ class ActiveRun:
             await self._answered.wait_for(lambda: known() or self.over.is_set())
         return known()
 
-    async def _live(self, uid: int | None) -> Outcome:
-        if self._ending is not None:
+    async def _live(self) -> Outcome:
+        airlock: Airlock | None = None
+        deadline = self._loop.call_later(self._bundle.plan.run_seconds, self.interrupt, _too_long())
+        try:
+            while self._ending is None:
+                async with self._enclave.slots.one(lambda: self.ending) as slot:
+                    if slot is None:
+                        break
+                    uid = self._enclave.run_uid(slot)
+                    airlock = airlock or await self._open()
+                    outcome = await self._keep_kernel(airlock, uid) if airlock is not None else None
+                if outcome is not None:
+                    return self._ending or outcome
+                while self._ending is None and not (airlock is not None and airlock.open):
+                    self._asked.clear()
+                    await self._asked.wait()
+            assert self._ending is not None
             return self._ending
+        finally:
+            deadline.cancel()
+            if airlock is not None:
+                airlock.close()
+
+    async def _open(self) -> Airlock | None:
+        """The run's airlock, over its frozen cohort; None where the run was told to end meanwhile."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        frozen = await self._freeze()
+        freezing = asyncio.ensure_future(self._freeze())
+        interrupted = asyncio.ensure_future(self._interrupted.wait())
+        try:
+            await asyncio.wait({freezing, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+            if not freezing.done():
+                return None
+            frozen = freezing.result()
+        finally:
+            freezing.cancel()
+            interrupted.cancel()
         people: dict[Part, int] = {"train": frozen.train, "validation": frozen.validation, "test": frozen.test}
         airlock = Airlock(
             RunFacts(
@@ -141,7 +186,31 @@ class ActiveRun:
             audit=self._enclave.audit,
             policy=self._policy,
         )
-        broker = Broker(
+        self.airlock.set_result(airlock)
+        return airlock
+
+    async def _keep_kernel(self, airlock: Airlock, uid: int | None) -> Outcome | None:
+        """Run the notebook, anew where its kernel is killed; None where it is to give back its slot while it waits."""
+        while True:
+            broker = self._broker(airlock, uid)
+            try:
+                broker.start()
+                verdict = await self._execute(broker, uid)
+            finally:
+                await asyncio.to_thread(broker.stop)
+            if self._ending is not None:
+                return self._ending
+            if self._released:
+                self._enclave.audit.append("slot-released", run=self.run, round=self._progress.number)
+                return None
+            if not self._deaths.start_anew(verdict, self._progress.number):
+                return self._judge(verdict, airlock)
+            self._tell_death(verdict)
+            if airlock.finished:
+                return Outcome("finished")
+
+    def _broker(self, airlock: Airlock, uid: int | None) -> Broker:
+        return Broker(
             self._enclave.directory.broker_socket(self.run),
             airlock,
             peer=uid if uid is not None else os.geteuid(),
@@ -151,15 +220,9 @@ class ActiveRun:
             on_submit=self._from_broker(self._submitted),
             on_misbehaviour=self._from_broker(self._misbehaved),
         )
-        try:
-            broker.start()
-            self.airlock.set_result(airlock)
-            return await self._execute(airlock, broker, uid)
-        finally:
-            airlock.close()
-            await asyncio.to_thread(broker.stop)
 
-    async def _execute(self, airlock: Airlock, broker: Broker, uid: int | None) -> Outcome:
+    async def _execute(self, broker: Broker, uid: int | None) -> Verdict:
+        """One kernel, from its start to its end."""
         order = RunnerOrder(
             notebook=self._bundle.notebook,
             space=self._bundle.parameters,
@@ -170,19 +233,42 @@ class ActiveRun:
             broker=self._enclave.directory.broker_socket(self.run),
         )
         hidden = (self._enclave.directory.keys, self._enclave.directory.estate)
+        self._released = False
         with (self.directory / "runner.log").open("ab") as log:
             runner = await RunnerProcess.start(order, uid=uid, hidden=hidden, log=log)
         self._runner = runner
         if self._ending is not None:
             await runner.stop(0.5)
-        deadline = self._loop.call_later(self._bundle.plan.run_seconds, self.interrupt, _too_long())
+        releasing = asyncio.ensure_future(self._release(broker, runner))
         try:
             async for event in runner.events():
                 self._hear(event)
         finally:
-            deadline.cancel()
+            releasing.cancel()
         assert runner.verdict is not None
-        return self._ending or self._judge(runner.verdict, airlock)
+        return runner.verdict
+
+    async def _release(self, broker: Broker, runner: RunnerProcess) -> None:
+        """End a kernel that waits for its next round longer than policy allows; its state was saved with the last."""
+        limit = self._policy.waiting_seconds
+        while (waited := broker.waiting_seconds) <= limit:
+            await asyncio.sleep(max(0.2, min(limit - waited, limit / 4)))
+        self._released = True
+        await runner.stop()
+
+    def _tell_death(self, verdict: Verdict) -> None:
+        failure = failure_of(verdict, self._progress.at_cell, self._progress.number)
+        _LOG.warning("the kernel of run %s died (%s, status %s)", self.run, verdict.reason, verdict.status)
+        self._record_death(verdict)
+        self._enclave.store.tell_death(
+            self.run, failure, "recovering", f"{_place(failure)}; the kernel is started anew."
+        )
+
+    def _record_death(self, verdict: Verdict) -> None:
+        """Cause and exit status are for the Trust alone: a notebook could choose the number."""
+        self._enclave.audit.append(
+            "kernel-died", run=self.run, round=self._progress.number, reason=verdict.reason, status=verdict.status
+        )
 
     def _hear(self, event: KernelStarted | CellEvent | Verdict) -> None:
         if isinstance(event, KernelStarted):
@@ -192,11 +278,10 @@ class ActiveRun:
 
     def _judge(self, verdict: Verdict, airlock: Airlock) -> Outcome:
         if verdict.outcome == "failed":
-            failure = verdict.failure(self._progress.number)
-            assert failure is not None
-            place = f" in cell {failure.cell}" if failure.cell else ""
-            place += f", line {failure.line}" if failure.line else ""
-            return Outcome("failed", "notebook-failed", f"{failure.error_class}{place}", failure)
+            failure = failure_of(verdict, self._progress.at_cell, self._progress.number)
+            if verdict.reason is not None:
+                self._record_death(verdict)
+            return Outcome("failed", "notebook-failed", _place(failure), failure)
         if verdict.outcome == "stopped":
             return Outcome("failed", "kernel-ended", "The kernel was ended from outside the enclave.")
         if airlock.finished:
@@ -216,7 +301,7 @@ class ActiveRun:
         try:
             made.unlink(missing_ok=True)
             key = directory.study_key(self._bundle.study)
-            facts = await self._enclave.worker.freeze(version, self._bundle, key, name)
+            facts = await self._frozen(version, key, name)
             if facts.train < self._policy.minimum_train:
                 raise FlipError(
                     "too-few-people", "The cohort has fewer people in train here than this Trust's policy demands."
@@ -234,6 +319,18 @@ class ActiveRun:
             made.unlink(missing_ok=True)
         self._enclave.store.set_frozen(self.run, facts.model_dump(mode="json"))
         return facts
+
+    async def _frozen(self, version: str, key: bytes, name: str) -> FrozenFacts:
+        """A worker that dies over it is started anew by its next question, and asked again."""
+        for _ in range(_FREEZES - 1):
+            try:
+                return await self._enclave.worker.freeze(version, self._bundle, key, name)
+            except FlipError as error:
+                if error.code != "estate-worker-died":
+                    raise
+                _LOG.warning("run %s: the estate worker died while freezing; it is asked again", self.run)
+                (self._enclave.directory.frozen / name).unlink(missing_ok=True)
+        return await self._enclave.worker.freeze(version, self._bundle, key, name)
 
     def _submitted(self, number: int, leave: bool) -> None:
         if leave:
@@ -295,6 +392,10 @@ class ProgressKeeper:
         self._epoch: tuple[int, int | None] | None = None
         self.number: int | None = None
 
+    @property
+    def at_cell(self) -> int | None:
+        return self._cell[0] if self._cell is not None else None
+
     def cell(self, index: int, of: int) -> None:
         self._cell = (index, of)
         self._tell(force=True)
@@ -321,6 +422,13 @@ class ProgressKeeper:
             self._run,
             Progress(cell=cell, cells=cells, round=self.number, epoch=epoch, epochs=epochs, seconds=seconds),
         )
+
+
+def _place(failure: Failure) -> str:
+    parts = [(f"in cell {failure.cell}", failure.cell), (f"line {failure.line}", failure.line)]
+    parts.append((f"round {failure.round}", failure.round))
+    named = ", ".join(text for text, number in parts if number)
+    return f"{failure.error_class} {named}".strip()
 
 
 def _too_long() -> Outcome:

@@ -27,7 +27,6 @@ from flipnb.enclave.agent.run import ActiveRun, Enclave, Outcome
 from flipnb.enclave.agent.store import StoredRequest, StoredRun
 
 _LOG = logging.getLogger("flipnb.enclave.agent.runs")
-_SLOTS = 64
 _TOLD_S = 30.0
 
 
@@ -43,13 +42,11 @@ class Runs:
         self._active: dict[str, ActiveRun] = {}
         self._lives: set[asyncio.Task[None]] = set()
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._used: set[int] = set()
-        self._freed = asyncio.Condition()
         self._ending = False
 
     @property
     def running(self) -> int:
-        return len(self._used)
+        return self._enclave.slots.used
 
     async def resume(self) -> None:
         """Start anew what ran when the agent ended; the kernel gets the round again that is still open."""
@@ -290,38 +287,15 @@ class Runs:
             self._enclave, stored, self.content(self.request(stored.bundle)), self._enclave.directory.policy()
         )
         self._active[stored.run] = active
-        life = asyncio.create_task(self._in_slot(active), name=f"run-{stored.run[:8]}")
+        life = asyncio.create_task(self._live(active), name=f"run-{stored.run[:8]}")
         self._lives.add(life)
         life.add_done_callback(self._lives.discard)
 
-    async def _in_slot(self, active: ActiveRun) -> None:
-        slot = await self._slot(active)
+    async def _live(self, active: ActiveRun) -> None:
         try:
-            await active.live(self._enclave.run_uid(slot) if slot is not None else None)
+            await active.live()
         finally:
             self._active.pop(active.run, None)
-            async with self._freed:
-                self._used.discard(slot if slot is not None else -1)
-                self._freed.notify_all()
-
-    async def _slot(self, active: ActiveRun) -> int | None:
-        """A free slot, at most the policy's number at once; None where the run is to end before it got one."""
-
-        def free() -> bool:
-            return len(self._used) < self._enclave.directory.policy().slots
-
-        async with self._freed:
-            while not free() and not active.ending:
-                # A changed policy wakes nobody.
-                try:
-                    await asyncio.wait_for(self._freed.wait(), 1.0)
-                except TimeoutError:
-                    continue
-            if active.ending:
-                return None
-            slot = min(set(range(_SLOTS)) - self._used)
-            self._used.add(slot)
-            return slot
 
     async def _reply(self, run: str, context: RoundContext) -> Reply:
         """Answered before: the stored bytes. Else what the kernel answers, once it has."""
@@ -336,6 +310,7 @@ class Runs:
             return reply
         if not airlock.offered(context.round):
             airlock.offer(context, await self._weights(airlock, context))
+            active.asked()
         if not await active.answered(context.round):
             raise FlipError("run-ended", "The run ended here before the round was answered.", status=409)
         stored = self._store.round(run, context.round)

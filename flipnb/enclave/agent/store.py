@@ -290,6 +290,11 @@ class Store:
                 body = TrustReport(run=run, sequence=waiting["sequence"], progress=progress).to_bytes()
                 db.execute("UPDATE reports SET body=? WHERE number=?", (body, waiting["number"]))
 
+    def tell_death(self, run: str, failure: Failure, code: str, reason: str) -> None:
+        """Report that the run's kernel died; its state stays as it is, for it is started anew."""
+        with self._transaction() as db:
+            self._report(db, TrustReport(run=run, sequence=1, failure=failure, code=code, reason=reason[:400]))
+
     def report_refused(self, run: str, code: str, reason: str) -> None:
         """Report the refusal of a run that was not admitted, once."""
         with self._transaction() as db:
@@ -424,7 +429,7 @@ class Store:
         held = _text(datetime.now(UTC) + _HELD) if report.state in ("finished", "failed", "left-out") else ""
         db.execute(
             "INSERT INTO reports (run, sequence, body, progress_only, held_until) VALUES (?,?,?,?,?)",
-            (report.run, last + 1, body, report.state is None, held),
+            (report.run, last + 1, body, report.state is None and report.failure is None, held),
         )
 
     @contextmanager

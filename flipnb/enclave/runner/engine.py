@@ -90,7 +90,9 @@ class Execution:
     def verdict(self, error: BaseException | None) -> Verdict:
         """How the execution ended, ``error`` being what papermill raised."""
         status = self.provisioner.exit_status if self.provisioner is not None else None
-        status = status if status is not None and 0 <= status <= 255 else None
+        if status is not None and status < 0:
+            status = 128 - status  # bubblewrap itself was ended by a signal
+        status = status if status is not None and status <= 255 else None
         cause = self.watch.cause
         if cause == "stop":
             return Verdict(outcome="stopped")

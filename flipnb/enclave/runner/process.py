@@ -15,7 +15,7 @@ from typing import IO
 
 from pydantic import ValidationError
 
-from flipnb.contracts.failure import OUT_OF_MEMORY, TIME_LIMIT, UNKNOWN
+from flipnb.contracts.failure import KERNEL_DIED, OUT_OF_MEMORY, TIME_LIMIT
 from flipnb.contracts.policy import KernelLimits
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.kernels.interpreter import Interpreter
@@ -203,7 +203,7 @@ class RunnerProcess:
             return Verdict(outcome="stopped")
         if self._cgroup is not None and oom_kills(self._cgroup.report):
             return Verdict(outcome="failed", error_class=OUT_OF_MEMORY, reason="memory")
-        return Verdict(outcome="failed", error_class=UNKNOWN, reason="runner")
+        return Verdict(outcome="failed", error_class=KERNEL_DIED, reason="runner")
 
     def _store(self) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -261,7 +261,7 @@ def test_a_killed_runner_still_has_a_verdict_and_leaves_nothing() -> None:
         return last, family
 
     verdict, family = asyncio.run(life())
-    assert (verdict.outcome, verdict.error_class, verdict.reason) == ("failed", "Exception", "runner")
+    assert (verdict.outcome, verdict.error_class, verdict.reason) == ("failed", "KernelDied", "runner")
     assert len(family) >= 5  # jailer's inner, runner, bubblewrap twice, kernel
     assert not psutil.wait_procs(family, timeout=5)[1]
     one.executed.parent.rmdir()  # fails where anything was left

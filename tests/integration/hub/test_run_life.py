@@ -109,6 +109,28 @@ def test_a_trust_that_fails_is_named_and_its_round_is_not_waited_for(hasty_hub):
     assert first["left_out"] == {broken.key.key_id: "failed with ValueError in cell 5, line 3"}
 
 
+def test_a_kernel_that_died_is_told_of_and_forgotten_when_its_trust_answers(hub):
+    study = hub.first
+    run = study.submit()
+    study.approve(run)
+    shaken = study.trusts[0]
+    failure = {"error_class": "KernelDied", "cell": 2, "round": 1}
+    shaken.report(
+        run, 4, failure=failure, code="recovering", reason="KernelDied in cell 2; the kernel is started anew."
+    )
+
+    def part():
+        parts = study.researcher.get(f"/v1/runs/{run}")["trusts"]
+        return next(part for part in parts if part["trust"] == shaken.key.key_id)
+
+    assert (part()["state"], part()["code"], part()["failure"]["cell"]) == ("running", "recovering", 2)
+    said = [event for event in events(study, run) if event.get("code") == "recovering"]
+    assert [(event["trust"], event["failure"]["round"]) for event in said] == [(shaken.key.key_id, 1)]
+    study.reply(shaken, run)
+    assert (part()["state"], part()["code"], part()["failure"]) == ("running", None, None)
+    study.researcher.post(f"/v1/runs/{run}/stop")
+
+
 def test_too_few_trusts_left_fail_the_run_and_stop_the_others(hub):
     study = hub.first
     run = study.submit()
