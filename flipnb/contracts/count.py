@@ -1,25 +1,40 @@
-"""Asking the Trusts how many people a cohort has."""
+"""Asking the Trusts how many people a cohort has, rule by rule and bar by bar; and what a question costs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from flipnb.contracts.chart import Chart, ChartOfTrust
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.document import Digest, Document, Moment
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.problem import Problem
 from flipnb.contracts.text import Name
 
+COUNT_COSTS = 1
+"""One number, which one person can change by 1."""
+
+CHART_COSTS = 2
+"""However many bars: a person stands in one of them; another history moves them, and two bars change by 1."""
+
 
 class CountRequest(Document):
-    """Signed with a session key. An enclave remembers ``nonce`` until ``expires`` and answers once."""
+    """Signed with a session key. An enclave remembers ``nonce`` until ``expires`` and answers once.
+
+    ``people`` asks for the cohort's size, ``funnel`` also for its size after each inclusion rule. With nothing asked
+    for, the reply has the budget alone, and costs nothing.
+    """
 
     version: Literal["flip/count-request/1"] = "flip/count-request/1"
     study: Name
     membership: Digest
     cohort: dict[str, Any]
+    people: bool = True
+    funnel: bool = False
+    charts: tuple[Chart, ...] = Field(default=(), max_length=200)
     nonce: str = Field(pattern=r"^[0-9a-f]{32}$")
     requested: Moment
     expires: Moment
@@ -31,20 +46,59 @@ class CountRequest(Document):
         return cohort
 
 
-class CountReply(Document):
-    """Sealed with the Trust's node key. ``people`` is rounded; None where it is suppressed or refused.
+def price(rules: int, *, people: bool = True, funnel: bool = False, charts: Iterable[Chart] = ()) -> int:
+    """What a question about a cohort with ``rules`` inclusion rules costs of each Trust's budget, at most.
 
-    ``problem`` says why a Trust refused; a suppressed count has none.
+    What a Trust has told before, to whomever, is free, so that the charge may be lower.
+    """
+    numbers = rules + 1 if funnel else int(people)
+    return numbers * COUNT_COSTS + len(set(charts)) * CHART_COSTS
+
+
+class Step(Document):
+    """How many people the cohort has with its first ``rules`` inclusion rules; None where that is suppressed."""
+
+    rules: int = Field(ge=0)
+    people: int | None = Field(default=None, ge=0)
+
+
+class Budget(Document):
+    """What the question cost, and what is left at this Trust for this study, of ``of`` in ``days`` days.
+
+    ``renews`` is when the next part of what was spent comes back.
     """
 
-    version: Literal["flip/count-reply/1"] = "flip/count-reply/1"
-    trust: KeyId
-    request: Digest
+    cost: int = Field(ge=0)
+    left: int = Field(ge=0)
+    of: int = Field(ge=0)
+    days: int = Field(ge=1)
+    renews: Moment | None = None
+
+
+class CountAnswer(Document):
+    """What a Trust says of a cohort; the same question about the same estate version has the same bytes.
+
+    ``people`` is noisy (standard deviation ``noise``), then rounded to ``rounding``; None where it was not asked for or
+    is ``suppressed``, because the noisy number is below ``threshold``. Zero is as any small number.
+    """
+
     people: int | None = Field(default=None, ge=0)
     suppressed: bool = False
     threshold: int | None = None
     rounding: int | None = None
+    noise: float | None = None
     estate_version: str | None = None
+    funnel: tuple[Step, ...] = ()
+    charts: tuple[ChartOfTrust, ...] = ()
+
+
+class CountReply(CountAnswer):
+    """Sealed with the Trust's node key. ``problem`` says why a Trust refused; a suppressed count has none."""
+
+    version: Literal["flip/count-reply/1"] = "flip/count-reply/1"
+    trust: KeyId
+    request: Digest
+    budget: Budget | None = None
     problem: Problem | None = None
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, field_validator
 
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.document import Document
@@ -12,10 +14,33 @@ MIB = 1 << 20
 
 
 class CountPolicy(Document):
-    """Counts of people: fewer than ``threshold`` are suppressed, others rounded to the nearest ``rounding``."""
+    """Counts of people: noise, then suppression below ``threshold``, then rounding to the nearest ``rounding``.
+
+    ``noise`` is the standard deviation of a discrete Gaussian; 0 is none, and then no bound holds. Each count costs 1
+    of ``budget``, which all studies and researchers of the Trust share; one study may spend ``budget_per_study``.
+    What was spent comes back after ``period_days``, not with a new estate version. ``contracts.bound`` says what noise
+    and budget imply.
+
+    ``seed``: noise is drawn by a secret of the Trust over the estate version and the ``question``, or over the
+    version and the cell's ``members``. By members another wording draws nothing new, but two answers that differ
+    show that two sets of people do, so that no bound holds (docs/controller.md).
+    """
 
     threshold: int = Field(default=10, ge=1)
     rounding: int = Field(default=5, ge=1)
+    noise: float = Field(default=10.0, ge=0, le=1000)
+    seed: Literal["question", "members"] = "question"
+    charts: bool = True
+    budget: int = Field(default=200, ge=0)
+    budget_per_study: int = Field(default=100, ge=0)
+    period_days: int = Field(default=365, ge=1)
+
+    @field_validator("noise")
+    @classmethod
+    def _noise_or_none(cls, noise: float) -> float:
+        if 0 < noise < 1:
+            raise ValueError("noise is 0 or at least 1")
+        return noise
 
 
 class KernelLimits(Document):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -80,6 +81,7 @@ def _make_keys(directory: Path, passphrase: str) -> str:
 def _fill(
     directory: Path, configuration: Configuration, policy: Policy, *, ca: bytes, environment: str, lock: bytes
 ) -> EnclaveDirectory:
+    write_file(directory / "keys" / "disclosure.key", os.urandom(32))
     for part in ("memberships", "runs", "logs", "frozen"):
         (directory / part).mkdir(mode=0o700)
     # The estate worker reads it as a user of its own; the enclave's directory keeps everybody else out.

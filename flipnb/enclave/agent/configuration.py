@@ -82,6 +82,11 @@ class EnclaveDirectory:
         return self.directory / "state.sqlite"
 
     @property
+    def ledger(self) -> Path:
+        """What was asked and spent; outlives every other state."""
+        return self.directory / "ledger.sqlite"
+
+    @property
     def audit(self) -> Path:
         return self.directory / "audit.jsonl"
 
@@ -145,6 +150,16 @@ class EnclaveDirectory:
     def study_key(self, study: str) -> bytes:
         """32 secret bytes per study, made at first use; pseudonyms and commitments come from them. Never leaves."""
         path = self.keys / f"study-{study}.key"
+        if not path.exists():
+            write_file(path, os.urandom(32), mode=0o600)
+        return path.read_bytes()
+
+    def disclosure_key(self) -> bytes:
+        """32 secret bytes that the noise on counts is drawn from, read by the agent alone. Never leaves.
+
+        Another key draws other noise for the same questions: keep it with the ledger.
+        """
+        path = self.keys / "disclosure.key"
         if not path.exists():
             write_file(path, os.urandom(32), mode=0o600)
         return path.read_bytes()

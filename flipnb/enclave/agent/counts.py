@@ -1,27 +1,26 @@
-"""Answering how many people a cohort has: who asks, what may be said, and the same words to the same question."""
+"""Answering how many people a cohort has: who asks, sealed replies, and when they leave."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from flipnb.contracts.count import CountReply, CountRequest, SignedCount
+from flipnb.contracts.count import CountAnswer, CountReply, CountRequest, SignedCount
 from flipnb.contracts.document import sha256
 from flipnb.contracts.envelope import COUNT_REPLY, COUNT_REQUEST, SESSION, Opened, peek, seal, unseal
 from flipnb.contracts.keys import SigningKey, key_id
-from flipnb.contracts.policy import CountPolicy, Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Roster, SessionCertificate
 from flipnb.contracts.task import TaskAnswer
 from flipnb.enclave.agent.audit import AuditLog
-from flipnb.enclave.agent.estate import EstateWorker
 from flipnb.enclave.agent.membership import Memberships
+from flipnb.enclave.agent.pace import Pace
+from flipnb.enclave.agent.questions import Question, Questions
 from flipnb.enclave.agent.store import Store
 
 _LONGEST = timedelta(hours=24)
 _CLOCK_TOLERANCE = timedelta(minutes=5)
-Release = Callable[[int, CountPolicy], int | None]
 
 
 def verify_count(
@@ -58,7 +57,7 @@ def verify_count(
 
 
 class Counts:
-    """Answers count tasks. ``release`` is the estate's disclosure control: people, or None where suppressed."""
+    """Answers count tasks: who asks is verified here, what may be said is the questions' business."""
 
     def __init__(
         self,
@@ -67,63 +66,63 @@ class Counts:
         store: Store,
         audit: AuditLog,
         memberships: Memberships,
-        worker: EstateWorker,
-        policy: Callable[[], Policy],
-        release: Release,
+        questions: Questions,
+        pace: Pace,
     ) -> None:
         self._key, self._store, self._audit = key, store, audit
-        self._memberships, self._worker, self._policy, self._release = memberships, worker, policy, release
+        self._memberships, self._questions, self._pace = memberships, questions, pace
         self._turn = asyncio.Lock()
 
     async def answer(self, study: str, signed: SignedCount) -> TaskAnswer:
-        """The sealed reply; a question that was answered before gets the same bytes. Refusals are sealed too."""
+        """The sealed reply; the same request gets the same bytes. Refusals are sealed too, and nothing leaves early."""
+        began = self._pace.now()
         async with self._turn:
-            try:
-                request, opened, researcher = verify_count(signed, self._memberships.roster(study))
-                stored = self._store.count_reply(opened.digest)
-                if stored is not None:
-                    return TaskAnswer(envelope=stored.decode())
-                if self._store.nonce_seen(request.nonce):
-                    raise FlipError("replayed", "A count request with this nonce was answered before.", status=409)
-            except FlipError as error:
-                return self._refuse(study, signed, error)
-            try:
-                reply = await self._count(request, opened.digest)
-            except FlipError as error:
-                if error.status >= 500:
-                    raise
-                self._audit.append("count-refused", study=study, request=opened.digest, code=error.code)
-                reply = CountReply(trust=self._key.key_id, request=opened.digest, problem=error.problem())
-            envelope = seal(reply, COUNT_REPLY, self._key)
-            self._store.add_count(opened.digest, request.nonce, request.expires, envelope)
-            if reply.problem is None:
-                self._audit.append(
-                    "count-released",
-                    study=study,
-                    request=opened.digest,
-                    researcher=researcher,
-                    people=reply.people,
-                    suppressed=reply.suppressed,
-                    estate_version=reply.estate_version,
-                )
-            return TaskAnswer(envelope=envelope.decode())
+            answer, seconds = await self._answer(study, signed)
+        await self._pace.until_grid(began, seconds)
+        return answer
 
-    async def _count(self, request: CountRequest, digest: str) -> CountReply:
-        version = await self._worker.current()
-        if version is None:
-            raise FlipError("no-estate", "This Trust's estate has not been filled yet.", status=409)
-        exact = await self._worker.count(version, request.cohort)
-        policy = self._policy().counts
-        people = self._release(exact, policy)
-        return CountReply(
-            trust=self._key.key_id,
-            request=digest,
-            people=people,
-            suppressed=people is None,
-            threshold=policy.threshold,
-            rounding=policy.rounding,
-            estate_version=version,
-        )
+    async def _answer(self, study: str, signed: SignedCount) -> tuple[TaskAnswer, float]:
+        """The reply, and the least time that it takes to leave."""
+        try:
+            request, opened, researcher = verify_count(signed, self._memberships.roster(study))
+            stored = self._store.count_reply(opened.digest)
+            if stored is not None:
+                return TaskAnswer(envelope=stored.decode()), 0.0
+            if self._store.nonce_seen(request.nonce):
+                raise FlipError("replayed", "A count request with this nonce was answered before.", status=409)
+        except FlipError as error:
+            return self._refuse(study, signed, error), 0.0
+        seconds = 0.0
+        try:
+            question = Question(request.cohort, request.people, request.funnel, request.charts)
+            answered = await self._questions.answer(study, question)
+            seconds = answered.seconds
+            reply = CountReply(
+                trust=self._key.key_id, request=opened.digest, budget=answered.budget, **_fields(answered.answer)
+            )
+        except FlipError as error:
+            if error.status >= 500:
+                raise
+            self._audit.append("count-refused", study=study, request=opened.digest, code=error.code)
+            reply = CountReply(trust=self._key.key_id, request=opened.digest, problem=error.problem())
+        envelope = seal(reply, COUNT_REPLY, self._key)
+        self._store.add_count(opened.digest, request.nonce, request.expires, envelope)
+        if reply.problem is None:
+            assert reply.budget is not None
+            self._audit.append(
+                "count-released",
+                study=study,
+                request=opened.digest,
+                researcher=researcher,
+                people=reply.people,
+                suppressed=reply.suppressed,
+                funnel=[step.people for step in reply.funnel],
+                charts=[chart.model_dump(mode="json") for chart in reply.charts],
+                cost=reply.budget.cost,
+                left=reply.budget.left,
+                estate_version=reply.estate_version,
+            )
+        return TaskAnswer(envelope=envelope.decode()), seconds
 
     def _refuse(self, study: str, signed: SignedCount, error: FlipError) -> TaskAnswer:
         try:
@@ -134,3 +133,7 @@ class Counts:
         reply = CountReply(trust=self._key.key_id, request=request, problem=error.problem())
         envelope = seal(reply, COUNT_REPLY, self._key)
         return TaskAnswer(envelope=envelope.decode(), code=error.code, reason=error.message[:400])
+
+
+def _fields(answer: CountAnswer) -> dict[str, Any]:
+    return {name: getattr(answer, name) for name in CountAnswer.model_fields}

@@ -26,13 +26,15 @@ from flipnb.enclave.agent.estate import EstateWorker
 from flipnb.enclave.agent.hub_link import HubLink, HubUnreachable
 from flipnb.enclave.agent.identities import estate_worker_uid, run_uid
 from flipnb.enclave.agent.installation import require_environment
+from flipnb.enclave.agent.ledger import Ledger
 from flipnb.enclave.agent.membership import Memberships
+from flipnb.enclave.agent.pace import Pace
+from flipnb.enclave.agent.questions import Questions
 from flipnb.enclave.agent.run import Enclave
 from flipnb.enclave.agent.runs import Runs
 from flipnb.enclave.agent.slots import Slots
 from flipnb.enclave.agent.store import Store
 from flipnb.enclave.kernels.probe import ProbeReport, probe, refuse_if_weaker
-from flipnb.estate.disclosure import release
 
 _LOG = logging.getLogger("flipnb.enclave.agent")
 _IDLE_S = 0.25
@@ -65,14 +67,17 @@ class Agent:
         slots = Slots(lambda: directory.policy().slots)
         enclave = Enclave(directory, key, self._store, self._audit, self._worker, slots)
         self._runs = Runs(enclave, self._memberships, self._hub)
+        self._ledger = Ledger(directory.ledger)
+        pace = Pace()
+        questions = Questions(
+            secret=directory.disclosure_key(),
+            ledger=self._ledger,
+            tabulator=self._worker,
+            policy=lambda: directory.policy().counts,
+            pace=pace,
+        )
         self._counts = Counts(
-            key=key,
-            store=self._store,
-            audit=self._audit,
-            memberships=self._memberships,
-            worker=self._worker,
-            policy=directory.policy,
-            release=release,
+            key=key, store=self._store, audit=self._audit, memberships=self._memberships, questions=questions, pace=pace
         )
         self._untold = asyncio.Event()
         self._untold.set()
@@ -102,6 +107,7 @@ class Agent:
         await self._worker.close()
         await self._hub.close()
         self._audit.close()
+        self._ledger.close()
         self._store.close()
         self._worker_log.close()
         _LOG.info("the agent has ended")

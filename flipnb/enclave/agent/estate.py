@@ -7,17 +7,20 @@ import contextlib
 import os
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from pydantic import ValidationError
 
 from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.chart import Chart
 from flipnb.contracts.document import Document
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.estate_worker.order import LINE_BYTES, Answer, Count, Current, Freeze, FrozenFacts
+from flipnb.enclave.estate_worker.order import LINE_BYTES, Answer, Count, Current, Freeze, FrozenFacts, Tabulate
 from flipnb.enclave.kernels.interpreter import Interpreter
 from flipnb.enclave.kernels.jail import Bind, JailedProcess, spawn
+from flipnb.estate.disclosure import Cell
 
 _PATIENCE_S = 300.0
 
@@ -50,6 +53,16 @@ class EstateWorker:
         if answer.people is None:
             raise _confused()
         return answer.people
+
+    async def tabulate(
+        self, version: str, cohort: dict[str, Any], *, rules: Sequence[int], charts: Sequence[Chart], members: bool
+    ) -> list[list[Cell]]:
+        """Exact tables, as ``estate.disclosure.tabulate`` gives them. Raises FlipError as ``count`` does."""
+        order = Tabulate(version=version, cohort=cohort, rules=tuple(rules), charts=tuple(charts), members=members)
+        answer = await self._ask(order)
+        if answer.tables is None:
+            raise _confused()
+        return [[Cell(cell.people, cell.members) for cell in table] for table in answer.tables]
 
     async def freeze(self, version: str, bundle: Bundle, key: bytes, name: str) -> FrozenFacts:
         """Write ``frozen/NAME``, the bundle's cohort at ``version``; its people per part."""

@@ -17,22 +17,35 @@ from flipnb.enclave.estate_worker.order import (
     Answer,
     Count,
     Current,
+    ExactCell,
     Freeze,
     FrozenFacts,
+    Tabulate,
 )
+from flipnb.estate.disclosure import tabulate
 from flipnb.estate.freezing import count, freeze
 from flipnb.estate.versions import Estate
 
 _LOG = logging.getLogger("flipnb.enclave.estate_worker")
 
 
-def answer(request: Current | Count | Freeze, estate: Path, frozen: Path) -> Answer:
+def answer(request: Current | Count | Tabulate | Freeze, estate: Path, frozen: Path) -> Answer:
     """Do what ``request`` asks. Raises FlipError where the estate refuses."""
     if isinstance(request, Current):
         return Answer(version=Estate.open(estate).current())
     expression = CohortExpression.parse(request.cohort)
     if isinstance(request, Count):
         return Answer(people=count(estate, request.version, expression))
+    if isinstance(request, Tabulate):
+        tables = tabulate(
+            estate,
+            request.version,
+            expression,
+            rules=request.rules,
+            charts=request.charts,
+            members=request.members,
+        )
+        return Answer(tables=tuple(tuple(ExactCell(people=c.people, members=c.members) for c in t) for t in tables))
     made = freeze(
         estate,
         request.version,

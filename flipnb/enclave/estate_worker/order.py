@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from flipnb.contracts.chart import Chart
 from flipnb.contracts.dataset import Dataset, Split
 from flipnb.contracts.document import Digest, Document
 from flipnb.contracts.problem import Problem
@@ -27,6 +28,20 @@ class Count(Document):
     cohort: dict[str, Any]
 
 
+class Tabulate(Document):
+    """The exact tables of a question, for the agent's disclosure control: a cell for each of ``rules``, then charts.
+
+    ``members`` asks for a digest of who is in each cell too; the secret that is laid over it stays with the agent.
+    """
+
+    verb: Literal["tabulate"] = "tabulate"
+    version: str
+    cohort: dict[str, Any]
+    rules: tuple[int, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    members: bool = False
+
+
 class Freeze(Document):
     """Write a cohort's frozen file under ``name`` in the directory that both know. ``key``: 32 bytes, hexadecimal."""
 
@@ -39,8 +54,13 @@ class Freeze(Document):
     name: str = Field(pattern=r"^[0-9a-f]{32}\.duckdb$")
 
 
-WorkerRequest = Annotated[Current | Count | Freeze, Field(discriminator="verb")]
-WORKER_REQUEST: TypeAdapter[Current | Count | Freeze] = TypeAdapter(WorkerRequest)
+WorkerRequest = Annotated[Current | Count | Tabulate | Freeze, Field(discriminator="verb")]
+WORKER_REQUEST: TypeAdapter[Current | Count | Tabulate | Freeze] = TypeAdapter(WorkerRequest)
+
+
+class ExactCell(Document):
+    people: int = Field(ge=0)
+    members: str = ""
 
 
 class FrozenFacts(Document):
@@ -54,9 +74,10 @@ class FrozenFacts(Document):
 
 
 class Answer(Document):
-    """Either ``problem``, or the verb's result: ``version`` (may be None), ``people`` or ``frozen``."""
+    """Either ``problem``, or the verb's result: ``version`` (may be None), ``people``, ``tables`` or ``frozen``."""
 
     version: str | None = None
     people: int | None = Field(default=None, ge=0)
+    tables: tuple[tuple[ExactCell, ...], ...] | None = None
     frozen: FrozenFacts | None = None
     problem: Problem | None = None

@@ -1,5 +1,7 @@
-"""Disclosure control: what of a count may leave."""
+"""Disclosure control: exact numbers of people, the noise on them, and what may leave."""
 
-from flipnb.estate.disclosure.rounding import release
+from flipnb.estate.disclosure.noise import discrete_gaussian, seed
+from flipnb.estate.disclosure.release import Cell, bars, funnel, noisy, shown
+from flipnb.estate.disclosure.tabulation import tabulate
 
-__all__ = ["release"]
+__all__ = ["Cell", "bars", "discrete_gaussian", "funnel", "noisy", "seed", "shown", "tabulate"]

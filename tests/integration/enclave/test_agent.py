@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-from enclave_federation import COHORT, Federation, Trust, until
+from enclave_federation import COHORT, PEOPLE, Federation, Trust, until
 from safetensors.numpy import load
 
 from flipnb.contracts.count import CountReply, CountRequest, CountStatus, SignedCount
@@ -52,15 +52,22 @@ def ask_count(federation: Federation) -> tuple[str, CountStatus, SignedCount]:
     return request.digest(), CountStatus.model_validate(status), signed
 
 
-def test_counts_come_back_rounded_and_sealed(federation: Federation) -> None:
+def test_counts_come_back_noisy_rounded_and_sealed(federation: Federation) -> None:
     request, status, _ = ask_count(federation)
+    _, again, _ = ask_count(federation)
     keys = federation.study.roster.trust_keys()
     assert set(status.replies) == set(keys)
     for trust, envelope in status.replies.items():
         reply = unseal(envelope.encode(), COUNT_REPLY, {trust: keys[trust]}, "The reply").parse(CountReply, "The reply")
         assert reply.problem is None
         assert reply.request == request
-        assert (reply.people, reply.suppressed, reply.threshold, reply.rounding) == (45, False, 10, 5)
+        assert (reply.threshold, reply.rounding, reply.noise) == (10, 5, 10.0)
+        assert reply.suppressed or (reply.people % 5 == 0 and abs(reply.people - PEOPLE) <= 6 * reply.noise + 5)
+        repeated = unseal(again.replies[trust].encode(), COUNT_REPLY, {trust: keys[trust]}, "The reply").parse(
+            CountReply, "The reply"
+        )
+        assert (repeated.people, repeated.budget.cost) == (reply.people, 0)
+        assert reply.budget.left == repeated.budget.left < reply.budget.of
 
 
 def test_a_whole_run(federation: Federation) -> None:

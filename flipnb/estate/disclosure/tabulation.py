@@ -1,0 +1,164 @@
+"""Exact numbers of people for a question, for disclosure control alone: one table of cells per number and chart."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flipnb.contracts.chart import (
+    FEMALE,
+    MALE,
+    OLDEST,
+    AgeChart,
+    Chart,
+    MissingChart,
+    SexChart,
+    VariableChart,
+    YearChart,
+)
+from flipnb.contracts.cohort import CohortExpression
+from flipnb.contracts.dataset import Variable
+from flipnb.estate.cohort import compile_cohort
+from flipnb.estate.disclosure.release import Cell
+from flipnb.estate.versions import Estate
+
+if TYPE_CHECKING:
+    import duckdb
+
+_TABLE = {"measurement": "measurement", "observation": "observation", "condition": "condition_occurrence"}
+
+
+def tabulate(
+    estate: Path,
+    version: str,
+    expression: CohortExpression,
+    *,
+    rules: Sequence[int],
+    charts: Sequence[Chart],
+    members: bool = False,
+) -> list[list[Cell]]:
+    """One cell for each of ``rules`` (the people with the first so many inclusion rules), then each chart's bars.
+
+    ``members`` adds to each cell a digest of who is in it. Everything is compiled before any data is touched, and
+    every statement is defined for every value that a column can hold: an error is the question's or the machine's.
+    Raises FlipError ``unsupported-cohort``, ``unknown-version``.
+    """
+    steps = [expression.model_copy(update={"inclusion_rules": expression.inclusion_rules[:count]}) for count in rules]
+    counted = [f"SELECT DISTINCT person_id, 0 AS bar FROM ({compile_cohort(step)})" for step in steps]
+    whole = compile_cohort(expression)
+    drawn = [_bars(chart) for chart in charts]
+    with Estate.open(estate).reading(version) as connection:
+        tables = [_cells(connection, query, 1, members) for query in counted]
+        if charts:
+            connection.execute(
+                "CREATE TEMP TABLE member AS SELECT person_id, min(start_date) AS since, "
+                f"arg_min(end_date, start_date) AS until FROM ({whole}) GROUP BY 1"
+            )
+            tables += [
+                _cells(connection, query, len(chart.labels), members)
+                for chart, query in zip(charts, drawn, strict=True)
+            ]
+    return tables
+
+
+def _cells(connection: duckdb.DuckDBPyConnection, query: str, bars: int, members: bool) -> list[Cell]:
+    """``query`` gives each person once, with the number of the bar that they are in."""
+    if not members:
+        found = dict(connection.execute(f"SELECT bar, count(*) FROM ({query}) GROUP BY 1").fetchall())
+        return [Cell(int(found.get(bar, 0))) for bar in range(bars)]
+    people: list[list[int]] = [[] for _ in range(bars)]
+    for person, bar in connection.execute(query).fetchall():
+        people[bar].append(int(person))
+    return [Cell(len(one), _digest(one)) for one in people]
+
+
+def _digest(people: list[int]) -> str:
+    return hashlib.sha256(",".join(map(str, sorted(people))).encode()).hexdigest()
+
+
+def _bars(chart: Chart) -> str:
+    """A query of person_id and bar over ``member`` (person_id, since, until), each member once."""
+    if isinstance(chart, AgeChart):
+        age = _age("m.since")
+        last = OLDEST // chart.width
+        return f"SELECT m.person_id, CASE {_within(f'CAST(floor({age} / {chart.width}) AS INTEGER)', last)} {_PERSON}"
+    if isinstance(chart, SexChart):
+        return f"SELECT m.person_id, {_one_of('p.gender_concept_id', (FEMALE, MALE), 2)} AS bar {_PERSON}"
+    if isinstance(chart, YearChart):
+        year = f"CAST(EXTRACT(YEAR FROM m.since) AS INTEGER) - {chart.first - 1}"
+        return f"SELECT m.person_id, CASE {_within(year, len(chart.labels) - 1)} FROM member m"
+    if isinstance(chart, MissingChart):
+        value = "" if chart.source == "condition" else _HAS_VALUE
+        recorded = _recorded(chart.source, chart.concept_id, value)
+        return f"SELECT m.person_id, CASE WHEN {recorded} THEN 0 ELSE 1 END AS bar FROM member m"
+    return _variable(chart)
+
+
+def _variable(chart: VariableChart) -> str:
+    variable = chart.variable
+    missing = len(chart.labels) - 1
+    if variable.source == "condition":
+        recorded = _recorded("condition", variable.concept_id or 0, "")
+        return f"SELECT m.person_id, CASE WHEN {recorded} THEN 0 ELSE 1 END AS bar FROM member m"
+    if variable.source == "age":
+        return f"SELECT m.person_id, {_over_edges(_age('m.since'), chart.edges, missing)} AS bar {_PERSON}"
+    codes = tuple(category.concept_id for category in variable.categories)
+    if variable.source == "sex":
+        return f"SELECT m.person_id, {_one_of('p.gender_concept_id', codes, missing - 1)} AS bar {_PERSON}"
+    value = _last(variable)
+    if variable.value == "concept":
+        bar = f"CASE WHEN v.value IS NULL THEN {missing} ELSE {_one_of('v.value', codes, missing - 1)} END"
+    else:
+        bar = _over_edges("v.value", chart.edges, missing)
+    return f"SELECT m.person_id, {bar} AS bar FROM member m LEFT JOIN ({value}) v ON v.person_id = m.person_id"
+
+
+_PERSON = "FROM member m JOIN person p ON p.person_id = m.person_id"
+_HAS_VALUE = " AND (t.value_as_number IS NOT NULL OR t.value_as_concept_id IS NOT NULL)"
+
+
+def _age(day: str) -> str:
+    return f"(EXTRACT(YEAR FROM {day}) - p.year_of_birth)"
+
+
+def _within(number: str, last: int) -> str:
+    """The rest of a CASE: a number cut to 0 … ``last``, as ``bar``."""
+    return f"WHEN {number} < 0 THEN 0 WHEN {number} > {last} THEN {last} ELSE {number} END AS bar"
+
+
+def _one_of(column: str, codes: Sequence[int], other: int) -> str:
+    whens = " ".join(f"WHEN {column} = {code} THEN {bar}" for bar, code in enumerate(codes))
+    return f"CASE {whens} ELSE {other} END" if whens else str(other)
+
+
+def _over_edges(value: str, edges: Sequence[float], missing: int) -> str:
+    """How many edges a value has reached; without edges, whether there is one. No value is the last bar."""
+    reached = " + ".join(f"CASE WHEN {value} >= {edge!r} THEN 1 ELSE 0 END" for edge in edges) or "0"
+    return f"CASE WHEN {value} IS NULL THEN {missing} ELSE {reached} END"
+
+
+def _recorded(source: str, concept: int, value: str) -> str:
+    table = _TABLE[source]
+    day = "condition_start_date" if source == "condition" else f"{table}_date"
+    column = "condition_concept_id" if source == "condition" else f"{table}_concept_id"
+    return (
+        f"EXISTS (SELECT 1 FROM {table} t WHERE t.person_id = m.person_id AND t.{column} = {concept} "
+        f"AND t.{day} <= m.until{value})"
+    )
+
+
+def _last(variable: Variable) -> str:
+    """Each member's last value up to the cohort's end, in the declared unit; others count as missing."""
+    table = variable.source
+    column = "value_as_number" if variable.value == "number" else "value_as_concept_id"
+    unit = ""
+    if variable.unit is not None and variable.value == "number":
+        code = variable.unit.replace("'", "''")
+        unit = f" JOIN concept u ON u.concept_id = t.unit_concept_id AND u.concept_code = '{code}'"
+    return (
+        f"SELECT t.person_id, arg_max(t.{column}, (t.{table}_date, t.{table}_id)) AS value FROM {table} t "
+        f"JOIN member m ON m.person_id = t.person_id AND t.{table}_date <= m.until{unit} "
+        f"WHERE t.{table}_concept_id = {variable.concept_id} AND t.{column} IS NOT NULL GROUP BY 1"
+    )
