@@ -70,14 +70,15 @@ def test_zero_and_few_are_told_apart_no_better_than_the_bound():
     """Over many secrets, the share suppressed differs between 0 and 1 person by no more than one number may tell."""
     policy = CountPolicy()
     draws = 3000
-    shares = [
-        sum(
-            shown(noisy(Cell(people), "", policy, lambda *_, n=n: seed(SECRET, str(people), str(n))), policy) is None
+
+    def suppressed(people):
+        numbers = (
+            noisy(Cell(people), "", policy, lambda _, name, n=n: seed(SECRET, name, str(people), str(n)))
             for n in range(draws)
         )
-        / draws
-        for people in (0, 1)
-    ]
+        return sum(shown(number, policy) is None for number in numbers) / draws
+
+    shares = [suppressed(0), suppressed(1)]
     assert abs(shares[0] - shares[1]) <= (2 * best_guess(1, policy.noise) - 1) + 4 * math.sqrt(0.5 / draws)
 
 
