@@ -139,12 +139,17 @@ _CODESET_FIELDS = {
 }  # fmt: skip
 
 
+def names_concept_set(alias: str) -> bool:
+    """Whether a field of this JSON name holds the id of a concept set."""
+    return alias in _CODESET_FIELDS or alias.endswith("SourceConcept")
+
+
 def _codesets(part: BaseModel, path: str) -> Iterator[tuple[str, int]]:
     """Every reference to a concept set, with its place."""
     for name, field in type(part).model_fields.items():
         alias, value = field.alias or name, getattr(part, name)
         place = f"{path}.{alias}" if path else alias
-        if isinstance(value, int) and (alias in _CODESET_FIELDS or alias.endswith("SourceConcept")):
+        if isinstance(value, int) and names_concept_set(alias):
             yield place, value
         elif isinstance(value, BaseModel):
             yield from _codesets(value, place)

@@ -11,10 +11,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flipnb.contracts.cohort import CohortExpression, Concept, ConceptSet
+from flipnb.contracts.cohort import CohortExpression, ConceptSet, names_concept_set
+from flipnb.contracts.cohort_values import Concept, TextFilter
 from flipnb.contracts.document import canonical_bytes, sha256
 
-_SAID_TO_PEOPLE = {"name", "description"}
+_SAID_TO_PEOPLE = {"name", "description", "title", "cdm_version_range"}
 
 
 def meaning(expression: CohortExpression, *, rules: int | None = None) -> str:
@@ -53,11 +54,19 @@ def _plain(value: Any, sets: dict[int, str]) -> Any:
 
 def _named(alias: str, value: Any, sets: dict[int, str]) -> Any:
     """A field's value; a reference to a concept set is replaced by what the set holds."""
-    if isinstance(value, int) and not isinstance(value, bool) and is_codeset(alias):
+    if isinstance(value, int) and not isinstance(value, bool) and names_concept_set(alias):
         return sets.get(value, value)
     return _plain(value, sets)
 
 
-def is_codeset(alias: str) -> bool:
-    """Whether a field of this JSON name refers to a concept set by its id."""
-    return alias.endswith("CodesetId") or alias.endswith("SourceConcept")
+def free_text(part: BaseModel) -> str | None:
+    """The JSON name of the first criterion on free text, which can name a single person; None without one."""
+    for name, field in type(part).model_fields.items():
+        value = getattr(part, name)
+        if isinstance(value, TextFilter):
+            return field.alias or name
+        for item in value if isinstance(value, tuple) else (value,):
+            found = free_text(item) if isinstance(item, BaseModel) else None
+            if found is not None:
+                return found
+    return None

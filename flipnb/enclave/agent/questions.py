@@ -14,7 +14,7 @@ from flipnb.contracts.chart import Bar, Chart, ChartOfTrust
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.count import CHART_COSTS, COUNT_COSTS, Budget, CountAnswer, Step
 from flipnb.contracts.document import canonical_bytes, sha256
-from flipnb.contracts.meaning import meaning
+from flipnb.contracts.meaning import free_text, meaning
 from flipnb.contracts.policy import CountPolicy
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.agent.ledger import Ledger
@@ -66,12 +66,20 @@ class Questions:
         self._policy, self._pace = policy, pace
 
     async def answer(self, study: str, question: Question) -> Answered:
-        """Raises FlipError ``charts-refused``, ``budget-spent``, ``no-estate``, and those of the cohort's parsing."""
+        """Raises FlipError ``charts-refused``, ``text-refused``, ``budget-spent``, ``no-estate``; EstateFault."""
         began = self._pace.now()
         policy = self._policy()
         expression = CohortExpression.parse(question.cohort)
         if question.charts and not policy.charts:
             raise FlipError("charts-refused", "This Trust's policy gives no charts.", status=403)
+        text = free_text(expression)
+        if text is not None:
+            raise FlipError(
+                "text-refused",
+                f"{text} asks for free text, by which a single person can be named.",
+                remedy="Ask by concepts.",
+                status=403,
+            )
         version = await self._tabulator.current()
         if version is None:
             raise FlipError("no-estate", "This Trust's estate has not been filled yet.", status=409)
@@ -95,7 +103,7 @@ class Questions:
                 version, question.cohort, rules=asked.rules, charts=asked.charts, members=policy.seed == "members"
             )
         except FlipError as error:
-            if error.code in ("unsupported-cohort", "invalid-cohort", "unknown-version"):
+            if error.code in ("unsupported-cohort", "invalid-cohort", "unknown-version", "estate-incomplete"):
                 raise
             raise EstateFault(error) from None
 

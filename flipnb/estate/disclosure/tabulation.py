@@ -20,7 +20,8 @@ from flipnb.contracts.chart import (
 )
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.dataset import Variable
-from flipnb.estate.cohort import compile_cohort
+from flipnb.estate.cohort.generation import compiled_for
+from flipnb.estate.database import DuckDBDatabase
 from flipnb.estate.disclosure.release import Cell
 from flipnb.estate.versions import Estate
 
@@ -43,14 +44,21 @@ def tabulate(
 
     ``members`` adds to each cell a digest of who is in it. Everything is compiled before any data is touched, and
     every statement is defined for every value that a column can hold: an error is the question's or the machine's.
-    Raises FlipError ``unsupported-cohort``, ``unknown-version``.
+    Raises FlipError ``unsupported-cohort``, ``unknown-version``, ``estate-incomplete``.
     """
     steps = [expression.model_copy(update={"inclusion_rules": expression.inclusion_rules[:count]}) for count in rules]
-    counted = [f"SELECT DISTINCT person_id, 0 AS bar FROM ({compile_cohort(step)})" for step in steps]
-    whole = compile_cohort(expression)
     drawn = [_bars(chart) for chart in charts]
     with Estate.open(estate).reading(version) as connection:
-        tables = [_cells(connection, query, 1, members) for query in counted]
+        database = DuckDBDatabase(connection, version)
+        counted = [compiled_for(database, step) for step in steps]
+        whole = compiled_for(database, expression).rows()
+        if members:
+            tables = [
+                _cells(connection, f"SELECT DISTINCT person_id, 0 AS bar FROM ({one.rows()})", 1, members)
+                for one in counted
+            ]
+        else:
+            tables = [[Cell(int(people))] for one in counted for (people,) in database.rows(one.people())]
         if charts:
             connection.execute(
                 "CREATE TEMP TABLE member AS SELECT person_id, min(start_date) AS since, "

@@ -102,6 +102,18 @@ def test_a_policy_may_give_no_charts() -> None:
     assert caught.value.code == "charts-refused"
 
 
+def test_free_text_is_refused_by_name() -> None:
+    estate = StandIn(120)
+    text = {"ConditionOccurrence": {"CodesetId": 0, "StopReason": {"Text": "%moved to Ruritania%", "Op": "contains"}}}
+    cohort = has([1])
+    cohort["PrimaryCriteria"]["CriteriaList"] = [text]
+    with pytest.raises(FlipError) as caught:
+        ask(make(estate, CountPolicy()), Question(cohort))
+    assert caught.value.code == "text-refused"
+    assert "StopReason" in caught.value.message
+    assert estate.asked == 0
+
+
 def test_a_charge_comes_before_the_data_and_outlives_a_crash(tmp_path: Any) -> None:
     path = tmp_path / "ledger.sqlite"
     with pytest.raises(FlipError) as caught:
