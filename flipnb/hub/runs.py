@@ -38,7 +38,7 @@ from flipnb.hub.blob_grants import is_there
 from flipnb.hub.bundles import bundle_of
 from flipnb.hub.store.tables import BundleRow, EventRow, PartRow, RoundRow, RunRow, StudyRow
 from flipnb.hub.tasks import ask
-from flipnb.hub.waits import RUNS, events_of, ring
+from flipnb.hub.waits import EVENTS, RUNS, events_of, ring
 
 
 def moment(seconds: float) -> datetime:
@@ -159,6 +159,7 @@ def tell(session: Session, run: RunRow, event: RunEvent) -> None:
     body = event.model_copy(update={"number": run.last_event}).model_dump_json(exclude_none=True)
     session.add(EventRow(run=run.id, number=run.last_event, body=body))
     ring(session, events_of(run.id))
+    ring(session, EVENTS)
 
 
 def events(session: Session, run: str, after: int, limit: int = 500) -> list[str]:

@@ -17,6 +17,9 @@ _PENDING = "bells"
 RUNS = "runs"
 """Rung whenever any run changes its state."""
 
+EVENTS = "events"
+"""Rung whenever any run has a new event."""
+
 
 def tasks_of(trust: str) -> str:
     return f"tasks of {trust}"

@@ -1,0 +1,40 @@
+"""One long-poll for all of a researcher's runs, so that a workbench needs no connection for each."""
+
+from __future__ import annotations
+
+import time
+
+from fastapi import APIRouter
+from sqlalchemy import func, or_, select
+from starlette.responses import Response
+
+from flipnb.contracts.feed import Feed
+from flipnb.hub.authorisation import authorise, roster_of
+from flipnb.hub.service import Here, Signed, answer
+from flipnb.hub.store.tables import RunRow, StudyRow
+from flipnb.hub.waits import EVENTS
+
+_RECENT_SECONDS = 3600.0
+
+routes = APIRouter(prefix="/v1")
+
+
+@routes.get("/feed")
+async def get_feed(hub: Here, signed: Signed, after: int = -1, wait: float = 0.0) -> Response:
+    """Answers when the position is another than ``after``, or after ``wait`` seconds."""
+
+    def look() -> tuple[bool, Feed]:
+        with signed.transaction() as session:
+            authorise(session, signed.caller, ("researcher",))
+            studies = [
+                study.name
+                for study in session.scalars(select(StudyRow))
+                if signed.caller.key_id in roster_of(study).researcher_keys()
+            ]
+            mine = RunRow.study.in_(studies)
+            position = session.scalar(select(func.coalesce(func.sum(RunRow.last_event), 0)).where(mine)) or 0
+            recent = or_(RunRow.finished.is_(None), RunRow.finished > time.time() - _RECENT_SECONDS)
+            runs = session.execute(select(RunRow.id, RunRow.last_event).where(mine, recent)).tuples().all()
+        return position != after, Feed(position=int(position), runs=dict(runs))
+
+    return answer(await hub.waits.until(EVENTS, look, wait))

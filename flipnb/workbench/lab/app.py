@@ -1,0 +1,53 @@
+"""The extension's application: configuration, handlers, event schemas, and the listener at the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jupyter_server.extension.application import ExtensionApp
+from traitlets import Bool, Unicode
+
+from flipnb.workbench.home import Home
+from flipnb.workbench.lab import endpoints
+from flipnb.workbench.lab.bench import Bench
+from flipnb.workbench.lab.handlers import routes_of
+from flipnb.workbench.lab.listener import SCHEMAS, Listener
+
+
+class FlipApp(ExtensionApp):
+    """FLIP's workbench in JupyterLab."""
+
+    name = "flipnb"
+    app_name = "FLIP workbench"
+    description = "Federated learning from a notebook, on data that never leaves the hospital."
+    load_other_extensions = True
+
+    home_directory = Unicode(
+        "", config=True, help="Where the researcher's configuration and key lie; empty: $FLIP_HOME, else the user's."
+    )
+    listens = Bool(True, config=True, help="Whether to follow the hub, so that screens change as runs do.")
+
+    def initialize_settings(self) -> None:
+        for schema in sorted(SCHEMAS.glob("*.yaml")):
+            self._server.event_logger.register_event_schema(schema)
+        home = Home(Path(self.home_directory)) if self.home_directory else Home.find()
+        self.listener = Listener(home, self._emit, self.log)
+        self.bench = Bench(home, Path(self._server.root_dir), self.listener)
+
+    def initialize_handlers(self) -> None:
+        self.handlers.extend(routes_of(endpoints.ALL, self.bench))
+
+    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        if self.listens:
+            self.listener.start()
+
+    async def stop_extension(self) -> None:
+        await self.listener.stop()
+
+    def _emit(self, schema: str, data: dict[str, Any]) -> None:
+        self._server.event_logger.emit(schema_id=schema, data=data)
+
+    @property
+    def _server(self) -> Any:
+        return self.serverapp

@@ -1,0 +1,29 @@
+"""What every endpoint works with: the researcher's home, the folder that JupyterLab shows, the listener."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flipnb.contracts.problem import FlipError
+from flipnb.workbench.home import Home
+from flipnb.workbench.lab.listener import Listener
+
+
+@dataclass(frozen=True)
+class Bench:
+    """``root`` is the server's root directory; a path that the browser names lies below it."""
+
+    home: Home
+    root: Path
+    listener: Listener
+
+    def file(self, path: str) -> Path:
+        """The file under a path of the file browser. Raises FlipError ``outside`` (403), ``no-file`` (404)."""
+        root = self.root.resolve()
+        found = (root / path.removeprefix("RTC:").lstrip("/")).resolve()
+        if not found.is_relative_to(root):
+            raise FlipError("outside", f"{path} is outside the folder that JupyterLab shows.", status=403)
+        if not found.is_file():
+            raise FlipError("no-file", f"There is no file {path}.", remedy="Save it first.", status=404)
+        return found

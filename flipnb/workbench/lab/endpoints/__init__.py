@@ -1,0 +1,12 @@
+"""All endpoints: one module for each area of the screens, one function for each act."""
+
+from __future__ import annotations
+
+from flipnb.workbench.lab.endpoint import Endpoint
+from flipnb.workbench.lab.endpoints import runs, status, studies
+
+ALL: tuple[Endpoint, ...] = (
+    *(status.get_status, status.try_hub),
+    *(studies.list_studies,),
+    *(runs.list_runs, runs.view_run, runs.list_events, runs.stop_run),
+)

@@ -1,0 +1,39 @@
+"""Runs: list, look, follow, stop."""
+
+from __future__ import annotations
+
+from flipnb.contracts.document import Document
+from flipnb.contracts.run import RunId, RunView
+from flipnb.contracts.text import Name
+from flipnb.workbench import runs
+from flipnb.workbench.hub_feed import RunEvents
+from flipnb.workbench.lab.bench import Bench
+from flipnb.workbench.lab.endpoint import endpoint
+
+
+class RunList(Document):
+    runs: tuple[RunView, ...]
+
+
+@endpoint("GET", "studies/{study}/runs", "runs")
+def list_runs(bench: Bench, study: Name) -> RunList:
+    """A study's runs, the newest first."""
+    return RunList(runs=tuple(runs.list_runs(bench.home, study)))
+
+
+@endpoint("GET", "runs/{run}", "runs")
+def view_run(bench: Bench, run: RunId) -> RunView:
+    """One run, Trust by Trust."""
+    return runs.view_run(bench.home, run)
+
+
+@endpoint("GET", "runs/{run}/events", "runs")
+def list_events(bench: Bench, run: RunId, after: int = 0) -> RunEvents:
+    """The run's events above the number ``after``."""
+    return RunEvents(events=tuple(runs.follow(bench.home, run, after=after, to_the_end=False)))
+
+
+@endpoint("POST", "runs/{run}/stop", "runs")
+def stop_run(bench: Bench, run: RunId) -> RunView:
+    """Stop the run at every Trust."""
+    return runs.stop_run(bench.home, run)

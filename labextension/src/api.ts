@@ -1,0 +1,136 @@
+import { URLExt } from '@jupyterlab/coreutils';
+import { ServerConnection } from '@jupyterlab/services';
+
+import type {
+  IEndpoints,
+  IHubContact,
+  ILabStatus,
+  IRunEvent,
+  IRunView,
+  IStudy
+} from './contracts';
+
+/**
+ * What the server extension said instead of an answer: what was wrong, a stable name for it, and what to do.
+ */
+export class FlipRefusal extends Error {
+  constructor(
+    message: string,
+    readonly reason: string,
+    readonly remedy: string,
+    readonly status: number
+  ) {
+    super(message);
+  }
+
+  /**
+   * What was wrong and what to do, for a person.
+   */
+  get text(): string {
+    return `${this.message} ${this.remedy}`.trim();
+  }
+}
+
+/**
+ * The message for a person of anything that was thrown.
+ */
+export function messageOf(error: unknown): string {
+  if (error instanceof FlipRefusal) {
+    return error.text;
+  }
+  return error instanceof Error ? error.message : String(error);
+}
+
+interface IInput<K extends keyof IEndpoints> {
+  path?: IEndpoints[K]['path'];
+  query?: IEndpoints[K]['query'];
+  body?: IEndpoints[K]['body'];
+}
+
+/**
+ * The server extension, one method for each endpoint. Widgets never call it: models do.
+ */
+export class FlipApi {
+  constructor(private readonly _settings: ServerConnection.ISettings) {}
+
+  status(): Promise<ILabStatus> {
+    return this._call('GET status', {});
+  }
+
+  tryHub(): Promise<IHubContact> {
+    return this._call('POST hub/tries', {});
+  }
+
+  async studies(): Promise<IStudy[]> {
+    return (await this._call('GET studies', {})).studies;
+  }
+
+  async runs(study: string): Promise<IRunView[]> {
+    return (await this._call('GET studies/{study}/runs', { path: { study } }))
+      .runs;
+  }
+
+  run(run: string): Promise<IRunView> {
+    return this._call('GET runs/{run}', { path: { run } });
+  }
+
+  async runEvents(run: string, after: number): Promise<IRunEvent[]> {
+    const input = { path: { run }, query: { after } };
+    return (await this._call('GET runs/{run}/events', input)).events;
+  }
+
+  stopRun(run: string): Promise<IRunView> {
+    return this._call('POST runs/{run}/stop', { path: { run } });
+  }
+
+  private async _call<K extends keyof IEndpoints>(
+    endpoint: K,
+    input: IInput<K>
+  ): Promise<IEndpoints[K]['answer']> {
+    const [method, template] = endpoint.split(' ');
+    const path = template.replace(/\{(\w+)\}/g, (_, name: string) =>
+      encodeURIComponent(
+        String((input.path as { [name: string]: unknown })[name])
+      )
+    );
+    const query = new URLSearchParams(
+      Object.entries(input.query ?? {})
+        .filter(([, value]) => value !== undefined)
+        .map(([name, value]) => [name, String(value)])
+    ).toString();
+    const url =
+      URLExt.join(this._settings.baseUrl, 'flipnb', path) +
+      (query ? `?${query}` : '');
+    const body =
+      input.body === undefined ? undefined : JSON.stringify(input.body);
+    const response = await ServerConnection.makeRequest(
+      url,
+      { method, body },
+      this._settings
+    );
+    const text = await response.text();
+    if (!response.ok) {
+      throw refusalOf(response.status, text);
+    }
+    return JSON.parse(text) as IEndpoints[K]['answer'];
+  }
+}
+
+function refusalOf(status: number, text: string): FlipRefusal {
+  try {
+    const said = JSON.parse(text);
+    return new FlipRefusal(
+      String(said.message),
+      String(said.reason),
+      String(said.remedy ?? ''),
+      status
+    );
+  } catch {
+    return new FlipRefusal(
+      `The Jupyter server answered with status ${status}.`,
+      'server-error',
+      '',
+      status
+    );
+  }
+}

@@ -1,0 +1,62 @@
+import type { ICommandPalette } from '@jupyterlab/apputils';
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+/**
+ * Every command of FLIP. Whatever can be clicked is one of them.
+ */
+export namespace CommandIDs {
+  export const showPanel = 'flip:show-panel';
+  export const chooseStudy = 'flip:choose-study';
+  export const tryHub = 'flip:try-hub';
+  export const showRuns = 'flip:show-runs';
+  export const openRun = 'flip:open-run';
+  export const stopRun = 'flip:stop-run';
+  export const cloneRun = 'flip:clone-run';
+  export const rehearseNotebook = 'flip:rehearse-notebook';
+  export const checkNotebook = 'flip:check-notebook';
+  export const sendNotebook = 'flip:send-notebook';
+  export const openCohort = 'flip:open-cohort';
+  export const openResults = 'flip:open-results';
+}
+
+/**
+ * Arguments of a command that takes none.
+ */
+export const NO_ARGS = { args: { type: 'object' as const, properties: {} } };
+
+/**
+ * Arguments of a command on one run; without one it takes the run that is open.
+ */
+export const RUN_ARGS = {
+  args: {
+    type: 'object' as const,
+    properties: {
+      run: { type: 'string' as const, description: 'The id of the run' }
+    }
+  }
+};
+
+/**
+ * Arguments of a command on a notebook; without a path it takes the one that is open.
+ */
+export const NOTEBOOK_ARGS = {
+  args: {
+    type: 'object' as const,
+    properties: {
+      path: { type: 'string' as const, description: 'The path of the notebook' }
+    }
+  }
+};
+
+/**
+ * Show commands in the palette under FLIP.
+ */
+export function addToPalette(
+  palette: ICommandPalette | null,
+  trans: TranslationBundle,
+  commands: ReadonlyArray<string>
+): void {
+  for (const command of commands) {
+    palette?.addItem({ command, category: trans.__('FLIP') });
+  }
+}

@@ -1,0 +1,216 @@
+import type { ISignal } from '@lumino/signaling';
+import { Signal } from '@lumino/signaling';
+
+import type { FlipApi } from '../api';
+import { messageOf } from '../api';
+import type {
+  IEvents,
+  IHubContact,
+  ILabStatus,
+  IRunChange,
+  IRunView,
+  IStudy
+} from '../contracts';
+import type { IWorkbench } from '../tokens';
+import { RunHistory } from './history';
+
+const RUN_EVENT: keyof IEvents = 'https://schema.jupyter.org/flipnb/run/v1';
+const HUB_EVENT: keyof IEvents = 'https://schema.jupyter.org/flipnb/hub/v1';
+
+/**
+ * The model behind all screens. It fetches lists once; from then on changes are pushed to it through `take`.
+ */
+export class Workbench implements IWorkbench {
+  constructor(readonly api: FlipApi) {}
+
+  get changed(): ISignal<this, void> {
+    return this._changed;
+  }
+
+  get runChanged(): ISignal<this, IRunView> {
+    return this._runChanged;
+  }
+
+  get ready(): boolean {
+    return this._status !== null;
+  }
+
+  get status(): ILabStatus | null {
+    return this._status;
+  }
+
+  get contact(): IHubContact {
+    return this._contact;
+  }
+
+  get heard(): Date | null {
+    return this._heard;
+  }
+
+  get problem(): string {
+    return this._problem;
+  }
+
+  get researcher(): string | null {
+    return this._status?.researcher ?? null;
+  }
+
+  get studies(): ReadonlyArray<IStudy> {
+    return this._studies;
+  }
+
+  get study(): IStudy | null {
+    return (
+      this._studies.find(study => study.study === this._chosen) ??
+      this._studies[0] ??
+      null
+    );
+  }
+
+  get runs(): ReadonlyArray<IRunView> {
+    return this._runs;
+  }
+
+  choose(study: string): void {
+    if (study === this.study?.study) {
+      return;
+    }
+    this._chosen = study;
+    this._runs = [];
+    this._changed.emit();
+    void this.refresh();
+  }
+
+  /**
+   * Ask the server extension who it is, then fetch the lists.
+   */
+  async begin(chosen: string | null): Promise<ILabStatus> {
+    this._chosen = chosen;
+    this._status = await this.api.status();
+    this._contact = this._status.contact;
+    this._changed.emit();
+    await this.refresh();
+    return this._status;
+  }
+
+  async refresh(): Promise<void> {
+    try {
+      const studies = await this.api.studies();
+      this._studies = studies;
+      const study = this.study;
+      const runs = study ? await this.api.runs(study.study) : [];
+      if (study?.study === this.study?.study) {
+        this._runs = runs;
+      }
+      this._heard = new Date();
+      this._problem = '';
+      this._histories.forEach(history => void history.fetch());
+    } catch (error) {
+      this._problem = messageOf(error);
+    }
+    this._changed.emit();
+  }
+
+  async tryNow(): Promise<void> {
+    this._contact = await this.api.tryHub();
+    this._changed.emit();
+  }
+
+  async run(run: string): Promise<IRunView> {
+    const known = this._runs.find(view => view.run === run);
+    return known ?? (await this.api.run(run));
+  }
+
+  history(run: string): RunHistory {
+    const history = new RunHistory(run, this.api);
+    this._histories.add(history);
+    void history.fetch();
+    return history;
+  }
+
+  update(run: IRunView): void {
+    if (run.study === this.study?.study) {
+      const others = this._runs.filter(view => view.run !== run.run);
+      const index = this._runs.findIndex(view => view.run === run.run);
+      if (index >= 0 && this._runs[index].last_event > run.last_event) {
+        return;
+      }
+      others.splice(Math.max(index, 0), 0, run);
+      this._runs = others;
+    }
+    this._runChanged.emit(run);
+    this._changed.emit();
+  }
+
+  trustTitle(key: string): string {
+    for (const study of this._studies) {
+      const trust = study.trusts.find(trust => trust.key === key);
+      if (trust) {
+        return trust.title;
+      }
+    }
+    return key.slice(0, 12);
+  }
+
+  /**
+   * Take an event of the Jupyter server on; those of others are ignored.
+   */
+  take(schema: string, data: unknown): void {
+    if (schema === RUN_EVENT) {
+      const change = data as IRunChange;
+      this._heard = new Date();
+      this.update(change.view);
+      for (const history of this._histories) {
+        if (history.isDisposed) {
+          this._histories.delete(history);
+        } else if (history.run === change.run) {
+          void history.take(change);
+        }
+      }
+    } else if (schema === HUB_EVENT) {
+      this._takeContact(data as IHubContact);
+    }
+  }
+
+  /**
+   * Contact was made anew: events may have been missed while there was none, so fetch what is shown.
+   */
+  private _takeContact(contact: IHubContact): void {
+    const before = this._contact;
+    this._contact = contact;
+    this._beat = new Date();
+    if (contact.state === 'online' && contact.connection !== before.connection) {
+      void this.refresh();
+    } else if (contact.state === 'online' && this._problem === '') {
+      this._heard = new Date();
+    }
+    if (contact.state !== before.state) {
+      this._changed.emit();
+    }
+  }
+
+  /**
+   * When the Jupyter server was last heard; null before the first event.
+   */
+  get beat(): Date | null {
+    return this._beat;
+  }
+
+  private _status: ILabStatus | null = null;
+  private _contact: IHubContact = {
+    state: 'connecting',
+    since: new Date().toISOString(),
+    connection: 0,
+    message: '',
+    remedy: ''
+  };
+  private _heard: Date | null = null;
+  private _beat: Date | null = null;
+  private _problem = '';
+  private _chosen: string | null = null;
+  private _studies: IStudy[] = [];
+  private _runs: IRunView[] = [];
+  private readonly _histories = new Set<RunHistory>();
+  private readonly _changed = new Signal<this, void>(this);
+  private readonly _runChanged = new Signal<this, IRunView>(this);
+}

@@ -1,0 +1,72 @@
+import type {
+  JupyterFrontEnd,
+  JupyterFrontEndPlugin
+} from '@jupyterlab/application';
+import { ILayoutRestorer } from '@jupyterlab/application';
+import { ICommandPalette } from '@jupyterlab/apputils';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import { SidePanel } from '@jupyterlab/ui-components';
+
+import { addToPalette, CommandIDs, NO_ARGS } from '../commands';
+import { flipIcon } from '../icons';
+import { IWorkbench } from '../tokens';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- the panel is there from the start
+import {
+  PanelHeader,
+  RunSection,
+  SectionWidget,
+  TrustSection
+} from '../widgets/sidepanel';
+
+const PANEL_ID = 'jp-flip-panel';
+const RANK = 600;
+
+/**
+ * The side panel: studies, Trusts and runs.
+ */
+export const panelPlugin: JupyterFrontEndPlugin<void> = {
+  id: 'flipnb:panel',
+  description: 'Shows studies, Trusts and runs in a side panel.',
+  autoStart: true,
+  requires: [IWorkbench],
+  optional: [ITranslator, ICommandPalette, ILayoutRestorer],
+  activate: (
+    app: JupyterFrontEnd,
+    workbench: IWorkbench,
+    translator: ITranslator | null,
+    palette: ICommandPalette | null,
+    restorer: ILayoutRestorer | null
+  ): void => {
+    const trans = (translator ?? nullTranslator).load('flipnb');
+    const { commands, shell } = app;
+    const props = { workbench, commands, trans };
+
+    const panel = new SidePanel({ translator: translator ?? nullTranslator });
+    panel.id = PANEL_ID;
+    panel.addClass('jp-FlipPanel');
+    panel.title.icon = flipIcon;
+    panel.title.caption = trans.__('FLIP: Trusts and runs');
+    panel.node.setAttribute('role', 'region');
+    panel.node.setAttribute('aria-label', trans.__('FLIP'));
+    panel.header.addWidget(new SectionWidget(PanelHeader, props));
+    for (const [title, component] of [
+      [trans.__('Trusts'), TrustSection],
+      [trans.__('Runs'), RunSection]
+    ] as const) {
+      const section = new SectionWidget(component, props);
+      section.title.label = title;
+      panel.addWidget(section);
+    }
+    shell.add(panel, 'left', { rank: RANK, type: 'FLIP' });
+    restorer?.add(panel, PANEL_ID);
+
+    commands.addCommand(CommandIDs.showPanel, {
+      label: trans.__('Show FLIP'),
+      caption: trans.__('Show the panel with Trusts and runs'),
+      icon: flipIcon,
+      describedBy: NO_ARGS,
+      execute: () => shell.activateById(PANEL_ID)
+    });
+    addToPalette(palette, trans, [CommandIDs.showPanel]);
+  }
+};

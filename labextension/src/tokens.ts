@@ -1,0 +1,69 @@
+import { Token } from '@lumino/coreutils';
+import type { ISignal } from '@lumino/signaling';
+
+import type { FlipApi } from './api';
+import type { IHubContact, IRunView, IStudy } from './contracts';
+import type { RunHistory } from './models/history';
+
+/**
+ * What all of FLIP's screens share: the studies, the chosen one, its runs, and how the hub can be reached.
+ */
+export interface IWorkbench {
+  readonly api: FlipApi;
+  /**
+   * Anything below has changed.
+   */
+  readonly changed: ISignal<IWorkbench, void>;
+  /**
+   * A run of the chosen study has changed, or is new.
+   */
+  readonly runChanged: ISignal<IWorkbench, IRunView>;
+  /**
+   * False until the first answer of the server extension.
+   */
+  readonly ready: boolean;
+  readonly contact: IHubContact;
+  /**
+   * When the lists were last known to be right.
+   */
+  readonly heard: Date | null;
+  /**
+   * Why the lists could not be fetched, for a person; empty where they could.
+   */
+  readonly problem: string;
+  readonly researcher: string | null;
+  readonly studies: ReadonlyArray<IStudy>;
+  readonly study: IStudy | null;
+  /**
+   * The chosen study's runs, the newest first.
+   */
+  readonly runs: ReadonlyArray<IRunView>;
+
+  choose(study: string): void;
+  refresh(): Promise<void>;
+  /**
+   * Try to reach the hub now instead of at the end of the pause.
+   */
+  tryNow(): Promise<void>;
+  /**
+   * A run by its id; fetched where it is not among the runs.
+   */
+  run(run: string): Promise<IRunView>;
+  /**
+   * A run's events from its beginning on, kept up to date until it is disposed.
+   */
+  history(run: string): RunHistory;
+  /**
+   * Take on a run as the server has just told it.
+   */
+  update(run: IRunView): void;
+  /**
+   * The title of a Trust by its key, else its name.
+   */
+  trustTitle(key: string): string;
+}
+
+export const IWorkbench = new Token<IWorkbench>(
+  'flipnb:IWorkbench',
+  'What all screens of FLIP share: studies, runs and the contact with the hub.'
+);

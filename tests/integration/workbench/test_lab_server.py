@@ -1,0 +1,125 @@
+"""The Jupyter server extension in a real JupyterLab, against a real hub."""
+
+import asyncio
+import json
+import threading
+import time
+
+import httpx
+import pytest
+from lab_server import LabServer
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
+
+import flipnb
+from flipnb.workbench.submission import prepare, submit
+
+RUN_EVENT = "https://schema.jupyter.org/flipnb/run/v1"
+HUB_EVENT = "https://schema.jupyter.org/flipnb/hub/v1"
+
+
+@pytest.fixture(scope="module")
+def lab(home, notebook, tmp_path_factory):
+    server = LabServer(tmp_path_factory.mktemp("lab"), notebook.parent, home.directory)
+    server.start()
+    yield server
+    server.end()
+
+
+def refusal(answer, status):
+    assert answer.status_code == status, answer.text
+    assert "Traceback" not in answer.text
+    said = answer.json()
+    assert set(said) == {"message", "reason", "remedy"}
+    return said["reason"]
+
+
+def listen(lab, until, seconds=60):
+    """Events of the Jupyter server, from now until ``until`` says that one of them was waited for."""
+    heard, ready = [], threading.Event()
+
+    async def hear():
+        url = f"{lab.url.replace('http', 'ws')}/api/events/subscribe"
+        socket = await websocket_connect(HTTPRequest(url, headers={"authorization": f"token {lab.token}"}))
+        ready.set()
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not (heard and until(heard[-1])):
+            message = await asyncio.wait_for(socket.read_message(), deadline - time.monotonic())
+            heard.append(json.loads(message))
+        socket.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(hear()), daemon=True)
+    thread.start()
+    assert ready.wait(20)
+    return heard, thread
+
+
+def test_it_says_its_version_who_works_here_and_that_the_hub_is_there(lab):
+    heard, thread = listen(lab, lambda event: event["schema_id"] == HUB_EVENT and event["state"] == "online")
+    lab.post("flipnb/hub/tries")
+    thread.join(60)
+    assert heard[-1]["state"] == "online"
+    status = lab.get("flipnb/status").json()
+    assert status["version"] == flipnb.__version__
+    assert status["researcher"] == "A researcher"
+    assert status["contact"]["state"] == "online"
+
+
+def test_studies_and_runs_are_those_of_the_hub(lab, home, notebook):
+    done = submit(home, prepare(home, notebook, "heart", [{"lr": 0.125}], {"rounds": 3}))
+    (study,) = lab.get("flipnb/studies").json()["studies"]
+    assert study["study"] == "heart" and study["kept"]
+    assert [trust["joined"] for trust in study["trusts"]] == [True] * 3
+    runs = lab.get("flipnb/studies/heart/runs").json()["runs"]
+    assert done.runs[0].run in [run["run"] for run in runs]
+    run = lab.get(f"flipnb/runs/{done.runs[0].run}").json()
+    assert run["point"]["lr"] == 0.125
+    (event,) = lab.get(f"flipnb/runs/{run['run']}/events").json()["events"]
+    assert (event["number"], event["state"]) == (1, "waiting")
+    assert lab.get(f"flipnb/runs/{run['run']}/events?after=1").json()["events"] == []
+
+
+def test_what_happens_to_a_run_is_pushed(lab, home, notebook):
+    ended = []
+
+    def over(event):
+        if event["schema_id"] == RUN_EVENT and event["view"]["state"] == "stopped":
+            ended.append(event)
+        return bool(ended)
+
+    _, thread = listen(lab, over)
+    (run,) = submit(home, prepare(home, notebook, "heart", [{"lr": 0.0625}], {"rounds": 3})).runs
+    assert lab.post(f"flipnb/runs/{run.run}/stop").status_code == 200
+    thread.join(60)
+    assert ended[0]["run"] == run.run
+    assert ended[0]["number"] == ended[0]["view"]["last_event"] == ended[0]["events"][-1]["number"]
+
+
+def test_refusals_are_json_with_a_reason_and_no_traceback(lab):
+    assert refusal(lab.get(f"flipnb/runs/{'0' * 32}"), 404) == "not-found"
+    assert refusal(lab.get("flipnb/runs/UPPER"), 422) == "invalid-request"
+    assert refusal(lab.get(f"flipnb/runs/{'0' * 32}/events?after=x"), 422) == "invalid-request"
+    assert refusal(lab.get("flipnb/status?unknown=1"), 422) == "invalid-request"
+    assert refusal(lab.request("DELETE", "flipnb/status"), 405) == "no-such-method"
+
+
+def test_nobody_comes_in_without_a_token_or_a_form_of_another_page(lab):
+    for path in ("status", "studies", "studies/heart/runs", f"runs/{'0' * 32}"):
+        assert lab.request("GET", f"flipnb/{path}", token=False).status_code == 403
+    with httpx.Client(base_url=lab.url, trust_env=False, follow_redirects=True) as browser:
+        browser.get(f"/lab?token={lab.token}")
+        assert browser.get("/flipnb/status").status_code == 200
+        assert browser.post("/flipnb/hub/tries").status_code == 403
+        headers = {"x-xsrftoken": browser.cookies["_xsrf"]}
+        assert browser.post("/flipnb/hub/tries", headers=headers).status_code == 200
+    assert "flipnb" not in "".join(
+        line for line in lab.log.read_text().splitlines() if "JupyterServerAuthWarning" in line
+    )
+
+
+def test_it_stops_at_once_and_begins_where_the_hub_is(lab):
+    began = time.monotonic()
+    lab.end()
+    assert time.monotonic() - began < 25, "a long-poll held the server up"
+    lab.start()
+    assert lab.get("flipnb/studies").json()["studies"][0]["study"] == "heart"
