@@ -1,4 +1,4 @@
-"""``flip estate``: filling a Trust's estate."""
+"""``flip estate``: filling a Trust's estate, and seeing what is in it."""
 
 from __future__ import annotations
 
@@ -9,29 +9,48 @@ from typing import Annotated
 
 import typer
 
-from flipnb.cli.terminal import JsonOption, print_json, print_table, speaks_plainly
+from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly
 from flipnb.contracts.problem import FlipError
 
 app = typer.Typer(help="A Trust's estate: harmonised data in versions.", no_args_is_help=True)
+
+_SHOWN = 10
 
 
 @app.command()
 @speaks_plainly
 def load(
-    mapping: Annotated[Path, typer.Argument(help="A mapping file.")],
-    sources: Annotated[Path, typer.Option(help="The directory of the extract.")],
-    estate: Annotated[Path, typer.Option(help="The estate's directory.")],
+    source: Annotated[str, typer.Argument(help="A file, a folder or a zip.")],
+    mapping: Annotated[str, typer.Option(help="A mapping file, or omop-5.4 for tables already in OMOP shape.")],
+    into: Annotated[str, typer.Option(help="The estate: a directory.")],
+    max_rejects: Annotated[
+        float, typer.Option(min=0, max=1, help="The share of rows that may be rejected; above it, nothing is loaded.")
+    ] = 0.01,
+    memory: Annotated[str, typer.Option(help="What the database may hold in memory; the rest goes to disk.")] = "2GB",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Harmonise an extract into a new estate version; all of it, or nothing."""
+    """Harmonise a source into a new estate version and switch to it; all of it, or nothing."""
     from flipnb.estate import load as harmonise
 
-    report = harmonise(mapping, sources, estate)
+    def progress(stage: str, rows: int) -> None:
+        print(f"{stage}: {rows:,} rows", file=sys.stderr, flush=True)
+
+    report = harmonise(
+        source, mapping, into, max_rejects=max_rejects, progress=None if quiet or as_json else progress, memory=memory
+    )
     if as_json:
         print_json(report.model_dump(mode="json"))
         return
-    print(f"Estate version {report.version}: {report.people} people")
-    print_table(["table", "rows"], list(report.rows.items()))
+    state = "new" if report.new else "nothing has changed"
+    print(f"Estate version {report.version} ({state}): {report.people} people")
+    print_table(["table", "rows"], [[name, f"{rows:,}"] for name, rows in report.rows.items()])
+    if report.rejected:
+        print(f"{report.rejected} rows were rejected; the version's table flip_reject names each.")
+    for file, columns in list(report.ignored_columns.items())[:_SHOWN]:
+        print_text(f"{file}: columns that OMOP 5.4 has not were ignored: {columns}")
+    for name in report.ignored_files[:_SHOWN]:
+        print_text(f"{name}: no table of OMOP 5.4 has this name; ignored")
 
 
 class TableFormat(StrEnum):

@@ -33,7 +33,7 @@ def own_copy(bundle: Bundle, directory: Path) -> dict[str, Hospital]:
     copies: dict[str, Hospital] = {}
     for hospital in HOSPITALS:
         estate = directory / hospital.name
-        version = load(hospital.mapping, hospital.extract, estate).version
+        version = load(hospital.extract, hospital.mapping, estate).version
         frozen = estate / f"seed-{bundle.split.seed}.duckdb"
         frozen.unlink(missing_ok=True)
         freeze(estate, version, bundle.cohort_expression, bundle.dataset, bundle.split, b"\0" * 32, frozen)

@@ -54,9 +54,7 @@ class Job:
         for enclave in self.federation.enclaves:
             hospital = enclave.hospital
             estate = enclave.directory / "estate"
-            report = operator.flip(
-                "estate", "load", hospital.mapping, "--sources", hospital.extract, "--estate", estate
-            )
+            report = operator.flip("estate", "load", hospital.extract, "--mapping", hospital.mapping, "--into", estate)
             self.narration.say(f"{hospital.title}: {report['people']} people, version {report['version']}")
 
     def open_study(self) -> None:

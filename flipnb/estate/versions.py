@@ -6,6 +6,7 @@ counts and runs use. DuckDB lets nobody read while somebody writes, so a load wr
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import duckdb
 
 _POINTER = "current"
+_LOCK = ".loading"
+_PARTIAL = ".partial-"
+_SCRATCH = ".scratch"
 _FILE = "estate.duckdb"
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -80,26 +84,76 @@ class Estate:
         ``write`` returns the id, a digest of the content; a version that is there already is kept as it is. If
         ``write`` raises, nothing of the estate has changed.
         """
-        versions = self.directory / "versions"
-        versions.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=versions))
+        versions = self._directory_of_versions()
+        partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=versions))
         try:
             version = write(partial / _FILE)
-            if not _ID.fullmatch(version):
-                raise ValueError(f"{version!r} is no version id")
+            self._publish(partial, version)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return version
+
+    @contextmanager
+    def loading(self) -> Iterator[Path]:
+        """The right to load, one process at a time, and a scratch directory that is removed at the end.
+
+        Raises FlipError ``estate-busy`` where another load is under way.
+        """
+        self._directory_of_versions()
+        with _locked(self.directory / _LOCK):
+            scratch = self.directory / _SCRATCH
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir()
+            try:
+                yield scratch
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+
+    @contextmanager
+    def building(self, version: str) -> Iterator[Path]:
+        """The path at which a version whose id is known is written, while ``loading``; at the end it becomes current.
+
+        What was written stays there when the process dies or the block raises anything but a FlipError, so that the
+        next ``building`` of the same version goes on from it. Unfinished versions of other ids are removed.
+        """
+        versions = self._directory_of_versions()
+        partial = versions / f"{_PARTIAL}{version}"
+        for other in versions.glob(f"{_PARTIAL}*"):
+            if other != partial:
+                shutil.rmtree(other, ignore_errors=True)
+        partial.mkdir(exist_ok=True)
+        try:
+            yield partial / _FILE
+        except FlipError:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        self._publish(partial, version)
+        shutil.rmtree(partial, ignore_errors=True)
+
+    def use(self, version: str) -> None:
+        """Make a version that is there the current one. Raises FlipError ``unknown-version``."""
+        self.file(version)
+        self._point_to(version)
+
+    def _directory_of_versions(self) -> Path:
+        versions = self.directory / "versions"
+        versions.mkdir(parents=True, exist_ok=True)
+        return versions
+
+    def _publish(self, partial: Path, version: str) -> None:
+        if not _ID.fullmatch(version):
+            raise ValueError(f"{version!r} is no version id")
+        final = self.directory / "versions" / version
+        if not (final / _FILE).is_file():
+            for left in partial.iterdir():
+                if left.name != _FILE:
+                    shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
             _settle(partial / _FILE)
             # The estate worker reads as an unprivileged user; the enclave's directory keeps others out.
             partial.chmod(0o755)
-            try:
-                partial.rename(versions / version)
-            except OSError:
-                if not (versions / version / _FILE).is_file():
-                    raise
-            _sync_directory(versions)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            partial.rename(final)
+            _sync_directory(final.parent)
         self._point_to(version)
-        return version
 
     def _point_to(self, version: str) -> None:
         handle, name = tempfile.mkstemp(prefix=".current-", dir=self.directory)
@@ -125,3 +179,18 @@ def _sync_directory(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise FlipError(
+                "estate-busy",
+                f"Another load into {path.parent} is under way.",
+                remedy="Wait until it has ended.",
+                status=409,
+            ) from None
+        yield

@@ -1,5 +1,7 @@
-"""Extracts into OMOP by a declarative mapping file."""
+"""Sources into OMOP, by a mapping."""
 
-from flipnb.estate.harmonise.loader import LoadReport, Progress, load
+from flipnb.estate.harmonise.feed import Progress
+from flipnb.estate.harmonise.load import load
+from flipnb.estate.harmonise.loading import LoadReport
 
 __all__ = ["LoadReport", "Progress", "load"]

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from flipnb.contracts.problem import FlipError
-from flipnb.estate.harmonise.mapping import SourceFile
+from flipnb.estate.harmonise.mapping import ExtractFile
+from flipnb.estate.harmonise.rejects import BadRow, Reject
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,13 @@ class Row:
             if not math.isfinite(value) or "_" in text:
                 raise ValueError
         except ValueError:
-            self.refuse(f"{text[:40]!r} in column {column} is no number")
+            self.refuse(f"{text[:40]!r} in column {column} is no number", column)
         return value
 
     def whole(self, column: str) -> int | None:
         value = self.number(column)
         if value is not None and value != int(value):
-            self.refuse(f"{self.values[column][:40]!r} in column {column} is no whole number")
+            self.refuse(f"{self.values[column][:40]!r} in column {column} is no whole number", column)
         return None if value is None else int(value)
 
     def day(self, column: str) -> date | None:
@@ -55,88 +56,98 @@ class Row:
         try:
             return date.fromisoformat(text)
         except ValueError:
-            self.refuse(f"{text[:40]!r} in column {column} is no ISO date")
+            self.refuse(f"{text[:40]!r} in column {column} is no ISO date", column)
 
     def code(self, column: str, codes: dict[str, int]) -> int | None:
         text = self.text(column)
         if text is None:
             return None
         if text not in codes:
-            self.refuse(f"{text[:40]!r} in column {column} is none of the mapping's codes ({', '.join(codes)})")
+            self.refuse(f"{text[:40]!r} in column {column} is none of the mapping's codes ({', '.join(codes)})", column)
         return codes[text]
 
-    def refuse(self, reason: str) -> NoReturn:
-        raise FlipError(
-            "bad-row",
-            f"{self.file}, line {self.line}: {reason}.",
-            remedy="Nothing was loaded. Correct the extract, or the mapping.",
-        )
+    def refuse(self, reason: str, column: str | None = None) -> NoReturn:
+        """Raises BadRow."""
+        raise BadRow(Reject(self.file, self.line, column, reason, self.values.get(column or "")))
 
 
-def read_rows(file: SourceFile, directory: Path) -> Iterator[Row]:
-    """Rows of one file in their order.
+def read_rows(file: ExtractFile, path: Path) -> Iterator[Row | Reject]:
+    """Rows of one file in their order, and a Reject where a line is none.
 
-    Raises FlipError ``no-source`` (no such file), ``bad-header``, ``bad-row`` (file and line).
+    Raises FlipError ``no-source`` (no such file), ``bad-header``, ``not-text`` (another encoding).
     """
-    path = directory / file.path
     try:
         stream = path.open(encoding=file.encoding, newline="")
     except OSError as error:
         raise FlipError("no-source", f"{path} can't be read: {error.strerror}.") from None
     with stream:
-        lines = _delimited(file, stream) if file.format == "csv" else _json_lines(file, stream)
+        lines = _READERS[file.format](file, stream)
         line = 0
-        while True:
-            try:
-                line, values = next(lines)
-            except StopIteration:
-                return
-            except UnicodeDecodeError:
-                Row(file.path, line + 1, {}, ".").refuse(f"this line or one soon after is not {file.encoding}")
-            except (csv.Error, _BadLine) as error:
-                place = error.line if isinstance(error, _BadLine) else line + 1
-                Row(file.path, place, {}, ".").refuse(str(error))
-            present = {name: text for name, text in values.items() if text not in file.missing}
-            yield Row(file.path, line, present, file.decimal)
+        try:
+            for line, values in lines:
+                if isinstance(values, str):
+                    yield Reject(file.path, line, None, values)
+                    continue
+                present = {name: text for name, text in values.items() if text not in file.missing}
+                yield Row(file.path, line, present, file.decimal)
+        except UnicodeDecodeError:
+            raise FlipError(
+                "not-text", f"{file.path}, line {line + 1}: this line or one soon after is not {file.encoding}."
+            ) from None
 
 
-class _BadLine(Exception):
-    def __init__(self, line: int, reason: str) -> None:
-        super().__init__(reason)
-        self.line = line
+_Line = tuple[int, "dict[str, str] | str"]
+"""Where a row stands, and its texts by column or what is wrong with it."""
 
 
-def _delimited(file: SourceFile, stream: Iterator[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def _delimited(file: ExtractFile, stream: Iterator[str]) -> Iterator[_Line]:
     reader = csv.reader(stream, delimiter=file.delimiter, strict=True)
     if file.header:
-        header = tuple(next(reader, ()))
-        if header != file.columns:
-            wrong = [name for name in header if name not in file.columns] or [
-                name for name in file.columns if name not in header
-            ]
-            what = f"unknown or absent: {', '.join(wrong)}" if wrong else "in another order"
-            raise FlipError("bad-header", f"{file.path}, line 1: the columns are not those of the mapping ({what}).")
-    for fields in reader:
-        if len(fields) != len(file.columns):
-            raise _BadLine(reader.line_num, f"{len(fields)} fields where {len(file.columns)} are expected")
-        yield reader.line_num, dict(zip(file.columns, (field.strip() for field in fields), strict=True))
-
-
-def _json_lines(file: SourceFile, stream: Iterator[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    for number, line in enumerate(stream, start=1):
+        _require_header(file, tuple(next(reader, ())))
+    while True:
         try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise _BadLine(number, f"no JSON ({error})") from None
-        if not isinstance(record, dict):
-            raise _BadLine(number, "no JSON object")
-        unknown = [key for key in record if key not in file.columns]
-        if unknown:
-            raise _BadLine(number, f"the key {unknown[0][:40]!r} is none of the mapping's columns")
-        values = {}
-        for key, value in record.items():
-            if isinstance(value, dict | list):
-                raise _BadLine(number, f"the value of {key} is no text or number")
-            if value is not None:
-                values[key] = value if isinstance(value, str) else json.dumps(value)
-        yield number, values
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield reader.line_num, str(error)
+            continue
+        if len(fields) != len(file.columns):
+            yield reader.line_num, f"{len(fields)} fields where {len(file.columns)} are expected"
+        else:
+            yield reader.line_num, dict(zip(file.columns, (field.strip() for field in fields), strict=True))
+
+
+def _require_header(file: ExtractFile, header: tuple[str, ...]) -> None:
+    if header != file.columns:
+        wrong = [name for name in header if name not in file.columns] or [
+            name for name in file.columns if name not in header
+        ]
+        what = f"unknown or absent: {', '.join(wrong)}" if wrong else "in another order"
+        raise FlipError("bad-header", f"{file.path}, line 1: the columns are not those of the mapping ({what}).")
+
+
+def _json_lines(file: ExtractFile, stream: Iterator[str]) -> Iterator[_Line]:
+    for number, line in enumerate(stream, start=1):
+        yield number, _json_row(file, line)
+
+
+def _json_row(file: ExtractFile, line: str) -> dict[str, str] | str:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        return f"no JSON ({error})"
+    if not isinstance(record, dict):
+        return "no JSON object"
+    values = {}
+    for key, value in record.items():
+        if key not in file.columns:
+            return f"the key {key[:40]!r} is none of the mapping's columns"
+        if isinstance(value, dict | list):
+            return f"the value of {key} is no text or number"
+        if value is not None:
+            values[key] = value if isinstance(value, str) else json.dumps(value)
+    return values
+
+
+_READERS = {"csv": _delimited, "jsonl": _json_lines}

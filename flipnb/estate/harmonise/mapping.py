@@ -36,7 +36,7 @@ class Holder(MappingPart):
     release_date: date
 
 
-class SourceFile(MappingPart):
+class ExtractFile(MappingPart):
     """One file of the extract. ``columns`` are all its columns in order; a header must say the same.
 
     ``format`` is delimited text (``csv``) or one JSON object per line (``jsonl``, whose keys are columns; absent and
@@ -53,7 +53,7 @@ class SourceFile(MappingPart):
     missing: tuple[str, ...] = ("",)
 
     @model_validator(mode="after")
-    def _distinct(self) -> SourceFile:
+    def _distinct(self) -> ExtractFile:
         if len(set(self.columns)) != len(self.columns):
             raise ValueError("two columns have the same name")
         return self
@@ -145,12 +145,16 @@ class FieldMapping(MappingPart):
 
 
 class Mapping(MappingPart):
-    """A whole mapping file. ``vocabulary`` are CSV files of concepts, by path from the mapping file."""
+    """A whole mapping file. ``vocabulary`` are CSV files of concepts, by path from the mapping file.
+
+    ``reviewer`` is who answers for the mapping; every row that it makes names its version and its reviewer.
+    """
 
     format: Literal["flip/mapping/1"]
     source: Holder
+    reviewer: str | None = Field(default=None, min_length=1, max_length=255)
     vocabulary: tuple[str, ...] = Field(min_length=1)
-    files: dict[Identifier, SourceFile] = Field(min_length=1)
+    files: dict[Identifier, ExtractFile] = Field(min_length=1)
     person: Persons
     fields: tuple[FieldMapping, ...] = Field(min_length=1)
 

@@ -1,7 +1,8 @@
 """The OMOP Common Data Model 5.4 as tables of a database, made from a field specification that is kept as data.
 
-``cdm_v5.4.csv`` holds the columns table, field, datatype, required and primary_key of OHDSI's
-``OMOP_CDMv5.4_Field_Level.csv`` (OHDSI/CommonDataModel, Apache License 2.0) for the tables that an estate fills.
+``cdm_v5.4.csv`` holds OHDSI's field-level specification, ``inst/csv/OMOP_CDMv5.4_Field_Level.csv`` of
+OHDSI/CommonDataModel (Apache License 2.0), all 39 tables, without its prose: table, field, datatype, required,
+primary_key, fk_table, fk_field, domain, concept_class.
 """
 
 from __future__ import annotations
@@ -12,22 +13,61 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
+from typing import Literal
 
 FEMALE = 8532
 MALE = 8507
 
+Dialect = Literal["duckdb", "postgres"]
+
 # OMOP's integer is 32 bits; ids of rows and persons are pseudonyms here and need 64.
 _TYPES = {"integer": "INTEGER", "float": "DOUBLE", "date": "DATE", "datetime": "TIMESTAMP"}
+_RESERVED = frozenset({"offset"})
+
+VOCABULARY_TABLES = (
+    "concept",
+    "vocabulary",
+    "domain",
+    "concept_class",
+    "concept_relationship",
+    "relationship",
+    "concept_synonym",
+    "concept_ancestor",
+    "drug_strength",
+)
+"""What Athena delivers; source_to_concept_map is the Trust's own."""
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    table: str
+    field: str
 
 
 @dataclass(frozen=True)
 class Field:
-    """A column. ``type`` is SQL that DuckDB and PostgreSQL understand."""
+    """A column. ``type`` is DuckDB's; ``length`` the most characters of a text; ``domain`` that of its concepts."""
 
     name: str
     type: str
     required: bool
     primary_key: bool
+    length: int | None = None
+    foreign_key: ForeignKey | None = None
+    domain: str | None = None
+    concept_class: str | None = None
+
+    @property
+    def concept(self) -> bool:
+        """Whether it refers to a concept."""
+        return self.foreign_key == ForeignKey("concept", "concept_id")
+
+    @property
+    def quoted(self) -> str:
+        return f'"{self.name}"' if self.name in _RESERVED else self.name
+
+    def sql_type(self, dialect: Dialect) -> str:
+        return "DOUBLE PRECISION" if dialect == "postgres" and self.type == "DOUBLE" else self.type
 
 
 @dataclass(frozen=True)
@@ -39,13 +79,49 @@ class Table:
     def columns(self) -> tuple[str, ...]:
         return tuple(field.name for field in self.fields)
 
-    def ddl(self) -> str:
-        """``CREATE TABLE`` with types, NOT NULL and the primary key."""
-        lines = [
-            f"{field.name} {field.type}{' PRIMARY KEY' if field.primary_key else ' NOT NULL' if field.required else ''}"
+    @property
+    def key(self) -> Field | None:
+        return next((field for field in self.fields if field.primary_key), None)
+
+    @property
+    def start(self) -> Field | None:
+        """The first required date: when what a row records began."""
+        return next((field for field in self.fields if field.type == "DATE" and field.required), None)
+
+    @property
+    def of_person(self) -> bool:
+        return self.name != "person" and any(field.name == "person_id" for field in self.fields)
+
+    @property
+    def vocabulary(self) -> bool:
+        return self.name in VOCABULARY_TABLES
+
+    def field(self, name: str) -> Field:
+        return next(field for field in self.fields if field.name == name)
+
+    def ddl(
+        self, dialect: Dialect = "duckdb", *, schema: str = "", checked: bool = True, extra: tuple[str, ...] = ()
+    ) -> str:
+        """``CREATE TABLE`` with types and, if ``checked``, NOT NULL and the primary key; ``extra`` are more columns."""
+        columns = (
+            f"{field.quoted} {field.sql_type(dialect)}{_constraint(field) if checked else ''}" for field in self.fields
+        )
+        return f"CREATE TABLE {_qualified(schema, self.name)} ({', '.join([*columns, *extra])})"
+
+    def primary_key_ddl(self, schema: str = "") -> str | None:
+        """``ALTER TABLE`` that adds the primary key; None where the table has none."""
+        if self.key is None:
+            return None
+        return f"ALTER TABLE {_qualified(schema, self.name)} ADD PRIMARY KEY ({self.key.quoted})"
+
+    def foreign_key_ddl(self, schema: str = "") -> list[str]:
+        """``ALTER TABLE`` for every foreign key (PostgreSQL; DuckDB can't add them)."""
+        return [
+            f"ALTER TABLE {_qualified(schema, self.name)} ADD FOREIGN KEY ({field.quoted}) "
+            f"REFERENCES {_qualified(schema, field.foreign_key.table)} ({field.foreign_key.field})"
             for field in self.fields
+            if field.foreign_key is not None
         ]
-        return f"CREATE TABLE {self.name} ({', '.join(lines)})"
 
 
 @cache
@@ -54,14 +130,30 @@ def tables() -> Mapping[str, Table]:
     fields: dict[str, list[Field]] = {}
     text = files(__package__).joinpath("cdm_v5.4.csv").read_text(encoding="utf-8")
     for row in csv.DictReader(text.splitlines()):
-        wide = row["field"].endswith("_id") and "concept" not in row["field"]
-        kind = "VARCHAR" if row["datatype"].startswith("varchar") else _TYPES[row["datatype"]]
-        fields.setdefault(row["table"], []).append(
-            Field(
-                row["field"],
-                "BIGINT" if wide and kind == "INTEGER" else kind,
-                row["required"] == "yes",
-                row["primary_key"] == "yes",
-            )
-        )
+        fields.setdefault(row["table"], []).append(_field(row))
     return MappingProxyType({name: Table(name, tuple(columns)) for name, columns in fields.items()})
+
+
+def _field(row: dict[str, str]) -> Field:
+    name, datatype = row["field"], row["datatype"]
+    wide = name.endswith(("_id", "_id_1", "_id_2")) and "concept" not in name
+    kind = "VARCHAR" if datatype.startswith("varchar") else _TYPES[datatype]
+    size = datatype.removeprefix("varchar(").removesuffix(")")
+    return Field(
+        name,
+        "BIGINT" if wide and kind == "INTEGER" else kind,
+        row["required"] == "yes",
+        row["primary_key"] == "yes",
+        length=int(size) if size.isdigit() else None,
+        foreign_key=ForeignKey(row["fk_table"], row["fk_field"]) if row["fk_table"] else None,
+        domain=row["domain"] or None,
+        concept_class=row["concept_class"] or None,
+    )
+
+
+def _constraint(field: Field) -> str:
+    return " PRIMARY KEY" if field.primary_key else " NOT NULL" if field.required else ""
+
+
+def _qualified(schema: str, name: str) -> str:
+    return f"{schema}.{name}" if schema else name

@@ -31,7 +31,7 @@ CODED = {
 @pytest.fixture(scope="module")
 def estates(tmp_path_factory):
     root = tmp_path_factory.mktemp("estates")
-    return {h.title: (h, root / h.name, load(h.mapping, h.extract, root / h.name)) for h in HOSPITALS}
+    return {h.title: (h, root / h.name, load(h.extract, h.mapping, root / h.name)) for h in HOSPITALS}
 
 
 @pytest.fixture(scope="module")

@@ -67,17 +67,17 @@ def source(tmp_path):
 
 
 def loaded(source):
-    return load(source / "mapping.toml", source, source / "estate")
+    return load(source, source / "mapping.toml", source / "estate")
 
 
 def test_load_and_what_it_keeps(source):
     stages = []
-    report = load(source / "mapping.toml", source, source / "estate", lambda stage, rows: stages.append((stage, rows)))
+    report = load(source, source / "mapping.toml", source / "estate", progress=lambda *at: stages.append(at))
     assert (report.people, report.flagged) == (3, 1)
     assert report.rows["measurement"] == 2
     estate = Estate.open(source / "estate")
     assert estate.current() == report.version and estate.versions() == (report.version,)
-    assert stages[0] == ("people.csv", 1) and stages[-1][0] == "writing"
+    assert stages[0] == ("people.csv", 3) and stages[-1][0] == "writing"
     with estate.reading(report.version) as connection:
         rows = connection.execute(
             "SELECT person_id, value_as_number, c.concept_code, unit_source_value, value_source_value "
@@ -126,7 +126,7 @@ def test_mapping_refused_by_name(source, old, new, code, words):
         loaded(source)
     assert error.value.code == code and words in str(error.value)
     assert "mapping.toml" in str(error.value) or code in ("no-vocabulary", "no-source")
-    assert not (source / "estate").exists()
+    assert Estate.open(source / "estate").current() is None
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_bad_row_is_named_and_nothing_is_loaded(source, row, line, words):
     (source / "people.csv").write_text(PEOPLE + row + "\n")
     with pytest.raises(FlipError) as error:
         loaded(source)
-    assert error.value.code == "bad-row"
+    assert error.value.code == "too-many-rejects"
     assert f"people.csv, line {line}" in str(error.value) and words in str(error.value)
     estate = Estate.open(source / "estate")
     assert estate.current() == before and estate.versions() == (before,)

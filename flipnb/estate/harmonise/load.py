@@ -1,0 +1,55 @@
+"""``load``: the door to every mapping and every kind of estate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flipnb.contracts.problem import FlipError
+from flipnb.estate.harmonise.build import MEMORY
+from flipnb.estate.harmonise.feed import Feed, Progress
+from flipnb.estate.harmonise.loading import MAX_REJECTS, LoadReport, load_directory
+from flipnb.estate.harmonise.mapped_feed import MappedFeed
+from flipnb.estate.harmonise.omop_feed import OmopFeed
+
+BUILT_IN = ("omop-5.4",)
+
+
+def load(
+    source: Path | str,
+    mapping: Path | str,
+    into: Path | str,
+    *,
+    max_rejects: float = MAX_REJECTS,
+    progress: Progress | None = None,
+    memory: str = MEMORY,
+) -> LoadReport:
+    """Harmonise a source into OMOP CDM 5.4 and make it the estate's current version.
+
+    ``source`` is a file, a folder or a zip; ``mapping`` a mapping file, or ``omop-5.4``; ``into`` the directory of an
+    estate. What the same mapping brought before is replaced, files that have not changed are not read again, and the
+    rows of other mappings stay. The same data by the same mappings give the same version id. A load that died goes on
+    where it was. ``memory`` is what DuckDB may use before it spills to disk.
+
+    Raises FlipError for the mapping, the source (``no-source``, ``bad-archive``, ``bad-header``) and the rows
+    (``too-many-rejects``); the estate is then as it was.
+    """
+    feed = _feed(mapping)
+    return load_directory(
+        feed,
+        str(source),
+        Path(into),
+        max_rejects=max_rejects,
+        progress=progress or (lambda stage, rows: None),
+        memory=memory,
+    )
+
+
+def _feed(mapping: Path | str) -> Feed:
+    if str(mapping) == "omop-5.4":
+        return OmopFeed()
+    path = Path(mapping)
+    if not path.exists() and not path.suffix:
+        raise FlipError(
+            "no-mapping", f"There is no mapping {mapping}.", remedy=f"Name a file, or one of {', '.join(BUILT_IN)}."
+        )
+    return MappedFeed(path)

@@ -1,0 +1,345 @@
+"""``--mapping FILE``: an extract by a declarative mapping of ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from flipnb.contracts.document import sha256
+from flipnb.estate.harmonise.build import Build, Loading, SourceRecord
+from flipnb.estate.harmonise.extract import Row, read_rows
+from flipnb.estate.harmonise.feed import Progress
+from flipnb.estate.harmonise.mapping import EventDate, FieldMapping, Mapping, read_mapping
+from flipnb.estate.harmonise.rejects import BadRow, Reject
+from flipnb.estate.harmonise.source import SourceFile, open_source
+from flipnb.estate.harmonise.units import conversion_factor
+from flipnb.estate.harmonise.vocabulary import Vocabulary, read_vocabulary
+from flipnb.estate.omop.cdm import tables
+
+_CHUNK = 20_000
+_SOURCE_LENGTH = 50
+# The Trust's own records say no more about their provenance than that; 0 is OMOP's "no matching concept".
+_UNKNOWN = 0
+
+
+class MappedFeed:
+    """Raises FlipError for the mapping (``no-mapping``, ``invalid-mapping``, ``unknown-unit``, ``unit-conversion``,
+    ``unknown-concept``, ``wrong-domain``) and its vocabulary (``no-vocabulary``, ``bad-vocabulary``)."""
+
+    def __init__(self, mapping_file: Path) -> None:
+        self._file = mapping_file
+        self._mapping = read_mapping(mapping_file)
+        self._vocabulary = read_vocabulary(self._mapping, mapping_file)
+        self._vocabulary.check(self._mapping, mapping_file)
+        self._converters = [
+            _Converter.of(field, self._vocabulary, f"The mapping file {mapping_file}, fields[{index}]")
+            for index, field in enumerate(self._mapping.fields)
+        ]
+        self.name = self._mapping.source.abbreviation
+        self.mapping = mapping_file.name
+        self.reviewer = self._mapping.reviewer
+
+    def open(self, source: str, scratch: Path) -> list[SourceFile]:
+        paths = {file.path for file in self._mapping.files.values()}
+        found = open_source(Path(source), scratch, paths.__contains__, paths)
+        content = self._file.read_bytes()
+        return [*found, SourceFile(self._file.name, self._file, sha256(content), len(content))]
+
+    def needs_vocabulary(self) -> bool:
+        return False
+
+    def version(self, files: Sequence[SourceFile]) -> str:
+        """People are numbered over all files, so that a change of one makes all of them new."""
+        concepts = [[str(value) for value in row] for row in self._vocabulary.rows]
+        parts = [self._mapping.model_dump(mode="json"), concepts, [[file.name, file.digest] for file in files]]
+        return sha256(json.dumps(["flip/mapping/1", *parts], sort_keys=True).encode())
+
+    def load(self, build: Build, files: Sequence[tuple[SourceFile, SourceRecord]], progress: Progress) -> list[str]:
+        with build.together([record for _, record in files]) as loadings:
+            places = {file.name: (file.path, loading) for (file, _), loading in zip(files, loadings, strict=True)}
+            own = places.pop(self._file.name)[1]
+            _Harmoniser(self._mapping, self._vocabulary, self._converters, build, own, progress).read(places)
+        return []
+
+
+@dataclass(frozen=True)
+class _Person:
+    person_id: int
+    day: date
+
+
+@dataclass(frozen=True)
+class _Converter:
+    """A number of one field from the extract's unit to the estate's."""
+
+    factor: float
+    unit_concept: int
+    unit: str
+
+    @classmethod
+    def of(cls, field: FieldMapping, vocabulary: Vocabulary, where: str) -> _Converter | None:
+        if field.unit is None or field.target_unit is None:
+            return None
+        factor = conversion_factor(field.unit, field.target_unit, field.molar_mass, where)
+        return cls(factor, vocabulary.unit(field.target_unit, where), field.unit)
+
+
+@dataclass(frozen=True)
+class _Value:
+    """What one field of one row holds: its text, and the number (in the estate's unit) or concept that it means."""
+
+    text: str
+    day: date
+    number: float | None
+    concept: int | None
+
+    @classmethod
+    def read(cls, row: Row, person: _Person, field: FieldMapping, converter: _Converter | None) -> _Value | None:
+        """None where there is no value. Raises BadRow."""
+        text = row.text(field.column)
+        if text is None:
+            return None
+        number = None
+        if converter is not None:
+            number = (row.number(field.column) or 0.0) * converter.factor
+            if field.decimals is not None:
+                number = round(number, field.decimals)
+        concept = row.code(field.column, field.codes) if field.codes else None
+        return cls(text, person.day if field.date is None else _day(row, field.date), number, concept)
+
+
+class _Harmoniser:
+    """Rows of OMOP tables in the order of the extract's files, numbered from 1 in each table."""
+
+    def __init__(
+        self,
+        mapping: Mapping,
+        vocabulary: Vocabulary,
+        converters: Sequence[_Converter | None],
+        build: Build,
+        own: Loading,
+        progress: Progress,
+    ) -> None:
+        self._mapping, self._vocabulary, self._converters = mapping, vocabulary, converters
+        self._build, self._progress = build, progress
+        self._own = self._loading = own
+        self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in tables()}
+        self._numbers = dict.fromkeys(tables(), 0)
+        self._people: dict[str, _Person] = {}
+        self._periods: dict[int, tuple[date, date]] = {}
+
+    def read(self, places: dict[str, tuple[Path, Loading]]) -> None:
+        """``places``: where each of the mapping's files is, and what its transaction says of it."""
+        self._add_concepts()
+        self._flush()
+        self._read_people(*places[self._mapping.files[self._mapping.person.file].path])
+        for name, file in self._mapping.files.items():
+            self._read_fields(name, *places[file.path])
+        self._loading = self._own
+        for person_id, (start, end) in self._periods.items():
+            self._add(
+                "observation_period",
+                person_id=person_id,
+                observation_period_start_date=start,
+                observation_period_end_date=end,
+                period_type_concept_id=_UNKNOWN,
+            )
+            self._flush_if_full()
+        self._add_source()
+        self._flush()
+
+    def _add_concepts(self) -> None:
+        known = {row[0] for row in self._build.connection.execute("SELECT concept_id FROM concept").fetchall()}
+        columns = tables()["concept"].columns
+        for values in self._vocabulary.rows:
+            if values[0] not in known:
+                self._rows["concept"].append(dict(zip(columns, values, strict=True)))
+
+    def _add_source(self) -> None:
+        source = self._mapping.source
+        self._add(
+            "cdm_source",
+            cdm_source_name=source.name,
+            cdm_source_abbreviation=source.abbreviation,
+            cdm_holder=source.holder,
+            source_description=source.description or None,
+            source_release_date=source.release_date,
+            cdm_release_date=source.release_date,
+            cdm_version="5.4",
+            cdm_version_concept_id=_UNKNOWN,
+            vocabulary_version="local",
+        )
+
+    def _flush(self) -> None:
+        for name, rows in self._rows.items():
+            self._build.insert(tables()[name], self._loading, rows)
+            rows.clear()
+
+    def _flush_if_full(self) -> None:
+        if max(map(len, self._rows.values())) >= _CHUNK:
+            self._flush()
+
+    def _good_rows(self, name: str, path: Path, loading: Loading) -> Iterator[Row]:
+        """Rows of one file; what raises BadRow while a row is handled is kept as a reject, with nothing of that row."""
+        self._loading = loading
+        for row in read_rows(self._mapping.files[name], path):
+            if isinstance(row, Reject):
+                loading.rejects.append(row)
+                continue
+            yield row
+            self._flush_if_full()
+        self._flush()
+        self._progress(self._mapping.files[name].path, loading.rows)
+
+    def _read_people(self, path: Path, loading: Loading) -> None:
+        for row in self._good_rows(self._mapping.person.file, path, loading):
+            try:
+                self._read_person(row)
+                loading.rows += 1
+            except BadRow as bad:
+                loading.rejects.append(bad.reject)
+
+    def _read_person(self, row: Row) -> None:
+        persons = self._mapping.person
+        source_id = row.text(persons.id)
+        if source_id is None:
+            row.refuse(f"column {persons.id}, the person's id, is missing", persons.id)
+        if source_id in self._people:
+            row.refuse(f"person {source_id[:40]!r} is there twice", persons.id)
+        day = _day(row, persons.date)
+        if persons.age is not None:
+            age = row.whole(persons.age)
+            born = None if age is None else day.year - age
+        else:
+            born = row.whole(persons.birth_year or "")
+        if born is None:
+            row.refuse("the person's age or year of birth is missing", persons.age or persons.birth_year)
+        if not day.year - 130 <= born <= day.year:
+            row.refuse(f"{born} is no plausible year of birth", persons.age or persons.birth_year)
+        gender = row.code(persons.sex.column, persons.sex.codes) or _UNKNOWN
+        person = _Person(len(self._people) + 1, day)
+        self._people[source_id] = person
+        self._extend_period(person, day)
+        self._add(
+            "person",
+            person_id=person.person_id,
+            gender_concept_id=gender,
+            year_of_birth=born,
+            race_concept_id=_UNKNOWN,
+            ethnicity_concept_id=_UNKNOWN,
+            person_source_value=source_id[:_SOURCE_LENGTH],
+            gender_source_value=(row.text(persons.sex.column) or "")[:_SOURCE_LENGTH] or None,
+        )
+
+    def _read_fields(self, name: str, path: Path, loading: Loading) -> None:
+        fields = [
+            (field, converter)
+            for field, converter in zip(self._mapping.fields, self._converters, strict=True)
+            if field.file == name
+        ]
+        if not fields:
+            return
+        people = name == self._mapping.person.file
+        for row in self._good_rows(name, path, loading):
+            try:
+                person = self._person_of(row)
+                if person is None:
+                    continue
+                self._read_row(row, person, fields)
+                loading.rows += 0 if people else 1
+            except BadRow as bad:
+                loading.rejects.append(bad.reject)
+
+    def _person_of(self, row: Row) -> _Person | None:
+        """None for a person whose own row, in the same file, was rejected."""
+        source_id = row.text(self._mapping.person.id)
+        person = self._people.get(source_id or "")
+        if person is None and row.file != self._mapping.files[self._mapping.person.file].path:
+            row.refuse(f"there is no person {(source_id or '')[:40]!r}", self._mapping.person.id)
+        return person
+
+    def _read_row(self, row: Row, person: _Person, fields: Sequence[tuple[FieldMapping, _Converter | None]]) -> None:
+        """All of a row's fields, or BadRow and none."""
+        wanted = [(field, converter) for field, converter in fields if _matches(row, field.where)]
+        if not wanted:
+            where = fields[0][0].where
+            described = ", ".join(f"{column} {row.text(column)!r}" for column in where)
+            row.refuse(f"the mapping has no field for {described}", next(iter(where), None))
+        read = [
+            (field, converter, value)
+            for field, converter in wanted
+            if (value := _Value.read(row, person, field, converter)) is not None
+        ]
+        for field, converter, value in read:
+            self._add_value(person, field, converter, value)
+
+    def _add_value(self, person: _Person, field: FieldMapping, converter: _Converter | None, value: _Value) -> None:
+        self._extend_period(person, value.day)
+        if field.table == "condition_occurrence":
+            if value.text in field.present:
+                self._add(
+                    "condition_occurrence",
+                    person_id=person.person_id,
+                    condition_concept_id=field.concept,
+                    condition_start_date=value.day,
+                    condition_type_concept_id=_UNKNOWN,
+                    condition_source_value=field.column[:_SOURCE_LENGTH],
+                )
+            return
+        prefix = field.table
+        row_id = self._add(
+            field.table,
+            person_id=person.person_id,
+            value_as_number=value.number,
+            value_as_concept_id=value.concept,
+            unit_concept_id=None if converter is None else converter.unit_concept,
+            unit_source_value=None if converter is None else converter.unit,
+            value_source_value=value.text[:_SOURCE_LENGTH],
+            **{
+                f"{prefix}_concept_id": field.concept,
+                f"{prefix}_date": value.day,
+                f"{prefix}_type_concept_id": _UNKNOWN,
+                f"{prefix}_source_value": " ".join([field.column, *field.where.values()])[:_SOURCE_LENGTH],
+            },
+        )
+        for flag in field.flags:
+            if value.number == flag.equals:
+                self._add(
+                    "observation",
+                    person_id=person.person_id,
+                    observation_concept_id=flag.concept,
+                    observation_date=value.day,
+                    observation_type_concept_id=_UNKNOWN,
+                    value_as_number=value.number,
+                    observation_source_value=f"{prefix}.{prefix}_id",
+                    observation_event_id=row_id,
+                )
+
+    def _extend_period(self, person: _Person, day: date) -> None:
+        start, end = self._periods.get(person.person_id, (day, day))
+        self._periods[person.person_id] = (min(start, day), max(end, day))
+
+    def _add(self, table: str, **values: Any) -> int:
+        """Add a row under the next id of its table; returns the id."""
+        self._numbers[table] += 1
+        number = self._numbers[table]
+        key = tables()[table].key
+        if key is not None and table != "person":
+            values[key.name] = number
+        self._rows[table].append(values)
+        return number
+
+
+def _matches(row: Row, where: dict[str, str]) -> bool:
+    return all(row.text(column) == text for column, text in where.items())
+
+
+def _day(row: Row, when: EventDate) -> date:
+    day = when.day if when.column is None else row.day(when.column)
+    if day is None:
+        row.refuse(f"the date in column {when.column} is missing", when.column)
+    return day
