@@ -177,7 +177,7 @@ class Chamber:
             bundle_digest=self.bundle.digest(),
             bundle=self.bundle,
             members=self.study.members(),
-            people={"train": 40, "validation": 0, "test": 20},
+            people={"train": 40, "validation": 10 * self.bundle.split.shares.validation, "test": 20},
             directory=self.directory / "run",
         )
         return Airlock(facts, key=self.study.node, store=self.store, audit=self.audit, policy=self.policy)

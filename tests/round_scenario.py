@@ -27,6 +27,7 @@ import psutil
 from safetensors.numpy import load, save
 
 from flipnb.contracts.bundle import Bundle, Environment
+from flipnb.contracts.consensus import Ballot
 from flipnb.contracts.dataset import Dataset, Shares, Split, Variable
 from flipnb.contracts.document import sha256
 from flipnb.contracts.envelope import BUNDLE, ROSTER, ROUND_REPLY, RUN_REQUEST, seal
@@ -42,7 +43,7 @@ from flipnb.contracts.study import Join, Researcher, Roster, Trust
 from flipnb.contracts.task import Task, TaskAnswer, TaskList
 from flipnb.contracts.tensors import Tensor, TensorSpec
 from flipnb.demo.certificates import make_ca, make_server_certificate
-from flipnb.federation.encoding import encode_update
+from flipnb.federation.encoding import encode_update, has_ballot
 
 STUDY = "heart"
 FEATURES = 5
@@ -147,6 +148,7 @@ class LightTrust(threading.Thread):
         self.late: list[tuple[int, str]] = []
         self.pause = 0.0
         self.tells_metrics = False
+        self.agreement: Callable[[RoundContext], float] = lambda context: 1.0
         self.answered: dict[tuple[str, int], tuple[RoundContext, bytes, list[str]]] = {}
         self.repeated = 0
         self.errors: list[str] = []
@@ -228,8 +230,14 @@ class LightTrust(threading.Thread):
         update = self.update(context, self.step(weights) if context.training else None, weights)
         units = admit_report(OUTPUTS, self.people.report(weights))
         metrics = {o.name: units[o.name] / 10**o.decimals for o in OUTPUTS} if self.tells_metrics else None
+        asked = has_ballot(self.bundles[context.bundle].plan, training=context.training)
         reply = RoundReply(
-            trust=self.key_id, context=context, update=sha256(update), update_size=len(update), metrics=metrics
+            trust=self.key_id,
+            context=context,
+            update=sha256(update),
+            update_size=len(update),
+            metrics=metrics,
+            agreement=self.agreement(context) if asked and self.tells_metrics else None,
         )
         self.put(context.run, update)
         return reply, seal(reply, ROUND_REPLY, self.principal.key)
@@ -253,10 +261,13 @@ class LightTrust(threading.Thread):
             raw = change[slot.tensor.name].tobytes()
             buffer[slot.offset : slot.offset + len(raw)] = raw
         path = self.directory / f"{self.name}-{context.run[:8]}-{context.round}"
+        plan = self.bundles[context.bundle].plan
+        voted = plan.consensus is not None and context.training
         encode_update(
             path,
             spec=SPEC,
-            plan=self.bundles[context.bundle].plan,
+            plan=plan,
+            ballot=Ballot(votes=plan.consensus.vote(self.agreement(context)), voters=1) if voted else None,
             people={"train": len(self.people.y), "validation": 0, "test": 0},
             report=admit_report(OUTPUTS, self.people.report(weights)),
             outputs=OUTPUTS,
@@ -290,7 +301,7 @@ class Federation:
             parameters=(),
             cohort=COHORT,
             dataset=Dataset(variables=(Variable(name="age", source="age"),)),
-            split=Split(seed=1, shares=Shares(train=1)),
+            split=Split(seed=1, shares=Shares(train=4, validation=1)),
             plan=plan,
             tensors=SPEC,
             initial_weights=sha256(weights),

@@ -128,15 +128,25 @@ def runs(
 ) -> None:
     """Show the runs of a study, or one run Trust by Trust."""
     from flipnb.workbench.home import Home
-    from flipnb.workbench.runs import list_runs, view_run
+    from flipnb.workbench.runs import list_runs, view_rounds, view_run
 
     if run is not None:
         view = view_run(Home.find(), run)
+        rounds = view_rounds(Home.find(), run)
         if as_json:
-            print_json(view.model_dump(mode="json"))
+            done = [summary.model_dump(mode="json") for summary in rounds]
+            print_json({**view.model_dump(mode="json"), "finished_rounds": done})
             return
         print(f"Run {view.run}: {view.state}, round {view.rounds_done} of {view.rounds}. {view.reason or ''}".rstrip())
         print_table(["Trust", "state", "why"], [[part.name, part.state, _why(part)] for part in view.trusts])
+        voted = [summary for summary in rounds if summary.votes is not None][-12:]
+        if voted:
+            names = {part.trust: part.name for part in view.trusts}
+            told = sorted({key for summary in voted for key in summary.agreements}, key=lambda key: names[key])
+            print_table(
+                ["round", "agree", *(names[key] for key in told)],
+                [[s.round, f"{s.votes} of {s.voters}", *(s.agreements.get(k, "") for k in told)] for s in voted],
+            )
         return
     if study_name is None:
         raise typer.BadParameter("Give a run, or --study.")

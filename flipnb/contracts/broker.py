@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from flipnb.contracts.consensus import Consensus
 from flipnb.contracts.document import Document
 from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.problem import Problem
@@ -36,11 +37,12 @@ class Lease(Document):
 
 
 class Submit(Document):
-    """Round done: report, and the leases filled. Answered by NextRound (+ fd), or Ended after the last round."""
+    """Round done: report, agreement, and the leases filled. Answered by NextRound (+ fd), or Ended after the last."""
 
     verb: Literal["submit"] = "submit"
     round: int = Field(ge=1)
     report: dict[Identifier, float]
+    agreement: float | None = None
     update: bool = True
     state: bool = False
     leave: bool = False
@@ -68,6 +70,7 @@ class Welcome(Document):
     kind: Literal["welcome"] = "welcome"
     rounds: int
     outputs: tuple[DeclaredOutput, ...]
+    consensus: Consensus | None = None
     tensors: TensorSpec | None = None
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from flipnb.contracts.cohort import CohortExpression
+from flipnb.contracts.consensus import VALUE_BITS
 from flipnb.contracts.dataset import Dataset, Split
 from flipnb.contracts.document import Digest, Document, Moment
 from flipnb.contracts.keys import KeyId
@@ -77,6 +78,8 @@ class Bundle(Document):
                 raise ValueError(f"a {what} is declared twice")
         if self.not_before >= self.expires:
             raise ValueError("the bundle expires before it is valid")
+        if self.plan.consensus is not None and self.split.shares.validation == 0:
+            raise ValueError("consensus is reached over validation data, and the split has no validation share")
         if self.split.stratify is not None:
             names = [variable.name for variable in self.dataset.variables]
             if self.split.stratify.variable not in names:
@@ -89,5 +92,11 @@ class Bundle(Document):
 
     @property
     def report_bits(self) -> int:
-        """Bits that one Trust's reports can carry over a whole run."""
-        return (self.plan.rounds + 1) * sum(output.bits for output in self.outputs)
+        """Bits that one Trust's reports and votes can carry over a whole run."""
+        votes = self.plan.rounds if self.plan.consensus is not None else 0
+        return (self.plan.rounds + 1) * sum(output.bits for output in self.outputs) + votes
+
+    @property
+    def agreement_bits(self) -> int:
+        """Bits that the agreements themselves carry, where a policy lets a Trust's own figures out."""
+        return VALUE_BITS * self.plan.rounds if self.plan.consensus is not None else 0

@@ -6,6 +6,7 @@ import math
 
 from pydantic import Field, model_validator
 
+from flipnb.contracts.consensus import Consensus
 from flipnb.contracts.document import Document
 from flipnb.contracts.strategy import Aggregation, Strategy
 
@@ -14,7 +15,7 @@ MAX_WEIGHT = 2**20
 
 
 class Plan(Document):
-    """The rounds of a run.
+    """The rounds of a run; with a ``consensus`` it may end before the last of them.
 
     ``clip_norm`` bounds the L2 norm of one Trust's change of the weights in one round; it fixes the fixed-point
     scale as well, so that every enclave encodes alike. ``round_seconds`` is how long one Trust may take for
@@ -26,6 +27,7 @@ class Plan(Document):
     rounds: int = Field(ge=0, le=100_000)
     strategy: Strategy = Strategy()
     aggregation: Aggregation = "sum"
+    consensus: Consensus | None = None
     clip_norm: float = Field(gt=0, le=2**20)
     round_seconds: int = Field(default=600, ge=1, le=7 * 86_400)
     patience_seconds: int = Field(default=120, ge=1, le=7 * 86_400)

@@ -78,6 +78,7 @@ class Policy(Document):
     def refuse_bundle(self, bundle: Bundle) -> None:
         """Raise FlipError ``policy-refuses`` that names what this policy does not allow."""
         plan = bundle.plan
+        bits = bundle.report_bits + (bundle.agreement_bits if self.per_trust_metrics else 0)
         reasons = [
             (plan.aggregation == "individual" and not self.individual_updates,
              "single Trusts' updates (aggregation 'individual') may not leave"),
@@ -86,8 +87,7 @@ class Policy(Document):
             (plan.clip_norm > self.maximum_clip_norm,
              f"clip_norm {plan.clip_norm} is above {self.maximum_clip_norm}"),
             (plan.rounds > self.maximum_rounds, f"{plan.rounds} rounds are more than {self.maximum_rounds}"),
-            (bundle.report_bits > self.bits_per_run,
-             f"the declared outputs carry {bundle.report_bits} bits, more than {self.bits_per_run}"),
+            (bits > self.bits_per_run, f"what is declared carries {bits} bits, more than {self.bits_per_run}"),
         ]  # fmt: skip
         for refused, reason in reasons:
             if refused:

@@ -14,7 +14,8 @@ from flipnb.contracts.text import Identifier
 
 
 class RoundContext(Document):
-    """What a round is about. Rounds count from 1 to ``of``; round ``of + 1`` evaluates the final weights.
+    """What a round is about. Rounds count from 1 to ``of``; the one after the last training round evaluates the final
+    weights: round ``of + 1``, or an earlier one where the bundle's consensus was reached.
 
     ``weights`` is the SHA-256 of the global weights (safetensors), ``tensors`` the digest of the tensor spec,
     ``members`` everyone who is asked in this round, sorted. ``config`` is the strategy's, for the notebook.
@@ -39,7 +40,8 @@ class RoundReply(Document):
     ``update`` names a safetensors file of int64 arrays that are added over the Trusts: ``update/NAME`` (fixed-point
     change times weight; only in training rounds), ``metric/NAME`` (shape [1]; units of the last decimal, times
     the people of the part it is over) and ``people/train``, ``people/validation``, ``people/test`` (shape [1]).
-    ``metrics`` are this Trust's own numbers, there only where its policy lets them out.
+    In training rounds of a plan with a consensus there are ``consensus/votes`` and ``consensus/voters`` (shape [1],
+    0 or 1). ``metrics`` and ``agreement`` are this Trust's own numbers, there only where its policy lets them out.
     """
 
     version: Literal["flip/round-reply/1"] = "flip/round-reply/1"
@@ -48,3 +50,4 @@ class RoundReply(Document):
     update: Digest
     update_size: int = Field(ge=1)
     metrics: dict[Identifier, float] | None = None
+    agreement: float | None = None

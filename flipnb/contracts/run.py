@@ -121,6 +121,8 @@ class RoundSummary(Document):
 
     ``weights`` are the global weights that the round began with; ``left_out`` says who was asked and is not in the
     sum, and why. Of those, ``late`` gave no reply before the deadline and may come back in a later round.
+    ``votes`` of ``voters`` Trusts found that their own models and the global one agree (None without a consensus rule);
+    ``agreements`` are single Trusts' figures where their policies allow.
     """
 
     round: int = Field(ge=1)
@@ -132,6 +134,9 @@ class RoundSummary(Document):
     weights: Digest
     metrics: dict[Identifier, float]
     trust_metrics: dict[KeyId, dict[Identifier, float]] = Field(default_factory=dict)
+    votes: int | None = None
+    voters: int | None = None
+    agreements: dict[KeyId, float] = Field(default_factory=dict)
     seconds: float
 
 

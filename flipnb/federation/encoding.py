@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
+from flipnb.contracts.consensus import Ballot
 from flipnb.contracts.outputs import DeclaredOutput, Part
 from flipnb.contracts.plan import MAX_TRUSTS, MAX_WEIGHT, Plan
 from flipnb.contracts.problem import FlipError
@@ -59,11 +60,13 @@ def encode_update(
     report: Mapping[str, int],
     outputs: Sequence[DeclaredOutput],
     change: memoryview | None,
+    ballot: Ballot | None = None,
 ) -> Encoded:
     """Write one Trust's update of one round to ``path`` as safetensors of int64 arrays.
 
     ``change`` holds the tensors' changes in ``spec.update_layout()``, or None in an evaluation; ``report`` has each
-    output in units of its last decimal (``outputs.admit_report``); ``people`` the number of people per part.
+    output in units of its last decimal (``outputs.admit_report``); ``people`` the number of people per part;
+    ``ballot`` is there in a training round of a plan with a consensus.
     Raises FlipError ``not-finite`` (names the tensor), ``too-many-people``, ``integer-change-too-large``. On failure
     there is no file.
     """
@@ -78,7 +81,8 @@ def encode_update(
         factor = min(1.0, plan.clip_norm / norm) if norm > 0 else 1.0
     multiplier = weight if plan.aggregation == "sum" else 1
     scale = float(multiplier) * factor * 2.0**plan.fraction_bits
-    entries = _entries(spec, outputs, training=change is not None)
+    votes = (ballot or Ballot()).model_dump() if has_ballot(plan, training=change is not None) else {}
+    entries = _entries(spec, plan, outputs, training=change is not None)
     with SafetensorsWriter(path, entries) as file:
         for slot in slots:
             file.add(*(_encode(slot, chunk, multiplier, scale) for chunk in _chunks(slot, change)))
@@ -86,17 +90,25 @@ def encode_update(
             file.add(np.array([report[output.name] * people[output.over]], "<i8"))
         for part in PARTS:
             file.add(np.array([people[part]], "<i8"))
+        for name in votes:
+            file.add(np.array([votes[name]], "<i8"))
     return Encoded(file.sha256, file.size, factor)
 
 
+def has_ballot(plan: Plan, *, training: bool) -> bool:
+    return training and plan.consensus is not None
+
+
 def _entries(
-    spec: TensorSpec, outputs: Sequence[DeclaredOutput], *, training: bool
+    spec: TensorSpec, plan: Plan, outputs: Sequence[DeclaredOutput], *, training: bool
 ) -> list[tuple[str, Sequence[int], str]]:
     entries: list[tuple[str, Sequence[int], str]] = []
     if training:
         entries += [(f"update/{tensor.name}", tensor.shape, "int64") for tensor in spec.tensors]
     entries += [(f"metric/{output.name}", (1,), "int64") for output in outputs]
     entries += [(f"people/{part}", (1,), "int64") for part in PARTS]
+    if has_ballot(plan, training=training):
+        entries += [(f"consensus/{name}", (1,), "int64") for name in Ballot.model_fields]
     return entries
 
 
@@ -149,8 +161,7 @@ class Sum:
     def __init__(self, *, spec: TensorSpec, plan: Plan, outputs: Sequence[DeclaredOutput], training: bool) -> None:
         self._spec, self._plan, self._outputs, self._training = spec, plan, outputs, training
         self._tensors: dict[str, Int64] = {}
-        self._metrics = dict.fromkeys((output.name for output in outputs), 0)
-        self._people: dict[Part, int] = dict.fromkeys(PARTS, 0)
+        self._tally = Tally.nothing(outputs)
         self.trusts = 0
 
     def add(self, path: Path, who: str) -> None:
@@ -159,7 +170,7 @@ class Sum:
             raise FlipError("wrong-update", f"More than {MAX_TRUSTS} Trusts.")
         try:
             with safe_open(path, framework="numpy") as file:
-                people, metrics = check_update(
+                numbers = check_update(
                     file, who, spec=self._spec, plan=self._plan, outputs=self._outputs, training=self._training
                 )
                 if self._training:
@@ -172,16 +183,13 @@ class Sum:
                             np.add(known, values, out=known)
         except (SafetensorError, OSError) as error:
             raise FlipError("wrong-update", f"The update of {who} is no safetensors file: {error}.") from None
-        for part in PARTS:
-            self._people[part] += people[part]
-        for name, value in metrics.items():
-            self._metrics[name] += value
+        self._tally = self._tally.plus(numbers)
         self.trusts += 1
 
     @property
     def weight(self) -> int:
         """Σw: the people in train of all Trusts added."""
-        return self._people["train"]
+        return self._tally.people["train"]
 
     def mean(self, tensor: Tensor) -> Float64 | Int64:
         """The weighted mean change of one tensor in its shape: float64, or int64 for an integer tensor."""
@@ -191,17 +199,53 @@ class Sum:
         return mean_difference(total, self.weight)
 
     def metrics(self) -> dict[str, float]:
-        return average_metrics(self._outputs, self._metrics, self._people)
+        return self._tally.averages(self._outputs)
+
+    @property
+    def ballots(self) -> tuple[int, int]:
+        """Votes, and how many Trusts have voted."""
+        return self._tally.votes, self._tally.voters
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The small numbers of one update, or of several added: people by part, metrics times people, votes."""
+
+    people: Mapping[Part, int]
+    metrics: Mapping[str, int]
+    votes: int = 0
+    voters: int = 0
+
+    @classmethod
+    def nothing(cls, outputs: Sequence[DeclaredOutput]) -> Tally:
+        return cls(dict.fromkeys(PARTS, 0), dict.fromkeys((output.name for output in outputs), 0))
+
+    def plus(self, other: Tally) -> Tally:
+        return Tally(
+            {part: self.people[part] + other.people[part] for part in PARTS},
+            {name: value + other.metrics[name] for name, value in self.metrics.items()},
+            self.votes + other.votes,
+            self.voters + other.voters,
+        )
+
+    def averages(self, outputs: Sequence[DeclaredOutput]) -> dict[str, float]:
+        """Metrics over the people of each output's part, rounded to its decimals; without people it is left out."""
+        averages: dict[str, float] = {}
+        for output in outputs:
+            if self.people[output.over]:
+                units = self.metrics[output.name] / self.people[output.over]
+                averages[output.name] = round(units / 10**output.decimals, output.decimals)
+        return averages
 
 
 def check_update(
     file: Any, who: str, *, spec: TensorSpec, plan: Plan, outputs: Sequence[DeclaredOutput], training: bool
-) -> tuple[dict[Part, int], dict[str, int]]:
-    """The people and the metrics of an open update file in which nothing exceeds what one honest Trust can send.
+) -> Tally:
+    """The small numbers of an open update file in which nothing exceeds what one honest Trust can send.
 
     Raises FlipError ``wrong-update``: who, and what is wrong.
     """
-    expected = _entries(spec, outputs, training=training)
+    expected = _entries(spec, plan, outputs, training=training)
     if set(file.keys()) != {name for name, _, _ in expected}:
         raise FlipError("wrong-update", f"The update of {who} does not have the tensors of the tensor spec.")
     for name, shape, _ in expected:
@@ -216,25 +260,18 @@ def check_update(
         bound = max(abs(output.minimum), abs(output.maximum)) * 10**output.decimals + 1
         if abs(metrics[output.name]) > bound * people[output.over]:
             raise FlipError("wrong-update", f"The update of {who} reports an impossible {output.name!r}.")
+    votes = voters = 0
+    if has_ballot(plan, training=training):
+        votes, voters = (int(file.get_tensor(f"consensus/{name}")[0]) for name in Ballot.model_fields)
+        if not 0 <= votes <= voters <= 1:
+            raise FlipError("wrong-update", f"The update of {who} has an impossible vote.")
     multiplier = people["train"] if plan.aggregation == "sum" else 1
     for tensor in spec.tensors if training else ():
         values = file.get_tensor(f"update/{tensor.name}")
         largest = multiplier * _bound(tensor, plan)
         if values.size and (int(values.max()) > largest or int(values.min()) < -largest):
             raise FlipError("wrong-update", f"The update of {who} exceeds the clip at {tensor.name!r}.")
-    return people, metrics
-
-
-def average_metrics(
-    outputs: Sequence[DeclaredOutput], metrics: Mapping[str, int], people: Mapping[Part, int]
-) -> dict[str, float]:
-    """Sums of metrics over the people of each output's part, rounded to its decimals; without people it is left out."""
-    averages: dict[str, float] = {}
-    for output in outputs:
-        if people[output.over]:
-            units = metrics[output.name] / people[output.over]
-            averages[output.name] = round(units / 10**output.decimals, output.decimals)
-    return averages
+    return Tally(people, metrics, votes, voters)
 
 
 def mean_difference(total: Int64, weight: int) -> Int64:

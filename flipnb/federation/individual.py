@@ -15,6 +15,7 @@ a counter says nothing of how alike two models are.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,12 +26,12 @@ import numpy.typing as npt
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from safetensors import SafetensorError, safe_open
 
-from flipnb.contracts.outputs import DeclaredOutput, Part
+from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.plan import MAX_TRUSTS, Plan
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.strategy import Strategy
 from flipnb.contracts.tensors import FLOATS, Tensor, TensorSpec
-from flipnb.federation.encoding import PARTS, average_metrics, check_update, mean_difference
+from flipnb.federation.encoding import Tally, check_update, mean_difference
 from flipnb.federation.grid import RoundGrid
 from flipnb.federation.strategies import kept_state, restore_state
 from flipnb.federation.strategy_kinds import build, kind_of
@@ -53,8 +54,7 @@ class IndividualUpdates:
         self._spec, self._plan, self._outputs, self._training = spec, plan, outputs, training
         self._directory = directory
         self._files: dict[str, Path] = {}
-        self._people: dict[str, dict[Part, int]] = {}
-        self._metrics = dict.fromkeys((output.name for output in outputs), 0)
+        self._numbers: dict[str, Tally] = {}
         directory.mkdir(parents=True, exist_ok=True)
         self.clear()
 
@@ -69,16 +69,14 @@ class IndividualUpdates:
             raise FlipError("wrong-update", f"More than {MAX_TRUSTS} Trusts.")
         try:
             with safe_open(path, framework="numpy") as file:
-                people, metrics = check_update(
+                numbers = check_update(
                     file, who, spec=self._spec, plan=self._plan, outputs=self._outputs, training=self._training
                 )
         except (SafetensorError, OSError) as error:
             raise FlipError("wrong-update", f"The update of {who} is no safetensors file: {error}.") from None
         kept = self._directory / f"{len(self._files)}.safetensors"
         path.replace(kept)
-        self._files[who], self._people[who] = kept, people
-        for name, value in metrics.items():
-            self._metrics[name] += value
+        self._files[who], self._numbers[who] = kept, numbers
 
     @property
     def trusts(self) -> tuple[str, ...]:
@@ -88,7 +86,7 @@ class IndividualUpdates:
     @property
     def weights(self) -> tuple[int, ...]:
         """The people in train of each Trust."""
-        return tuple(self._people[who]["train"] for who in self.trusts)
+        return tuple(self._numbers[who].people["train"] for who in self.trusts)
 
     @property
     def weight(self) -> int:
@@ -100,8 +98,16 @@ class IndividualUpdates:
         return 2.0**-self._plan.fraction_bits
 
     def metrics(self) -> dict[str, float]:
-        people: dict[Part, int] = {part: sum(of[part] for of in self._people.values()) for part in PARTS}
-        return average_metrics(self._outputs, self._metrics, people)
+        return self._tally().averages(self._outputs)
+
+    @property
+    def ballots(self) -> tuple[int, int]:
+        """Votes, and how many Trusts have voted."""
+        tally = self._tally()
+        return tally.votes, tally.voters
+
+    def _tally(self) -> Tally:
+        return functools.reduce(Tally.plus, self._numbers.values(), Tally.nothing(self._outputs))
 
     def pieces(self, tensor: Tensor, *, whole: bool = False) -> Iterator[tuple[slice, list[Int64]]]:
         """Flat pieces of a tensor's change, one array per Trust, in units of 2^-f; integer tensors in units of 1."""

@@ -245,7 +245,7 @@ def coordinator_says(session: Session, configuration: HubConfiguration, run: Run
         ):
             raise FlipError("missing-blob", "The final weights are not here.", status=409)
         run.final_weights = weights
-        become(session, run, "succeeded")
+        become(session, run, "succeeded", code=event.code, reason=event.reason)
         _dismiss(session, run)
 
 
@@ -258,7 +258,8 @@ def _round_done(session: Session, configuration: HubConfiguration, run: RunRow, 
     posted.summary = summary.model_dump_json()
     if run.state == "starting":
         become(session, run, "running")
-    run.rounds_done = max(run.rounds_done, min(summary.round, run.rounds))
+    if summary.training:
+        run.rounds_done = max(run.rounds_done, summary.round)
     tell_round(session, run, summary)
     for trust, reason in summary.left_out.items():
         part = session.get(PartRow, (run.id, trust))

@@ -63,6 +63,17 @@ class Model:
         for name, array in load_arrays(data).items():
             self._tensors[name][...] = array.reshape(self._tensors[name].shape)
 
+    def put(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Copy values such as ``arrays`` gave into the model in place."""
+        for name, tensor in self._tensors.items():
+            if isinstance(tensor, np.ndarray):
+                tensor[...] = arrays[name]
+            else:
+                import torch
+
+                with torch.no_grad():
+                    tensor.copy_(torch.from_numpy(np.array(arrays[name])).reshape(tensor.shape))
+
     def dump(self) -> bytes:
         """The current weights as a safetensors file, in their own dtypes."""
         if self._torch:

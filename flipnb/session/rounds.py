@@ -14,10 +14,14 @@ import numpy.typing as npt
 from flipnb.contracts.broker import Ended, Lease, NextRound, Submit, Tell
 from flipnb.contracts.outputs import admit_report
 from flipnb.contracts.problem import FlipError
+from flipnb.session.agreement import compare
 from flipnb.session.broker import Channel
 from flipnb.session.model import Model
 from flipnb.session.state import DeclaredState
 from flipnb.session.update import write_change
+
+Conclusions = Callable[[], Any] | Any
+"""One conclusion per person, or a function without arguments that gives them."""
 
 
 class Round:
@@ -30,6 +34,37 @@ class Round:
         self.training: bool = answer.training
         self.config: dict[str, float] = dict(answer.config)
         self.reported: dict[str, float] | None = None
+        self._global: Any = None
+        self._local: Any = None
+
+    def agree(self, predict_global: Conclusions, predict_local: Conclusions | None = None) -> None:
+        """Compare what the weights that came in conclude with what the model concludes after local training.
+
+        Both over this Trust's own validation data, and both either conclusions [people] or a function without
+        arguments that returns them (one function may do for both). ``predict_global`` is called at once, with the
+        round's incoming weights in the model, ``predict_local`` when the round is submitted. Without a consensus in
+        the plan, and in the last round, nothing is compared.
+        """
+        if self._rounds.consensus is None or not self.training:
+            return
+        local = predict_local if predict_local is not None else predict_global
+        if not callable(predict_global) and predict_local is None:
+            raise FlipError("no-agreement", "rnd.agree was given one set of conclusions; two are compared.")
+        self._global = self._rounds.with_start(predict_global) if callable(predict_global) else predict_global
+        self._local = local
+
+    def agreement(self) -> float | None:
+        """How well the two agree now; None where nothing is to be compared, or nobody is in validation."""
+        consensus = self._rounds.consensus
+        if consensus is None or not self.training:
+            return None
+        if self._local is None:
+            raise FlipError(
+                "no-agreement",
+                f"Round {self.number} ended without rnd.agree(…), which the plan's consensus needs.",
+                remedy="Call rnd.agree(predict_global, predict_local) over data.validation in every training round.",
+            )
+        return compare(consensus.measure, self._global, self._local() if callable(self._local) else self._local)
 
     def report(self, **numbers: float) -> None:
         """This round's declared numbers, once. Raises FlipError for what is undeclared, missing or out of bounds."""
@@ -78,7 +113,8 @@ class Rounds:
         self.start: dict[str, npt.NDArray[Any]] = {}
         self._model = Model(model, exclude)
         self._state = DeclaredState(state)
-        self.outputs = channel.hello().outputs
+        welcome = channel.hello()
+        self.outputs, self.consensus = welcome.outputs, welcome.consensus
         self._used = False
 
     def __iter__(self) -> Iterator[Round]:
@@ -107,6 +143,18 @@ class Rounds:
         if answer.has_state:
             self._state.restore(_take(descriptors[1]))
 
+    def with_start(self, predict: Callable[[], Any]) -> Any:
+        """What ``predict`` gives while the model holds the weights that this round began with."""
+        now = self._model.arrays()
+        if all(np.array_equal(now[name], start) for name, start in self.start.items()):
+            return predict()
+        kept = {name: np.array(value) for name, value in now.items()}
+        self._model.put(self.start)
+        try:
+            return predict()
+        finally:
+            self._model.put(kept)
+
     def _leave(self, current: Round) -> None:
         """Send the current round and leave the run, unless it was an exception that ended the loop.
 
@@ -130,6 +178,7 @@ class Rounds:
                 f"Round {current.number} ended without rnd.report(…).",
                 remedy=f"Report {', '.join(output.name for output in self.outputs)} in every round.",
             )
+        agreement = current.agreement()
         if current.training:
             lease = self.channel.lease(Lease(what="update"))
             write_change(lease, self._model.spec, self.start, self._model.arrays())
@@ -139,6 +188,7 @@ class Rounds:
         return Submit(
             round=current.number,
             report=current.reported,
+            agreement=agreement,
             update=current.training,
             state=bool(saved),
             leave=leave,

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from flipnb.contracts.broker import Ended, Lease, NextRound, Submit, Tell, Welcome
+from flipnb.contracts.consensus import Consensus
 from flipnb.contracts.outputs import DeclaredOutput, admit_report
 from flipnb.contracts.problem import FlipError
 from flipnb.session.model import Model
@@ -39,19 +40,23 @@ class LocalChannel:
         *,
         config: dict[str, float],
         clip_norm: float,
+        consensus: Consensus | None = None,
         record: Path | None = None,
     ) -> None:
         self._outputs = tuple(outputs)
         self._rounds = rounds
         self._config = config
         self._clip_norm = clip_norm
+        self._consensus = consensus
+        self._streak = 0
+        self._ended = False
         self._record = record
         self._model: Model | None = None
         self._reports: list[dict[str, float]] = []
         self._update = -1
 
     def hello(self) -> Welcome:
-        return Welcome(rounds=self._rounds, outputs=self._outputs)
+        return Welcome(rounds=self._rounds, outputs=self._outputs, consensus=self._consensus)
 
     def open(self, model: Model) -> tuple[NextRound, list[int]]:
         self._model = model
@@ -75,15 +80,26 @@ class LocalChannel:
         admit_report(self._outputs, request.report)
         self._reports.append(dict(request.report))
         shown = ", ".join(f"{name} {value:.4g}" for name, value in request.report.items())
-        where = "final weights" if request.round > self._rounds else f"round {request.round} of {self._rounds}"
+        where = f"round {request.round} of {self._rounds}" if request.update else "final weights"
+        shown += self._count_vote(request)
         print(f"Rehearsal, {where}: {shown}", file=sys.stderr)  # noqa: T201 - the notebook's reader wants to see it
-        if request.leave or request.round > self._rounds:
+        if request.leave or not request.update:
             self._finish(left=request.leave)
             return Ended(), []
         return self._next(request.round + 1), [_memory(self._model.dump())]
 
     def tell(self, request: Tell) -> None:
         """Progress needs no listener here."""
+
+    def _count_vote(self, request: Submit) -> str:
+        """The twin's vote, in words; without anybody in validation it abstains, as a Trust would."""
+        consensus = self._consensus
+        if consensus is None or not request.update or request.agreement is None:
+            return ""
+        agreement = consensus.admit(request.agreement)
+        self._streak = consensus.streak(self._streak, consensus.vote(agreement), 1)
+        self._ended = self._streak >= consensus.rounds
+        return f"; {consensus.measure} {agreement:.4g}, vote {consensus.vote(agreement)}"
 
     def _judge(self, model: Model) -> None:
         slots, size = model.spec.update_layout()
@@ -110,12 +126,8 @@ class LocalChannel:
             )
 
     def _next(self, number: int) -> NextRound:
-        return NextRound(
-            round=number,
-            of=self._rounds,
-            training=number <= self._rounds,
-            config=self._config if number <= self._rounds else {},
-        )
+        training = number <= self._rounds and not self._ended
+        return NextRound(round=number, of=self._rounds, training=training, config=self._config if training else {})
 
     def _finish(self, *, left: bool) -> None:
         if self._record is None:

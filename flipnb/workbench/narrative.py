@@ -23,6 +23,8 @@ def describe(event: RunEvent, names: Mapping[str, str]) -> str:
 def _round(summary: RoundSummary, names: Mapping[str, str]) -> str:
     where = f"Round {summary.round} of {summary.of}" if summary.training else "Final weights"
     numbers = ", ".join(f"{name} {value:g}" for name, value in summary.metrics.items())
+    if summary.votes is not None:
+        numbers += f"; {summary.votes} of {summary.voters} agree"
     missing = "".join(f"; without {names.get(key, key[:12])}: {why}" for key, why in summary.left_out.items())
     return f"{where}: {numbers} ({len(summary.members)} Trusts, {summary.seconds:.2f} s){missing}"
 

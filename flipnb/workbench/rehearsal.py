@@ -178,7 +178,12 @@ def local_channel() -> LocalChannel:
     config = {"proximal_mu": parameters["proximal_mu"]} if "proximal_mu" in parameters else {}
     rounds = min(_ROUNDS, plan.plan.rounds)
     return LocalChannel(
-        plan.outputs, rounds, config=config, clip_norm=plan.plan.clip_norm, record=Path(record) if record else None
+        plan.outputs,
+        rounds,
+        config=config,
+        clip_norm=plan.plan.clip_norm,
+        consensus=plan.plan.consensus,
+        record=Path(record) if record else None,
     )
 
 

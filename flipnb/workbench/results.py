@@ -41,14 +41,21 @@ class Results:
         return arrays
 
     def metrics(self) -> pd.DataFrame:
-        """One row per round and Trust; Trust ``(all)`` is the average over the members."""
+        """One row per round and Trust; Trust ``(all)`` is the average over the members.
+
+        With a consensus rule ``(all)`` has ``votes`` of ``voters``, and a Trust whose policy lets it out ``agreement``.
+        """
         import pandas as pd
 
         rows = []
         for summary in self.record.rounds:
             base = {"round": summary.round, "training": summary.training}
-            rows.append({**base, "trust": "(all)", **summary.metrics})
-            for key, numbers in summary.trust_metrics.items():
+            votes = {} if summary.votes is None else {"votes": summary.votes, "voters": summary.voters}
+            rows.append({**base, "trust": "(all)", **summary.metrics, **votes})
+            for key in sorted({*summary.trust_metrics, *summary.agreements}):
+                numbers = dict(summary.trust_metrics.get(key, {}))
+                if key in summary.agreements:
+                    numbers["agreement"] = summary.agreements[key]
                 rows.append({**base, "trust": self.record.members.get(key, key[:12]), **numbers})
         return pd.DataFrame(rows)
 

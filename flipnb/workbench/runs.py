@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 
 from flipnb.contracts.document import load_json
-from flipnb.contracts.run import FINAL_RUN_STATES, RunEvent, RunView
+from flipnb.contracts.record import RunRecord
+from flipnb.contracts.run import FINAL_RUN_STATES, RoundSummary, RunEvent, RunView
 from flipnb.workbench.home import Home
 from flipnb.workbench.hub_client import HubClient
 
@@ -19,6 +20,12 @@ def list_runs(home: Home, study: str) -> list[RunView]:
 def view_run(home: Home, run: str) -> RunView:
     with HubClient.of(home) as hub:
         return RunView.model_validate_json(hub.get(f"/v1/runs/{run}"))
+
+
+def view_rounds(home: Home, run: str) -> tuple[RoundSummary, ...]:
+    """The rounds that a run has finished so far."""
+    with HubClient.of(home) as hub:
+        return RunRecord.model_validate_json(hub.get(f"/v1/runs/{run}/record")).rounds
 
 
 def stop_run(home: Home, run: str) -> RunView:

@@ -12,6 +12,7 @@ import pytest
 from round_scenario import OUTPUTS, PEOPLE, RATE, People, federation, initial_weights
 from safetensors.numpy import load, save
 
+from flipnb.contracts.consensus import Consensus
 from flipnb.contracts.document import sha256
 from flipnb.contracts.envelope import ROUND_REPLY, seal
 from flipnb.contracts.keys import SigningKey
@@ -102,6 +103,35 @@ def test_single_updates_give_the_median_and_leave_no_file(fed):
     assert summary.metrics["accuracy"] > 0
     assert int(weights["steps"]) == 3
     assert list((fed.directory / "runs" / run / "work").glob("individual/*")) == []
+
+
+def test_a_run_ends_when_all_agree_in_a_row(fed):
+    """Trust 1 disagrees in rounds 1 and 3: the two rounds in a row are 4 and 5. A killed coordinator counts on."""
+    plan = Plan(rounds=50, clip_norm=10.0, consensus=Consensus(threshold=0.9))
+    fed.trusts[0].tells_metrics = True
+    fed.trusts[1].agreement = lambda context: 0.5 if context.round in (1, 3) else 0.95
+    fed.trusts[1].pause = 0.1
+    run = fed.submit(3, plan, minimum=3)
+    fed.until_round(run, 4)
+    fed.coordinator(run).kill()
+    view = fed.ended(run)
+    fed.trusts[1].pause = 0.0
+    assert (view.state, view.code, view.reason) == ("succeeded", "agreed", "Agreed at round 5."), fed.log(run)
+    assert view.rounds_done == 5
+    summaries = fed.rounds(run)
+    assert [(s.round, s.training, s.votes, s.voters) for s in summaries] == [
+        (1, True, 2, 3), (2, True, 3, 3), (3, True, 2, 3), (4, True, 3, 3), (5, True, 3, 3), (6, False, None, None),
+    ]  # fmt: skip
+    told = fed.trusts[0].key_id
+    assert [s.agreements for s in summaries] == [{told: 1.0}] * 5 + [{}]
+    assert summaries[5].weights == view.final_weights
+
+
+def test_a_run_that_never_agrees_ends_at_its_round_limit(fed):
+    fed.trusts[1].agreement = lambda context: 0.5
+    view = fed.ended(fed.submit(2, Plan(rounds=2, clip_norm=10.0, consensus=Consensus()), minimum=2))
+    assert (view.state, view.code, view.rounds_done) == ("succeeded", "round-limit", 2)
+    assert view.reason == "The round limit, 2, was reached without agreement."
 
 
 # What a Trust may do wrong in a round. Each gets (trust, task, its honest reply) and returns what is sent instead.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from flipnb.contracts.audit import AuditKind
 from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.consensus import Ballot
 from flipnb.contracts.envelope import ROUND_REPLY, seal
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.outputs import Part, admit_report
@@ -158,29 +159,43 @@ class Airlock:
     def finished(self) -> bool:
         """Whether the last round is answered, or the notebook has left."""
         last = self._store.last_round(self.facts.run)
-        return self._left or (last is not None and last.reply is not None and last.round == self.facts.last_round)
+        return self._left or (last is not None and last.reply is not None and not last.training)
 
     @property
     def left(self) -> bool:
         return self._left
 
     def submit(
-        self, number: int, report: Mapping[str, object], change: Lease | None, state: Lease | None, *, leave: bool
+        self,
+        number: int,
+        report: Mapping[str, object],
+        change: Lease | None,
+        state: Lease | None,
+        *,
+        leave: bool,
+        agreement: object = None,
     ) -> Reply:
         """Check, encode, seal and store one round's answer; returns when everything is on disk.
 
         Raises FlipError: ``wrong-round``, ``undeclared-output``, ``missing-output``, ``not-a-number``,
-        ``output-out-of-bounds``, ``update-missing``, ``not-finite``, ``still-mapped``, those of ``encode_update``.
+        ``output-out-of-bounds``, ``no-agreement``, ``wrong-agreement``, ``update-missing``, ``not-finite``,
+        ``still-mapped``, those of ``encode_update``.
         Nothing is stored then, and the notebook may submit again.
         """
         try:
-            return self._submit(number, report, change, state, leave)
+            return self._submit(number, report, change, state, leave, agreement)
         except FlipError as error:
             self._record("report-refused", round=number, code=error.code)
             raise
 
     def _submit(
-        self, number: int, report: Mapping[str, object], change: Lease | None, state: Lease | None, leave: bool
+        self,
+        number: int,
+        report: Mapping[str, object],
+        change: Lease | None,
+        state: Lease | None,
+        leave: bool,
+        agreement: object,
     ) -> Reply:
         with self._changed:
             given = self._open()
@@ -188,6 +203,7 @@ class Airlock:
             raise FlipError("wrong-round", f"Round {number} is not open.", status=409)
         context, bundle = given.context, self.facts.bundle
         units = admit_report(bundle.outputs, report)
+        ballot, agreed = self._vote(context, agreement)
         if context.training and change is None:
             raise FlipError("update-missing", f"Round {number} is a training round, and no update was submitted.")
         path = self.facts.directory / f"round-{number}.safetensors"
@@ -195,14 +211,19 @@ class Airlock:
         if context.training and change is not None:
             change.seal()
             with change.view() as view:
-                encoded = self._encode(path, units, view)
+                encoded = self._encode(path, units, view, ballot)
         else:
-            encoded = self._encode(path, units, None)
+            encoded = self._encode(path, units, None, ballot)
         metrics = None
         if self._policy.per_trust_metrics:
             metrics = {o.name: round(units[o.name] / 10**o.decimals, o.decimals) for o in bundle.outputs}
         reply = RoundReply(
-            trust=self._key.key_id, context=context, update=encoded[0], update_size=encoded[1], metrics=metrics
+            trust=self._key.key_id,
+            context=context,
+            update=encoded[0],
+            update_size=encoded[1],
+            metrics=metrics,
+            agreement=agreed if self._policy.per_trust_metrics else None,
         )
         envelope = seal(reply, ROUND_REPLY, self._key)
         # The leaf comes first: a crash between the two leaves a leaf too many, never a release without one.
@@ -214,6 +235,8 @@ class Airlock:
             bytes=encoded[1],
             report={name: str(value) for name, value in units.items()},
             per_trust_metrics=metrics is not None,
+            vote=ballot.votes if ballot.voters else None,
+            agreement=str(reply.agreement) if reply.agreement is not None else None,
             leave=leave,
         )
         with self._changed:
@@ -232,7 +255,21 @@ class Airlock:
         self._sweep(number)
         return Reply(envelope, path, encoded[0])
 
-    def _encode(self, path: Path, units: Mapping[str, int], view: memoryview | None) -> tuple[str, int]:
+    def _vote(self, context: RoundContext, agreement: object) -> tuple[Ballot, float | None]:
+        """The vote is made here, of what the notebook says of its models; nobody in validation means to abstain."""
+        consensus = self.facts.bundle.plan.consensus
+        if consensus is None or not context.training or self.facts.people["validation"] == 0:
+            return Ballot(), None
+        if agreement is None:
+            raise FlipError(
+                "no-agreement",
+                f"Round {context.round} was submitted without an agreement, which the plan's consensus needs.",
+                remedy="Call rnd.agree(predict_global, predict_local) over data.validation in every training round.",
+            )
+        admitted = consensus.admit(agreement)
+        return Ballot(votes=consensus.vote(admitted), voters=1), admitted
+
+    def _encode(self, path: Path, units: Mapping[str, int], view: memoryview | None, ballot: Ballot) -> tuple[str, int]:
         encoded = encode_update(
             path,
             spec=self.facts.bundle.tensors,
@@ -241,6 +278,7 @@ class Airlock:
             report=units,
             outputs=self.facts.bundle.outputs,
             change=view,
+            ballot=ballot,
         )
         return encoded.sha256, encoded.size
 
@@ -271,6 +309,8 @@ class Airlock:
         facts, plan = self.facts, self.facts.bundle.plan
         last = self._store.last_round(facts.run)
         members = context.members
+        # Whether all agreed is the hub's word, but not before there can have been enough rounds.
+        may_end = plan.consensus is not None and context.round > plan.consensus.rounds
         checks = (
             (self._left, "the notebook has left the run"),
             (last is not None and last.reply is None, f"round {last.round if last else 0} is not answered yet"),
@@ -278,7 +318,11 @@ class Airlock:
             (last is not None and context.round < last.round, f"round {last.round if last else 0} was given before"),
             (context.of != plan.rounds, f"the bundle has {plan.rounds} rounds, not {context.of}"),
             (context.round > facts.last_round, f"the bundle ends with round {facts.last_round}"),
-            (context.training != (context.round <= plan.rounds), "training rounds and evaluation are mixed up"),
+            (last is not None and not last.training, "the final weights were evaluated already"),
+            (
+                context.training != (context.round <= plan.rounds) and (context.training or not may_end),
+                "training rounds and evaluation are mixed up",
+            ),
             (context.tensors != facts.bundle.tensors.digest(), "it has another tensor spec than the bundle"),
             (
                 context.round == 1 and context.weights != facts.bundle.initial_weights,

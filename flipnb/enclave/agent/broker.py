@@ -234,7 +234,10 @@ class _Conversation:
         match message:
             case Hello():
                 bundle = self._airlock.facts.bundle
-                return Welcome(rounds=bundle.plan.rounds, outputs=bundle.outputs, tensors=bundle.tensors), ()
+                plan = bundle.plan
+                return Welcome(
+                    rounds=plan.rounds, outputs=bundle.outputs, consensus=plan.consensus, tensors=bundle.tensors
+                ), ()
             case OpenRounds():
                 return self._open_rounds(message)
             case LeaseRequest():
@@ -288,7 +291,9 @@ class _Conversation:
                 raise FlipError("not-leased", f"The notebook submits its {what} without a lease.")
         change = self._lent.get("update") if message.update else None
         state = self._lent.get("state") if message.state else None
-        self._airlock.submit(message.round, message.report, change, state, leave=message.leave)
+        self._airlock.submit(
+            message.round, message.report, change, state, leave=message.leave, agreement=message.agreement
+        )
         self._return_leases()
         self._broker._on_submit(message.round, message.leave)
         return self._next()

@@ -53,7 +53,7 @@ class Runs:
         for run in self._store.runs():
             last = self._store.last_round(run.run)
             if run.state in ("starting", "running"):
-                if last is not None and last.reply is not None and self._was_last(run, last.round):
+                if last is not None and last.reply is not None and not last.training:
                     # It ended between the last answer and the word of it.
                     self._store.advance(run.run, "finished")
                 else:
@@ -254,9 +254,6 @@ class Runs:
                 status=403,
             )
         return "waiting"
-
-    def _was_last(self, run: StoredRun, number: int) -> bool:
-        return number > self.content(self.request(run.bundle)).plan.rounds
 
     async def _consume(self, stored: StoredRun, members: tuple[str, ...]) -> None:
         if self._ending:

@@ -109,6 +109,11 @@ class StoredRound:
     state_path: str | None
     reply: bytes | None
 
+    @property
+    def training(self) -> bool:
+        """False for the round that evaluates the final weights: none comes after it."""
+        return bool(json.loads(self.context)["training"])
+
 
 @dataclass(frozen=True)
 class OutgoingReport:

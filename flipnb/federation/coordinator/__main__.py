@@ -65,7 +65,8 @@ def main(order_file: Path) -> int:
 def _drive(order: CoordinatorOrder, hub: HubLink) -> CoordinatorEvent:
     """How the run ended. Raises FlipError where the hub is out of reach or has ended the run itself."""
     try:
-        return CoordinatorEvent(state="succeeded", final_weights=Rounds(order, hub).run())
+        ending = Rounds(order, hub).run()
+        return CoordinatorEvent(state="succeeded", final_weights=ending.weights, code=ending.code, reason=ending.reason)
     except FlipError as error:
         if error.status in _ENDED or error.status in TRANSIENT:
             raise

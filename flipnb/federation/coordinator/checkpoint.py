@@ -28,7 +28,8 @@ class Position(Document):
     """Where a run stands after ``round`` (0: before any).
 
     ``sha256`` and ``size`` are those of the global weights. ``left_out`` says who takes no part any more, since which
-    round and why; ``began`` is the Unix time of the run's first checkpoint; ``summary`` is of the round itself.
+    round and why; ``streak`` is in how many rounds in a row all have voted that the models agree; ``began`` is the
+    Unix time of the run's first checkpoint; ``summary`` is of the round itself.
     """
 
     round: int
@@ -36,6 +37,7 @@ class Position(Document):
     size: int
     began: float
     left_out: dict[KeyId, str] = Field(default_factory=dict)
+    streak: int = 0
     summary: RoundSummary | None = None
 
 
@@ -79,13 +81,26 @@ class Checkpoints:
         return self._close(Position(round=0, sha256=sha256, size=target.stat().st_size, began=began), {})
 
     def save(
-        self, before: Position, weights: Arrays, state: Arrays, summary: RoundSummary, left_out: Mapping[KeyId, str]
+        self,
+        before: Position,
+        weights: Arrays,
+        state: Arrays,
+        summary: RoundSummary,
+        left_out: Mapping[KeyId, str],
+        *,
+        streak: int = 0,
     ) -> Checkpoint:
         """The checkpoint of the round after ``before``; on disk when this returns."""
         number = before.round + 1
         digest, size = write_weights(self._open(number) / "weights.safetensors", self._spec, weights)
         position = Position(
-            round=number, sha256=digest, size=size, began=before.began, left_out=dict(left_out), summary=summary
+            round=number,
+            sha256=digest,
+            size=size,
+            began=before.began,
+            left_out=dict(left_out),
+            streak=streak,
+            summary=summary,
         )
         return self._close(position, state)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,17 @@ from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.coordinator import CoordinatorEvent, CoordinatorOrder, CoordinatorView
 from flipnb.contracts.document import parse, sha256
 from flipnb.contracts.keys import KeyId
+from flipnb.contracts.plan import Plan
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext, RoundReply
 from flipnb.contracts.run import FINAL_TRUST_STATES, RoundSummary
 from flipnb.contracts.study import Roster
 from flipnb.contracts.tensors import FLOATS
 from flipnb.contracts.text import refused_character
-from flipnb.federation.coordinator.checkpoint import Checkpoint, Checkpoints
+from flipnb.federation.coordinator.checkpoint import Checkpoint, Checkpoints, Position
 from flipnb.federation.coordinator.hub_link import HubLink
 from flipnb.federation.coordinator.patience import Patience
-from flipnb.federation.encoding import Sum
+from flipnb.federation.encoding import Sum, has_ballot
 from flipnb.federation.grid import Aggregate
 from flipnb.federation.individual import IndividualStrategy, IndividualUpdates
 from flipnb.federation.strategies import RoundStrategy
@@ -62,18 +64,23 @@ class Rounds:
         for stale in self._work.glob("update-*"):
             stale.unlink()
 
-    def run(self) -> str:
+    def run(self) -> Ending:
         """Raises FlipError ``quorum-lost``, ``run-too-long``, ``checkpoint-lost``, and whatever the hub refuses."""
         plan = self._bundle.plan
         checkpoint = self._checkpoints.last() or self._begin()
         self._left_out |= checkpoint.position.left_out
         self._strategy.restore(checkpoint.state)
         self._tell(checkpoint.position.summary)
-        for number in range(checkpoint.position.round + 1, plan.rounds + 1):
-            checkpoint = self._train(number, checkpoint)
-        _, summary = self._exchange(plan.rounds + 1, checkpoint, training=False, config={})
+        while checkpoint.position.round < plan.rounds and not self._agreed(checkpoint.position):
+            checkpoint = self._train(checkpoint.position.round + 1, checkpoint)
+        last = checkpoint.position
+        _, summary = self._exchange(last.round + 1, checkpoint, training=False, config={})
         self._tell(summary)
-        return checkpoint.position.sha256
+        return ended(plan, last.sha256, last.round, agreed=self._agreed(last))
+
+    def _agreed(self, position: Position) -> bool:
+        consensus = self._bundle.plan.consensus
+        return consensus is not None and position.streak >= consensus.rounds
 
     def _begin(self) -> Checkpoint:
         path = self._work / "initial.safetensors"
@@ -91,7 +98,11 @@ class Rounds:
             updates.clear()
         else:
             arrays, summary = self._train_on_mean(self._strategy, number, checkpoint, weights)
-        following = self._checkpoints.save(checkpoint.position, arrays, self._strategy.state(), summary, self._left_out)
+        before, consensus = checkpoint.position, self._bundle.plan.consensus
+        streak = consensus.streak(before.streak, summary.votes or 0, summary.voters or 0) if consensus else 0
+        following = self._checkpoints.save(
+            before, arrays, self._strategy.state(), summary, self._left_out, streak=streak
+        )
         self._tell(summary)
         return following
 
@@ -129,7 +140,9 @@ class Rounds:
         self._hub.upload(checkpoint.weights, context.weights)
         self._hub.post_context(context)
         total = self._nothing_yet(training=training)
-        members, left_out, late, trust_metrics = self._collect(context, total, self._deadline(context, checkpoint))
+        replies, left_out, late = self._collect(context, total, self._deadline(context, checkpoint))
+        members = tuple(sorted(replies))
+        votes, voters = total.ballots if has_ballot(self._bundle.plan, training=training) else (None, None)
         reasons = {key: as_line(f"round {number}: {reason}") for key, reason in left_out.items()}
         self._left_out |= {key: reason for key, reason in reasons.items() if key not in late}
         self._late |= {key: reasons[key] for key in late}
@@ -141,12 +154,15 @@ class Rounds:
             round=number,
             of=context.of,
             training=training,
-            members=tuple(sorted(members)),
+            members=members,
             left_out={key: as_line(reason) for key, reason in left_out.items()},
             late=tuple(sorted(late)),
             weights=context.weights,
             metrics=total.metrics(),
-            trust_metrics=trust_metrics,
+            trust_metrics={key: dict(reply.metrics) for key, reply in replies.items() if reply.metrics is not None},
+            votes=votes,
+            voters=voters,
+            agreements={key: reply.agreement for key, reply in replies.items() if reply.agreement is not None},
             seconds=seconds,
         )
         self._patience.learn(summary)
@@ -220,11 +236,10 @@ class Rounds:
 
     def _collect(
         self, context: RoundContext, total: Updates, deadline: float
-    ) -> tuple[list[KeyId], dict[KeyId, str], set[KeyId], dict[KeyId, dict[str, float]]]:
-        """Members whose update is in the sum; who is not, and why; who of those is late; the Trusts' own numbers."""
-        done: list[KeyId] = []
+    ) -> tuple[dict[KeyId, RoundReply], dict[KeyId, str], set[KeyId]]:
+        """The replies of those whose update is in the sum; who is not, and why; who of those is late."""
+        done: dict[KeyId, RoundReply] = {}
         left_out: dict[KeyId, str] = {}
-        metrics: dict[KeyId, dict[str, float]] = {}
         waiting = set(context.members)
         known = 0
         began = time.monotonic()
@@ -238,20 +253,16 @@ class Rounds:
             for key in sorted(waiting & heard.replies.keys()):
                 waiting.remove(key)
                 try:
-                    reply = self._take(key, heard.replies[key], context, total)
+                    done[key] = self._take(key, heard.replies[key], context, total)
                 except FlipError as error:
                     if error.status == 401 or error.status >= 500:
                         raise  # the hub's doing, not the Trust's
                     left_out[key] = f"{error.code}: {error.message}"
                     log.warning("refused", extra={"trust": self._name(key), "code": error.code})
-                    continue
-                done.append(key)
-                if reply.metrics is not None:
-                    metrics[key] = dict(reply.metrics)
             for key in sorted(waiting & heard.gone.keys()):
                 waiting.remove(key)
                 left_out[key] = heard.gone[key]
-        return done, left_out, waiting, metrics
+        return done, left_out, waiting
 
     def _take(self, key: KeyId, text: str, context: RoundContext, total: Updates) -> RoundReply:
         """Verify one reply and add its update. Raises FlipError that says what is wrong with it."""
@@ -272,6 +283,13 @@ class Rounds:
         return reply
 
     def _check_metrics(self, reply: RoundReply, name: str) -> None:
+        if reply.agreement is not None:
+            if (
+                not has_ballot(self._bundle.plan, training=reply.context.training)
+                or self._bundle.plan.consensus is None
+            ):
+                raise FlipError("wrong-metrics", f"{name} reports an agreement, for which nobody asked.")
+            self._bundle.plan.consensus.admit(reply.agreement)
         if reply.metrics is None:
             return
         bounds = {output.name: (output.minimum, output.maximum) for output in self._bundle.outputs}
@@ -289,6 +307,24 @@ def _documents(view: CoordinatorView) -> tuple[Bundle, Roster]:
     if sha256(sealed) != view.run.bundle or sha256(payload) != bundle.membership:
         raise FlipError("wrong-bundle", "The hub's bundle or roster is not that of the run.")
     return bundle, parse(Roster, payload, "The roster")
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run that went well has ended: the final weights' digest, and why no further round was trained."""
+
+    weights: str
+    code: str | None = None
+    reason: str | None = None
+
+
+def ended(plan: Plan, weights: str, rounds: int, *, agreed: bool) -> Ending:
+    """With a consensus rule the code is ``agreed`` or ``round-limit``."""
+    if plan.consensus is None:
+        return Ending(weights)
+    if agreed:
+        return Ending(weights, "agreed", f"Agreed at round {rounds}.")
+    return Ending(weights, "round-limit", f"The round limit, {rounds}, was reached without agreement.")
 
 
 def as_line(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 from enclave_scenario import WEIGHTS, Chamber, Study, sealed, sha, update
 from safetensors.numpy import load_file, save
 
+from flipnb.contracts.consensus import Consensus
+from flipnb.contracts.dataset import Shares, Split
 from flipnb.contracts.envelope import ROUND_REPLY, unseal
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.policy import Policy
@@ -272,3 +275,63 @@ def test_a_single_update_is_clipped_but_not_weighted(tmp_path: Path) -> None:
     arrays = load_file(chamber.directory / "run" / "round-1.safetensors")
     np.testing.assert_allclose(arrays["update/weight"].ravel() / 2.0**plan.fraction_bits, [6.0, 8.0], rtol=1e-9)
     assert arrays["people/train"] == [40]
+
+
+CONSENSUS: dict[str, Any] = {
+    "plan": Plan(rounds=9, clip_norm=10, consensus=Consensus(threshold=0.9, rounds=1)),
+    "split": Split(seed=1, shares=Shares(train=2, validation=1, test=1)),
+}
+
+
+def agreeing(chamber: Chamber, number: int, agreement: float | None) -> RoundReply:
+    report = {"loss": 0.5, "accuracy": 0.5}
+    reply = chamber.airlock.submit(number, report, update((1, 2, 3)), None, leave=False, agreement=agreement)
+    return opened(chamber, reply.envelope)
+
+
+@pytest.mark.parametrize(("agreement", "vote"), [(0.9, 1), (0.89996, 1), (0.8999, 0), (0.0, 0)])
+def test_the_vote_is_made_in_the_airlock(tmp_path: Path, agreement: float, vote: int) -> None:
+    chamber = Chamber(Study(), tmp_path, **CONSENSUS)
+    chamber.give(1)
+    assert agreeing(chamber, 1, agreement).agreement is None
+    arrays = load_file(chamber.directory / "run" / "round-1.safetensors")
+    assert (arrays["consensus/votes"].tolist(), arrays["consensus/voters"].tolist()) == ([vote], [1])
+
+
+@pytest.mark.parametrize(
+    ("agreement", "code"), [(None, "no-agreement"), (1.01, "wrong-agreement"), (-0.1, "wrong-agreement")]
+)
+def test_a_vote_needs_an_agreement_within_its_bounds(tmp_path: Path, agreement: float | None, code: str) -> None:
+    chamber = Chamber(Study(), tmp_path, **CONSENSUS)
+    chamber.give(1)
+    assert refused(agreeing, chamber, 1, agreement).code == code
+    assert chamber.kinds() == ["report-refused"]
+
+
+def test_the_agreement_itself_leaves_only_by_policy(tmp_path: Path) -> None:
+    chamber = Chamber(Study(), tmp_path, **CONSENSUS, policy=Policy(per_trust_metrics=True))
+    chamber.give(1)
+    assert agreeing(chamber, 1, 0.123456).agreement == 0.1235
+
+
+def test_consensus_may_end_a_run_before_its_limit_but_once(tmp_path: Path) -> None:
+    chamber = Chamber(Study(), tmp_path, **CONSENSUS)
+    assert "mixed up" in refused(chamber.airlock.take, chamber.context(1, training=False)).message
+    chamber.give(1)
+    agreeing(chamber, 1, 1.0)
+    assert not chamber.airlock.finished
+    context = chamber.context(2, OTHER, training=False)
+    chamber.airlock.take(context)
+    chamber.airlock.offer(context, sealed(OTHER))
+    chamber.airlock.submit(2, {"loss": 0.5, "accuracy": 0.5}, None, None, leave=False)
+    assert chamber.airlock.finished
+    assert "evaluated already" in refused(chamber.airlock.take, chamber.context(3, OTHER)).message
+
+
+def test_a_trust_with_nobody_in_validation_abstains(tmp_path: Path) -> None:
+    chamber = Chamber(Study(), tmp_path, **CONSENSUS)
+    chamber.airlock.facts = replace(chamber.airlock.facts, people={"train": 40, "validation": 0, "test": 20})
+    chamber.give(1)
+    agreeing(chamber, 1, None)
+    arrays = load_file(chamber.directory / "run" / "round-1.safetensors")
+    assert (arrays["consensus/votes"].tolist(), arrays["consensus/voters"].tolist()) == ([0], [0])
