@@ -22,7 +22,7 @@ _SHOWN = 10
 def load(
     source: Annotated[str, typer.Argument(help="A file, a folder or a zip.")],
     mapping: Annotated[str, typer.Option(help="A mapping file, or omop-5.4 for tables already in OMOP shape.")],
-    into: Annotated[str, typer.Option(help="The estate: a directory.")],
+    into: Annotated[str, typer.Option(help="The estate: a directory, or a postgresql:// address.")],
     max_rejects: Annotated[
         float, typer.Option(min=0, max=1, help="The share of rows that may be rejected; above it, nothing is loaded.")
     ] = 0.01,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from flipnb.contracts.problem import FlipError
+from flipnb.estate.postgresql import connect, current_version, read_version
 from flipnb.estate.versions import Estate
 
 if TYPE_CHECKING:
@@ -40,7 +41,11 @@ def reading(estate: Path | str, version: str | None = None) -> Iterator[Database
     """
     if str(estate).startswith(("postgresql://", "postgres://")):
         with _postgresql(str(estate)) as connection:
-            yield _PostgresqlDatabase(connection)
+            # A server that flip has not filled has its tables where its own search path finds them.
+            found = version or current_version(connection)
+            if found is not None:
+                read_version(connection, found)
+            yield _PostgresqlDatabase(connection, found or "")
         return
     opened = Estate.open(Path(estate))
     current = version or opened.current()
@@ -72,10 +77,10 @@ class DuckDBDatabase:
 
 class _PostgresqlDatabase:
     dialect: Literal["duckdb", "postgres"] = "postgres"
-    version = ""
 
-    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], version: str = "") -> None:
         self._connection = connection
+        self.version = version
 
     def rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
         from psycopg import errors
@@ -96,12 +101,7 @@ def _postgresql(address: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
     """One read-only transaction, so that all queries see the same data."""
     import psycopg
 
-    try:
-        connection = psycopg.connect(address)
-    except psycopg.OperationalError as error:
-        # The address may hold a password; libpq's message doesn't.
-        raise FlipError("database-away", f"The database can't be reached: {str(error).splitlines()[0]}") from None
-    with connection:
+    with connect(address) as connection:
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         yield connection

@@ -111,10 +111,17 @@ class Estate:
 
     @contextmanager
     def building(self, version: str) -> Iterator[Path]:
-        """The path at which a version whose id is known is written, while ``loading``; at the end it becomes current.
+        """The path of a version whose id is known before it is written; at the end it becomes current."""
+        with self.unfinished(version) as path:
+            yield path
+            self._publish(path.parent, version)
+
+    @contextmanager
+    def unfinished(self, version: str) -> Iterator[Path]:
+        """The path of a version that is not to be kept, or not yet.
 
         What was written stays there when the process dies or the block raises anything but a FlipError, so that the
-        next ``building`` of the same version goes on from it. Unfinished versions of other ids are removed.
+        next time it goes on from it. Unfinished versions of other ids are removed.
         """
         versions = self._directory_of_versions()
         partial = versions / f"{_PARTIAL}{version}"
@@ -127,7 +134,6 @@ class Estate:
         except FlipError:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        self._publish(partial, version)
         shutil.rmtree(partial, ignore_errors=True)
 
     def use(self, version: str) -> None:

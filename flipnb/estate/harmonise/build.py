@@ -173,8 +173,11 @@ class Build:
 
     def counts(self) -> dict[str, int]:
         """Rows per table, tables without rows left out."""
-        counts = {name: self._scalar(f"SELECT count(*) FROM {name}") for name in tables()}
+        counts = {name: self.count(name) for name in tables()}
         return {name: count for name, count in counts.items() if count}
+
+    def count(self, name: str) -> int:
+        return self._scalar(f"SELECT count(*) FROM {name}")
 
     def rates(self) -> tuple[int, int]:
         """Rows read and rows rejected, of all files."""

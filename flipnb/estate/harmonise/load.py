@@ -10,6 +10,7 @@ from flipnb.estate.harmonise.feed import Feed, Progress
 from flipnb.estate.harmonise.loading import MAX_REJECTS, LoadReport, load_directory
 from flipnb.estate.harmonise.mapped_feed import MappedFeed
 from flipnb.estate.harmonise.omop_feed import OmopFeed
+from flipnb.estate.harmonise.server import load_server
 
 BUILT_IN = ("omop-5.4",)
 
@@ -25,23 +26,19 @@ def load(
 ) -> LoadReport:
     """Harmonise a source into OMOP CDM 5.4 and make it the estate's current version.
 
-    ``source`` is a file, a folder or a zip; ``mapping`` a mapping file, or ``omop-5.4``; ``into`` the directory of an
-    estate. What the same mapping brought before is replaced, files that have not changed are not read again, and the
-    rows of other mappings stay. The same data by the same mappings give the same version id. A load that died goes on
-    where it was. ``memory`` is what DuckDB may use before it spills to disk.
+    ``source`` is a file, a folder or a zip; ``mapping`` a mapping file, or a built-in one; ``into`` the directory of an
+    estate, or a Trust's ``postgresql://`` address. What the same mapping brought before is replaced, files
+    that have not changed are not read again, and the rows of other mappings stay. The same data by the same mappings
+    give the same version id. A load that died goes on where it was. ``memory`` is what DuckDB may use before it spills.
 
-    Raises FlipError for the mapping, the source (``no-source``, ``bad-archive``, ``bad-header``) and the rows
-    (``too-many-rejects``); the estate is then as it was.
+    Raises FlipError for the mapping, the source (``no-source``, ``bad-archive``, ``bad-header``), the rows
+    (``too-many-rejects``, ``people-clash``) and the estate (``estate-busy``, ``database-away``); it is then as it was.
     """
     feed = _feed(mapping)
-    return load_directory(
-        feed,
-        str(source),
-        Path(into),
-        max_rejects=max_rejects,
-        progress=progress or (lambda stage, rows: None),
-        memory=memory,
-    )
+    told = progress or (lambda stage, rows: None)
+    if str(into).startswith(("postgresql://", "postgres://")):
+        return load_server(feed, str(source), str(into), max_rejects=max_rejects, progress=told, memory=memory)
+    return load_directory(feed, str(source), Path(into), max_rejects=max_rejects, progress=told, memory=memory)
 
 
 def _feed(mapping: Path | str) -> Feed:

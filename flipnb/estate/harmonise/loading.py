@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from flipnb.contracts.document import Document, canonical_bytes, sha256
 from flipnb.contracts.problem import FlipError
@@ -12,7 +13,14 @@ from flipnb.estate.harmonise.build import MEMORY, Build, SourceRecord
 from flipnb.estate.harmonise.feed import Feed, Progress
 from flipnb.estate.harmonise.rejects import refuse_load
 from flipnb.estate.harmonise.source import SourceFile
+from flipnb.estate.omop.cdm import tables
 from flipnb.estate.versions import Estate
+
+if TYPE_CHECKING:
+    import duckdb
+
+Ask = Callable[[str], list[tuple[Any, ...]]]
+"""Answers one query."""
 
 _FORMAT = "flip/estate/2"
 REJECTED = "rejected.csv"
@@ -76,14 +84,16 @@ def load_directory(
         plan = plan_load(feed, files, recorded(estate, current))
         if plan.version == current or plan.version in estate.versions():
             estate.use(plan.version)
-            return report_of(estate, plan, [], new=plan.version != current)
+            with estate.reading(plan.version) as connection:
+                return report_of(_asking(connection), plan, [], new=plan.version != current)
         with estate.building(plan.version) as path, Build.open(path, memory=memory) as build:
             if current is not None:
                 build.keep(estate.file(current), plan.kept)
             ignored = read_files(build, feed, plan, progress)
             check(build, max_rejects, directory / REJECTED)
             progress("writing", sum(build.counts().values()))
-        return report_of(estate, plan, ignored, new=True)
+        with estate.reading(plan.version) as connection:
+            return report_of(_asking(connection), plan, ignored, new=True)
 
 
 def read_files(build: Build, feed: Feed, plan: Plan, progress: Progress) -> list[str]:
@@ -113,11 +123,15 @@ def check(build: Build, max_rejects: float, rejected_file: Path) -> None:
     if rejected > rows * max_rejects:
         build.write_rejects(rejected_file)
         refuse_load(rejected, rows, max_rejects, build.rejects(3), rejected_file)
-    clash = build.connection.execute(
+    check_people(_asking(build.connection))
+
+
+def check_people(ask: Ask) -> None:
+    """Raises FlipError ``people-clash``."""
+    for clash in ask(
         "SELECT person_id, min(feed), max(feed) FROM person JOIN flip_source ON source_id = flip_source_id "
         "GROUP BY person_id HAVING count(DISTINCT feed) > 1 LIMIT 1"
-    ).fetchone()
-    if clash is not None:
+    ):
         raise FlipError(
             "people-clash",
             f"Person {clash[0]} comes from two mappings, {clash[1]} and {clash[2]}, and may be two people.",
@@ -126,27 +140,24 @@ def check(build: Build, max_rejects: float, rejected_file: Path) -> None:
         )
 
 
-def report_of(estate: Estate, plan: Plan, ignored: list[str], *, new: bool) -> LoadReport:
-    with estate.reading(plan.version) as connection:
-        tables = [row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
-        counts = {}
-        for name in tables:
-            row = connection.execute(f"SELECT count(*) FROM {name}").fetchone()
-            if row and row[0] and not name.startswith("flip_"):
-                counts[name] = int(row[0])
-        sources = connection.execute("SELECT file, reject_count, ignored_columns FROM flip_source").fetchall()
-        flagged = connection.execute(
-            "SELECT count(*) FROM observation WHERE observation_event_id IS NOT NULL"
-        ).fetchone()
+def report_of(ask: Ask, plan: Plan, ignored: list[str], *, new: bool) -> LoadReport:
+    """``ask`` answers SQL over the version that ``plan`` made."""
+    counts = {name: int(ask(f"SELECT count(*) FROM {name}")[0][0]) for name in tables()}
+    sources = ask("SELECT file, reject_count, ignored_columns FROM flip_source ORDER BY source_id")
+    flagged = ask("SELECT count(*) FROM observation WHERE observation_event_id IS NOT NULL")
     return LoadReport(
         version=plan.version,
         new=new,
-        people=counts.get("person", 0),
-        rows=counts,
+        people=counts["person"],
+        rows={name: count for name, count in counts.items() if count},
         read=tuple(file.name for file, _ in plan.read) if new else (),
         unchanged=tuple(record.file for record in plan.kept),
         rejected=sum(int(count) for _, count, _ in sources),
         ignored_files=tuple(ignored),
         ignored_columns={file: columns for file, _, columns in sources if columns},
-        flagged=int(flagged[0]) if flagged else 0,
+        flagged=int(flagged[0][0]),
     )
+
+
+def _asking(connection: duckdb.DuckDBPyConnection) -> Ask:
+    return lambda query: connection.execute(query).fetchall()

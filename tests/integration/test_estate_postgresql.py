@@ -1,0 +1,93 @@
+"""Loads into a real PostgreSQL: the same rows as in DuckDB, readers that never wait, nothing half-loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from flipnb.contracts.problem import FlipError
+from flipnb.estate import Estate, load
+from flipnb.estate.database import reading
+from flipnb.estate.omop.cdm import tables
+
+SYNTHEA = Path(__file__).parents[3] / "shared" / "data" / "omop-synthea27nj" / "Synthea27Nj_5.4.zip"
+PERSON = 'person_id,gender_concept_id,year_of_birth,person_source_value\n1,8507,1950,"a,""b"\nx,8507,1950,\n'
+VISIT = "visit_occurrence_id,person_id,visit_concept_id,visit_start_date\n1,1,9202,2000-06-07\n1,1,9202,2000-08-31\n"
+
+
+@pytest.fixture
+def address(postgresql_server, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return postgresql_server.new_database()
+
+
+@pytest.fixture
+def source(tmp_path):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "person.csv").write_text(PERSON)
+    (tmp_path / "source" / "visit_occurrence.csv").write_text(VISIT)
+    return tmp_path / "source"
+
+
+def test_the_same_rows_as_in_duckdb(address, tmp_path):
+    there = load(SYNTHEA, "omop-5.4", address)
+    here = load(SYNTHEA, "omop-5.4", tmp_path / "estate")
+    assert (there.version, there.rows) == (here.version, here.rows)
+    with reading(address) as server, reading(tmp_path / "estate") as file:
+        assert server.version == file.version
+        for name in tables():
+            if name != "concept_relationship":
+                query = f"SELECT * FROM {name}"
+                assert sorted(map(str, server.rows(query))) == sorted(map(str, file.rows(query)))
+    with psycopg.connect(address) as connection:
+        assert connection.execute(f"SELECT count(*) FROM estate_{there.version}.measurement").fetchone() == (10040,)
+
+
+def test_versions_rejects_and_readers(address, source):
+    with pytest.raises(FlipError, match=r"person\.csv, line 3") as refused:
+        load(source, "omop-5.4", address)
+    assert refused.value.code == "too-many-rejects"
+    first = load(source, "omop-5.4", address, max_rejects=0.5)
+    assert first.rejected == 1 and first.rows == {"person": 1, "visit_occurrence": 2}
+    with reading(address) as reader:
+        assert list(reader.rows("SELECT person_source_value FROM person")) == [('a,"b',)]
+        (source / "person.csv").write_text(PERSON + "2,8532,1960,\n")
+        second = load(source, "omop-5.4", address, max_rejects=0.5)
+        assert (second.read, second.unchanged) == (("person.csv",), ("visit_occurrence.csv",))
+        assert second.people == 2 and second.rows["visit_occurrence"] == 2
+        assert list(reader.rows("SELECT count(*) FROM person")) == [(1,)]
+    with reading(address) as reader:
+        assert reader.version == second.version
+        assert list(reader.rows("SELECT count(*) FROM person")) == [(2,)]
+        traced = "SELECT file, mapping FROM visit_occurrence JOIN flip_source ON source_id = flip_source_id"
+        assert set(reader.rows(traced)) == {("visit_occurrence.csv", "omop-5.4")}
+    (source / "person.csv").write_text(PERSON)
+    assert load(source, "omop-5.4", address, max_rejects=0.5).version == first.version
+    with reading(address) as reader:
+        assert reader.version == first.version
+
+
+def test_a_load_that_dies_leaves_the_server_and_goes_on(address, source):
+    (source / "person.csv").write_text(PERSON.replace("x,", "3,"))
+
+    def die(stage, rows):
+        if stage == "copying visit_occurrence":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load(source, "omop-5.4", address, progress=die)
+    with psycopg.connect(address) as connection:
+        schemas = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'estate_%'").fetchall()
+        assert schemas == []
+    stages = []
+    assert load(source, "omop-5.4", address, progress=lambda stage, rows: stages.append(stage)).people == 2
+    assert "person.csv" not in stages and "copying person" in stages
+
+
+def test_an_address_that_leads_nowhere(source, tmp_path):
+    with pytest.raises(FlipError) as away:
+        load(source, "omop-5.4", f"postgresql://user:secret@/x?host={tmp_path}")
+    assert away.value.code == "database-away" and "secret" not in str(away.value)
+    assert Estate.open(tmp_path).current() is None
