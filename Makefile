@@ -53,7 +53,7 @@ lab: install ## the demo federation up, JupyterLab open on the tutorial
 test: install ## all tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
 
-bench: install ## measure: NAME=rounds, ONLY="PART …" (LIST=1 names the parts); writes build/bench/NAME.json
+bench: environment ## measure: NAME=rounds, ONLY="PART …" (LIST=1 names the parts); writes build/bench/NAME.json
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(NAME) $(if $(ONLY),--only $(ONLY)) $(if $(LIST),--list)
 
 lint: $(STAMP) ## format, style, types, and who may import whom

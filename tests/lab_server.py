@@ -40,6 +40,7 @@ class LabServer:
             "IdentityProvider.token": self.token,
             "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
             "LabApp.news_url": "",
+            "LabApp.expose_app_in_browser": True,
         }
         command = [self._python, "-m", "jupyterlab", "--allow-root"]
         command += [f"--{name}={value}" for name, value in arguments.items()]
@@ -52,7 +53,9 @@ class LabServer:
             "JUPYTERLAB_WORKSPACES_DIR": str(own / "workspaces"),
             "FLIP_HOME": str(self._home),
         }
-        own.mkdir(parents=True, exist_ok=True)
+        quiet = own / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+        quiet.parent.mkdir(parents=True, exist_ok=True)
+        quiet.write_text('{"fetchNews": "false"}')
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

@@ -53,7 +53,9 @@ class EndpointHandler(ExtensionHandlerMixin, APIHandler):
         if endpoint is None:
             self._refuse(FlipError("no-such-method", f"{method} is not known here.", status=405))
             return
-        query = {name: self.get_query_argument(name) for name in self.request.query_arguments}
+        # JupyterLab appends the time to every GET, as a name without a value, so that no cache answers it.
+        names = [name for name in self.request.query_arguments if not name.isdigit()]
+        query = {name: self.get_query_argument(name) for name in names}
         body = self.request.body or b""
         try:
             answer = await asyncio.to_thread(endpoint.run, self._bench, path, query, body)

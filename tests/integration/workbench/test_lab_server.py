@@ -60,6 +60,7 @@ def test_it_says_its_version_who_works_here_and_that_the_hub_is_there(lab):
     thread.join(60)
     assert heard[-1]["state"] == "online"
     status = lab.get("flipnb/status").json()
+    assert lab.get("flipnb/status?1764000000000").json() == status, "JupyterLab's own mark against caches"
     assert status["version"] == flipnb.__version__
     assert status["researcher"] == "A researcher"
     assert status["contact"]["state"] == "online"

@@ -1,0 +1,74 @@
+"""JupyterLab in a real browser: what a person does there, as a test says it."""
+
+from contextlib import contextmanager
+
+from playwright.sync_api import Page, sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
+DARK = "JupyterLab Dark"
+LIGHT = "JupyterLab Light"
+PATIENCE = 60_000
+
+
+@contextmanager
+def chromium():
+    """A headless Chromium of the system; its pages have no other network than this machine."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class LabPage:
+    """One browser window with JupyterLab in it."""
+
+    def __init__(self, browser, server, *, width=1280, height=800):
+        self.server = server
+        self.context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce")
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE)
+        self.errors = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def open(self, path="lab?reset"):
+        separator = "&" if "?" in path else "?"
+        self.page.goto(f"{self.server.url}/{path}{separator}token={self.server.token}")
+        self.page.wait_for_selector("#jupyterlab-splash", state="detached")
+        self.page.wait_for_selector(".jp-LauncherCard, .jp-Notebook, .jp-MainAreaWidget")
+        return self
+
+    def command(self, name, **arguments):
+        """Execute a command, as the palette does; returns at once."""
+        call = "([name, args]) => { void window.jupyterapp.commands.execute(name, args); }"
+        self.page.evaluate(call, [name, arguments])
+
+    def theme(self, name):
+        self.page.evaluate("name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name)
+        light = "false" if name == DARK else "true"
+        self.page.wait_for_selector(f"body[data-jp-theme-light='{light}']")
+
+    def notebook(self, path):
+        self.page.evaluate("path => window.jupyterapp.commands.execute('docmanager:open', {path})", path)
+        self.page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
+
+    def text(self, selector):
+        return self.page.locator(selector).first.inner_text()
+
+    def see(self, text, within="body"):
+        self.page.locator(within).get_by_text(text).first.wait_for()
+
+    def shot(self, path):
+        self.page.screenshot(path=str(path))
+
+    def close(self):
+        self.context.close()
