@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flipnb.cli import enclave, estate, study
+from flipnb.cli import cohort, enclave, estate, study
 from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly
 from flipnb.contracts.problem import FlipError
 
@@ -19,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(study.app, name="study")
-app.add_typer(study.cohort_app, name="cohort")
+app.add_typer(cohort.app, name="cohort")
 app.add_typer(enclave.app, name="enclave")
 app.add_typer(estate.app, name="estate")
 

@@ -1,4 +1,4 @@
-"""``flip study`` and ``flip cohort``."""
+"""``flip study``: who takes part."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from flipnb.cli.terminal import JsonOption, print_json, print_table, speaks_plai
 from flipnb.contracts.problem import FlipError
 
 app = typer.Typer(help="Studies: who takes part, by key.", no_args_is_help=True)
-cohort_app = typer.Typer(help="Cohorts: how many people a definition has.", no_args_is_help=True)
 
 
 @app.command()
@@ -98,33 +97,3 @@ def join(
         print_json({"study": roster.study, "roster": roster.digest(), "trust": status.trust})
     else:
         print(f"{status.title} has joined {roster.study}.")
-
-
-@cohort_app.command()
-@speaks_plainly
-def count(
-    cohort: Annotated[Path, typer.Argument(help="An OHDSI cohort expression (ATLAS JSON).")],
-    study: Annotated[str, typer.Option(help="The study's name.")],
-    wait: Annotated[float, typer.Option(help="Seconds to wait for the Trusts.")] = 30.0,
-    as_json: JsonOption = False,
-) -> None:
-    """Ask every Trust of a study how many people a cohort has; small counts are suppressed, others rounded."""
-    from flipnb.workbench.counting import count as ask
-    from flipnb.workbench.home import Home
-    from flipnb.workbench.plan_file import load_cohort
-
-    counts = ask(Home.find(), study, load_cohort(cohort), wait_seconds=wait)
-    if as_json:
-        print_json(
-            [
-                {
-                    "trust": item.trust.name,
-                    "people": item.reply.people if item.reply else None,
-                    "suppressed": item.reply.suppressed if item.reply else None,
-                    "shown": item.text,
-                }
-                for item in counts
-            ]
-        )
-    else:
-        print_table(["Trust", "people"], [[item.trust.title, item.text] for item in counts])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +12,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from flipnb.contracts import envelope
+from flipnb.contracts.chart import Chart
+from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.count import CountReply, CountRequest, CountStatus, SignedCount
+from flipnb.contracts.count import price as price_of
 from flipnb.contracts.document import invalid
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.problem import FlipError
@@ -39,11 +42,31 @@ class TrustCount:
             return "no answer yet"
         if self.reply.problem is not None:
             return self.reply.problem.message
-        return f"<{self.reply.threshold}" if self.reply.suppressed else f"≈ {self.reply.people}"
+        if self.reply.people is None and not self.reply.suppressed:
+            return ""
+        return self.number(self.reply.people)
+
+    def number(self, people: int | None) -> str:
+        """One of the reply's numbers for people, None where it is suppressed."""
+        assert self.reply is not None
+        return f"<{self.reply.threshold}" if people is None else f"≈ {people}"
 
 
-def count(home: Home, study: str, cohort: Mapping[str, Any], *, wait_seconds: float = 30.0) -> list[TrustCount]:
-    """Ask every Trust of the study; returns when all have answered or after ``wait_seconds``."""
+def count(
+    home: Home,
+    study: str,
+    cohort: Mapping[str, Any],
+    *,
+    people: bool = True,
+    funnel: bool = False,
+    charts: Iterable[Chart] = (),
+    wait_seconds: float = 30.0,
+) -> list[TrustCount]:
+    """Ask every Trust of the study; returns when all have answered or after ``wait_seconds``.
+
+    ``funnel`` asks for the size after each inclusion rule too, ``charts`` for bars; ``price`` says what it costs.
+    With ``people=False`` and nothing else each Trust tells its budget, for nothing.
+    """
     roster = read_roster(home, study)
     now = datetime.now(UTC)
     session = SigningKey.generate()
@@ -55,6 +78,9 @@ def count(home: Home, study: str, cohort: Mapping[str, Any], *, wait_seconds: fl
             study=study,
             membership=roster.digest(),
             cohort=dict(cohort),
+            people=people,
+            funnel=funnel,
+            charts=tuple(charts),
             nonce=secrets.token_hex(16),
             requested=now,
             expires=now + timedelta(minutes=10),
@@ -75,6 +101,15 @@ def count(home: Home, study: str, cohort: Mapping[str, Any], *, wait_seconds: fl
                 break  # the hub waits for no one any more: a Trust that is still missing refused without a reply
     digest = request.digest()
     return [_answer(trust, status.replies.get(trust.key_id), roster, digest) for trust in roster.trusts]
+
+
+def price(cohort: Mapping[str, Any], *, people: bool = True, funnel: bool = False, charts: Iterable[Chart] = ()) -> int:
+    """What the question costs of each Trust's budget, at most: what a Trust told before is free.
+
+    Raises FlipError ``unsupported-cohort``, ``invalid-cohort``.
+    """
+    rules = len(CohortExpression.parse(dict(cohort)).inclusion_rules)
+    return price_of(rules, people=people, funnel=funnel, charts=charts)
 
 
 def _answer(trust: Trust, sealed: str | None, roster: Roster, request: str) -> TrustCount:

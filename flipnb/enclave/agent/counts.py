@@ -104,7 +104,8 @@ class Counts:
             if error.status >= 500:
                 raise
             self._audit.append("count-refused", study=study, request=opened.digest, code=error.code)
-            reply = CountReply(trust=self._key.key_id, request=opened.digest, problem=error.problem())
+            budget = self._questions.budget(study)
+            reply = CountReply(trust=self._key.key_id, request=opened.digest, budget=budget, problem=error.problem())
         envelope = seal(reply, COUNT_REPLY, self._key)
         self._store.add_count(opened.digest, request.nonce, request.expires, envelope)
         if reply.problem is None:

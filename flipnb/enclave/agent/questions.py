@@ -65,6 +65,9 @@ class Questions:
         self._secret, self._ledger, self._tabulator = secret, ledger, tabulator
         self._policy, self._pace = policy, pace
 
+    def budget(self, study: str) -> Budget:
+        return self._ledger.budget(study, self._policy())
+
     async def answer(self, study: str, question: Question) -> Answered:
         """Raises FlipError ``charts-refused``, ``text-refused``, ``budget-spent``, ``no-estate``; EstateFault."""
         began = self._pace.now()

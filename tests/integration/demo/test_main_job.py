@@ -77,6 +77,15 @@ def test_counts_are_noisy_and_suppressed_or_rounded(demo):
     assert counts.keys() == exact.keys()
     assert all(near(counts[name], people) for name, people in exact.items())
     assert [item["people"] for item in demo.browse()] == [item["people"] for item in counts.values()]
+    cohort = demo.notebook.with_name("heart_disease.cohort.json")
+    parts = demo.researcher.flip("cohort", "count", cohort, "--study", "heart", "--funnel", "--chart", "sex")
+    steps = len(json.loads(cohort.read_text())["InclusionRules"])
+    for item in parts:
+        assert item["cost"] == steps + 2  # the count itself was paid for
+        assert item["left"] == 100 - 1 - item["cost"]
+        assert [step["rules"] for step in item["funnel"]] == list(range(steps + 1))
+        assert [bar["label"] for bar in item["charts"][0]["bars"]] == ["female", "male", "other"]
+    assert all(item["cost"] == 0 for item in demo.browse())
     everyone_over_200 = json.loads(demo.notebook.with_name("heart_disease.cohort.json").read_text())
     everyone_over_200["PrimaryCriteria"]["CriteriaList"][0]["Measurement"]["Age"]["Value"] = 76
     few = demo.notebook.with_name("few.cohort.json")

@@ -16,7 +16,7 @@ COMMANDS = [
     [],
     *([name] for name in ("rehearse", "validate", "submit", "runs", "stop", "logs", "results", "up", "down", "status")),
     *(["study", name] for name in ("create", "list", "join")),
-    ["cohort", "count"],
+    *(["cohort", name] for name in ("count", "price")),
     *(["enclave", n] for n in ("requests", "show", "approve", "decline", "stop", "status", "runs", "doctor", "card")),
     ["estate", "load"],
 ]
@@ -121,3 +121,14 @@ def test_text_from_outside_can_not_steer_the_terminal(capsys):
     assert "\x1b" not in out
     assert "\x07" not in out
     assert "\\x1b[2Jb\\u202ec\nd" in out
+
+
+def test_a_price_is_told_without_asking_anybody(flip, tutorial):
+    cohort = tutorial.with_name("heart_disease.cohort.json")
+    rules = len(json.loads(cohort.read_text())["InclusionRules"])
+    told = flip("cohort", "price", cohort, "--json", "--funnel", "--chart", "age:5", "--chart", "year:2010-2020")
+    assert (told.returncode, json.loads(told.stdout)["price"]) == (0, rules + 5), told.stderr
+    refused = flip("cohort", "price", cohort, "--chart", "colour")
+    assert refused.returncode == 1
+    assert "colour" in refused.stderr
+    assert "Traceback" not in refused.stderr

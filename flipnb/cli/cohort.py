@@ -1,0 +1,118 @@
+"""``flip cohort``: how many people a definition has, and what asking costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flipnb.cli.terminal import JsonOption, print_json, print_table, speaks_plainly
+
+if TYPE_CHECKING:
+    from flipnb.workbench.counting import TrustCount
+
+app = typer.Typer(help="Cohorts: how many people a definition has.", no_args_is_help=True)
+
+CohortArgument = Annotated[Path, typer.Argument(help="An OHDSI cohort expression (ATLAS JSON).")]
+FunnelOption = Annotated[bool, typer.Option("--funnel", help="Also the size after each inclusion rule.")]
+ChartOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Also people by bar: age, age:5, sex, year:2010-2020, missing:measurement:CONCEPT. Repeatable."),
+]
+WaitOption = Annotated[float, typer.Option(help="Seconds to wait for the Trusts.")]
+
+
+@app.command()
+@speaks_plainly
+def count(
+    cohort: CohortArgument,
+    study: Annotated[str, typer.Option(help="The study's name.")],
+    funnel: FunnelOption = False,
+    chart: ChartOption = None,
+    wait: WaitOption = 30.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask every Trust of a study how many people a cohort has: noisy, rounded, suppressed where few.
+
+    Each Trust charges its budget; ``flip cohort price`` says how much.
+    """
+    from flipnb.workbench.chart_words import read_chart
+    from flipnb.workbench.counting import count as ask
+    from flipnb.workbench.home import Home
+    from flipnb.workbench.plan_file import load_cohort
+
+    charts = [read_chart(words) for words in chart or ()]
+    counts = ask(Home.find(), study, load_cohort(cohort), funnel=funnel, charts=charts, wait_seconds=wait)
+    if as_json:
+        print_json([_answer(item) for item in counts])
+        return
+    print_table(["Trust", "people", "cost", "left"], [[item.trust.title, item.text, *_budget(item)] for item in counts])
+    for item in counts:
+        if item.reply is not None and (item.reply.funnel or item.reply.charts):
+            _print_parts(item)
+
+
+@app.command()
+@speaks_plainly
+def price(
+    cohort: CohortArgument,
+    study: Annotated[str | None, typer.Option(help="Also show what is left at each Trust of this study.")] = None,
+    funnel: FunnelOption = False,
+    chart: ChartOption = None,
+    wait: WaitOption = 30.0,
+    as_json: JsonOption = False,
+) -> None:
+    """What asking would cost of each Trust's budget, at most: nobody is asked for a count.
+
+    A count costs 1, each further step of a funnel 1, a chart 2. What a Trust has told before is free.
+    """
+    from flipnb.workbench.chart_words import read_chart
+    from flipnb.workbench.counting import count as ask
+    from flipnb.workbench.counting import price as price_of
+    from flipnb.workbench.home import Home
+    from flipnb.workbench.plan_file import load_cohort
+
+    expression = load_cohort(cohort)
+    cost = price_of(expression, funnel=funnel, charts=[read_chart(words) for words in chart or ()])
+    budgets = ask(Home.find(), study, expression, people=False, wait_seconds=wait) if study is not None else []
+    if as_json:
+        trusts = [{"trust": item.trust.name, "left": _budget(item)[1]} for item in budgets]
+        print_json({"price": cost, "trusts": trusts})
+        return
+    print(f"It costs {cost} at each Trust, at most.")
+    if budgets:
+        print_table(["Trust", "left", ""], [[item.trust.title, _budget(item)[1], item.text] for item in budgets])
+
+
+def _budget(item: TrustCount) -> tuple[int | None, int | None]:
+    """What was charged, and what is left."""
+    budget = item.reply.budget if item.reply is not None else None
+    return (budget.cost, budget.left) if budget is not None else (None, None)
+
+
+def _answer(item: TrustCount) -> dict[str, Any]:
+    cost, left = _budget(item)
+    reply = item.reply
+    return {
+        "trust": item.trust.name,
+        "people": reply.people if reply else None,
+        "suppressed": reply.suppressed if reply else None,
+        "shown": item.text,
+        "cost": cost,
+        "left": left,
+        "funnel": [step.model_dump(mode="json") for step in reply.funnel] if reply else [],
+        "charts": [chart.model_dump(mode="json") for chart in reply.charts] if reply else [],
+    }
+
+
+def _print_parts(item: TrustCount) -> None:
+    from flipnb.workbench.chart_words import chart_words
+
+    assert item.reply is not None
+    if item.reply.funnel:
+        print(f"\n{item.trust.title}")
+        print_table(["inclusion rules", "people"], [[s.rules, item.number(s.people)] for s in item.reply.funnel])
+    for chart in item.reply.charts:
+        print(f"\n{item.trust.title}")
+        print_table([chart_words(chart.chart), "people"], [[bar.label, item.number(bar.people)] for bar in chart.bars])
