@@ -218,14 +218,18 @@ def what_leaves(bundle: Bundle, *, per_trust_metrics: bool) -> tuple[str, ...]:
 
 
 def listen(path: Path) -> socket.socket:
-    """The desk's socket, anew, for this user alone."""
+    """The desk's socket, anew, for this user alone; it appears under its name when it takes connections."""
     path.unlink(missing_ok=True)
+    making = path.with_suffix(".new")
+    making.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
-        listener.bind(os.fspath(path))
+        listener.bind(os.fspath(making))
     finally:
         os.umask(before)
+    listener.listen(64)
+    making.rename(path)
     return listener
 
 
