@@ -21,7 +21,7 @@ _SHOWN = 10
 @speaks_plainly
 def load(
     source: Annotated[str, typer.Argument(help="A file, a folder or a zip.")],
-    mapping: Annotated[str, typer.Option(help="A mapping file, or omop-5.4 for tables already in OMOP shape.")],
+    mapping: Annotated[str, typer.Option(help="A mapping file, or omop-5.4 (tables in OMOP shape), or fhir-r4.")],
     into: Annotated[str, typer.Option(help="The estate: a directory, or a postgresql:// address.")],
     max_rejects: Annotated[
         float, typer.Option(min=0, max=1, help="The share of rows that may be rejected; above it, nothing is loaded.")
@@ -50,7 +50,7 @@ def load(
     for file, columns in list(report.ignored_columns.items())[:_SHOWN]:
         print_text(f"{file}: columns that OMOP 5.4 has not were ignored: {columns}")
     for name in report.ignored_files[:_SHOWN]:
-        print_text(f"{name}: no table of OMOP 5.4 has this name; ignored")
+        print_text(f"Ignored: {name}, which is none of the mapping's")
 
 
 class TableFormat(StrEnum):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from flipnb.contracts.problem import FlipError
 from flipnb.estate.harmonise.build import MEMORY
 from flipnb.estate.harmonise.feed import Feed, Progress
+from flipnb.estate.harmonise.fhir_feed import FhirFeed
 from flipnb.estate.harmonise.loading import MAX_REJECTS, LoadReport, load_directory
 from flipnb.estate.harmonise.mapped_feed import MappedFeed
 from flipnb.estate.harmonise.omop_feed import OmopFeed
 from flipnb.estate.harmonise.server import load_server
 
-BUILT_IN = ("omop-5.4",)
+_BUILT_IN: dict[str, Callable[[], Feed]] = {"omop-5.4": OmopFeed, "fhir-r4": FhirFeed}
 
 
 def load(
@@ -42,11 +44,11 @@ def load(
 
 
 def _feed(mapping: Path | str) -> Feed:
-    if str(mapping) == "omop-5.4":
-        return OmopFeed()
+    if str(mapping) in _BUILT_IN:
+        return _BUILT_IN[str(mapping)]()
     path = Path(mapping)
     if not path.exists() and not path.suffix:
         raise FlipError(
-            "no-mapping", f"There is no mapping {mapping}.", remedy=f"Name a file, or one of {', '.join(BUILT_IN)}."
+            "no-mapping", f"There is no mapping {mapping}.", remedy=f"Name a file, or one of {', '.join(_BUILT_IN)}."
         )
     return MappedFeed(path)
