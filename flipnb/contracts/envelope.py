@@ -22,6 +22,7 @@ APPROVAL = "application/vnd.flip.approval+json"
 SESSION = "application/vnd.flip.session+json"
 COUNT_REQUEST = "application/vnd.flip.count-request+json"
 COUNT_REPLY = "application/vnd.flip.count-reply+json"
+CARD = "application/vnd.flip.trust-card+json"
 ROUND_REPLY = "application/vnd.flip.round-reply+json"
 
 

@@ -17,10 +17,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flipnb import __version__
 from flipnb.contracts.problem import FlipError, Problem
-from flipnb.hub import blob_api, coordinator_api, counts, feed_api, run_api, studies, task_api
+from flipnb.hub import blob_api, coordinator_api, counts, feed_api, run_api, studies, task_api, trust_api
 from flipnb.hub.authentication import Authentication, KeyRing
 from flipnb.hub.blobs import BlobStore
 from flipnb.hub.configuration import HubConfiguration, HubDirectory
+from flipnb.hub.presence import Presence
 from flipnb.hub.service import Here, Hub
 from flipnb.hub.store.database import Database, is_full
 from flipnb.hub.supervisor import Supervisor
@@ -54,6 +55,7 @@ def open_hub(configuration: HubConfiguration, directory: HubDirectory) -> Hub:
         ring=ring,
         blobs=BlobStore(directory.blobs, configuration.blob_bytes),
         waits=waits,
+        presence=Presence(),
     )
 
 
@@ -72,7 +74,15 @@ def make_app(hub: Hub, directory: HubDirectory, url: str) -> FastAPI:
 
     app = FastAPI(title="FLIP hub", lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     app.state.hub = hub
-    for routes in (health, studies.routes, run_api.routes, feed_api.routes, counts.routes, task_api.routes):
+    for routes in (
+        health,
+        studies.routes,
+        trust_api.routes,
+        run_api.routes,
+        feed_api.routes,
+        counts.routes,
+        task_api.routes,
+    ):
         app.include_router(routes)
     app.include_router(blob_api.routes)
     app.include_router(coordinator_api.routes)

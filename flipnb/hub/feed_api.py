@@ -11,7 +11,7 @@ from starlette.responses import Response
 from flipnb.contracts.feed import Feed
 from flipnb.hub.authorisation import authorise, roster_of
 from flipnb.hub.service import Here, Signed, answer
-from flipnb.hub.store.tables import RunRow, StudyRow
+from flipnb.hub.store.tables import JoinRow, RunRow, StudyRow
 from flipnb.hub.waits import EVENTS
 
 _RECENT_SECONDS = 3600.0
@@ -20,21 +20,23 @@ routes = APIRouter(prefix="/v1")
 
 
 @routes.get("/feed")
-async def get_feed(hub: Here, signed: Signed, after: int = -1, wait: float = 0.0) -> Response:
-    """Answers when the position is another than ``after``, or after ``wait`` seconds."""
+async def get_feed(hub: Here, signed: Signed, after: int = -1, pulse: str = "", wait: float = 0.0) -> Response:
+    """Answers when the position is another than ``after`` or the pulse than ``pulse``, or after ``wait`` seconds."""
 
     def look() -> tuple[bool, Feed]:
         with signed.transaction() as session:
             authorise(session, signed.caller, ("researcher",))
-            studies = [
-                study.name
-                for study in session.scalars(select(StudyRow))
-                if signed.caller.key_id in roster_of(study).researcher_keys()
-            ]
+            rosters = {study.name: roster_of(study) for study in session.scalars(select(StudyRow))}
+            studies = [name for name, roster in rosters.items() if signed.caller.key_id in roster.researcher_keys()]
+            joined = session.scalars(
+                select(JoinRow.study + " " + JoinRow.trust).where(JoinRow.study.in_(studies))
+            ).all()
             mine = RunRow.study.in_(studies)
             position = session.scalar(select(func.coalesce(func.sum(RunRow.last_event), 0)).where(mine)) or 0
             recent = or_(RunRow.finished.is_(None), RunRow.finished > time.time() - _RECENT_SECONDS)
             runs = session.execute(select(RunRow.id, RunRow.last_event).where(mine, recent)).tuples().all()
-        return position != after, Feed(position=int(position), runs=dict(runs))
+        found = hub.presence.pulse({key for name in studies for key in rosters[name].trust_keys()}, sorted(joined))
+        feed = Feed(position=int(position), pulse=found, runs=dict(runs))
+        return (position, found) != (after, pulse), feed
 
     return answer(await hub.waits.until(EVENTS, look, wait))

@@ -14,6 +14,7 @@ from flipnb.contracts.document import Document, invalid, load_json
 from flipnb.hub.authentication import Authentication, KeyRing, SignedRequest
 from flipnb.hub.blobs import BlobStore
 from flipnb.hub.configuration import HubConfiguration
+from flipnb.hub.presence import Presence
 from flipnb.hub.store.database import Database
 from flipnb.hub.waits import Waits
 
@@ -30,6 +31,7 @@ class Hub:
     ring: KeyRing
     blobs: BlobStore
     waits: Waits
+    presence: Presence
 
 
 def hub_of(request: Request) -> Hub:

@@ -17,6 +17,7 @@ from flipnb.hub.authorisation import authorise, not_found, roster_of
 from flipnb.hub.bundles import receive
 from flipnb.hub.service import Signed, json_answer, nothing, read
 from flipnb.hub.store.tables import BundleRow, JoinRow, StudyRow
+from flipnb.hub.waits import EVENTS, ring
 
 routes = APIRouter(prefix="/v1")
 
@@ -80,6 +81,7 @@ async def join_study(signed: Signed, study: str) -> Response:
             )
         if session.get(JoinRow, (study, signed.caller.key_id)) is None:
             session.add(JoinRow(study=study, trust=signed.caller.key_id, joined=time.time()))
+            ring(session, EVENTS)
     return nothing()
 
 

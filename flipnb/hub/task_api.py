@@ -13,7 +13,7 @@ from flipnb.hub.authorisation import authorise, not_found
 from flipnb.hub.service import Here, Signed, json_answer, nothing, read
 from flipnb.hub.store.tables import PartRow, TaskRow
 from flipnb.hub.tasks import open_tasks
-from flipnb.hub.waits import tasks_of
+from flipnb.hub.waits import EVENTS, tasks_of
 
 routes = APIRouter(prefix="/v1")
 
@@ -28,6 +28,8 @@ async def get_tasks(hub: Here, signed: Signed, after: int = 0, wait: float = 0.0
             found = open_tasks(session, signed.caller.key_id, after)
         return bool(found), found
 
+    if signed.caller.role == "trust" and hub.presence.hear(signed.caller.key_id):
+        hub.waits.ring(EVENTS)
     bodies = await hub.waits.until(tasks_of(signed.caller.key_id), look, wait)
     return json_answer('{"tasks":[' + ",".join(bodies) + "]}")
 

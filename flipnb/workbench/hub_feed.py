@@ -49,8 +49,8 @@ class HubFeed:
     async def __aexit__(self, *error: object) -> None:
         await self._http.aclose()
 
-    async def feed(self, after: int, wait: float) -> Feed:
-        return await self._get(f"/v1/feed?after={after}&wait={wait:.1f}", Feed)
+    async def feed(self, after: int, pulse: str, wait: float) -> Feed:
+        return await self._get(f"/v1/feed?after={after}&pulse={pulse}&wait={wait:.1f}", Feed)
 
     async def run(self, run: str) -> RunView:
         return await self._get(f"/v1/runs/{run}", RunView)

@@ -2,12 +2,14 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
 import type {
+  ICohortFile,
   IEndpoints,
   IHubContact,
   ILabStatus,
   IRunEvent,
   IRunView,
-  IStudy
+  IStudy,
+  IStudyTrust
 } from './contracts';
 
 /**
@@ -63,6 +65,15 @@ export class FlipApi {
 
   async studies(): Promise<IStudy[]> {
     return (await this._call('GET studies', {})).studies;
+  }
+
+  async trusts(study: string): Promise<IStudyTrust[]> {
+    const input = { path: { study } };
+    return (await this._call('GET studies/{study}/trusts', input)).trusts;
+  }
+
+  async cohorts(): Promise<ICohortFile[]> {
+    return (await this._call('GET cohorts', {})).cohorts;
   }
 
   async runs(study: string): Promise<IRunView[]> {

@@ -3,6 +3,34 @@
 /** The version that the server extension must have. */
 export const VERSION = '0.1.0';
 
+/** What the Trust's policy allows at all; a person still decides on every bundle. */
+export interface IAllowance {
+  per_trust_metrics: boolean;
+  individual_updates: boolean;
+  minimum_trusts: number;
+  minimum_train: number;
+  maximum_clip_norm: number;
+  maximum_rounds: number;
+  bits_per_run: number;
+}
+
+/** An environment that the Trust built offline, and the distributions that its lock names. */
+export interface IBuiltEnvironment {
+  name: string;
+  lock: string;
+  distributions: string[];
+}
+
+/** ``path`` is relative to the root, with slashes, as the file browser names it. */
+export interface ICohortFile {
+  path: string;
+  name: string;
+}
+
+export interface ICohortList {
+  cohorts: ICohortFile[];
+}
+
 /** An error as it may leave an enclave: class out of a closed list, cell and line; never its message. */
 export interface IFailure {
   error_class: string;
@@ -41,7 +69,9 @@ export interface IProgress {
  * One finished round: averages over the members, and single Trusts' numbers where their policies allow.
  *
  * ``weights`` are the global weights that the round began with; ``left_out`` says who was asked and is not in the
- * sum, and why.
+ * sum, and why. Of those, ``late`` gave no reply before the deadline and may come back in a later round.
+ * ``votes`` of ``voters`` Trusts found that their own models and the global one agree (None without a consensus rule);
+ * ``agreements`` are single Trusts' figures where their policies allow.
  */
 export interface IRoundSummary {
   round: number;
@@ -49,9 +79,13 @@ export interface IRoundSummary {
   training: boolean;
   members: string[];
   left_out: { [name: string]: string };
+  late: string[];
   weights: string;
   metrics: { [name: string]: number };
   trust_metrics: { [name: string]: { [name: string]: number } };
+  votes: number | null;
+  voters: number | null;
+  agreements: { [name: string]: number };
   seconds: number;
 }
 
@@ -115,19 +149,41 @@ export interface IStudy {
   purpose: string;
   roster: string;
   kept: boolean;
-  trusts: IStudyTrust[];
 }
 
 export interface IStudyList {
   studies: IStudy[];
 }
 
-/** A Trust of the roster that this researcher keeps; ``joined``: the hub has its word that it takes part. */
+/** A Trust of the roster that this researcher keeps. ``card`` is verified with its key; None until it sends one. */
 export interface IStudyTrust {
   key: string;
   name: string;
   title: string;
   joined: boolean;
+  online: boolean;
+  heard: string | null;
+  card: ITrustCard | null;
+}
+
+export interface IStudyTrusts {
+  trusts: IStudyTrust[];
+}
+
+/**
+ * Sealed with the node key, so that a hub can't promise anything for a Trust. Nothing in it comes from a patient.
+ *
+ * ``data`` is when the current version of the estate was loaded; None where there is no estate yet.
+ */
+export interface ITrustCard {
+  version: 'flip/trust-card/1';
+  trust: string;
+  made: string;
+  data: string | null;
+  gpus: number;
+  slots: number;
+  environments: IBuiltEnvironment[];
+  allowance: IAllowance;
 }
 
 /** One Trust's part of a run as the hub shows it. */
@@ -141,8 +197,20 @@ export interface ITrustPart {
   progress: IProgress | null;
 }
 
+/** A Trust has come, gone, joined or said something new of itself: fetch the Trusts again. */
+export interface ITrustsChange {
+  pulse: string;
+}
+
 /** Every endpoint of the server extension, by its method and path. */
 export interface IEndpoints {
+  /** Cohort files, by path; hidden folders and those deeper than four are left out */
+  'GET cohorts': {
+    path: undefined;
+    query: undefined;
+    body: undefined;
+    answer: ICohortList;
+  };
   /** Try to reach the hub now; what comes of it is told as an event */
   'POST hub/tries': {
     path: undefined;
@@ -192,10 +260,18 @@ export interface IEndpoints {
     body: undefined;
     answer: IRunList;
   };
+  /** The Trusts of a study: whether they are there, and what they say of themselves */
+  'GET studies/{study}/trusts': {
+    path: { study: string };
+    query: undefined;
+    body: undefined;
+    answer: IStudyTrusts;
+  };
 }
 
 /** What the server pushes, by event schema. */
 export interface IEvents {
   'https://schema.jupyter.org/flipnb/hub/v1': IHubContact;
   'https://schema.jupyter.org/flipnb/run/v1': IRunChange;
+  'https://schema.jupyter.org/flipnb/trusts/v1': ITrustsChange;
 }

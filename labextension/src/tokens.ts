@@ -2,7 +2,13 @@ import { Token } from '@lumino/coreutils';
 import type { ISignal } from '@lumino/signaling';
 
 import type { FlipApi } from './api';
-import type { IHubContact, IRunView, IStudy } from './contracts';
+import type {
+  ICohortFile,
+  IHubContact,
+  IRunView,
+  IStudy,
+  IStudyTrust
+} from './contracts';
 import type { RunHistory } from './models/history';
 
 /**
@@ -35,12 +41,24 @@ export interface IWorkbench {
   readonly studies: ReadonlyArray<IStudy>;
   readonly study: IStudy | null;
   /**
+   * The chosen study's Trusts, in the order of its roster.
+   */
+  readonly trusts: ReadonlyArray<IStudyTrust>;
+  /**
+   * Cohort files below the folder that Lab shows.
+   */
+  readonly cohorts: ReadonlyArray<ICohortFile>;
+  /**
    * The chosen study's runs, the newest first.
    */
   readonly runs: ReadonlyArray<IRunView>;
 
   choose(study: string): void;
   refresh(): Promise<void>;
+  /**
+   * Fetch the cohort files again: one was made, renamed or deleted.
+   */
+  refreshCohorts(): Promise<void>;
   /**
    * Try to reach the hub now instead of at the end of the pause.
    */

@@ -15,10 +15,12 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from flipnb.contracts import envelope
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Join
 from flipnb.contracts.task import Task, TaskAnswer
 from flipnb.enclave.agent.audit import AuditLog
+from flipnb.enclave.agent.card import make_card
 from flipnb.enclave.agent.configuration import EnclaveDirectory
 from flipnb.enclave.agent.counts import Counts
 from flipnb.enclave.agent.desk import Desk, DeskServer, listen
@@ -39,6 +41,7 @@ from flipnb.enclave.kernels.probe import ProbeReport, probe, refuse_if_weaker
 _LOG = logging.getLogger("flipnb.enclave.agent")
 _IDLE_S = 0.25
 _RETRY_S = 2.0
+_CARD_S = 60.0
 _STOP_S = 3.5
 _MOST_TASKS = 500
 
@@ -49,7 +52,7 @@ class Agent:
     def __init__(self, directory: EnclaveDirectory, sandbox: dict[str, bool | int | str | None]) -> None:
         configuration = directory.configuration
         self._directory = directory
-        key = directory.load_node_key()
+        self._key = key = directory.load_node_key()
         self._store = Store(directory.state)
         self._audit = AuditLog(directory.audit, key, self._store)
         self._memberships = Memberships(
@@ -94,6 +97,7 @@ class Agent:
                 asyncio.create_task(self._forever(self._poll), name="tasks"),
                 asyncio.create_task(self._forever(self._send_reports), name="reports"),
                 asyncio.create_task(self._forever(self._tell_joins), name="joins"),
+                asyncio.create_task(self._forever(self._tell_card), name="card"),
             ]
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="desk")
             _LOG.info("the agent of %s serves", self._directory.configuration.name)
@@ -211,6 +215,14 @@ class Agent:
                 except FlipError:
                     self._untold.set()
                     raise
+
+    async def _tell_card(self) -> None:
+        """Tell the hub each minute what this Trust has and allows; a hub that was started anew has forgotten it."""
+        while True:
+            card = await asyncio.to_thread(make_card, self._directory, self._key.key_id)
+            sealed = envelope.seal(card, envelope.CARD, self._key)
+            await self._hub.patiently(partial(self._hub.tell_card, sealed))
+            await asyncio.sleep(_CARD_S)
 
 
 def serve(directory: Path) -> None:

@@ -77,6 +77,9 @@ class HubLink:
     async def join(self, join: Join) -> None:
         await self._ask("POST", f"/v1/studies/{join.study}/joins", join.to_bytes())
 
+    async def tell_card(self, sealed: bytes) -> None:
+        await self._ask("PUT", "/v1/card", sealed)
+
     async def bundle(self, digest: str) -> bytes:
         return await self._ask("GET", f"/v1/bundles/{digest}")
 

@@ -20,6 +20,7 @@ from flipnb.workbench.hub_feed import HubFeed
 SCHEMAS: Final = Path(__file__).parent / "events"
 RUN_EVENT: Final = "https://schema.jupyter.org/flipnb/run/v1"
 HUB_EVENT: Final = "https://schema.jupyter.org/flipnb/hub/v1"
+TRUSTS_EVENT: Final = "https://schema.jupyter.org/flipnb/trusts/v1"
 
 _BEAT_SECONDS = 15.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
@@ -49,7 +50,17 @@ class RunChange(Document):
     events: tuple[RunEvent, ...]
 
 
-EVENTS: Final[dict[str, type[Document]]] = {RUN_EVENT: RunChange, HUB_EVENT: HubContact}
+class TrustsChange(Document):
+    """A Trust has come, gone, joined or said something new of itself: fetch the Trusts again."""
+
+    pulse: str
+
+
+EVENTS: Final[dict[str, type[Document]]] = {
+    RUN_EVENT: RunChange,
+    HUB_EVENT: HubContact,
+    TRUSTS_EVENT: TrustsChange,
+}
 """What is emitted, by schema."""
 
 
@@ -101,11 +112,14 @@ class Listener:
 
     async def _hear(self, hub: HubFeed) -> None:
         """The first answer says where everything stands; from then on every difference is told."""
-        feed = await hub.feed(-1, 0.0)
+        feed = await hub.feed(-1, "", 0.0)
         self._numbers = dict(feed.runs)
         self._say("online", self.contact.connection + 1)
         while True:
-            feed = await hub.feed(feed.position, _BEAT_SECONDS)
+            before = feed.pulse
+            feed = await hub.feed(feed.position, before, _BEAT_SECONDS)
+            if feed.pulse != before:
+                self._emit(TRUSTS_EVENT, TrustsChange(pulse=feed.pulse).model_dump(mode="json"))
             for run, number in feed.runs.items():
                 if number > self._numbers.get(run, 0):
                     await self._tell(hub, run)

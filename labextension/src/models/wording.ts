@@ -161,6 +161,19 @@ export function ago(trans: TranslationBundle, moment: string): string {
 }
 
 /**
+ * How old something is: "2 h old", "3 d old".
+ */
+export function age(trans: TranslationBundle, moment: string): string {
+  const hours = (Date.now() - Date.parse(moment)) / 3_600_000;
+  if (hours < 1) {
+    return trans.__('%1 min old', Math.max(1, Math.round(hours * 60)));
+  }
+  return hours < 48
+    ? trans.__('%1 h old', Math.round(hours))
+    : trans.__('%1 d old', Math.round(hours / 24));
+}
+
+/**
  * A time of today as hours and minutes, another day's with its date.
  */
 export function clock(moment: string | Date): string {

@@ -4,17 +4,21 @@ import { Signal } from '@lumino/signaling';
 import type { FlipApi } from '../api';
 import { messageOf } from '../api';
 import type {
+  ICohortFile,
   IEvents,
   IHubContact,
   ILabStatus,
   IRunChange,
   IRunView,
-  IStudy
+  IStudy,
+  IStudyTrust
 } from '../contracts';
 import type { IWorkbench } from '../tokens';
 import { RunHistory } from './history';
 
 const RUN_EVENT: keyof IEvents = 'https://schema.jupyter.org/flipnb/run/v1';
+const TRUSTS_EVENT: keyof IEvents =
+  'https://schema.jupyter.org/flipnb/trusts/v1';
 const HUB_EVENT: keyof IEvents = 'https://schema.jupyter.org/flipnb/hub/v1';
 
 /**
@@ -67,6 +71,14 @@ export class Workbench implements IWorkbench {
     );
   }
 
+  get trusts(): ReadonlyArray<IStudyTrust> {
+    return this._trusts;
+  }
+
+  get cohorts(): ReadonlyArray<ICohortFile> {
+    return this._cohorts;
+  }
+
   get runs(): ReadonlyArray<IRunView> {
     return this._runs;
   }
@@ -77,6 +89,7 @@ export class Workbench implements IWorkbench {
     }
     this._chosen = study;
     this._runs = [];
+    this._trusts = [];
     this._changed.emit();
     void this.refresh();
   }
@@ -98,9 +111,17 @@ export class Workbench implements IWorkbench {
       const studies = await this.api.studies();
       this._studies = studies;
       const study = this.study;
-      const runs = study ? await this.api.runs(study.study) : [];
-      if (study?.study === this.study?.study) {
-        this._runs = runs;
+      if (study !== null) {
+        const [trusts, runs, cohorts] = await Promise.all([
+          study.kept ? this.api.trusts(study.study) : [],
+          this.api.runs(study.study),
+          this.api.cohorts()
+        ]);
+        if (study.study === this.study?.study) {
+          this._trusts = trusts;
+          this._runs = runs;
+        }
+        this._cohorts = cohorts;
       }
       this._heard = new Date();
       this._problem = '';
@@ -143,13 +164,16 @@ export class Workbench implements IWorkbench {
   }
 
   trustTitle(key: string): string {
-    for (const study of this._studies) {
-      const trust = study.trusts.find(trust => trust.key === key);
-      if (trust) {
-        return trust.title;
-      }
-    }
-    return key.slice(0, 12);
+    const trust = this._trusts.find(trust => trust.key === key);
+    return trust?.title ?? key.slice(0, 12);
+  }
+
+  /**
+   * Fetch the cohort files again: one was made, renamed or deleted.
+   */
+  async refreshCohorts(): Promise<void> {
+    this._cohorts = await this.api.cohorts();
+    this._changed.emit();
   }
 
   /**
@@ -167,6 +191,8 @@ export class Workbench implements IWorkbench {
           void history.take(change);
         }
       }
+    } else if (schema === TRUSTS_EVENT) {
+      void this._refreshTrusts();
     } else if (schema === HUB_EVENT) {
       this._takeContact(data as IHubContact);
     }
@@ -186,6 +212,22 @@ export class Workbench implements IWorkbench {
     }
     if (contact.state !== before.state) {
       this._changed.emit();
+    }
+  }
+
+  private async _refreshTrusts(): Promise<void> {
+    const study = this.study;
+    if (!study?.kept) {
+      return;
+    }
+    try {
+      const trusts = await this.api.trusts(study.study);
+      if (study.study === this.study?.study) {
+        this._trusts = trusts;
+        this._changed.emit();
+      }
+    } catch {
+      // The hub is away: the next contact fetches everything.
     }
   }
 
@@ -209,6 +251,8 @@ export class Workbench implements IWorkbench {
   private _problem = '';
   private _chosen: string | null = null;
   private _studies: IStudy[] = [];
+  private _trusts: IStudyTrust[] = [];
+  private _cohorts: ICohortFile[] = [];
   private _runs: IRunView[] = [];
   private readonly _histories = new Set<RunHistory>();
   private readonly _changed = new Signal<this, void>(this);

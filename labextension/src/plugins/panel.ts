@@ -12,6 +12,7 @@ import { flipIcon } from '../icons';
 import { IWorkbench } from '../tokens';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- the panel is there from the start
 import {
+  CohortSection,
   PanelHeader,
   RunSection,
   SectionWidget,
@@ -45,12 +46,13 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
     panel.id = PANEL_ID;
     panel.addClass('jp-FlipPanel');
     panel.title.icon = flipIcon;
-    panel.title.caption = trans.__('FLIP: Trusts and runs');
+    panel.title.caption = trans.__('FLIP: Trusts, cohorts and runs');
     panel.node.setAttribute('role', 'region');
     panel.node.setAttribute('aria-label', trans.__('FLIP'));
     panel.header.addWidget(new SectionWidget(PanelHeader, props));
     for (const [title, component] of [
       [trans.__('Trusts'), TrustSection],
+      [trans.__('Cohorts'), CohortSection],
       [trans.__('Runs'), RunSection]
     ] as const) {
       const section = new SectionWidget(component, props);

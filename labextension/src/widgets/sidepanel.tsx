@@ -1,16 +1,18 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import {
   ReactWidget,
-  circleEmptyIcon,
-  circleIcon
+  circleIcon,
+  offlineBoltIcon
 } from '@jupyterlab/ui-components';
 import type { CommandRegistry } from '@lumino/commands';
 import type { JSX } from 'react';
 import { useState } from 'react';
 
 import { CommandIDs } from '../commands';
-import type { IStudy, IStudyTrust } from '../contracts';
+import type { IStudyTrust } from '../contracts';
+import { cohortIcon } from '../icons';
 import {
+  age,
   clock,
   hasEnded,
   runDetail,
@@ -122,40 +124,46 @@ export function ContactBanner(props: ISectionProps): JSX.Element | null {
 }
 
 /**
- * The Trusts of the chosen study; a Trust opens to what is known of it.
+ * The Trusts of the chosen study; a Trust opens to what it says of itself.
  */
 export function TrustSection(props: ISectionProps): JSX.Element {
   const { workbench, trans } = props;
   useSignal(workbench.changed);
   const [open, setOpen] = useState<string | null>(null);
-  const { study } = workbench;
-  if (study === null) {
+  if (workbench.study === null) {
     return <NoStudy {...props} />;
   }
-  const rows = study.trusts.map(trust => trustRow(trans, trust));
+  const opened = workbench.trusts.find(trust => trust.key === open);
   return (
     <RowList
       label={trans.__('Trusts')}
-      rows={rows}
+      rows={workbench.trusts.map(trust => trustRow(trans, trust))}
       expandable
       onOpen={id => setOpen(open === id ? null : id)}
       details={
-        open === null ? {} : { [open]: <TrustFacts study={study} trust={open} trans={trans} /> }
+        opened
+          ? { [opened.key]: <TrustFacts trust={opened} trans={trans} /> }
+          : {}
       }
     />
   );
 }
 
 function trustRow(trans: TranslationBundle, trust: IStudyTrust): IRow {
-  const detail = trust.joined ? trans.__('joined') : trans.__('not joined');
+  const detail = trustDetail(trans, trust);
   return {
     id: trust.key,
-    label: trans.__('%1, %2', trust.title, detail),
+    label: trans.__(
+      '%1, %2, %3',
+      trust.title,
+      trust.online ? trans.__('online') : trans.__('offline'),
+      detail
+    ),
     content: (
       <>
         <ToneIcon
-          icon={trust.joined ? circleIcon : circleEmptyIcon}
-          tone={trust.joined ? 'success' : 'quiet'}
+          icon={trust.online ? circleIcon : offlineBoltIcon}
+          tone={trust.online ? 'success' : 'quiet'}
         />
         <span className="jp-FlipRow-name">{trust.title}</span>
         <span className="jp-FlipRow-detail">{detail}</span>
@@ -164,25 +172,133 @@ function trustRow(trans: TranslationBundle, trust: IStudyTrust): IRow {
   };
 }
 
+/**
+ * How fresh a Trust's data are and what GPUs it has; or when it was last heard.
+ */
+function trustDetail(trans: TranslationBundle, trust: IStudyTrust): string {
+  if (!trust.joined) {
+    return trans.__('not joined yet');
+  }
+  if (!trust.online) {
+    return trust.heard
+      ? trans.__('heard %1', clock(trust.heard))
+      : trans.__('not heard yet');
+  }
+  const { card } = trust;
+  if (card === null) {
+    return trans.__('online');
+  }
+  const data = card.data ? age(trans, card.data) : trans.__('no data yet');
+  return card.gpus > 0 ? trans.__('%1  %2 GPU', data, card.gpus) : data;
+}
+
+/**
+ * What a Trust says of itself in its card: data, machines, and what its policy allows.
+ */
 function TrustFacts(props: {
-  study: IStudy;
-  trust: string;
+  trust: IStudyTrust;
   trans: TranslationBundle;
-}): JSX.Element | null {
-  const { trans } = props;
-  const trust = props.study.trusts.find(trust => trust.key === props.trust);
-  if (!trust) {
-    return null;
+}): JSX.Element {
+  const { trust, trans } = props;
+  const { card } = trust;
+  const facts: [string, string][] = [
+    [trans.__('Key'), `${trust.key.slice(0, 16)}…`]
+  ];
+  if (card === null) {
+    facts.push([trans.__('Card'), trans.__('none yet')]);
+  } else {
+    const { allowance } = card;
+    const yes = trans.__('yes');
+    const no = trans.__('no');
+    facts.push(
+      [
+        trans.__('Data'),
+        card.data
+          ? trans.__('loaded %1', clock(card.data))
+          : trans.__('none yet')
+      ],
+      [
+        trans.__('Machine'),
+        trans.__('%1 GPU, %2 runs at once', card.gpus, card.slots)
+      ],
+      [
+        trans.__('Environments'),
+        card.environments.map(environment => environment.name).join(', ') ||
+          trans.__('none')
+      ],
+      [
+        trans.__('Own metrics leave'),
+        allowance.per_trust_metrics ? yes : no
+      ],
+      [
+        trans.__('Single updates leave'),
+        allowance.individual_updates ? yes : no
+      ],
+      [
+        trans.__('Needs'),
+        trans.__(
+          '%1 Trusts, %2 people to train on',
+          allowance.minimum_trusts,
+          allowance.minimum_train
+        )
+      ],
+      [
+        trans.__('Allows'),
+        trans.__(
+          '%1 rounds, clip norm %2',
+          allowance.maximum_rounds.toLocaleString(),
+          allowance.maximum_clip_norm.toLocaleString()
+        )
+      ]
+    );
   }
   return (
     <dl className="jp-FlipFacts">
-      <dt>{trans.__('Name')}</dt>
-      <dd>{trust.name}</dd>
-      <dt>{trans.__('Key')}</dt>
-      <dd>
-        <code>{trust.key.slice(0, 16)}…</code>
-      </dd>
+      {facts.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
     </dl>
+  );
+}
+
+/**
+ * The cohort definitions among the user's files.
+ */
+export function CohortSection(props: ISectionProps): JSX.Element {
+  const { workbench, commands, trans } = props;
+  useSignal(workbench.changed);
+  if (workbench.cohorts.length === 0) {
+    return (
+      <p className="jp-FlipEmpty">
+        {trans.__('No cohorts yet. They are files named NAME.cohort.json.')}
+      </p>
+    );
+  }
+  const rows = workbench.cohorts.map(
+    (cohort): IRow => ({
+      id: cohort.path,
+      label: cohort.name,
+      caption: cohort.path,
+      content: (
+        <>
+          <ToneIcon icon={cohortIcon} tone="quiet" />
+          <span className="jp-FlipRow-name">{cohort.name}</span>
+        </>
+      )
+    })
+  );
+  const command = commands.hasCommand(CommandIDs.openCohort)
+    ? CommandIDs.openCohort
+    : 'docmanager:open';
+  return (
+    <RowList
+      label={trans.__('Cohorts')}
+      rows={rows}
+      onOpen={path => void commands.execute(command, { path })}
+    />
   );
 }
 

@@ -13,6 +13,7 @@ from flipnb.contracts import envelope
 from flipnb.contracts.count import CountRequest, SignedCount
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.study import SessionCertificate
+from flipnb.contracts.trust_card import Allowance, TrustCard
 from flipnb.hub.store.database import Database
 from flipnb.hub.store.tables import Table
 
@@ -197,3 +198,36 @@ def test_the_migrations_make_the_tables_of_the_code(tmp_path):
         assert indexes == {tuple(index.columns.keys()) for index in table.indexes}
         assert found.get_pk_constraint(name)["constrained_columns"] == table.primary_key.columns.keys()
     database.close()
+
+
+def test_a_trust_says_what_it_has_and_allows_in_its_own_name_alone(hub):
+    study = hub.first
+    trust, other = study.trusts[0], study.trusts[1]
+    card = TrustCard(
+        trust=trust.key.key_id,
+        made=datetime.now(UTC),
+        data=None,
+        gpus=2,
+        slots=1,
+        environments=(),
+        allowance=Allowance(
+            per_trust_metrics=False,
+            individual_updates=False,
+            minimum_trusts=2,
+            minimum_train=10,
+            maximum_clip_norm=10.0,
+            maximum_rounds=100,
+            bits_per_run=1000,
+        ),
+    )
+    sealed = envelope.seal(card, envelope.CARD, trust.key)
+    position = study.researcher.get("/v1/feed")
+    trust.call("PUT", "/v1/card", sealed).raise_for_status()
+    assert study.researcher.get("/v1/feed")["pulse"] != position["pulse"]
+    assert other.call("PUT", "/v1/card", sealed).status_code == 403
+    stolen = envelope.seal(card, envelope.CARD, other.key)
+    assert other.call("PUT", "/v1/card", stolen).json()["code"] == "wrong-trust"
+    presences = {item["trust"]: item for item in study.researcher.get(f"/v1/studies/{study.name}/trusts")["trusts"]}
+    assert presences[trust.key.key_id]["online"]
+    assert presences[trust.key.key_id]["card"] == sealed.decode()
+    assert presences[other.key.key_id]["card"] is None

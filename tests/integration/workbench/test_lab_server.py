@@ -70,7 +70,10 @@ def test_studies_and_runs_are_those_of_the_hub(lab, home, notebook):
     done = submit(home, prepare(home, notebook, "heart", [{"lr": 0.125}], {"rounds": 3}))
     (study,) = lab.get("flipnb/studies").json()["studies"]
     assert study["study"] == "heart" and study["kept"]
-    assert [trust["joined"] for trust in study["trusts"]] == [True] * 3
+    trusts = lab.get("flipnb/studies/heart/trusts").json()["trusts"]
+    assert [trust["joined"] for trust in trusts] == [True] * 3
+    cohorts = lab.get("flipnb/cohorts").json()["cohorts"]
+    assert [cohort["path"] for cohort in cohorts] == ["heart_disease.cohort.json"]
     runs = lab.get("flipnb/studies/heart/runs").json()["runs"]
     assert done.runs[0].run in [run["run"] for run in runs]
     run = lab.get(f"flipnb/runs/{done.runs[0].run}").json()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from flipnb.workbench.lab.endpoint import Endpoint
-from flipnb.workbench.lab.endpoints import runs, status, studies
+from flipnb.workbench.lab.endpoints import cohorts, runs, status, studies
 
 ALL: tuple[Endpoint, ...] = (
     *(status.get_status, status.try_hub),
-    *(studies.list_studies,),
+    *(studies.list_studies, studies.list_trusts),
+    *(cohorts.list_cohorts,),
     *(runs.list_runs, runs.view_run, runs.list_events, runs.stop_run),
 )

@@ -1,0 +1,55 @@
+"""The Trust's card: what the agent says of this enclave to the members of its studies."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flipnb.contracts.document import sha256
+from flipnb.contracts.trust_card import Allowance, BuiltEnvironment, TrustCard
+from flipnb.enclave.agent.configuration import EnclaveDirectory
+from flipnb.estate.versions import Estate
+
+_GPUS = Path("/proc/driver/nvidia/gpus")
+_DISTRIBUTION = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+
+
+def make_card(directory: EnclaveDirectory, trust: str) -> TrustCard:
+    """Read anew what may have changed: policy, estate, environments. Raises FlipError ``no-policy``."""
+    policy = directory.policy()
+    return TrustCard(
+        trust=trust,
+        made=datetime.now(UTC),
+        data=_loaded(directory.estate),
+        gpus=len(list(_GPUS.iterdir())) if _GPUS.is_dir() else 0,
+        slots=policy.slots,
+        environments=tuple(_built(lock) for lock in sorted(directory.environments.glob("*/lock.txt"))),
+        allowance=Allowance(
+            per_trust_metrics=policy.per_trust_metrics,
+            individual_updates=policy.individual_updates,
+            minimum_trusts=policy.minimum_trusts,
+            minimum_train=policy.minimum_train,
+            maximum_clip_norm=policy.maximum_clip_norm,
+            maximum_rounds=policy.maximum_rounds,
+            bits_per_run=policy.bits_per_run,
+        ),
+    )
+
+
+def _loaded(estate: Path) -> datetime | None:
+    """When the current version was written; an estate elsewhere than in a file has no such time."""
+    version = Estate.open(estate).current()
+    if version is None:
+        return None
+    try:
+        return datetime.fromtimestamp((estate / "versions" / version).stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return None
+
+
+def _built(lock: Path) -> BuiltEnvironment:
+    content = lock.read_bytes()
+    found = (_DISTRIBUTION.match(line) for line in content.decode().splitlines())
+    names = {re.sub(r"[-_.]+", "-", match[1]).lower() for match in found if match}
+    return BuiltEnvironment(name=lock.parent.name, lock=sha256(content), distributions=tuple(sorted(names)))
