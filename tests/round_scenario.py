@@ -43,7 +43,8 @@ from flipnb.contracts.study import Join, Researcher, Roster, Trust
 from flipnb.contracts.task import Task, TaskAnswer, TaskList
 from flipnb.contracts.tensors import Tensor, TensorSpec
 from flipnb.demo.certificates import make_ca, make_server_certificate
-from flipnb.federation.encoding import encode_update, has_ballot
+from flipnb.federation.encoding import encode_update
+from flipnb.federation.update_layout import has_ballot
 
 STUDY = "heart"
 FEATURES = 5

@@ -17,14 +17,24 @@ from flipnb.contracts.text import Identifier, Line
 
 
 class CoordinatorOrder(Document):
-    """The order file. ``ca``, ``work_dir`` and ``key`` are paths; ``work_dir`` stays over restarts of the process."""
+    """The order file. ``ca``, ``work_dir``, ``blobs`` and ``key`` are paths on the machine that both share.
+
+    ``work_dir`` stays over restarts of the process; ``blobs`` is the hub's directory of blobs, by their SHA-256.
+    """
 
     hub_url: str
     audience: str
     ca: str
     run: RunId
     work_dir: str
+    blobs: str
     key: str
+
+
+class OfferedBlob(Document):
+    """POST /v1/coordinator/blobs: a file that the coordinator has put into the hub's directory of blobs."""
+
+    sha256: Digest
 
 
 class Resume(Document):

@@ -41,10 +41,10 @@ class Plan(Document):
 
     @property
     def fraction_bits(self) -> int:
-        """Binary places of the fixed-point encoding.
+        """Binary places f of the fixed-point encoding.
 
         |weight · change| ≤ 2^20 · clip_norm, and at most 64 Trusts are added, so that with
-        f = 62 - 20 - 6 - ceil(log2(clip_norm)) the sum stays below 2^62 and can't overflow an int64. The error of
-        the mean is at most (Trusts / 2) · 2^-f / (sum of weights) per element.
+        f = 62 - 20 - 6 - ceil(log2(clip_norm)) the sum stays below 2^62 and can't overflow an int64
+        (federation.encoding has the error).
         """
         return 62 - 20 - 6 - max(0, math.ceil(math.log2(self.clip_norm)))

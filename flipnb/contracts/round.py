@@ -37,11 +37,11 @@ class RoundContext(Document):
 class RoundReply(Document):
     """Sealed with the Trust's node key. It repeats the whole context, so that Trusts can compare what each was given.
 
-    ``update`` names a safetensors file of int64 arrays that are added over the Trusts: ``update/NAME`` (fixed-point
-    change times weight; only in training rounds), ``metric/NAME`` (shape [1]; units of the last decimal, times
-    the people of the part it is over) and ``people/train``, ``people/validation``, ``people/test`` (shape [1]).
-    In training rounds of a plan with a consensus there are ``consensus/votes`` and ``consensus/voters`` (shape [1],
-    0 or 1). ``metrics`` and ``agreement`` are this Trust's own numbers, there only where its policy lets them out.
+    ``update`` names a safetensors file of integers (federation.update_layout): ``update/NAME`` (fixed-point change)
+    and ``shift``, only in training rounds; ``metric/NAME`` (units of the last decimal, times the people of the part it
+    is over); ``people/train``, ``people/validation``, ``people/test``; in training rounds of a plan with a consensus
+    ``consensus/votes`` and ``consensus/voters`` (0 or 1).
+    ``metrics`` and ``agreement`` are this Trust's own numbers, there only where its policy lets them out.
     """
 
     version: Literal["flip/round-reply/1"] = "flip/round-reply/1"

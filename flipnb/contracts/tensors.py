@@ -43,6 +43,11 @@ class Tensor(Document):
             return "float64"
         return "float32" if self.dtype in FLOATS else "int64"
 
+    @property
+    def wire_dtype(self) -> Literal["int32", "int64"]:
+        """The dtype of this tensor's fixed-point change in an update file."""
+        return "int32" if self.update_dtype == "float32" else "int64"
+
 
 @dataclass(frozen=True)
 class Slot:

@@ -1,11 +1,11 @@
 """Aggregation ``individual``: each Trust's update stays by itself, in its file, and a strategy reads them all.
 
-The files hold each Trust's clipped change times 2^f as int64, without a weight. A rule that treats every element alike
-(median, trimmed mean) is given one piece of one tensor of every Trust at a time, so that memory is bounded by
-Trusts x ``PIECE``, whatever the model's size. Krum and MultiKrum only ask how far apart the updates are: distances
-are added up piece by piece in float64, and Flower's own class gets points with exactly these distances, and selects;
-the weighted mean of the selected Trusts is an integer sum, as under ``sum``. The Trusts are always read in the order of
-their names, so that no order of arrival changes a bit.
+The files are those of ``sum``; each Trust's clipped change is read as it is, without a weight. A rule that treats
+every element alike (median, trimmed mean) is given one piece of one tensor of every Trust at a time, so that memory is
+bounded by Trusts x ``PIECE``, whatever the model's size. Krum and MultiKrum only ask how far apart the updates are:
+distances are added up piece by piece in float64, and Flower's own class gets points with exactly these distances, and
+selects; the weighted mean of the selected Trusts is an integer sum, as under ``sum``. The Trusts are always read in the
+order of their names, so that no order of arrival changes a bit.
 
 Integer tensors: the strategy's own rule over the differences (exact in float64 up to 2^53), rounded half to even; of
 selected Trusts the weighted mean of differences, rounded half to even. Distances are those of the float tensors alone:
@@ -14,7 +14,6 @@ a counter says nothing of how alike two models are.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,18 +23,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
-from safetensors import SafetensorError, safe_open
 
 from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.plan import MAX_TRUSTS, Plan
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.strategy import Strategy
 from flipnb.contracts.tensors import FLOATS, Tensor, TensorSpec
-from flipnb.federation.encoding import Tally, check_update, mean_difference
 from flipnb.federation.grid import RoundGrid
 from flipnb.federation.strategies import kept_state, restore_state
 from flipnb.federation.strategy_kinds import build, kind_of
-from flipnb.federation.weights import Arrays, moved
+from flipnb.federation.sum import mean_difference
+from flipnb.federation.tally import Tally
+from flipnb.federation.update_file import UpdateFile, pieces
+from flipnb.federation.weights import Arrays, Weights, moved
 
 PIECE = 1 << 20
 """Elements of one tensor that are read of every Trust at once."""
@@ -46,37 +46,25 @@ Int64 = npt.NDArray[np.int64]
 
 
 class IndividualUpdates:
-    """One round's update files, kept in ``directory`` until ``clear``."""
+    """One round's update files, open until ``clear``."""
 
-    def __init__(
-        self, *, spec: TensorSpec, plan: Plan, outputs: Sequence[DeclaredOutput], training: bool, directory: Path
-    ) -> None:
+    def __init__(self, *, spec: TensorSpec, plan: Plan, outputs: Sequence[DeclaredOutput], training: bool) -> None:
         self._spec, self._plan, self._outputs, self._training = spec, plan, outputs, training
-        self._directory = directory
-        self._files: dict[str, Path] = {}
-        self._numbers: dict[str, Tally] = {}
-        directory.mkdir(parents=True, exist_ok=True)
-        self.clear()
+        self._files: dict[str, UpdateFile] = {}
 
     def clear(self) -> None:
-        """Delete the files: of this round, or what a coordinator left that was killed."""
-        for file in self._directory.glob("*.safetensors"):
-            file.unlink()
+        """Close the files."""
+        for file in self._files.values():
+            file.close()
+        self._files = {}
 
     def add(self, path: Path, who: str) -> None:
-        """Take over one file, or refuse it. Raises FlipError ``wrong-update``: who, and what is wrong."""
+        """Open one file, or refuse it. Raises FlipError ``wrong-update``: who, and what is wrong."""
         if len(self._files) == MAX_TRUSTS:
             raise FlipError("wrong-update", f"More than {MAX_TRUSTS} Trusts.")
-        try:
-            with safe_open(path, framework="numpy") as file:
-                numbers = check_update(
-                    file, who, spec=self._spec, plan=self._plan, outputs=self._outputs, training=self._training
-                )
-        except (SafetensorError, OSError) as error:
-            raise FlipError("wrong-update", f"The update of {who} is no safetensors file: {error}.") from None
-        kept = self._directory / f"{len(self._files)}.safetensors"
-        path.replace(kept)
-        self._files[who], self._numbers[who] = kept, numbers
+        self._files[who] = UpdateFile(
+            path, who, spec=self._spec, plan=self._plan, outputs=self._outputs, training=self._training
+        )
 
     @property
     def trusts(self) -> tuple[str, ...]:
@@ -86,7 +74,7 @@ class IndividualUpdates:
     @property
     def weights(self) -> tuple[int, ...]:
         """The people in train of each Trust."""
-        return tuple(self._numbers[who].people["train"] for who in self.trusts)
+        return tuple(self._files[who].tally.people["train"] for who in self.trusts)
 
     @property
     def weight(self) -> int:
@@ -107,24 +95,13 @@ class IndividualUpdates:
         return tally.votes, tally.voters
 
     def _tally(self) -> Tally:
-        return functools.reduce(Tally.plus, self._numbers.values(), Tally.nothing(self._outputs))
+        return functools.reduce(Tally.plus, (file.tally for file in self._files.values()), Tally.nothing(self._outputs))
 
     def pieces(self, tensor: Tensor, *, whole: bool = False) -> Iterator[tuple[slice, list[Int64]]]:
         """Flat pieces of a tensor's change, one array per Trust, in units of 2^-f; integer tensors in units of 1."""
-        with contextlib.ExitStack() as stack:
-            files = [stack.enter_context(safe_open(self._files[who], framework="numpy")) for who in self.trusts]
-            name = f"update/{tensor.name}"
-            if whole or tensor.elements <= PIECE or not tensor.shape:
-                yield slice(0, tensor.elements), [file.get_tensor(name).reshape(-1) for file in files]
-                return
-            row = tensor.elements // tensor.shape[0]
-            rows = max(1, PIECE // row)
-            for start in range(0, tensor.shape[0], rows):
-                end = min(start + rows, tensor.shape[0])
-                yield (
-                    slice(start * row, end * row),
-                    [file.get_slice(name)[start:end].reshape(-1) for file in files],
-                )
+        files = [self._files[who] for who in self.trusts]
+        for start, end in pieces(tensor, max(tensor.elements, 1) if whole else PIECE):
+            yield slice(start, end), [file.change(tensor, start, end) for file in files]
 
 
 class IndividualStrategy:
@@ -137,7 +114,7 @@ class IndividualStrategy:
         watch = {"train_metrics_aggr_fn": self._watch} if self._kind.reads == "distances" else {}
         self._strategy = build(self._kind, chosen, **watch)
 
-    def round(self, number: int, weights: Arrays, updates: IndividualUpdates) -> Arrays:
+    def round(self, number: int, weights: Weights, updates: IndividualUpdates) -> Arrays:
         """The new tensors, floats in float32 or wider, integers in int64. ``weights`` are not changed."""
         if self._kind.reads == "distances":
             return self._from_selected(number, weights, updates)
@@ -175,7 +152,7 @@ class IndividualStrategy:
         result = self._aggregate(number, first, shaped, updates.weights)[tensor.name].reshape(-1)
         return result if tensor.dtype in FLOATS else _added(start, result)
 
-    def _at_once(self, number: int, weights: Arrays, updates: IndividualUpdates) -> Arrays:
+    def _at_once(self, number: int, weights: Weights, updates: IndividualUpdates) -> Arrays:
         """Everything of every Trust in memory; whoever installs such a strategy knows how large models are."""
         local: list[Arrays] = [{} for _ in updates.trusts]
         first: Arrays = {}
@@ -194,7 +171,7 @@ class IndividualStrategy:
             for t in self._spec.tensors
         }
 
-    def _from_selected(self, number: int, weights: Arrays, updates: IndividualUpdates) -> Arrays:
+    def _from_selected(self, number: int, weights: Weights, updates: IndividualUpdates) -> Arrays:
         points = _points(self._distances(updates))
         self._selected = []
         self._aggregate(number, {"point": np.zeros_like(points[0])}, [{"point": p} for p in points], updates.weights)
@@ -242,7 +219,7 @@ class IndividualStrategy:
         self, number: int, first: Arrays, local: Sequence[Mapping[str, npt.NDArray[Any]]], people: Sequence[int]
     ) -> Arrays:
         """One call of the strategy's ``aggregate_train`` with one reply per Trust."""
-        grid = RoundGrid(len(local), _no_exchange)
+        grid = RoundGrid(len(local))
         record = ArrayRecord({name: Array(array) for name, array in first.items()})
         messages = list(self._strategy.configure_train(number, record, ConfigRecord(), grid))
         messages.sort(key=lambda message: message.metadata.dst_node_id)
@@ -288,7 +265,3 @@ def _points(distances: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     centre = np.eye(count) - 1.0 / count
     values, vectors = np.linalg.eigh(-0.5 * centre @ distances @ centre)
     return np.ascontiguousarray(vectors * np.sqrt(np.clip(values, 0.0, None)))
-
-
-def _no_exchange(*_: object) -> Any:
-    raise RuntimeError("Individual updates are there already.")

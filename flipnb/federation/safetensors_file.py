@@ -1,4 +1,4 @@
-"""Safetensors files written tensor by tensor and read by mapping, so that a model need not fit in memory twice.
+"""Safetensors files written tensor by tensor, so that a model need not fit in memory at once.
 
 The format is 8 bytes of header length (little-endian), a JSON header and the tensors' bytes
 (https://github.com/huggingface/safetensors#format). The library writes whole dictionaries only; reading one
@@ -7,14 +7,16 @@ tensor at a time and every check of the header are the library's.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
+
+from flipnb.federation.write_back import WriteBack
 
 _CODES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
@@ -25,6 +27,28 @@ _RANK = ("I64", "F64", "F32", "I32", "BF16", "F16", "I16", "I8", "U8", "BOOL")
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
+Entry = tuple[str, Sequence[int], str]
+"""Name, shape, dtype."""
+
+
+def head(entries: Sequence[Entry]) -> tuple[bytes, list[int]]:
+    """The bytes before the first tensor of a file with ``entries`` in this order, and each entry's size in bytes."""
+    sizes: list[int] = []
+    header: dict[str, Any] = {}
+    offset = 0
+    for name, shape, dtype in entries:
+        code = _CODES[dtype]
+        size = _BYTES[code]
+        for length in shape:
+            size *= length
+        header[name] = {"dtype": code, "shape": list(shape), "data_offsets": [offset, offset + size]}
+        sizes.append(size)
+        offset += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text, sizes
+
+
 class SafetensorsWriter:
     """Writes ``entries`` (name, shape, dtype) in their order; the bytes are the same for the same content.
 
@@ -32,30 +56,19 @@ class SafetensorsWriter:
     per entry with its little-endian bytes.
     """
 
-    def __init__(self, path: Path, entries: Sequence[tuple[str, Sequence[int], str]]) -> None:
+    def __init__(self, path: Path, entries: Sequence[Entry]) -> None:
         self._path = path
         self._partial = path.with_name(path.name + ".partial")
-        self._sizes: list[int] = []
-        header: dict[str, Any] = {}
-        offset = 0
-        for name, shape, dtype in entries:
-            code = _CODES[dtype]
-            size = _BYTES[code]
-            for length in shape:
-                size *= length
-            header[name] = {"dtype": code, "shape": list(shape), "data_offsets": [offset, offset + size]}
-            self._sizes.append(size)
-            offset += size
-        text = json.dumps(header, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
-        self._head = len(text).to_bytes(8, "little") + text
+        self._head, self._sizes = head(entries)
         self._index = 0
         self._digest = hashlib.sha256()
         self._written = 0
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
+        self._write_back: WriteBack | None = None
 
     def __enter__(self) -> SafetensorsWriter:
-        self._file = self._partial.open("wb")
+        self._file = self._partial.open("wb", buffering=0)
+        self._write_back = WriteBack(self._file.fileno())
         try:
             self._write(self._head)
         except OSError:
@@ -76,22 +89,26 @@ class SafetensorsWriter:
 
     def _write(self, data: Any) -> None:
         assert self._file is not None
+        assert self._write_back is not None
         self._digest.update(data)
-        self._file.write(data)
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
         self._written += len(data)
+        self._write_back.wrote(len(data))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._file is not None
+        assert self._write_back is not None
         if kind is not None or self._index < len(self._sizes):
             self._abandon()
             if kind is None:
                 raise ValueError(f"{len(self._sizes) - self._index} entries are missing")
             return
         try:
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            self._write_back.finish()
         except OSError:
             self._abandon()
             raise
@@ -101,8 +118,9 @@ class SafetensorsWriter:
 
     def _abandon(self) -> None:
         assert self._file is not None
-        with contextlib.suppress(OSError):  # closing flushes again, to a disk that may be full
-            self._file.close()
+        assert self._write_back is not None
+        self._write_back.abandon()
+        self._file.close()
         self._partial.unlink(missing_ok=True)
 
     @property
@@ -114,7 +132,12 @@ class SafetensorsWriter:
         return self._written
 
 
-def library_order(entries: Sequence[tuple[str, Sequence[int], str]]) -> list[tuple[str, Sequence[int], str]]:
+def code_of(dtype: str) -> str:
+    """The format's name of a dtype."""
+    return _CODES[dtype]
+
+
+def library_order(entries: Sequence[Entry]) -> list[Entry]:
     """``entries`` as ``safetensors.serialize`` orders them, so that the same content has the same digest from both."""
     return sorted(entries, key=lambda entry: (_RANK.index(_CODES[entry[2]]), entry[0]))
 

@@ -2,54 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from flwr.app import Array, ArrayRecord, ConfigRecord
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.strategy import Strategy
-from flipnb.contracts.tensors import FLOATS, TensorSpec
-from flipnb.federation.grid import Exchange, RoundGrid
+from flipnb.contracts.tensors import FLOATS, Tensor, TensorSpec
+from flipnb.federation.grid import RoundGrid
 from flipnb.federation.strategy_kinds import build, kind_of
-from flipnb.federation.weights import Arrays
+from flipnb.federation.weights import Arrays, Weights, in_file_order, moved
+
+GROUP = 1 << 22
+"""Elements of neighbouring tensors that a strategy is given at once (a larger tensor is given alone)."""
+
+Mean = Callable[[Tensor], npt.NDArray[Any]]
+"""The weighted mean change of one tensor, asked once."""
 
 
 class RoundStrategy:
     """A strategy that reads the mean, driven round by round, so that its state can be kept between rounds.
 
-    Only float tensors go through it, as float32 or wider: momentum on an integer buffer means nothing.
+    Only float tensors go through it, as float32 or wider: momentum on an integer buffer means nothing. Flower's own
+    treat every element alike, so that each group of tensors has a strategy of its own and memory is bounded by a
+    group, not by the model; one that the operator installed is given all at once.
     """
 
     def __init__(self, chosen: Strategy, spec: TensorSpec) -> None:
         kind = kind_of(chosen, "sum")
         self._kept = kind.state
-        self._strategy = build(kind, chosen)
-        self._floats = [tensor for tensor in spec.tensors if tensor.dtype in FLOATS]
+        self._order = in_file_order(spec)
+        self._groups = _groups([tensor for tensor in self._order if tensor.dtype in FLOATS], alone=chosen.installed)
+        self._strategies = [build(kind, chosen) for _ in self._groups]
+        self._asked = build(kind, chosen)
 
-    def round(self, number: int, members: int, weights: Arrays, exchange: Exchange) -> Arrays:
-        """One training round; returns the new float tensors, float32 or wider. ``weights`` are not changed."""
-        grid = RoundGrid(members, exchange)
-        if hasattr(self._strategy, "current_arrays"):
-            # FedAvgM would go on from its own uncast aggregate, and a restarted coordinator could not.
-            self._strategy.current_arrays = None
-        record = ArrayRecord({t.name: Array(_wide(weights[t.name], t.update_dtype)) for t in self._floats})
-        messages = self._strategy.configure_train(number, record, ConfigRecord(), grid)
-        replies = grid.send_and_receive(messages)
-        arrays, _ = self._strategy.aggregate_train(number, replies)
+    def config(self, number: int, members: int) -> dict[str, float]:
+        """The strategy's numbers for the members of a round (FedProx: ``proximal_mu``)."""
+        messages = self._ask(self._asked, number, members, {})
+        numbers: dict[str, float] = {}
+        for record in messages[0].content.config_records.values() if messages else ():
+            for name, value in record.items():
+                if isinstance(value, int | float) and name != "server-round":
+                    numbers[name.replace("-", "_")] = float(value)
+        return numbers
+
+    def round(
+        self, number: int, members: int, weights: Weights, mean: Mean, weight: int
+    ) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """The new tensors in their order in a file: floats in float32 or wider, integers in int64.
+
+        ``weight`` is the sum of the members' weights. ``weights`` are not changed.
+        """
+        groups = dict(zip((group[0].name for group in self._groups), range(len(self._groups)), strict=True))
+        made: Arrays = {}
+        for tensor in self._order:
+            if tensor.dtype not in FLOATS:
+                yield tensor.name, moved(tensor, weights[tensor.name], mean(tensor))
+                continue
+            if tensor.name in groups:
+                made = self._aggregate(groups[tensor.name], number, members, weights, mean, weight)
+            yield tensor.name, made.pop(tensor.name)
+
+    def _aggregate(self, group: int, number: int, members: int, weights: Weights, mean: Mean, weight: int) -> Arrays:
+        strategy, tensors = self._strategies[group], self._groups[group]
+        old = {tensor.name: weights[tensor.name] for tensor in tensors}
+        asked = self._ask(
+            strategy, number, members, {t.name: Array(np.asarray(old[t.name], t.update_dtype)) for t in tensors}
+        )
+        new = {t.name: Array(np.asarray(moved(t, old.pop(t.name), mean(t)))) for t in tensors}
+        content = RecordDict({"arrays": ArrayRecord(new), "metrics": MetricRecord({"num-examples": weight})})
+        arrays, _ = strategy.aggregate_train(number, [Message(content, reply_to=asked[0])])
         if arrays is None:
             raise FlipError("no-aggregate", f"The strategy made no aggregate of round {number}.")
         return {name: array.numpy() for name, array in arrays.items()}
 
+    @staticmethod
+    def _ask(strategy: Any, number: int, members: int, arrays: Mapping[str, Array]) -> list[Message]:
+        if hasattr(strategy, "current_arrays"):
+            # FedAvgM would go on from its own uncast aggregate, and a restarted coordinator could not.
+            strategy.current_arrays = None
+        return list(strategy.configure_train(number, ArrayRecord(dict(arrays)), ConfigRecord(), RoundGrid(members)))
+
     def state(self) -> Arrays:
-        """Moments and the like, as flat arrays named ``attribute/key``."""
-        return kept_state(self._strategy, self._kept)
+        """Moments and the like, as flat arrays named ``group:attribute/key``."""
+        return {
+            f"{group}:{name}": array
+            for group, strategy in enumerate(self._strategies)
+            for name, array in kept_state(strategy, self._kept).items()
+        }
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take back what ``state`` gave."""
-        restore_state(self._strategy, self._kept, state)
+        for group, strategy in enumerate(self._strategies):
+            own = {key.partition(":")[2]: value for key, value in state.items() if key.startswith(f"{group}:")}
+            restore_state(strategy, self._kept, own)
+
+
+def _groups(tensors: list[Tensor], *, alone: bool) -> list[list[Tensor]]:
+    """Runs of neighbouring tensors with at most ``GROUP`` elements, or one tensor; one group where ``alone``."""
+    groups: list[list[Tensor]] = [[]]
+    size = 0
+    for tensor in tensors:
+        if groups[-1] and size + tensor.elements > GROUP and not alone:
+            groups.append([])
+            size = 0
+        groups[-1].append(tensor)
+        size += tensor.elements
+    return groups if tensors else []
 
 
 def kept_state(strategy: object, attributes: tuple[str, ...]) -> Arrays:
@@ -77,7 +139,3 @@ def restore_state(strategy: object, attributes: tuple[str, ...], state: Mapping[
             setattr(strategy, attribute, [state[f"{attribute}#{index}"] for index in range(len(listed))])
         elif attribute in state:
             setattr(strategy, attribute, state[attribute])
-
-
-def _wide(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
-    return np.asarray(array, dtype, order="C")  # ascontiguousarray would make a scalar one-dimensional

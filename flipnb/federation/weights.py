@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from safetensors import SafetensorError, safe_open
 
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.tensors import FLOATS, Dtype, Tensor, TensorSpec
-from flipnb.federation.safetensors_file import SafetensorsWriter, library_order
+from flipnb.federation.safetensors_file import SafetensorsWriter, code_of, library_order
 
 Arrays = dict[str, npt.NDArray[Any]]
+Weights = Mapping[str, npt.NDArray[Any]]
+_MAPPED = 64 << 20
 
 
 def numpy_dtype(dtype: Dtype) -> np.dtype[Any]:
@@ -23,32 +26,69 @@ def numpy_dtype(dtype: Dtype) -> np.dtype[Any]:
     return np.dtype(ml_dtypes.bfloat16) if dtype == "bfloat16" else np.dtype(dtype)
 
 
+def in_file_order(spec: TensorSpec) -> list[Tensor]:
+    """The tensors in the order in which a weights file has them, which is that of ``safetensors.save``."""
+    tensors = {tensor.name: tensor for tensor in spec.tensors}
+    return [tensors[name] for name, _, _ in library_order([(t.name, t.shape, t.dtype) for t in spec.tensors])]
+
+
 def write_weights(path: Path, spec: TensorSpec, arrays: Mapping[str, npt.NDArray[Any]]) -> tuple[str, int]:
     """Write ``arrays`` in the dtypes of ``spec``; SHA-256 and size. The bytes are those of ``safetensors.save``."""
-    tensors = {tensor.name: tensor for tensor in spec.tensors}
-    entries = library_order([(t.name, t.shape, t.dtype) for t in spec.tensors])
-    with SafetensorsWriter(path, entries) as file:
-        for name, _, _ in entries:
-            array = np.ascontiguousarray(cast(tensors[name], arrays[name]))
-            file.add(array.reshape(-1).view(np.uint8))
+    return stream_weights(path, spec, ((tensor.name, arrays[tensor.name]) for tensor in in_file_order(spec)))
+
+
+def stream_weights(path: Path, spec: TensorSpec, arrays: Iterable[tuple[str, npt.NDArray[Any]]]) -> tuple[str, int]:
+    """As ``write_weights``, one tensor after the other, as they come ``in_file_order``."""
+    order = in_file_order(spec)
+    with SafetensorsWriter(path, [(t.name, t.shape, t.dtype) for t in order]) as file:
+        for tensor, (name, array) in zip(order, arrays, strict=True):
+            if name != tensor.name:
+                raise ValueError(f"{name} comes where {tensor.name} belongs")
+            file.add(np.ascontiguousarray(cast(tensor, array)).reshape(-1).view(np.uint8))
     return file.sha256, file.size
 
 
-def read_weights(path: Path, spec: TensorSpec, what: str) -> Arrays:
-    """All tensors of a weights file. Raises FlipError ``wrong-weights`` where it does not fit ``spec``."""
-    arrays: Arrays = {}
-    try:
-        with safe_open(path, framework="numpy") as file:
-            if set(file.keys()) != {tensor.name for tensor in spec.tensors}:
+class WeightsFile(Mapping[str, npt.NDArray[Any]]):
+    """The tensors of a weights file, each read when it is asked for and held by nobody else.
+
+    Opening it checks names, shapes and dtypes. Raises FlipError ``wrong-weights`` where it does not fit ``spec``.
+    """
+
+    def __init__(self, path: Path, spec: TensorSpec, what: str) -> None:
+        self._path, self._what = path, what
+        self._tensors = {tensor.name: tensor for tensor in spec.tensors}
+        self._file: Any = None
+        self._read = 0
+        with self._readable():
+            self._file = safe_open(path, framework="numpy")
+            if set(self._file.keys()) != set(self._tensors):
                 raise FlipError("wrong-weights", f"{what} does not have the tensors of the tensor spec.")
             for tensor in spec.tensors:
-                array = file.get_tensor(tensor.name)
-                if array.shape != tensor.shape or array.dtype != numpy_dtype(tensor.dtype):
+                entry = self._file.get_slice(tensor.name)
+                if tuple(entry.get_shape()) != tensor.shape or entry.get_dtype() != code_of(tensor.dtype):
                     raise FlipError("wrong-weights", f"{what}: tensor {tensor.name!r} has another shape or dtype.")
-                arrays[tensor.name] = array
-    except (SafetensorError, OSError, TypeError) as error:
-        raise FlipError("wrong-weights", f"{what} is no safetensors file of this model: {error}.") from None
-    return arrays
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        with self._readable():
+            if self._read > _MAPPED:
+                # The library maps the file: what was read of it stays this process's memory until it is closed.
+                self._file, self._read = safe_open(self._path, framework="numpy"), 0
+            array: npt.NDArray[Any] = self._file.get_tensor(name)
+        self._read += array.nbytes
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (SafetensorError, OSError, TypeError) as error:
+            raise FlipError("wrong-weights", f"{self._what} is no safetensors file of this model: {error}.") from None
 
 
 def cast(tensor: Tensor, array: npt.NDArray[Any]) -> npt.NDArray[Any]:

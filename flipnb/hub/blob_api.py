@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 from fastapi import APIRouter
 from starlette.requests import ClientDisconnect, Request
@@ -11,9 +10,8 @@ from starlette.responses import FileResponse, Response
 
 from flipnb.contracts.problem import FlipError
 from flipnb.hub.authorisation import authorise, not_found
-from flipnb.hub.blob_grants import may_read
+from flipnb.hub.blob_grants import keep_grant, may_read
 from flipnb.hub.service import Here, Signed, SignedStream
-from flipnb.hub.store.tables import BlobRow
 
 _CHUNK = 1 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -31,24 +29,21 @@ async def put_blob(
         if (study is None) == (run is None):
             raise FlipError("no-owner", "Say for which study or for which run this blob is.", status=422)
         if run is not None:
-            standing = authorise(session, signed.caller, ("trust", "coordinator"), run=run)
-            reach = "run" if signed.caller.role == "coordinator" else "update"
+            standing = authorise(session, signed.caller, ("trust",), run=run)
+            reach = "update"
         else:
             standing = authorise(session, signed.caller, ("researcher",), study=study)
             reach = "study"
         if not _DIGEST.fullmatch(sha256) or signed.content_digest != sha256:
             raise FlipError("wrong-digest", "The path and the signed Content-Digest differ.", status=422)
-        key = (sha256, reach, standing.in_study[0].name, run or "", signed.caller.key_id)
+        study_name = standing.in_study[0].name
     try:
         size = await hub.blobs.keep(request.stream(), sha256)
     except ClientDisconnect:
         raise FlipError("broken-off", "The content broke off; nothing was kept.") from None
     with signed.transaction() as session:
-        known = session.get(BlobRow, key) is not None
-        if not known:
-            row = dict(zip(("sha256", "reach", "study", "run", "owner"), key, strict=True))
-            session.add(BlobRow(**row, size=size, created=time.time()))
-    return Response(status_code=200 if known else 201)
+        new = keep_grant(session, sha256, reach, study=study_name, run=run or "", owner=signed.caller.key_id, size=size)
+    return Response(status_code=201 if new else 200)
 
 
 @routes.get("")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -20,6 +22,14 @@ def is_there(session: Session, sha256: str, *, study: str, run: str | None = Non
     return session.execute(found.limit(1)).first() is not None
 
 
+def keep_grant(session: Session, sha256: str, reach: str, *, study: str, run: str, owner: str, size: int) -> bool:
+    """Note for whom a blob is there; True where that is new."""
+    if session.get(BlobRow, (sha256, reach, study, run, owner)) is not None:
+        return False
+    session.add(BlobRow(sha256=sha256, reach=reach, study=study, run=run, owner=owner, size=size, created=time.time()))
+    return True
+
+
 def may_read(session: Session, caller: Caller, sha256: str) -> bool:
     """Whether ``caller`` may read a blob; False too where there is none."""
     blobs = session.scalars(select(BlobRow).where(BlobRow.sha256 == sha256)).all()
@@ -27,18 +37,16 @@ def may_read(session: Session, caller: Caller, sha256: str) -> bool:
 
 
 def _may_read(session: Session, caller: Caller, blob: BlobRow) -> bool:
-    """A Trust's update is for the run's coordinator alone: other Trusts and researchers get no single update."""
+    """A Trust's update is for the run's coordinator alone, which reads it from the hub's disk: nobody else gets it."""
     if blob.owner == caller.key_id:
         return True
     try:
-        if blob.reach == "study" and caller.role != "coordinator":
+        if blob.reach == "study":
             authorise(session, caller, ("researcher", "trust"), study=blob.study)
-        elif blob.reach == "study":
-            return authorise(session, caller, ("coordinator",), run=caller.run).in_run.study == blob.study
         elif blob.reach == "run":
-            authorise(session, caller, ("researcher", "trust", "coordinator"), run=blob.run)
+            authorise(session, caller, ("researcher", "trust"), run=blob.run)
         else:
-            authorise(session, caller, ("coordinator",), run=blob.run)
+            return False
     except FlipError:
         return False
     return True

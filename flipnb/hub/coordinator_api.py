@@ -9,11 +9,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from flipnb.contracts.coordinator import CoordinatorEvent, CoordinatorView, Resume, RoundReplies
+from flipnb.contracts.coordinator import CoordinatorEvent, CoordinatorView, OfferedBlob, Resume, RoundReplies
+from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext
 from flipnb.hub import run_life, runs
 from flipnb.hub.authentication import Caller
 from flipnb.hub.authorisation import authorise, not_found
+from flipnb.hub.blob_grants import keep_grant
 from flipnb.hub.service import Here, Signed, answer, nothing, read
 from flipnb.hub.store.tables import BundleRow, RoundRow, RunRow, StudyRow
 from flipnb.hub.waits import replies_of
@@ -45,6 +47,19 @@ async def get_coordinator(signed: Signed) -> Response:
             resume=resume,
         )
     return answer(view)
+
+
+@routes.post("/blobs")
+async def post_blob(hub: Here, signed: Signed) -> Response:
+    """The coordinator has put a file into the directory of blobs: it is for the members of its run."""
+    with signed.transaction() as session:
+        run = _own_run(session, signed.caller)
+        sha256 = read(OfferedBlob, signed.body, "The blob").sha256
+        path = hub.blobs.path(sha256)
+        if not path.exists():
+            raise FlipError("missing-blob", f"The blob {sha256[:16]}… is not here.", status=409)
+        keep_grant(session, sha256, "run", study=run.study, run=run.id, owner="", size=path.stat().st_size)
+    return nothing()
 
 
 @routes.post("/rounds")

@@ -139,6 +139,7 @@ class Supervisor:
             ca=str(self._hub.configuration.ca),
             run=run,
             work_dir=str(place / "work"),
+            blobs=str(self._directory.blobs),
             key=str(key_file),
         )
         (place / "work").mkdir(exist_ok=True)

@@ -17,11 +17,13 @@ from flipnb.contracts.plan import Plan
 from flipnb.contracts.run import RoundSummary
 from flipnb.contracts.strategy import Strategy
 from flipnb.contracts.tensors import Tensor, TensorSpec
+from flipnb.federation import strategies
 from flipnb.federation.coordinator.checkpoint import Checkpoints
-from flipnb.federation.encoding import Sum, encode_update
-from flipnb.federation.grid import Aggregate, RoundGrid
+from flipnb.federation.encoding import encode_update
+from flipnb.federation.grid import RoundGrid
 from flipnb.federation.strategies import RoundStrategy
-from flipnb.federation.weights import cast, moved, numpy_dtype, write_weights
+from flipnb.federation.sum import Sum
+from flipnb.federation.weights import cast, in_file_order, numpy_dtype, write_weights
 
 TOLERANCE = 4e-6
 PEOPLE = (202, 7, 31, 86)
@@ -80,22 +82,12 @@ class Ours:
         self.weights = initial(spec)
 
     def round(self, number):
+        self.configs.append(self.strategy.config(number, 2))
         total = Sum(spec=self.spec, plan=PLAN, outputs=(), training=True)
-
-        def exchange(arrays, config):
-            self.configs.append(dict(config))
-            for trust, people in enumerate(PEOPLE):
-                total.add(self.update(number, trust, people), f"trust-{trust}")
-            means = {
-                t.name: moved(t, self.weights[t.name], total.mean(t)) for t in self.spec.tensors if t.name in arrays
-            }
-            return Aggregate(means, total.weight)
-
-        floats = self.strategy.round(number, 2, self.weights, exchange)
-        integers = {
-            t.name: moved(t, self.weights[t.name], total.mean(t)) for t in self.spec.tensors if t.name not in floats
-        }
-        self.weights = {t.name: cast(t, {**floats, **integers}[t.name]) for t in self.spec.tensors}
+        for trust, people in enumerate(PEOPLE):
+            total.add(self.update(number, trust, people), f"trust-{trust}")
+        made = dict(self.strategy.round(number, 2, self.weights, total.take_mean, total.weight))
+        self.weights = {t.name: cast(t, made[t.name]) for t in self.spec.tensors}
 
     def update(self, number, trust, people):
         slots, size = self.spec.update_layout()
@@ -131,7 +123,7 @@ class Stock:
         return {name: array.numpy() for name, array in self.arrays.items()}
 
     def round(self, number):
-        grid = RoundGrid(len(PEOPLE), exchange=None)
+        grid = RoundGrid(len(PEOPLE))
         messages = list(self.strategy.configure_train(number, self.arrays, ConfigRecord(), grid))
         given = {name: array.astype(np.float32) for name, array in self.weights.items()}
         replies = []
@@ -197,7 +189,8 @@ def test_a_strategy_goes_on_from_its_checkpoint_bit_for_bit(tmp_path, strategy, 
         summary = RoundSummary(
             round=number, of=ROUNDS, training=True, members=("0" * 64,), weights="0" * 64, metrics={}, seconds=0.0
         )
-        position = checkpoints.save(position, disturbed.weights, disturbed.strategy.state(), summary, {}).position
+        weights = [(tensor.name, disturbed.weights[tensor.name]) for tensor in in_file_order(spec)]
+        position = checkpoints.save(position, weights, disturbed.strategy.state, summary, {}).position
         checkpoints = Checkpoints(tmp_path / "checkpoints", spec)
         last = checkpoints.last()
         assert last.position == position
@@ -232,19 +225,12 @@ def test_fedprox_tells_the_notebook_its_mu(tmp_path):
     assert ours.configs == [{"proximal_mu": 0.25}]
 
 
-def test_flowers_own_start_runs_over_our_grid():
-    """``strategy.start`` unmodified: the public Grid is enough, Message() finds its identity."""
-    asked = []
-
-    def exchange(arrays, config):
-        asked.append(dict(config))
-        return Aggregate({name: array + 1 for name, array in arrays.items()}, 10)
-
-    strategy = flower.FedAvg(fraction_evaluate=0.0)
-    record = ArrayRecord({name: Array(array) for name, array in initial(SPEC).items()})
-    result = strategy.start(
-        grid=RoundGrid(3, exchange), initial_arrays=record, num_rounds=4, train_config=ConfigRecord({"lr": 0.5})
-    )
-    for name, array in initial(SPEC).items():
-        np.testing.assert_allclose(result.arrays[name].numpy(), array + 4, rtol=1e-6)
-    assert asked == [{"lr": 0.5}] * 4
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda s: s.name)
+def test_groups_of_tensors_change_no_bit(tmp_path, monkeypatch, strategy):
+    whole = Ours(strategy, SPEC, tmp_path)
+    monkeypatch.setattr(strategies, "GROUP", 1)
+    grouped = Ours(strategy, SPEC, tmp_path)
+    for number in range(1, ROUNDS + 1):
+        whole.round(number)
+        grouped.round(number)
+    assert all(grouped.weights[name].tobytes() == array.tobytes() for name, array in whole.weights.items())

@@ -85,14 +85,11 @@ def write(path, spec, strategy, weights, after, people):
 
 
 def ours(directory, spec, strategy, weights, *, order=None):
-    updates = IndividualUpdates(
-        spec=spec, plan=plan(strategy), outputs=(), training=True, directory=directory / "individual"
-    )
+    updates = IndividualUpdates(spec=spec, plan=plan(strategy), outputs=(), training=True)
     for trust in order or range(len(PEOPLE)):
         path = directory / f"{trust}"
         write(path, spec, strategy, weights, trained(spec, weights, trust), PEOPLE[trust])
         updates.add(path, f"trust-{trust}")
-        assert not path.exists()
     made = IndividualStrategy(strategy, spec).round(1, weights, updates)
     updates.clear()
     return {t.name: cast(t, made[t.name]) for t in spec.tensors}
@@ -103,7 +100,7 @@ def stock(strategy, weights):
     parameters = {name: int(v) if name in whole else v for name, v in strategy.parameters.items()}
     made = getattr(flower, strategy.name)(fraction_evaluate=0.0, min_train_nodes=1, min_available_nodes=1, **parameters)
     record = ArrayRecord({name: Array(array) for name, array in weights.items()})
-    messages = made.configure_train(1, record, ConfigRecord(), RoundGrid(len(PEOPLE), exchange=None))
+    messages = made.configure_train(1, record, ConfigRecord(), RoundGrid(len(PEOPLE)))
     replies = []
     for trust, message in enumerate(messages):
         arrays = {name: Array(array) for name, array in trained(SPEC, weights, trust).items()}
@@ -167,7 +164,7 @@ def test_an_update_beyond_the_clip_is_refused_by_name(tmp_path):
     weights = drawn(SPEC, 0)
     path = write(tmp_path / "0", SPEC, strategy, weights, trained(SPEC, weights, 0), 20)
     narrow = Plan(rounds=2, clip_norm=2**-20, strategy=strategy, aggregation="individual")
-    updates = IndividualUpdates(spec=SPEC, plan=narrow, outputs=(), training=True, directory=tmp_path / "kept")
+    updates = IndividualUpdates(spec=SPEC, plan=narrow, outputs=(), training=True)
     with pytest.raises(FlipError, match="trust-0 exceeds the clip at 'weight'"):
         updates.add(path, "trust-0")
     assert updates.trusts == ()

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from flipnb.contracts.document import Digest, Document
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.run import RoundSummary
 from flipnb.contracts.tensors import TensorSpec
+from flipnb.federation.coordinator.shared_blobs import share
 from flipnb.federation.safetensors_file import sync_directory
-from flipnb.federation.weights import Arrays, read_weights, write_weights
+from flipnb.federation.weights import Arrays, Weights, WeightsFile, stream_weights
 
 
 class Position(Document):
@@ -72,27 +74,27 @@ class Checkpoints:
 
     def begin(self, initial: Path, sha256: str, began: float) -> Checkpoint:
         """The checkpoint before the first round: the file ``initial`` as it is, whose digest is in the bundle."""
-        read_weights(initial, self._spec, "The initial weights")
-        partial = self._open(0)
-        target = partial / "weights.safetensors"
-        initial.replace(target)
-        with target.open("rb") as file:
-            os.fsync(file.fileno())
+        WeightsFile(initial, self._spec, "The initial weights")
+        target = self._open(0) / "weights.safetensors"
+        share(initial, target)
         return self._close(Position(round=0, sha256=sha256, size=target.stat().st_size, began=began), {})
 
     def save(
         self,
         before: Position,
-        weights: Arrays,
-        state: Arrays,
+        weights: Iterable[tuple[str, npt.NDArray[Any]]],
+        state: Callable[[], Arrays],
         summary: RoundSummary,
         left_out: Mapping[KeyId, str],
         *,
         streak: int = 0,
     ) -> Checkpoint:
-        """The checkpoint of the round after ``before``; on disk when this returns."""
+        """The checkpoint of the round after ``before``; on disk when this returns.
+
+        ``weights`` come in their order in a file, and are made while they are written; ``state`` is asked after that.
+        """
         number = before.round + 1
-        digest, size = write_weights(self._open(number) / "weights.safetensors", self._spec, weights)
+        digest, size = stream_weights(self._open(number) / "weights.safetensors", self._spec, weights)
         position = Position(
             round=number,
             sha256=digest,
@@ -102,10 +104,10 @@ class Checkpoints:
             streak=streak,
             summary=summary,
         )
-        return self._close(position, state)
+        return self._close(position, state())
 
-    def read(self, checkpoint: Checkpoint) -> Arrays:
-        return read_weights(checkpoint.weights, self._spec, f"The checkpoint of round {checkpoint.position.round}")
+    def read(self, checkpoint: Checkpoint) -> Weights:
+        return WeightsFile(checkpoint.weights, self._spec, f"The checkpoint of round {checkpoint.position.round}")
 
     def _open(self, number: int) -> Path:
         partial = self._directory / f"round-{number:06d}.partial"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,22 +21,20 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext, RoundReply
 from flipnb.contracts.run import FINAL_TRUST_STATES, RoundSummary
 from flipnb.contracts.study import Roster
-from flipnb.contracts.tensors import FLOATS
 from flipnb.contracts.text import refused_character
 from flipnb.federation.coordinator.checkpoint import Checkpoint, Checkpoints, Position
 from flipnb.federation.coordinator.hub_link import HubLink
 from flipnb.federation.coordinator.patience import Patience
-from flipnb.federation.encoding import Sum, has_ballot
-from flipnb.federation.grid import Aggregate
 from flipnb.federation.individual import IndividualStrategy, IndividualUpdates
 from flipnb.federation.strategies import RoundStrategy
-from flipnb.federation.weights import Arrays, moved
+from flipnb.federation.sum import Sum
+from flipnb.federation.update_layout import has_ballot
+from flipnb.federation.weights import Weights, in_file_order
 
 log = logging.getLogger("flip.coordinator")
 
 Updates = Sum | IndividualUpdates
 _WAIT_SECONDS = 20.0
-_HEADER_ALLOWANCE = 64 << 20
 
 
 class Rounds:
@@ -61,8 +59,6 @@ class Rounds:
         plan = self._bundle.plan
         single = plan.aggregation == "individual"
         self._strategy = (IndividualStrategy if single else RoundStrategy)(plan.strategy, self._spec)
-        for stale in self._work.glob("update-*"):
-            stale.unlink()
 
     def run(self) -> Ending:
         """Raises FlipError ``quorum-lost``, ``run-too-long``, ``checkpoint-lost``, and whatever the hub refuses."""
@@ -83,48 +79,33 @@ class Rounds:
         return consensus is not None and position.streak >= consensus.rounds
 
     def _begin(self) -> Checkpoint:
-        path = self._work / "initial.safetensors"
         digest = self._bundle.initial_weights
-        self._hub.download(digest, path, self._spec.weight_bytes() + _HEADER_ALLOWANCE)
-        return self._checkpoints.begin(path, digest, time.time())
+        return self._checkpoints.begin(self._hub.blob(digest), digest, time.time())
 
     def _train(self, number: int, checkpoint: Checkpoint) -> Checkpoint:
         """One training round; its checkpoint is on disk before the hub is told, so that it is never done twice."""
         weights = self._checkpoints.read(checkpoint)
-        if isinstance(self._strategy, IndividualStrategy):
-            updates, summary = self._exchange(number, checkpoint, training=True, config={})
-            assert isinstance(updates, IndividualUpdates)
-            arrays = self._strategy.round(number, weights, updates)
-            updates.clear()
-        else:
-            arrays, summary = self._train_on_mean(self._strategy, number, checkpoint, weights)
+        strategy = self._strategy
+        config = strategy.config(number, self._bundle.minimum_trusts) if isinstance(strategy, RoundStrategy) else {}
+        updates, summary = self._exchange(number, checkpoint, training=True, config=config)
         before, consensus = checkpoint.position, self._bundle.plan.consensus
         streak = consensus.streak(before.streak, summary.votes or 0, summary.voters or 0) if consensus else 0
-        following = self._checkpoints.save(
-            before, arrays, self._strategy.state(), summary, self._left_out, streak=streak
-        )
+        arrays = self._aggregate(number, weights, updates)
+        following = self._checkpoints.save(before, arrays, strategy.state, summary, self._left_out, streak=streak)
         self._tell(summary)
         return following
 
-    def _train_on_mean(
-        self, strategy: RoundStrategy, number: int, checkpoint: Checkpoint, weights: Arrays
-    ) -> tuple[Arrays, RoundSummary]:
-        integers: Arrays = {}
-        summaries: list[RoundSummary] = []
-
-        def exchange(_: Mapping[str, npt.NDArray[Any]], config: Mapping[str, float]) -> Aggregate:
-            total, summary = self._exchange(number, checkpoint, training=True, config=config)
-            assert isinstance(total, Sum)
-            summaries.append(summary)
-            means: Arrays = {}
-            for tensor in self._spec.tensors:
-                into = means if tensor.dtype in FLOATS else integers
-                into[tensor.name] = moved(tensor, weights[tensor.name], total.mean(tensor))
-            return Aggregate(means, total.weight)
-
-        floats = strategy.round(number, self._bundle.minimum_trusts, weights, exchange)
-        (summary,) = summaries
-        return {**floats, **integers}, summary
+    def _aggregate(self, number: int, weights: Weights, updates: Updates) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """The new weights, tensor by tensor in their order in a file."""
+        if isinstance(self._strategy, RoundStrategy):
+            assert isinstance(updates, Sum)
+            members = self._bundle.minimum_trusts
+            yield from self._strategy.round(number, members, weights, updates.take_mean, updates.weight)
+        else:
+            assert isinstance(updates, IndividualUpdates)
+            made = self._strategy.round(number, weights, updates)
+            updates.clear()
+            yield from ((tensor.name, made.pop(tensor.name)) for tensor in in_file_order(self._spec))
 
     def _tell(self, summary: RoundSummary | None) -> None:
         if summary is not None and summary.round not in self._told:
@@ -137,7 +118,7 @@ class Rounds:
         """Ask the members and add what comes; who fails is left out from here on, who is late until they are back."""
         began = time.monotonic()
         context = self._context(number, checkpoint, training=training, config=config)
-        self._hub.upload(checkpoint.weights, context.weights)
+        self._hub.give(checkpoint.weights, context.weights)
         self._hub.post_context(context)
         total = self._nothing_yet(training=training)
         replies, left_out, late = self._collect(context, total, self._deadline(context, checkpoint))
@@ -172,8 +153,7 @@ class Rounds:
         plan, outputs = self._bundle.plan, self._bundle.outputs
         if plan.aggregation == "sum" or not training:
             return Sum(spec=self._spec, plan=plan, outputs=outputs, training=training)
-        directory = self._work / "individual"
-        return IndividualUpdates(spec=self._spec, plan=plan, outputs=outputs, training=True, directory=directory)
+        return IndividualUpdates(spec=self._spec, plan=plan, outputs=outputs, training=True)
 
     def _context(
         self, number: int, checkpoint: Checkpoint, *, training: bool, config: Mapping[str, float]
@@ -273,13 +253,7 @@ class Rounds:
         if reply.trust != key or reply.context != context:
             raise FlipError("stale-reply", f"{name} answered another context than that of round {context.round}.")
         self._check_metrics(reply, name)
-        limit = 8 * self._spec.elements + _HEADER_ALLOWANCE
-        path = self._work / f"update-{reply.update[:16]}.safetensors"
-        try:
-            self._hub.download(reply.update, path, limit)
-            total.add(path, name)
-        finally:
-            path.unlink(missing_ok=True)
+        total.add(self._hub.blob(reply.update), name)
         return reply
 
     def _check_metrics(self, reply: RoundReply, name: str) -> None:

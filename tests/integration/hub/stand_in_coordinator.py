@@ -40,7 +40,10 @@ def post(path, document):
 
 def put(data):
     digest = hashlib.sha256(data).hexdigest()
-    call("PUT", f"/v1/blobs/{digest}?run={order['run']}", data)
+    path = Path(order["blobs"]) / digest[:2] / digest
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    post("/v1/coordinator/blobs", {"sha256": digest})
     return digest
 
 

@@ -33,14 +33,16 @@ def test_the_first_checkpoint_is_the_bundles_own_file(tmp_path):
 
 def test_a_half_written_round_is_as_if_it_had_never_begun(tmp_path, monkeypatch):
     checkpoints, first = begun(tmp_path)
-    second = checkpoints.save(first.position, {"w": np.ones(3)}, {"m_t/w": np.ones(3)}, summary(1), {"a" * 64: "gone"})
+    second = checkpoints.save(
+        first.position, [("w", np.ones(3))], lambda: {"m_t/w": np.ones(3)}, summary(1), {"a" * 64: "gone"}
+    )
 
     def cut(*arguments, **named):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", cut)
     with pytest.raises(OSError, match="No space"):
-        checkpoints.save(second.position, {"w": np.full(3, 2.0)}, {}, summary(2), {})
+        checkpoints.save(second.position, [("w", np.full(3, 2.0))], dict, summary(2), {})
     monkeypatch.undo()
     again = Checkpoints(tmp_path / "checkpoints", SPEC)
     last = again.last()
@@ -48,14 +50,14 @@ def test_a_half_written_round_is_as_if_it_had_never_begun(tmp_path, monkeypatch)
     assert again.read(last)["w"].tolist() == [1, 1, 1]
     assert last.state["m_t/w"].tolist() == [1, 1, 1]
     assert last.position.left_out == {"a" * 64: "gone"}
-    assert again.save(last.position, {"w": np.full(3, 2.0)}, {}, summary(2), {}).position.round == 2
+    assert again.save(last.position, [("w", np.full(3, 2.0))], dict, summary(2), {}).position.round == 2
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["round-000002"]
 
 
 def test_an_aggregate_that_is_not_finite_leaves_the_checkpoint_before(tmp_path):
     checkpoints, first = begun(tmp_path)
     with pytest.raises(FlipError, match="'w'"):
-        checkpoints.save(first.position, {"w": np.array([1.0, np.nan, 0.0])}, {}, summary(1), {})
+        checkpoints.save(first.position, [("w", np.array([1.0, np.nan, 0.0]))], dict, summary(1), {})
     assert Checkpoints(tmp_path / "checkpoints", SPEC).last().position == first.position
 
 

@@ -10,18 +10,20 @@ from fractions import Fraction
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors import safe_open
-from safetensors.numpy import load_file, save, save_file
+from safetensors.numpy import load_file, save
 
 from flipnb.contracts.outputs import DeclaredOutput, admit_report
 from flipnb.contracts.plan import MAX_TRUSTS, MAX_WEIGHT, Plan
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.tensors import Tensor, TensorSpec
-from flipnb.federation.encoding import Sum, encode_update
-from flipnb.federation.weights import cast, moved, numpy_dtype, read_weights, write_weights
+from flipnb.federation.encoding import encode_update
+from flipnb.federation.safetensors_file import SafetensorsWriter, library_order
+from flipnb.federation.sum import Sum
+from flipnb.federation.weights import WeightsFile, cast, moved, numpy_dtype, write_weights
 
 LOSS = DeclaredOutput(name="loss", minimum=-10, maximum=10, decimals=4, over="train")
 ACCURACY = DeclaredOutput(name="accuracy", minimum=0, maximum=1, decimals=2, over="test")
@@ -86,10 +88,13 @@ def test_the_file_is_plain_safetensors_and_deterministic(tmp_path):
     assert first.read_bytes() == second.read_bytes()
     assert (encoded.sha256, encoded.size) == (again.sha256, first.stat().st_size)
     arrays = load_file(first)
-    assert {array.dtype for array in arrays.values()} == {np.dtype("int64")}
     assert {name for name in arrays if not name.startswith("update/")} == {
-        "metric/loss", "metric/accuracy", "people/train", "people/validation", "people/test",
+        "metric/loss", "metric/accuracy", "people/train", "people/validation", "people/test", "shift",
     }  # fmt: skip
+    assert {name.removeprefix("update/"): str(arrays[name].dtype) for name in arrays if name.startswith("update/")} == {
+        tensor.name: "int32" if tensor.dtype in ("float32", "float16", "bfloat16") else "int64"
+        for tensor in SPEC.tensors
+    }
     assert {name.removeprefix("update/"): arrays[name].shape for name in arrays if name.startswith("update/")} == {
         tensor.name: tensor.shape for tensor in SPEC.tensors
     }
@@ -99,21 +104,35 @@ def test_the_file_is_plain_safetensors_and_deterministic(tmp_path):
 @QUICK
 @given(
     values=st.lists(hnp.arrays(np.float32, 5, elements=st.floats(-3, 3, width=32)), min_size=1, max_size=6),
+    clip=st.sampled_from([16.0, 2.0**20, 6.75]),
+    dtype=st.sampled_from(["float32", "float64"]),
     data=st.data(),
 )
-def test_the_mean_is_within_the_stated_error(tmp_path, values, data):
+def test_the_mean_is_within_the_stated_error(tmp_path, values, clip, dtype, data):
     weights = [data.draw(st.integers(1, 5000)) for _ in values]
-    spec = TensorSpec(tensors=(Tensor(name="w", shape=(5,), dtype="float32"),))
-    plan = Plan(rounds=1, clip_norm=16.0)
-    paths = [
-        encode(tmp_path / str(i), {"w": v}, w, spec=spec, plan=plan)[0]
-        for i, (v, w) in enumerate(zip(values, weights, strict=True))
-    ]
+    spec = TensorSpec(tensors=(Tensor(name="w", shape=(5,), dtype=dtype),))
+    plan = Plan(rounds=1, clip_norm=clip)
+    paths, shifts = [], []
+    for i, (v, w) in enumerate(zip(values, weights, strict=True)):
+        path, encoded = encode(tmp_path / str(i), {"w": v}, w, spec=spec, plan=plan)
+        assume(encoded.clip_factor == 1.0)
+        paths.append(path)
+        shifts.append(int(load_file(path)["shift"][0]))
     mean = add_all(paths, spec=spec, plan=plan).mean(spec.tensors[0])
     for element in range(5):
         exact = sum(Fraction(float(v[element])) * w for v, w in zip(values, weights, strict=True)) / sum(weights)
-        bound = Fraction(len(values), 2) / 2**plan.fraction_bits / sum(weights) + abs(exact) / 2**50
+        bound = Fraction(2) ** (max(shifts) - plan.fraction_bits - 1) + abs(exact) / 2**50
         assert abs(Fraction(float(mean[element])) - exact) <= bound
+    largest = max(float(np.abs(v).max()) for v in values)
+    assert max(shifts) == 0 or 2.0 ** (max(shifts) - plan.fraction_bits - 1) <= 2.0**-30 * largest
+
+
+@pytest.mark.parametrize("clip", [2.0**20, 1.0, 2.0**-10, 0.75 * 2**20, 3.0])
+def test_an_element_as_large_as_the_clip_fits_into_32_bits(tmp_path, clip):
+    spec = TensorSpec(tensors=(Tensor(name="w", shape=(2,), dtype="float32"),))
+    plan = Plan(rounds=1, clip_norm=clip)
+    paths = [encode(tmp_path / str(i), {"w": [-9 * clip, 0]}, MAX_WEIGHT, spec=spec, plan=plan)[0] for i in range(2)]
+    assert add_all(paths, spec=spec, plan=plan).mean(spec.tensors[0]).tolist() == pytest.approx([-clip, 0], rel=1e-8)
 
 
 def test_no_order_of_arrival_changes_a_bit(tmp_path):
@@ -227,11 +246,19 @@ def test_metrics_are_averages_over_the_people_of_their_part(tmp_path):
     assert add_all([c], training=False).metrics() == {"loss": 0.5}
 
 
+NARROW = Plan(rounds=1, clip_norm=2.0**-10)
+
+
 def hostile(change):
+    """An honest file, changed, written again in the layout that all of them have."""
+
     def make(directory):
-        arrays = load_file(encode(directory / "honest", drawn(SPEC, 3))[0])
+        arrays = load_file(encode(directory / "honest", drawn(SPEC, 3), plan=NARROW)[0])
         change(arrays)
-        save_file(arrays, directory / "hostile")
+        entries = library_order([(name, array.shape, str(array.dtype)) for name, array in arrays.items()])
+        with SafetensorsWriter(directory / "hostile", entries) as file:
+            for name, _, _ in entries:
+                file.add(np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8))
         return directory / "hostile"
 
     return make
@@ -244,13 +271,17 @@ def put(name, value):
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (put("update/layer.weight", np.full((3, 2), 2**62)), "layer.weight"),
-        (put("update/layer.weight", np.full((3, 2), -(2**63))), "layer.weight"),
-        (put("update/seen", np.int64(2**36 * 10 + 1)), "seen"),
-        (put("update/layer.weight", np.zeros((2, 3), "i8")), "layer.weight"),
-        (put("update/layer.weight", np.zeros((3, 2), "f8")), "layer.weight"),
-        (put("update/other", np.zeros(1, "i8")), "tensor spec"),
-        (hostile(lambda arrays: arrays.pop("update/empty")), "tensor spec"),
+        (put("update/layer.weight", np.full((3, 2), 2**31 - 1, "i4")), "layer.weight"),
+        (put("update/layer.weight", np.full((3, 2), -(2**31), "i4")), "layer.weight"),
+        (put("update/double", np.full(2, -(2**63))), "double"),
+        (put("update/seen", np.int64(2**36 + 1)), "seen"),
+        (put("shift", np.array([8, 0, 0, 0, 0, 0, 0, 0, 0], "u1")), "shift at 'layer.weight'"),
+        (put("shift", np.array([0, 0, 0, 1, 0, 0, 0, 0, 0], "u1")), "shift at 'double'"),
+        (put("shift", np.array([0, 0, 0, 0, 0, 0, 1, 0, 0], "u1")), "shift at 'seen'"),
+        (put("update/layer.weight", np.zeros((2, 3), "i4")), "layout"),
+        (put("update/layer.weight", np.zeros((3, 2), "f4")), "layout"),
+        (put("update/other", np.zeros(1, "i8")), "layout"),
+        (hostile(lambda arrays: arrays.pop("update/empty")), "layout"),
         (put("metric/loss", np.array([10**5 * 10 + 11])), "loss"),
         (put("people/train", np.array([2**21])), "people"),
         (put("people/train", np.array([0])), "people"),
@@ -258,7 +289,7 @@ def put(name, value):
     ],
 )
 def test_a_hostile_file_is_refused_by_name_and_changes_nothing(tmp_path, make, says):
-    total = add_all([encode(tmp_path / "good", drawn(SPEC, 1))[0]])
+    total = add_all([encode(tmp_path / "good", drawn(SPEC, 1), plan=NARROW)[0]], plan=NARROW)
     before = [total.mean(tensor).tobytes() for tensor in SPEC.tensors]
     with pytest.raises(FlipError, match=says) as caught:
         total.add(make(tmp_path), "mallory")
@@ -266,6 +297,14 @@ def test_a_hostile_file_is_refused_by_name_and_changes_nothing(tmp_path, make, s
     assert "mallory" in str(caught.value)
     assert [total.mean(tensor).tobytes() for tensor in SPEC.tensors] == before
     assert (total.trusts, total.weight) == (1, 10)
+
+
+def test_a_file_that_is_cut_off_or_longer_is_refused(tmp_path):
+    path, _ = encode(tmp_path / "honest", drawn(SPEC, 1))
+    for content in (path.read_bytes()[:-1], path.read_bytes() + b"\0"):
+        (tmp_path / "other").write_bytes(content)
+        with pytest.raises(FlipError, match="layout"):
+            add_all([]).add(tmp_path / "other", "mallory")
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", struct.pack("<Q", 2**60) + b"{}", b"\x80\x04}q." * 20])
@@ -290,7 +329,7 @@ def test_weights_have_the_bytes_of_the_library_and_come_back(tmp_path, seed):
     digest, size = write_weights(path, SPEC, arrays)
     assert path.read_bytes() == save({name: np.asarray(array) for name, array in arrays.items()})
     assert size == path.stat().st_size
-    back = read_weights(path, SPEC, "The weights")
+    back = WeightsFile(path, SPEC, "The weights")
     assert write_weights(tmp_path / "again", SPEC, back)[0] == digest
     assert all(back[t.name].dtype == numpy_dtype(t.dtype) and back[t.name].shape == t.shape for t in SPEC.tensors)
 
@@ -308,7 +347,7 @@ def test_weights_of_another_model_are_refused(tmp_path):
     for tensor in (("w", (3,), "float32"), ("w", (2,), "float64"), ("v", (2,), "float32")):
         other = TensorSpec(tensors=(Tensor(name=tensor[0], shape=tensor[1], dtype=tensor[2]),))
         with pytest.raises(FlipError) as caught:
-            read_weights(tmp_path / "w", other, "The weights")
+            WeightsFile(tmp_path / "w", other, "The weights")
         assert caught.value.code == "wrong-weights"
 
 
