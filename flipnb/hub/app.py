@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flipnb import __version__
+from flipnb.contracts.disk import disk_full, is_full
 from flipnb.contracts.problem import FlipError, Problem
 from flipnb.hub import blob_api, coordinator_api, counts, feed_api, run_api, studies, task_api, trust_api
 from flipnb.hub.authentication import Authentication, KeyRing
@@ -23,7 +24,7 @@ from flipnb.hub.blobs import BlobStore
 from flipnb.hub.configuration import HubConfiguration, HubDirectory
 from flipnb.hub.presence import Presence
 from flipnb.hub.service import Here, Hub
-from flipnb.hub.store.database import Database, is_full
+from flipnb.hub.store.database import Database
 from flipnb.hub.supervisor import Supervisor
 from flipnb.hub.waits import Waits, rung
 
@@ -126,7 +127,8 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 def _broken(request: Request, error: Exception) -> Response:
     if is_full(error):
-        return _problem("disk-full", "The hub's disk is full; nothing was changed.", 507, "Tell the hub's operator.")
+        full = disk_full("the hub's")
+        return _problem(full.code, full.message, full.status, "Tell the hub's operator.")
     return _problem("hub-error", "The hub failed at this; its log says why.", 500, "Tell the hub's operator.")
 
 

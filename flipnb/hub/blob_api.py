@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 
+from flipnb.contracts.disk import disk_full, is_full
 from flipnb.contracts.problem import FlipError
 from flipnb.hub.authorisation import authorise, not_found
 from flipnb.hub.blob_grants import keep_grant, may_read
@@ -37,10 +38,18 @@ async def put_blob(
         if not _DIGEST.fullmatch(sha256) or signed.content_digest != sha256:
             raise FlipError("wrong-digest", "The path and the signed Content-Digest differ.", status=422)
         study_name = standing.in_study[0].name
+    content = request.stream()
     try:
-        size = await hub.blobs.keep(request.stream(), sha256)
+        size = await hub.blobs.keep(content, sha256)
     except ClientDisconnect:
         raise FlipError("broken-off", "The content broke off; nothing was kept.") from None
+    except OSError as error:
+        if not is_full(error):
+            raise
+        # An answer before the end of the content would be lost with the connection.
+        async for _ in content:
+            pass
+        raise disk_full("the hub's") from None
     with signed.transaction() as session:
         new = keep_grant(session, sha256, reach, study=study_name, run=run or "", owner=signed.caller.key_id, size=size)
     return Response(status_code=201 if new else 200)

@@ -16,6 +16,7 @@ from pathlib import Path
 from flipnb.contracts.audit import AuditKind
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.consensus import Ballot
+from flipnb.contracts.disk import CODE, disk_full, is_full
 from flipnb.contracts.envelope import ROUND_REPLY, seal
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.outputs import Part, admit_report
@@ -184,8 +185,13 @@ class Airlock:
         """
         try:
             return self._submit(number, report, change, state, leave, agreement)
+        except OSError as error:
+            if is_full(error):
+                raise disk_full("this Trust's") from None
+            raise
         except FlipError as error:
-            self._record("report-refused", round=number, code=error.code)
+            if error.code != CODE:
+                self._record("report-refused", round=number, code=error.code)
             raise
 
     def _submit(
@@ -287,10 +293,14 @@ class Airlock:
             return None
         state.seal()
         path = self.facts.directory / f"state-{number}.bin"
-        with state.view() as view, path.open("wb") as file:
-            file.write(view)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with state.view() as view, path.open("wb") as file:
+                file.write(view)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
         sync_directory(self.facts.directory)
         return path
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from flipnb.contracts.audit import AuditEntry, AuditKind, leaf_hash, tree_head
 from flipnb.contracts.desk import AuditPage
+from flipnb.contracts.disk import disk_full, is_full
 from flipnb.contracts.document import parse
 from flipnb.contracts.keys import SigningKey, verify
 from flipnb.contracts.problem import FlipError
@@ -94,13 +95,23 @@ class AuditLog:
                 index=self._tree.size, at=datetime.now(UTC), trust=self._key.key_id, kind=kind, details=details
             )
             line = entry.to_bytes()
-            written = os.write(self._file, line + b"\n")
-            if written != len(line) + 1:
-                raise FlipError("audit-full", f"The audit log {self._path} could not be written in full.", status=500)
-            os.fsync(self._file)
+            self._write(line + b"\n")
             self._tree.add(leaf_hash(line))
             self._sign()
             return entry
+
+    def _write(self, line: bytes) -> None:
+        """All of it on disk, or nothing. Raises FlipError ``disk-full``."""
+        before = os.fstat(self._file).st_size
+        try:
+            if os.write(self._file, line) != len(line):
+                raise disk_full("this Trust's")  # Linux writes a part where less than all fits
+            os.fsync(self._file)
+        except BaseException as error:
+            os.ftruncate(self._file, before)
+            if is_full(error):
+                raise disk_full("this Trust's") from None
+            raise
 
     def page(self, after: int) -> AuditPage:
         """Entries with index >= ``after`` (at most 1000), the log's size and its tree head."""

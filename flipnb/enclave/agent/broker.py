@@ -51,7 +51,7 @@ Answer = tuple[Document, tuple[int, ...]]
 
 
 class Misbehaviour(Exception):
-    """The other end did what no session does: its run ends, by this code."""
+    """The other end did what no session does, or this one can't go on: the run ends, by this code."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
@@ -226,6 +226,8 @@ class _Conversation:
             answer, descriptors = self._dispatch(message)
         except FlipError as error:
             self._refuse(error)
+            if error.status >= 500:  # the enclave's fault, which no notebook can mend
+                raise Misbehaviour(error.code, error.message) from None
             self._broker.count_refusal()
             return
         self._send(answer, descriptors)

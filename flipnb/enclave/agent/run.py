@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from flipnb.contracts import disk
+from flipnb.contracts.audit import AuditKind
 from flipnb.contracts.broker import Tell
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.failure import TIME_LIMIT
@@ -34,7 +36,8 @@ from flipnb.enclave.runner.process import RunnerProcess
 _LOG = logging.getLogger("flipnb.enclave.agent.run")
 _PROGRESS_S = 0.5
 _FREEZES = 3
-_TOLD = frozenset({"too-few-people", "freeze-failed", "memory-cgroup-missing"})
+_FULL_S = 2.0
+_TOLD = frozenset({"too-few-people", "freeze-failed", "memory-cgroup-missing", disk.CODE})
 COHORT, EXECUTED = "cohort.duckdb", "executed.ipynb"
 
 
@@ -96,8 +99,10 @@ class ActiveRun:
             # Messages of other rooms may name this machine's paths.
             reason = error.message if error.code in _TOLD else "This Trust could not run the notebook."
             outcome = self._ending or Outcome("failed", error.code, reason)
-        except Exception:
+        except Exception as error:
             _LOG.exception("run %s failed", self.run)
+            if disk.is_full(error):
+                outcome = self._ending or Outcome("failed", disk.CODE, disk.disk_full("this Trust's").message)
         finally:
             if not self.airlock.done():
                 self.airlock.set_result(None)
@@ -311,7 +316,7 @@ class ActiveRun:
             made.chmod(0o400)
             made.replace(target)
         except FlipError as error:
-            if error.code == "too-few-people":
+            if error.code in ("too-few-people", disk.CODE):
                 raise
             _LOG.warning("run %s: the cohort could not be frozen: %s", self.run, error)
             raise FlipError("freeze-failed", f"This Trust could not freeze the cohort ({error.code}).") from None
@@ -341,8 +346,8 @@ class ActiveRun:
         self._keep(asyncio.ensure_future(self._wake()))
 
     def _misbehaved(self, code: str, reason: str) -> None:
-        self._enclave.audit.append("report-refused", run=self.run, code=code)
         self.interrupt(Outcome("failed", code, reason))
+        self._enclave.audit.append("report-refused", run=self.run, code=code)
 
     async def _wake(self) -> None:
         async with self._answered:
@@ -361,17 +366,25 @@ class ActiveRun:
         if outcome.state is not None:
             for left in (self.directory / COHORT, *self.directory.glob("state-*.bin")):
                 left.unlink(missing_ok=True)
-            if self._enclave.store.advance(
-                self.run, outcome.state, code=outcome.code, reason=outcome.reason, failure=outcome.failure
-            ):
-                self._enclave.audit.append(
-                    "stopped" if outcome.state == "stopped" else "run-ended",
-                    run=self.run,
-                    state=outcome.state,
-                    code=outcome.code,
-                )
+            while not self._record_end(outcome.state, outcome):
+                await asyncio.sleep(_FULL_S)
         self.over.set()
         await self._wake()
+
+    def _record_end(self, state: TrustState, outcome: Outcome) -> bool:
+        """False where the disk is too full for it; what the run left is gone, so that there may be room already."""
+        try:
+            if self._enclave.store.advance(
+                self.run, state, code=outcome.code, reason=outcome.reason, failure=outcome.failure
+            ):
+                kind: AuditKind = "stopped" if state == "stopped" else "run-ended"
+                self._enclave.audit.append(kind, run=self.run, state=state, code=outcome.code)
+        except FlipError as error:
+            if error.code != disk.CODE:
+                raise
+            _LOG.error("the end of run %s can't be recorded: %s", self.run, error)
+            return False
+        return True
 
     def _keep(self, future: asyncio.Future[None]) -> None:
         self._kept.add(future)

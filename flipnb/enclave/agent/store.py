@@ -18,6 +18,7 @@ from typing import Any
 
 from flipnb.contracts.approval import Approval
 from flipnb.contracts.desk import RequestState
+from flipnb.contracts.disk import disk_full, is_full
 from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import (
@@ -439,14 +440,18 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """On disk at its end, or undone. Raises FlipError ``disk-full``."""
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
             try:
+                self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
+                self._db.execute("COMMIT")
+            except BaseException as error:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                if is_full(error):
+                    raise disk_full("this Trust's") from None
                 raise
-            self._db.execute("COMMIT")
 
     def _one(self, query: str, *values: Any) -> sqlite3.Row | None:
         with self._lock:

@@ -7,9 +7,11 @@ import socket
 import sys
 from pathlib import Path
 
+import duckdb
 from pydantic import ValidationError
 
 from flipnb.contracts.cohort import CohortExpression
+from flipnb.contracts.disk import disk_full, is_full
 from flipnb.contracts.problem import FlipError, Problem
 from flipnb.enclave.estate_worker.order import (
     LINE_BYTES,
@@ -75,6 +77,8 @@ def _safely(line: bytes, estate: Path, frozen: Path) -> Answer:
         return Answer(problem=Problem(code="bad-question", message="The estate worker was asked nonsense."))
     except Exception as error:
         _LOG.exception("a question failed")
+        if is_full(error) or (isinstance(error, duckdb.IOException) and "No space left" in str(error)):
+            return Answer(problem=disk_full("this Trust's").problem())
         return Answer(
             problem=Problem(code="estate-failed", message=f"The estate worker failed with {type(error).__name__}.")
         )

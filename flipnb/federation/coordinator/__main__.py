@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import logging
@@ -13,6 +12,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from flipnb.contracts import disk
 from flipnb.contracts.coordinator import CoordinatorEvent, CoordinatorOrder
 from flipnb.contracts.problem import FlipError
 from flipnb.federation.coordinator.hub_link import TRANSIENT, HubLink
@@ -74,7 +74,7 @@ def _drive(order: CoordinatorOrder, hub: HubLink) -> CoordinatorEvent:
         return CoordinatorEvent(state="failed", code=error.code, reason=as_line(error.message))
     except OSError as error:
         log.exception("failed")
-        code = "disk-full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "coordinator-failed"
+        code = disk.CODE if disk.is_full(error) else "coordinator-failed"
         return CoordinatorEvent(state="failed", code=code, reason=as_line(f"The coordinator: {error.strerror}."))
     except Exception as error:
         log.exception("failed")

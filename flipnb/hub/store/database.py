@@ -6,7 +6,6 @@ two transactions ever meet and no lock is waited for. What a request changed is 
 
 from __future__ import annotations
 
-import errno
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,11 +75,3 @@ def migrate(connection: Connection) -> None:
     config.attributes["connection"] = connection
     alembic.command.upgrade(config, "head")
     connection.commit()
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether ``error`` says that the disk is full, from SQLite or from the file system."""
-    origin = getattr(error, "orig", error)
-    if isinstance(origin, sqlite3.OperationalError):
-        return getattr(origin, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return isinstance(origin, OSError) and origin.errno in (errno.ENOSPC, errno.EDQUOT)

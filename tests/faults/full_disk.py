@@ -1,0 +1,101 @@
+"""Run by test_disk_full.py in a mount namespace of its own: ``full_disk.py enclave|hub DIRECTORY``, a tiny tmpfs."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import sqlite3
+import sys
+from pathlib import Path
+
+from enclave_scenario import WEIGHTS, Chamber, Study, sealed, sha, update
+from round_scenario import federation
+
+from flipnb.contracts.plan import Plan
+from flipnb.contracts.problem import FlipError
+from flipnb.enclave.agent.audit import AuditLog
+
+REPORT = {"loss": 0.5, "accuracy": 0.75}
+STATE = secrets.token_bytes(24 << 10)
+
+
+def fill(directory: Path, leave: int) -> Path:
+    """Fill the disk up to ``leave`` bytes."""
+    filler = directory / "filler"
+    with filler.open("wb") as file:
+        file.write(b"\0" * max(0, shutil.disk_usage(directory).free - leave))
+    return filler
+
+
+def sound(database: Path) -> None:
+    with sqlite3.connect(database) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def enclave(directory: Path) -> None:
+    """Whatever room is left when a round is answered: it is answered whole, or refused by name and nothing is torn."""
+    outcomes = set()
+    for number, kilobytes in enumerate(range(0, 96, 4)):
+        place = directory / f"chamber-{number}"
+        chamber = Chamber(Study(), place)
+        context = chamber.give(1)
+        filler = fill(directory, kilobytes << 10)
+        try:
+            chamber.airlock.submit(1, REPORT, update((1, 2, 3)), sealed(STATE), leave=False)
+            outcomes.add("answered")
+        except FlipError as error:
+            assert (error.code, error.status) == ("disk-full", 507), error
+            outcomes.add(error.code)
+        filler.unlink()
+        if chamber.airlock.take(context) is None:
+            chamber.airlock.submit(1, REPORT, update((1, 2, 3)), sealed(STATE), leave=False)
+        reply = chamber.airlock.take(context)
+        assert reply is not None
+        assert sha(reply.update.read_bytes()) == reply.update_sha256
+        stored = chamber.store.round(chamber.run, 1)
+        assert stored is not None
+        assert stored.state_path is not None
+        assert Path(stored.state_path).read_bytes() == STATE
+        assert sorted(path.name for path in (place / "run").iterdir()) == ["round-1.safetensors", "state-1.bin"]
+        chamber.audit.close()
+        assert AuditLog.verify(place / "audit.jsonl", chamber.study.node, chamber.store) >= 1
+        chamber.store.close()
+        sound(place / "state.sqlite")
+        shutil.rmtree(place)
+    assert outcomes == {"answered", "disk-full"}, outcomes
+
+
+def hub(directory: Path) -> None:
+    """Uploads and submissions are refused by name; with room again the next run succeeds."""
+    with federation(directory) as made:
+        content = secrets.token_bytes(1 << 20)
+        path = f"/v1/blobs/{sha(content)}?study=heart"
+        filler = fill(directory, 200 << 10)
+        for attempt in range(2):
+            try:
+                made.researcher.call("PUT", path, content)
+                raise AssertionError("a full disk took a blob")
+            except FlipError as error:
+                assert (error.code, error.status) == ("disk-full", 507), (attempt, error)
+        fill_up = directory / "more"
+        fill_up.write_bytes(b"\0" * (shutil.disk_usage(directory).free - 4096))
+        try:
+            for _ in range(200):
+                made.researcher.call("PUT", f"/v1/blobs/{sha(WEIGHTS)}?study=heart", WEIGHTS)
+            raise AssertionError("a full database took everything")
+        except FlipError as error:
+            assert error.code == "disk-full", error
+        filler.unlink()
+        fill_up.unlink()
+        made.researcher.call("PUT", path, content)
+        run = made.submit(2, Plan(rounds=2, clip_norm=10.0), minimum=2)
+        assert made.ended(run).state == "succeeded", made.log(run)
+        blobs = list((made.directory / "blobs").glob("??/*"))
+        assert blobs
+        assert all(sha(blob.read_bytes()) == blob.name for blob in blobs)
+        assert list((made.directory / "blobs" / "partial").iterdir()) == []
+    sound(directory / "hub" / "hub.sqlite")
+
+
+if __name__ == "__main__":
+    {"enclave": enclave, "hub": hub}[sys.argv[1]](Path(sys.argv[2]))
