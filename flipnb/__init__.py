@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     rounds: Callable[..., Any]
     runs: Callable[..., Any]
     submit: Callable[..., Any]
+    total: Callable[..., Any]
 
 __version__ = "0.1.0"
 
 # Looked up by name, not imported: an enclave has no workbench, and nobody may reach one through this package.
-_IN_A_KERNEL = {"data", "rounds"}
+_IN_A_KERNEL = {"data", "rounds", "total"}
 _ON_A_WORKBENCH = {"cohort", "rehearse", "results", "runs", "submit"}
 
-__all__ = ["cohort", "data", "rehearse", "results", "rounds", "runs", "submit"]
+__all__ = ["cohort", "data", "rehearse", "results", "rounds", "runs", "submit", "total"]
 
 
 def __getattr__(name: str) -> Any:

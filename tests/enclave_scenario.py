@@ -25,8 +25,9 @@ from flipnb.contracts.round import RoundContext
 from flipnb.contracts.run import RunRequest, run_id
 from flipnb.contracts.study import Membership, Researcher, Roster, Trust
 from flipnb.contracts.tensors import Tensor, TensorSpec
-from flipnb.enclave.agent.airlock import Airlock, RunFacts
+from flipnb.enclave.agent.airlock import Airlock
 from flipnb.enclave.agent.audit import AuditLog
+from flipnb.enclave.agent.facts import RunFacts
 from flipnb.enclave.agent.lease import Lease
 from flipnb.enclave.agent.store import Store
 

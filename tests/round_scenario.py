@@ -30,7 +30,7 @@ from flipnb.contracts.bundle import Bundle, Environment
 from flipnb.contracts.consensus import Ballot
 from flipnb.contracts.dataset import Dataset, Shares, Split, Variable
 from flipnb.contracts.document import sha256
-from flipnb.contracts.envelope import BUNDLE, ROSTER, ROUND_REPLY, RUN_REQUEST, seal
+from flipnb.contracts.envelope import BUNDLE, ROSTER, ROUND_REPLY, RUN_REQUEST, TOTAL_REPLY, seal
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.notebook import Cell, FrozenNotebook
 from flipnb.contracts.outputs import DeclaredOutput, admit_report
@@ -42,6 +42,7 @@ from flipnb.contracts.run import RoundSummary, RunEvent, RunRequest, RunView, Tr
 from flipnb.contracts.study import Join, Researcher, Roster, Trust
 from flipnb.contracts.task import Task, TaskAnswer, TaskList
 from flipnb.contracts.tensors import Tensor, TensorSpec
+from flipnb.contracts.total import TotalContext, TotalReply, TotalStep, TotalSum
 from flipnb.demo.certificates import make_ca, make_server_certificate
 from flipnb.federation.encoding import encode_update
 from flipnb.federation.update_layout import has_ballot
@@ -149,6 +150,9 @@ class LightTrust(threading.Thread):
         self.late: list[tuple[int, str]] = []
         self.pause = 0.0
         self.tells_metrics = False
+        self.totals: Callable[[TotalContext], dict[str, tuple[int, ...]]] = lambda context: {"n": (PEOPLE[number],)}
+        self.asked: list[TotalContext] = []
+        self.summed: list[TotalSum] = []
         self.agreement: Callable[[RoundContext], float] = lambda context: 1.0
         self.answered: dict[tuple[str, int], tuple[RoundContext, bytes, list[str]]] = {}
         self.repeated = 0
@@ -182,6 +186,11 @@ class LightTrust(threading.Thread):
         if task.kind == "round":
             self._round(task)
             return
+        if task.kind == "total":
+            self._total(task)
+            return
+        if task.summed is not None:
+            self.summed.append(task.summed)
         self._answer(task, TaskAnswer())
         for state in {"run": ("waiting", "approved"), "start": ("starting", "running")}.get(task.kind, ()):
             self.report(task.run, state)
@@ -193,6 +202,16 @@ class LightTrust(threading.Thread):
 
     def _answer(self, task: Task, answer: TaskAnswer) -> None:
         self.principal.call("POST", f"/v1/tasks/{task.id}/answer", answer.to_bytes())
+
+    def _total(self, task: Task) -> None:
+        assert task.total is not None
+        self.asked.append(task.total)
+        if (task.total.run, -task.total.step) in self.silent:
+            return
+        time.sleep(self.pause)
+        values = self.totals(task.total)
+        reply = TotalReply(trust=self.key_id, context=task.total, values=values)
+        self._answer(task, TaskAnswer(envelope=seal(reply, TOTAL_REPLY, self.principal.key).decode()))
 
     def _round(self, task: Task) -> None:
         context = task.context
@@ -288,7 +307,15 @@ class Federation:
     trusts: list[LightTrust]
     bundles: dict[str, Bundle] = field(default_factory=dict)
 
-    def submit(self, members: int, plan: Plan, *, minimum: int, set_up: Callable[[str], None] | None = None) -> str:
+    def submit(
+        self,
+        members: int,
+        plan: Plan,
+        *,
+        minimum: int,
+        set_up: Callable[[str], None] | None = None,
+        totals: tuple[TotalStep, ...] = (),
+    ) -> str:
         """Run a plan over the first ``members`` Trusts. ``set_up`` learns the run's id before any Trust hears of it."""
         now = datetime.now(UTC)
         weights = save(initial_weights())
@@ -307,6 +334,7 @@ class Federation:
             tensors=SPEC,
             initial_weights=sha256(weights),
             outputs=OUTPUTS,
+            totals=totals,
             environment=Environment(name="test", lock="0" * 64),
             not_before=now - timedelta(minutes=1),
             expires=now + timedelta(days=1),

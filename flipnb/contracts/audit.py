@@ -14,7 +14,7 @@ from flipnb.contracts.keys import KeyId
 AuditKind = Literal[
     "joined", "count-released", "count-refused", "request-received", "request-refused", "approved", "declined",
     "run-started", "run-ended", "kernel-died", "slot-released", "round-released", "round-refused", "report-refused",
-    "left", "stopped", "estate-loaded", "agent-started",
+    "total-released", "total-refused", "left", "stopped", "estate-loaded", "agent-started",
 ]  # fmt: skip
 
 

@@ -56,14 +56,21 @@ class Tell(Document):
     epochs: int | None = Field(default=None, ge=1, le=1_000_000)
 
 
+class AskTotal(Document):
+    """Arrays to be summed over the Trusts, flat, by name. Answered by Totalled when all have given theirs."""
+
+    verb: Literal["total"] = "total"
+    values: dict[Identifier, tuple[float, ...]]
+
+
 class Hello(Document):
     """What the kernel may know of its run. Answered by Welcome; may come at any time."""
 
     verb: Literal["hello"] = "hello"
 
 
-KernelMessage = Annotated[Hello | OpenRounds | Lease | Submit | Tell, Field(discriminator="verb")]
-KERNEL_MESSAGE: TypeAdapter[Hello | OpenRounds | Lease | Submit | Tell] = TypeAdapter(KernelMessage)
+KernelMessage = Annotated[Hello | OpenRounds | Lease | Submit | Tell | AskTotal, Field(discriminator="verb")]
+KERNEL_MESSAGE: TypeAdapter[Hello | OpenRounds | Lease | Submit | Tell | AskTotal] = TypeAdapter(KernelMessage)
 
 
 class Welcome(Document):
@@ -90,6 +97,13 @@ class Leased(Document):
     size: int
 
 
+class Totalled(Document):
+    """The sum over the Trusts, flat, by name."""
+
+    kind: Literal["totalled"] = "totalled"
+    values: dict[Identifier, tuple[float, ...]]
+
+
 class Done(Document):
     kind: Literal["done"] = "done"
 
@@ -105,5 +119,7 @@ class Refused(Document):
     problem: Problem
 
 
-BrokerMessage = Annotated[Welcome | NextRound | Leased | Done | Ended | Refused, Field(discriminator="kind")]
-BROKER_MESSAGE: TypeAdapter[Welcome | NextRound | Leased | Done | Ended | Refused] = TypeAdapter(BrokerMessage)
+BrokerMessage = Annotated[Welcome | NextRound | Leased | Totalled | Done | Ended | Refused, Field(discriminator="kind")]
+BROKER_MESSAGE: TypeAdapter[Welcome | NextRound | Leased | Totalled | Done | Ended | Refused] = TypeAdapter(
+    BrokerMessage
+)

@@ -17,6 +17,7 @@ from flipnb.contracts.parameters import Parameter
 from flipnb.contracts.plan import MAX_TRUSTS, Plan
 from flipnb.contracts.tensors import TensorSpec
 from flipnb.contracts.text import Line, Name
+from flipnb.contracts.total import TotalStep, check_steps
 
 
 class AttachedFile(Document):
@@ -53,6 +54,7 @@ class Bundle(Document):
     tensors: TensorSpec
     initial_weights: Digest
     outputs: tuple[DeclaredOutput, ...] = Field(min_length=1, max_length=100)
+    totals: tuple[TotalStep, ...] = Field(default=(), max_length=100)
     environment: Environment
     not_before: Moment
     expires: Moment
@@ -78,6 +80,7 @@ class Bundle(Document):
                 raise ValueError(f"a {what} is declared twice")
         if self.not_before >= self.expires:
             raise ValueError("the bundle expires before it is valid")
+        check_steps(self.totals, self.plan.rounds)
         if self.plan.consensus is not None and self.split.shares.validation == 0:
             raise ValueError("consensus is reached over validation data, and the split has no validation share")
         if self.split.stratify is not None:
@@ -92,9 +95,10 @@ class Bundle(Document):
 
     @property
     def report_bits(self) -> int:
-        """Bits that one Trust's reports and votes can carry over a whole run."""
+        """Bits that one Trust's reports, votes and totals can carry over a whole run."""
+        totals = sum(array.bits for step in self.totals for array in step.arrays)
         votes = self.plan.rounds if self.plan.consensus is not None else 0
-        return (self.plan.rounds + 1) * sum(output.bits for output in self.outputs) + votes
+        return (self.plan.rounds + 1) * sum(output.bits for output in self.outputs) + votes + totals
 
     @property
     def agreement_bits(self) -> int:

@@ -14,6 +14,7 @@ from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.round import RoundContext
 from flipnb.contracts.run import RoundSummary, RunId, RunState, RunView
 from flipnb.contracts.text import Identifier, Line
+from flipnb.contracts.total import TotalContext
 
 
 class CoordinatorOrder(Document):
@@ -38,13 +39,16 @@ class OfferedBlob(Document):
 
 
 class Resume(Document):
-    """What the hub has already: the summaries of finished rounds, and the context that was posted last.
+    """What the hub has already: the summaries of finished rounds, and the context that was posted last; the contexts
+    of totals that were posted, and the steps whose sums are there.
 
     The same round must be asked for again with the same context: an enclave answers no other.
     """
 
     rounds: tuple[RoundSummary, ...]
     context: RoundContext | None = None
+    totals: tuple[TotalContext, ...] = ()
+    summed: tuple[int, ...] = ()
 
 
 class CoordinatorView(Document):
@@ -59,7 +63,7 @@ class CoordinatorView(Document):
 
 
 class RoundReplies(Document):
-    """GET /v1/coordinator/rounds/{round}: sealed RoundReply envelopes (JSON text), and who won't answer, and why."""
+    """GET /v1/coordinator/rounds/{round} or totals/{step}: sealed replies (JSON text); who won't answer, and why."""
 
     replies: dict[KeyId, str]
     gone: dict[KeyId, str]

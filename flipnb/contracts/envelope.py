@@ -24,6 +24,7 @@ COUNT_REQUEST = "application/vnd.flip.count-request+json"
 COUNT_REPLY = "application/vnd.flip.count-reply+json"
 CARD = "application/vnd.flip.trust-card+json"
 ROUND_REPLY = "application/vnd.flip.round-reply+json"
+TOTAL_REPLY = "application/vnd.flip.total-reply+json"
 
 
 @dataclass(frozen=True)

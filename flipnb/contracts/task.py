@@ -12,8 +12,9 @@ from flipnb.contracts.keys import KeyId
 from flipnb.contracts.round import RoundContext
 from flipnb.contracts.run import RunId
 from flipnb.contracts.text import Name
+from flipnb.contracts.total import TotalContext, TotalSum
 
-TaskKind = Literal["count", "run", "start", "round", "stop"]
+TaskKind = Literal["count", "run", "start", "round", "total", "summed", "stop"]
 
 
 class Task(Document):
@@ -24,6 +25,8 @@ class Task(Document):
             agent has it on disk; approval, refusal and decline follow as TrustReports.
     start → quorum is there: freeze, start the kernel. ``members`` are those who take part. Answered when taken on.
     round → ``context`` is set; answered with a sealed RoundReply.
+    total → ``total`` is set; answered with a sealed TotalReply once the notebook has called ``flip.total``.
+    summed → ``summed`` is set: the sum of a total, for the kernel. Answered when the agent has it on disk.
     stop  → end the run's kernel. Answered when it is gone.
     """
 
@@ -36,6 +39,8 @@ class Task(Document):
     run_request: str | None = None
     members: tuple[KeyId, ...] = ()
     context: RoundContext | None = None
+    total: TotalContext | None = None
+    summed: TotalSum | None = None
 
 
 class TaskList(Document):

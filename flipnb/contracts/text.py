@@ -48,6 +48,11 @@ def require_visible(text: str, where: str, *, multiline: bool = True) -> str:
     return text
 
 
+def as_line(text: str) -> str:
+    """``text``, which may hold what an attacker wrote, as one visible line of at most 400 characters."""
+    return "".join(c if refused_character(c, multiline=False) is None else "�" for c in text)[:400]
+
+
 def _one_line(text: str) -> str:
     try:
         return require_visible(text, "A name", multiline=False)

@@ -12,12 +12,13 @@ from starlette.responses import Response
 from flipnb.contracts.coordinator import CoordinatorEvent, CoordinatorView, OfferedBlob, Resume, RoundReplies
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext
-from flipnb.hub import run_life, runs
+from flipnb.contracts.total import TotalContext, TotalSum
+from flipnb.hub import run_life, runs, totals
 from flipnb.hub.authentication import Caller
 from flipnb.hub.authorisation import authorise, not_found
 from flipnb.hub.blob_grants import keep_grant
 from flipnb.hub.service import Here, Signed, answer, nothing, read
-from flipnb.hub.store.tables import BundleRow, RoundRow, RunRow, StudyRow
+from flipnb.hub.store.tables import BundleRow, RoundRow, RunRow, StudyRow, TotalRow
 from flipnb.hub.waits import replies_of
 
 routes = APIRouter(prefix="/v1/coordinator")
@@ -35,9 +36,11 @@ async def get_coordinator(signed: Signed) -> Response:
         run = _own_run(session, signed.caller)
         parts = runs.parts_of(session, run.id)
         last = session.scalar(select(RoundRow.context).where(RoundRow.run == run.id).order_by(RoundRow.round.desc()))
+        posted, summed = totals.totals_of(session, run.id)
         resume = None
-        if last is not None:
-            resume = Resume(rounds=runs.summaries(session, run.id), context=RoundContext.model_validate_json(last))
+        if last is not None or posted:
+            context = RoundContext.model_validate_json(last) if last is not None else None
+            resume = Resume(rounds=runs.summaries(session, run.id), context=context, totals=posted, summed=summed)
         view = CoordinatorView(
             run=runs.view(session, run),
             bundle_envelope=session.get_one(BundleRow, run.bundle).envelope.decode(),
@@ -83,6 +86,37 @@ async def get_replies(hub: Here, signed: Signed, number: int, after: int = 0, wa
         return len(replies) + len(gone) > after, RoundReplies(replies=replies, gone=gone)
 
     return answer(await hub.waits.until(replies_of(signed.caller.run or ""), look, wait))
+
+
+@routes.post("/totals")
+async def post_total(signed: Signed) -> Response:
+    with signed.transaction() as session:
+        run = _own_run(session, signed.caller)
+        totals.post_total(session, run, read(TotalContext, signed.body, "The total"))
+    return nothing()
+
+
+@routes.get("/totals/{step}")
+async def get_total_replies(hub: Here, signed: Signed, step: int, after: int = 0, wait: float = 0.0) -> Response:
+    """As of a round."""
+
+    def look() -> tuple[bool, RoundReplies]:
+        with signed.transaction() as session:
+            run = _own_run(session, signed.caller)
+            if session.get(TotalRow, (run.id, step)) is None:
+                raise not_found("The total")
+            replies, gone = run_life.replies(session, run.id, step, "total")
+        return len(replies) + len(gone) > after, RoundReplies(replies=replies, gone=gone)
+
+    return answer(await hub.waits.until(replies_of(signed.caller.run or ""), look, wait))
+
+
+@routes.post("/sums")
+async def post_sum(signed: Signed) -> Response:
+    with signed.transaction() as session:
+        run = _own_run(session, signed.caller)
+        totals.post_sum(session, run, read(TotalSum, signed.body, "The sum"))
+    return nothing()
 
 
 @routes.post("/events")

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -41,6 +42,8 @@ log = logging.getLogger("flip.hub.runs")
 
 UNDECIDED: frozenset[TrustState] = frozenset({"notified", "waiting"})
 ACTIVE: frozenset[TrustState] = frozenset({"approved", "starting", "running"})
+EXCHANGES = ("round", "total")
+"""Kinds of tasks that the coordinator waits for."""
 
 
 def report(session: Session, configuration: HubConfiguration, run: RunRow, part: PartRow, said: TrustReport) -> None:
@@ -87,15 +90,16 @@ def answer(session: Session, configuration: HubConfiguration, task: TaskRow, sai
     part = session.get_one(PartRow, (task.run, task.trust))
     if task.kind == "round" and lateness.is_late(part):
         return _late(session, run, part, task)
-    refused = said.code is not None or (task.kind == "round" and said.envelope is None)
-    if task.kind == "round" and not refused and part.state in ACTIVE:
+    exchange = task.kind in EXCHANGES
+    refused = said.code is not None or (exchange and said.envelope is None)
+    if exchange and not refused and part.state in ACTIVE:
         part.code = part.reason = part.failure = None  # whatever it was, the Trust has recovered from it
-    if task.kind == "round":
+    if exchange:
         ring(session, replies_of(run.id))
     if refused and task.kind in ("run", "start") and "refused" in TRUST_TRANSITIONS[part.state]:
         _become_part(session, run, part, "refused", code=said.code, reason=said.reason)
-    elif refused and task.kind == "round" and "left-out" in TRUST_TRANSITIONS[part.state]:
-        _leave_out(session, run, part, said.code or "no-reply", said.reason or f"refused round {task.round}")
+    elif refused and exchange and "left-out" in TRUST_TRANSITIONS[part.state]:
+        leave_out(session, run, part, said.code or "no-reply", said.reason or f"refused {task.kind} {task.round}")
     elif task.kind == "stop" and part.state not in FINAL_TRUST_STATES:
         _become_part(session, run, part, "stopped")
     consider(session, configuration, run)
@@ -206,14 +210,16 @@ def post_round(session: Session, run: RunRow, context: RoundContext) -> None:
         part = parts[member]
         task = ask(session, member, "round", run.study, run=run.id, context=context)
         if part.state not in ACTIVE:
-            task.state, task.reason = "void", _why(part)
+            task.state, task.reason = "void", why_of(part)
     ring(session, replies_of(run.id))
 
 
-def replies(session: Session, run: str, number: int) -> tuple[dict[str, str], dict[str, str]]:
-    """A round's sealed replies by Trust, and who will not answer, with the reason."""
+def replies(
+    session: Session, run: str, number: int, kind: Literal["round", "total"] = "round"
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The sealed replies of a round (or total) by Trust, and who will not answer, with the reason."""
     tasks = session.scalars(
-        select(TaskRow).where(TaskRow.run == run, TaskRow.kind == "round", TaskRow.round == number)
+        select(TaskRow).where(TaskRow.run == run, TaskRow.kind == kind, TaskRow.round == number)
     ).all()
     answered = {task.trust: task.envelope for task in tasks if task.state == "answered" and task.envelope is not None}
     gone = {
@@ -266,7 +272,7 @@ def _round_done(session: Session, configuration: HubConfiguration, run: RunRow, 
         if part is None or part.state not in ACTIVE:
             continue
         if trust not in summary.late:
-            _leave_out(session, run, part, "left-out", reason)
+            leave_out(session, run, part, "left-out", reason)
         elif _tasks(session, run.id, ("round",), trust):
             _become_part(session, run, part, "left-out", code=lateness.LATE, reason=f"round {summary.round}: {reason}")
         # Else its reply came between the deadline and this word of it: it is back already.
@@ -296,7 +302,7 @@ def _gather(session: Session, run: RunRow, gather_seconds: float) -> None:
         part.member = True
         ask(session, part.trust, "start", run.study, run=run.id, members=members)
     for part in undecided:
-        _leave_out(session, run, part, "undecided", "had not decided when the run started")
+        leave_out(session, run, part, "undecided", "had not decided when the run started")
 
 
 def _keep_quorum(session: Session, run: RunRow) -> None:
@@ -327,8 +333,8 @@ def _become_part(
         part.failure = failure.model_dump_json(exclude_none=True)
     tell_part(session, run, part, state, failure)
     if state not in ACTIVE and state not in UNDECIDED and not lateness.is_late(part):
-        for task in _tasks(session, run.id, ("round",), part.trust):
-            task.state, task.reason = "void", _why(part)
+        for task in _tasks(session, run.id, EXCHANGES, part.trust):
+            task.state, task.reason = "void", why_of(part)
             ring(session, replies_of(run.id))
 
 
@@ -343,14 +349,14 @@ def _dismiss(session: Session, run: RunRow) -> None:
             ask(session, part.trust, "stop", run.study, run=run.id)
 
 
-def _leave_out(session: Session, run: RunRow, part: PartRow, code: str, reason: str) -> None:
+def leave_out(session: Session, run: RunRow, part: PartRow, code: str, reason: str) -> None:
     _become_part(session, run, part, "left-out", code=code, reason=reason)
     ask(session, part.trust, "stop", run.study, run=run.id)
 
 
 def _stop_parts(session: Session, run: RunRow) -> None:
     """Whatever was asked and is unanswered is void; those still in the run are asked to stop, once."""
-    for task in _tasks(session, run.id, ("run", "start", "round")):
+    for task in _tasks(session, run.id, ("run", "start", *EXCHANGES)):
         if task.kind != "run":
             task.state, task.reason = "void", f"the run is {run.state}"
     ring(session, replies_of(run.id))
@@ -366,10 +372,10 @@ def _tasks(session: Session, run: str, kinds: Sequence[str], trust: str | None =
 
 
 def _named(parts: Iterable[PartRow]) -> str:
-    return "; ".join(f"{part.name}: {_why(part)}" for part in parts)
+    return "; ".join(f"{part.name}: {why_of(part)}" for part in parts)
 
 
-def _why(part: PartRow) -> str:
+def why_of(part: PartRow) -> str:
     if part.failure:
         failure = Failure.model_validate_json(part.failure)
         place = [f"{what} {n}" for what, n in (("cell", failure.cell), ("line", failure.line)) if n is not None]

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from flipnb.contracts.count import SignedCount
 from flipnb.contracts.round import RoundContext
 from flipnb.contracts.task import Task, TaskKind
+from flipnb.contracts.total import TotalContext, TotalSum
 from flipnb.hub.store.tables import TaskRow
 from flipnb.hub.waits import ring, tasks_of
 
@@ -28,6 +29,8 @@ def ask(
     run_request: str | None = None,
     members: Sequence[str] = (),
     context: RoundContext | None = None,
+    total: TotalContext | None = None,
+    summed: TotalSum | None = None,
     count: SignedCount | None = None,
     count_id: str | None = None,
     expires: float | None = None,
@@ -44,6 +47,8 @@ def ask(
         run_request=run_request,
         members=tuple(members),
         context=context,
+        total=total,
+        summed=summed,
     )
     row = TaskRow(
         id=task.id,
@@ -52,7 +57,7 @@ def ask(
         kind=kind,
         study=study,
         run=run,
-        round=context.round if context is not None else None,
+        round=context.round if context is not None else total.step if total is not None else None,
         count=count_id,
         body=task.model_dump_json(),
         state="open",

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from flipnb.contracts.broker import (
     BROKER_MESSAGE,
     PACKET_BYTES,
+    AskTotal,
     Done,
     Ended,
     Hello,
@@ -20,12 +21,13 @@ from flipnb.contracts.broker import (
     Refused,
     Submit,
     Tell,
+    Totalled,
     Welcome,
 )
 from flipnb.contracts.problem import FlipError
 from flipnb.session.model import Model
 
-M = TypeVar("M", Welcome, NextRound, Leased, Done, Ended)
+M = TypeVar("M", Welcome, NextRound, Leased, Totalled, Done, Ended)
 _DESCRIPTORS = 2
 
 
@@ -37,6 +39,7 @@ class Channel(Protocol):
     def lease(self, request: Lease) -> int: ...
     def submit(self, request: Submit) -> tuple[NextRound | Ended, list[int]]: ...
     def tell(self, request: Tell) -> None: ...
+    def total(self, request: AskTotal) -> Totalled: ...
 
 
 class BrokerChannel:
@@ -65,9 +68,12 @@ class BrokerChannel:
     def tell(self, request: Tell) -> None:
         self._expect(Done, *self._ask(request))
 
+    def total(self, request: AskTotal) -> Totalled:
+        return self._expect(Totalled, *self._ask(request))[0]
+
     def _ask(
-        self, message: Hello | OpenRounds | Lease | Submit | Tell
-    ) -> tuple[Welcome | NextRound | Leased | Done | Ended | Refused, list[int]]:
+        self, message: Hello | OpenRounds | Lease | Submit | Tell | AskTotal
+    ) -> tuple[Welcome | NextRound | Leased | Totalled | Done | Ended | Refused, list[int]]:
         self._socket.send(message.to_bytes())
         size = array.array("i").itemsize
         data, ancillary, _, _ = self._socket.recvmsg(

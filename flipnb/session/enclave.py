@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from flipnb.records import Records
 from flipnb.session.broker import BrokerChannel
 from flipnb.session.rounds import Rounds
+from flipnb.session.total import ask_total
 
 BROKER = "FLIP_BROKER"
 COHORT = "FLIP_COHORT"
@@ -30,6 +31,14 @@ def rounds(model: Any, *, state: Sequence[Any] = (), exclude: str | Iterable[str
     ``exclude`` are patterns of tensor names that stay local.
     """
     return Rounds(_channel(), model, state=state, exclude=exclude)
+
+
+def total(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The sum of each array over the Trusts, as float64 in the same shape; every Trust gets the same.
+
+    The arrays of one call are one step of the plan's ``totals``, which declare shape, bounds and decimals.
+    """
+    return ask_total(_channel(), arrays)
 
 
 @functools.cache

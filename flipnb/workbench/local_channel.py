@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from flipnb.contracts.broker import Ended, Lease, NextRound, Submit, Tell, Welcome
+from flipnb.contracts.broker import AskTotal, Ended, Lease, NextRound, Submit, Tell, Totalled, Welcome
 from flipnb.contracts.consensus import Consensus
 from flipnb.contracts.outputs import DeclaredOutput, admit_report
 from flipnb.contracts.problem import FlipError
+from flipnb.contracts.total import TotalStep, find_step
 from flipnb.session.model import Model
 
 REHEARSED = "rehearsed.json"
@@ -41,6 +42,7 @@ class LocalChannel:
         config: dict[str, float],
         clip_norm: float,
         consensus: Consensus | None = None,
+        totals: Sequence[TotalStep] = (),
         record: Path | None = None,
     ) -> None:
         self._outputs = tuple(outputs)
@@ -48,6 +50,7 @@ class LocalChannel:
         self._config = config
         self._clip_norm = clip_norm
         self._consensus = consensus
+        self._totals = tuple(totals)
         self._streak = 0
         self._ended = False
         self._record = record
@@ -90,6 +93,11 @@ class LocalChannel:
 
     def tell(self, request: Tell) -> None:
         """Progress needs no listener here."""
+
+    def total(self, request: AskTotal) -> Totalled:
+        step = self._totals[find_step(self._totals, list(request.values)) - 1]
+        own = step.restore(step.admit(request.values))
+        return Totalled(values={name: tuple(values) for name, values in own.items()})
 
     def _count_vote(self, request: Submit) -> str:
         """The twin's vote, in words; without anybody in validation it abstains, as a Trust would."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from flipnb.records import Records
     from flipnb.session.rounds import Rounds
 
-__all__ = ["cohort", "data", "rehearse", "results", "rounds", "runs", "submit"]
+__all__ = ["cohort", "data", "rehearse", "results", "rounds", "runs", "submit", "total"]
 
 rehearse: Callable[..., rehearsal.Rehearsal] = rehearsal.rehearse
 
@@ -113,6 +113,13 @@ def rounds(model: Any, *, state: Sequence[Any] = (), exclude: str | Iterable[str
     from flipnb.session.rounds import Rounds
 
     return Rounds(rehearsal.local_channel(), model, state=state, exclude=exclude)
+
+
+def total(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The sum of the arrays over the Trusts: here of the twin alone, checked and rounded as a Trust would."""
+    from flipnb.session.total import ask_total
+
+    return ask_total(rehearsal.local_channel(), arrays)
 
 
 def cohort(definition: str | Path | Mapping[str, Any]) -> Cohort:

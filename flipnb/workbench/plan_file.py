@@ -14,6 +14,7 @@ from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Line, Name
+from flipnb.contracts.total import TotalStep
 
 
 class PlanFile(Document):
@@ -24,6 +25,7 @@ class PlanFile(Document):
     dataset: Dataset
     split: Split
     outputs: tuple[DeclaredOutput, ...] = Field(min_length=1)
+    totals: tuple[TotalStep, ...] = ()
     plan: Plan
     trusts: tuple[Name, ...] = ()
     minimum_trusts: int | None = Field(default=None, ge=1)

@@ -183,6 +183,7 @@ def local_channel() -> LocalChannel:
         config=config,
         clip_norm=plan.plan.clip_norm,
         consensus=plan.plan.consensus,
+        totals=plan.totals,
         record=Path(record) if record else None,
     )
 

@@ -86,6 +86,7 @@ def prepare(
             tensors=rehearsal.tensors,
             initial_weights=_digest(rehearsal),
             outputs=plan_file.outputs,
+            totals=plan_file.totals,
             environment=home.configuration.environment,
             not_before=now - timedelta(minutes=5),
             expires=now + timedelta(days=plan_file.valid_days),

@@ -18,6 +18,7 @@ from flipnb.contracts.envelope import ROUND_REPLY, seal
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.strategy import Strategy
+from flipnb.contracts.total import DeclaredArray, TotalStep
 from flipnb.federation.safetensors_file import SafetensorsWriter
 from flipnb.federation.update_layout import update_entries
 
@@ -133,6 +134,54 @@ def test_a_run_that_never_agrees_ends_at_its_round_limit(fed):
     view = fed.ended(fed.submit(2, Plan(rounds=2, clip_norm=10.0, consensus=Consensus()), minimum=2))
     assert (view.state, view.code, view.rounds_done) == ("succeeded", "round-limit", 2)
     assert view.reason == "The round limit, 2, was reached without agreement."
+
+
+def array(name, **changes):
+    return DeclaredArray(**{"name": name, "minimum": 0, "maximum": 1000, "decimals": 0, **changes})
+
+
+def test_totals_are_added_once_and_given_to_all_who_are_in_them(fed):
+    """One before the first round, one within round 2, in which Trust 3 sends what no honest Trust can."""
+    steps = (TotalStep(arrays=(array("n"),)), TotalStep(arrays=(array("labels", shape=(2,)),), round=2))
+    for number, trust in enumerate(fed.trusts[:4]):
+        labels = (number, 10 * number) if number != 3 else (5000, 1)
+        trust.totals = lambda context, n=PEOPLE[number], labels=labels: (
+            {"n": (n,)} if context.step == 1 else {"labels": labels}
+        )
+        trust.summed.clear()
+        trust.asked.clear()
+    fed.trusts[0].pause = 0.2
+    run = fed.submit(4, Plan(rounds=3, clip_norm=10.0), minimum=3, totals=steps)
+    fed.until_round(run, 1)
+    fed.coordinator(run).kill()
+    view = fed.ended(run)
+    fed.trusts[0].pause = 0.0
+    assert view.state == "succeeded", fed.log(run)
+    everybody = tuple(sorted(trust.key_id for trust in fed.trusts[:4]))
+    for number, trust in enumerate(fed.trusts[:4]):
+        first, *second = trust.summed
+        assert (first.context.step, first.members, first.values) == (1, everybody, {"n": (sum(PEOPLE[:4]),)})
+        assert [result.values for result in second] == ([{"labels": (3, 30)}] if number != 3 else [])
+        assert [context.step for context in trust.asked] == [1, 2]
+    (reason,) = (part.reason for part in view.trusts if part.trust == fed.trusts[3].key_id)
+    assert reason == "total 2: wrong-total: trust-3 totals impossible values of 'labels'."
+    assert [len(summary.members) for summary in fed.rounds(run)] == [4, 3, 3, 3]
+
+
+def test_no_total_of_fewer_than_the_bundle_demands_is_given_out(fed):
+    for trust in fed.trusts[:2]:
+        trust.summed.clear()
+    run = fed.submit(
+        2,
+        Plan(rounds=1, clip_norm=10.0, round_seconds=1, start_seconds=0),
+        minimum=2,
+        set_up=lambda run: fed.trusts[1].silent.add((run, -1)),
+        totals=(TotalStep(arrays=(array("n"),)),),
+    )
+    view = fed.ended(run)
+    assert (view.state, view.code) == ("failed", "quorum-lost")
+    assert "Total 1 has 1 of at least 2 Trusts. trust-1: no total within 1 s" in view.reason
+    assert fed.trusts[0].summed == []
 
 
 # What a Trust may do wrong in a round. Each gets (trust, task, its honest reply) and returns what is sent instead.

@@ -14,42 +14,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flipnb.contracts.audit import AuditKind
-from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.consensus import Ballot
 from flipnb.contracts.disk import CODE, disk_full, is_full
 from flipnb.contracts.envelope import ROUND_REPLY, seal
 from flipnb.contracts.keys import SigningKey
-from flipnb.contracts.outputs import Part, admit_report
+from flipnb.contracts.outputs import admit_report
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext, RoundReply
 from flipnb.enclave.agent.audit import AuditLog
+from flipnb.enclave.agent.facts import RunFacts
 from flipnb.enclave.agent.lease import Lease
 from flipnb.enclave.agent.store import Store, StoredRound
+from flipnb.enclave.agent.totals import TotalsGate
 from flipnb.federation.encoding import encode_update
 from flipnb.federation.safetensors_file import sync_directory
 
 _HEADER_BYTES = 64 << 20
 """What a safetensors file's header may take beyond the weights themselves."""
-
-
-@dataclass(frozen=True)
-class RunFacts:
-    """What an airlock knows of its run, all of it from this enclave or from signed bytes.
-
-    ``people`` is counted in the frozen cohort, never told by a notebook. ``members`` are those of the start task.
-    """
-
-    run: str
-    bundle_digest: str
-    bundle: Bundle
-    members: tuple[str, ...]
-    people: Mapping[Part, int]
-    directory: Path
-
-    @property
-    def last_round(self) -> int:
-        return self.bundle.plan.rounds + 1
 
 
 @dataclass(frozen=True)
@@ -80,6 +62,7 @@ class Airlock:
         self._given: GivenRound | None = None
         self._closed = False
         self._left = False
+        self.totals = TotalsGate(facts, key=key, store=store, audit=audit, policy=policy)
 
     # The hub's side
 
@@ -132,6 +115,7 @@ class Airlock:
         """No round comes any more: ``next_round`` returns None."""
         with self._changed:
             self._closed = True
+            self.totals.close()
             if self._given is not None:
                 self._given.weights.close()
                 self._given = None
@@ -155,6 +139,12 @@ class Airlock:
         """Whether a round waits for the kernel's answer."""
         with self._changed:
             return self._open() is not None
+
+    @property
+    def place(self) -> int:
+        """The round that is open or was the last, 0 before the first: where a total may stand."""
+        last = self._store.last_round(self.facts.run)
+        return last.round if last is not None else 0
 
     @property
     def finished(self) -> bool:

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from flipnb.contracts.broker import (
     KERNEL_MESSAGE,
     PACKET_BYTES,
+    AskTotal,
     Done,
     Ended,
     Hello,
@@ -32,6 +33,7 @@ from flipnb.contracts.broker import (
     Refused,
     Submit,
     Tell,
+    Totalled,
     Welcome,
 )
 from flipnb.contracts.broker import Lease as LeaseRequest
@@ -232,7 +234,7 @@ class _Conversation:
             return
         self._send(answer, descriptors)
 
-    def _dispatch(self, message: Hello | OpenRounds | LeaseRequest | Submit | Tell) -> Answer:
+    def _dispatch(self, message: Hello | OpenRounds | LeaseRequest | Submit | Tell | AskTotal) -> Answer:
         match message:
             case Hello():
                 bundle = self._airlock.facts.bundle
@@ -251,6 +253,17 @@ class _Conversation:
                     raise FlipError("not-open", "No round is open.")
                 self._broker._on_tell(message)
                 return Done(), ()
+            case AskTotal():
+                return self._total(message)
+
+    def _total(self, message: AskTotal) -> Answer:
+        """The kernel waits until all Trusts have given theirs."""
+        totals = self._airlock.totals
+        step = totals.submit(message.values, self._airlock.place)
+        while (result := totals.result(step, _POLL_S)) is None:
+            if self._broker.stopping or _hung_up(self._kernel):
+                raise _Gone
+        return Totalled(values={name: tuple(values) for name, values in result.items()}), ()
 
     def _open_rounds(self, message: OpenRounds) -> Answer:
         if message.tensors != self._airlock.facts.bundle.tensors.digest():

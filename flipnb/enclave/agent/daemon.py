@@ -178,7 +178,8 @@ class Agent:
         missing = TaskAnswer(code="bad-task", reason=f"The task {task.kind} lacks what it is about.")
         if task.kind == "count":
             return await self._counts.answer(task.study, task.count) if task.count is not None else missing
-        if task.run is None or (task.kind == "round" and task.context is None):
+        about = {"round": task.context, "total": task.total, "summed": task.summed}
+        if task.run is None or about.get(task.kind, task) is None:
             return missing
         match task.kind:
             case "run":
@@ -187,6 +188,10 @@ class Agent:
                 return await self._runs.on_start(task)
             case "round":
                 return await self._runs.on_round(task)
+            case "total":
+                return await self._runs.on_total(task)
+            case "summed":
+                return await self._runs.on_summed(task)
             case "stop":
                 return await self._runs.on_stop(task)
 

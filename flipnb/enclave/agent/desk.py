@@ -201,10 +201,14 @@ class Desk:
 def what_leaves(bundle: Bundle, *, per_trust_metrics: bool) -> tuple[str, ...]:
     """In words, everything that a run of the bundle lets out of the enclave."""
     plan = bundle.plan
-    how = "summed with the other Trusts'" if plan.aggregation == "sum" else "on its own"
+    how = (
+        "and multiplied by the number of people in train, summed with the other Trusts'"
+        if plan.aggregation == "sum"
+        else "by itself: this bundle does not add the Trusts' updates"
+    )
     lines = [
         f"In each of {plan.rounds} rounds: the change of {bundle.tensors.elements:,} model weights, clipped to an L2 "
-        f"norm of {plan.clip_norm:g} and multiplied by the number of people in train, {how}. The hub can see it.",
+        f"norm of {plan.clip_norm:g} {how}. The hub can see it.",
         "With each of them: the number of people in train, validation and test, as the weights of the average.",
     ]
     whose = "this Trust's own, and in the average" if per_trust_metrics else "in the average over the Trusts"
@@ -212,6 +216,16 @@ def what_leaves(bundle: Bundle, *, per_trust_metrics: bool) -> tuple[str, ...]:
         f"In each round and once more at the end: the number {output.name} over {output.over}, between "
         f"{output.minimum:g} and {output.maximum:g}, {output.decimals} decimals, {whose}."
         for output in bundle.outputs
+    ]
+    if plan.consensus is not None:
+        value = f"; the {plan.consensus.measure} itself, 4 decimals, too" if per_trust_metrics else ""
+        lines.append(f"In each training round: a vote, 0 or 1, whether this Trust's model agrees with all{value}.")
+    lines += [
+        f"Once, {f'in round {step.round}' if step.round else 'before the first round'}: the array {array.name}, "
+        f"{array.elements:,} numbers between {array.minimum:g} and {array.maximum:g}, {array.decimals} decimals, "
+        "summed with the other Trusts'. The hub can see it."
+        for step in bundle.totals
+        for array in step.arrays
     ]
     lines.append("Progress: cell, round, epoch, seconds. Of an error: its class out of a fixed list, cell and line.")
     return tuple(lines)

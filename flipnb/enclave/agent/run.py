@@ -20,12 +20,13 @@ from flipnb.contracts.outputs import Part
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import Failure, Progress, TrustState
-from flipnb.enclave.agent.airlock import Airlock, RunFacts
+from flipnb.enclave.agent.airlock import Airlock
 from flipnb.enclave.agent.audit import AuditLog
 from flipnb.enclave.agent.broker import Broker, state_bytes
 from flipnb.enclave.agent.configuration import EnclaveDirectory
 from flipnb.enclave.agent.deaths import Deaths, failure_of
 from flipnb.enclave.agent.estate import EstateWorker
+from flipnb.enclave.agent.facts import RunFacts
 from flipnb.enclave.agent.identities import run_uid
 from flipnb.enclave.agent.slots import Slots
 from flipnb.enclave.agent.store import Store, StoredRun

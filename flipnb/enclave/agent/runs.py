@@ -28,6 +28,7 @@ from flipnb.enclave.agent.store import StoredRequest, StoredRun
 
 _LOG = logging.getLogger("flipnb.enclave.agent.runs")
 _TOLD_S = 30.0
+_TOTAL_S = 0.05
 
 
 class Runs:
@@ -108,6 +109,34 @@ class Runs:
             await self._told(task.run)
             return TaskAnswer(code=error.code, reason=error.message[:400])
         return TaskAnswer(envelope=reply.envelope.decode())
+
+    async def on_total(self, task: Task) -> TaskAnswer:
+        """The sealed reply, once the notebook has called ``flip.total``."""
+        assert task.run is not None
+        assert task.total is not None
+        try:
+            active = self._active.get(task.run)
+            airlock = await asyncio.shield(active.airlock) if active is not None else None
+            if active is None or airlock is None or task.total.run != task.run:
+                raise FlipError("run-ended", "The run does not run here.", status=409)
+            airlock.totals.take(task.total)
+            while (reply := airlock.totals.reply(task.total.step)) is None:
+                if active.over.is_set():
+                    raise FlipError("run-ended", "The run ended here before the total was answered.", status=409)
+                await asyncio.sleep(_TOTAL_S)
+        except FlipError as error:
+            await self._told(task.run)
+            return TaskAnswer(code=error.code, reason=error.message[:400])
+        return TaskAnswer(envelope=reply.decode())
+
+    async def on_summed(self, task: Task) -> TaskAnswer:
+        assert task.run is not None
+        assert task.summed is not None
+        active = self._active.get(task.run)
+        airlock = await asyncio.shield(active.airlock) if active is not None else None
+        if airlock is not None:
+            airlock.totals.give(task.summed)
+        return TaskAnswer()
 
     def delivered(self, task: Task) -> None:
         """The hub has the answer to ``task``, or does not know the task any more."""

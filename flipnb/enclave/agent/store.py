@@ -30,7 +30,7 @@ from flipnb.contracts.run import (
     TrustState,
 )
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _HELD = timedelta(seconds=60)
 _SCHEMA = """
 CREATE TABLE requests (
@@ -49,6 +49,9 @@ CREATE TABLE rounds (
   run TEXT NOT NULL REFERENCES runs, round INTEGER NOT NULL, context BLOB NOT NULL, digest TEXT NOT NULL,
   update_sha256 TEXT, update_path TEXT, state_path TEXT, reply BLOB, delivered INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (run, round)) STRICT;
+CREATE TABLE totals (
+  run TEXT NOT NULL REFERENCES runs, step INTEGER NOT NULL, context TEXT NOT NULL, reply BLOB, result BLOB,
+  PRIMARY KEY (run, step)) STRICT;
 CREATE TABLE counts (
   request TEXT PRIMARY KEY, nonce TEXT NOT NULL UNIQUE, expires TEXT NOT NULL, reply BLOB NOT NULL) STRICT;
 CREATE TABLE reports (
@@ -114,6 +117,15 @@ class StoredRound:
     def training(self) -> bool:
         """False for the round that evaluates the final weights: none comes after it."""
         return bool(json.loads(self.context)["training"])
+
+
+@dataclass(frozen=True)
+class StoredTotal:
+    """A total's context by digest; ``reply`` once it is answered, ``result`` (TotalSum) once the sum is there."""
+
+    digest: str
+    reply: bytes | None
+    result: bytes | None
 
 
 @dataclass(frozen=True)
@@ -352,6 +364,28 @@ class Store:
             run, number,
         )  # fmt: skip
         return _round(row) if row is not None else None
+
+    # Totals
+
+    def give_total(self, run: str, step: int, digest: str) -> None:
+        """Pin the context of a total; raises sqlite3.IntegrityError where the step has one."""
+        with self._transaction() as db:
+            db.execute("INSERT INTO totals (run, step, context) VALUES (?,?,?)", (run, step, digest))
+
+    def answer_total(self, run: str, step: int, reply: bytes) -> None:
+        with self._transaction() as db:
+            db.execute("UPDATE totals SET reply=? WHERE run=? AND step=? AND reply IS NULL", (reply, run, step))
+
+    def sum_total(self, run: str, step: int, result: bytes) -> None:
+        with self._transaction() as db:
+            db.execute("UPDATE totals SET result=? WHERE run=? AND step=? AND result IS NULL", (result, run, step))
+
+    def total(self, run: str, step: int) -> StoredTotal | None:
+        row = self._one("SELECT context, reply, result FROM totals WHERE run=? AND step=?", run, step)
+        if row is None:
+            return None
+        reply, result = (bytes(row[name]) if row[name] is not None else None for name in ("reply", "result"))
+        return StoredTotal(row["context"], reply, result)
 
     # Counts
 

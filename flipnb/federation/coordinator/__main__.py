@@ -15,8 +15,9 @@ from types import FrameType
 from flipnb.contracts import disk
 from flipnb.contracts.coordinator import CoordinatorEvent, CoordinatorOrder
 from flipnb.contracts.problem import FlipError
+from flipnb.contracts.text import as_line
 from flipnb.federation.coordinator.hub_link import TRANSIENT, HubLink
-from flipnb.federation.coordinator.rounds import Rounds, as_line
+from flipnb.federation.coordinator.rounds import Rounds
 
 log = logging.getLogger("flip.coordinator")
 

@@ -22,6 +22,7 @@ from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.request_signature import Request, sign_request
 from flipnb.contracts.round import RoundContext
+from flipnb.contracts.total import TotalContext, TotalSum
 from flipnb.federation.coordinator.shared_blobs import blob_path, give
 
 TRANSIENT = frozenset({500, 502, 503, 504})
@@ -53,6 +54,17 @@ class HubLink:
         """Replies and absences of a round; returns when there are more than ``known``, or after ``wait`` seconds."""
         path = f"/v1/coordinator/rounds/{number}?after={known}&wait={wait:.1f}"
         return RoundReplies.model_validate_json(self._call("GET", path))
+
+    def post_total(self, context: TotalContext) -> None:
+        self._call("POST", "/v1/coordinator/totals", context)
+
+    def total_replies(self, step: int, known: int, wait: float) -> RoundReplies:
+        """As ``replies``, of a total."""
+        path = f"/v1/coordinator/totals/{step}?after={known}&wait={wait:.1f}"
+        return RoundReplies.model_validate_json(self._call("GET", path))
+
+    def post_sum(self, result: TotalSum) -> None:
+        self._call("POST", "/v1/coordinator/sums", result)
 
     def tell(self, event: CoordinatorEvent) -> None:
         self._call("POST", "/v1/coordinator/events", event)

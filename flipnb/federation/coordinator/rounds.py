@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext, RoundReply
 from flipnb.contracts.run import FINAL_TRUST_STATES, RoundSummary
 from flipnb.contracts.study import Roster
-from flipnb.contracts.text import refused_character
+from flipnb.contracts.text import as_line
 from flipnb.federation.coordinator.checkpoint import Checkpoint, Checkpoints, Position
 from flipnb.federation.coordinator.hub_link import HubLink
 from flipnb.federation.coordinator.patience import Patience
+from flipnb.federation.coordinator.totals import Totals
 from flipnb.federation.individual import IndividualStrategy, IndividualUpdates
 from flipnb.federation.strategies import RoundStrategy
 from flipnb.federation.sum import Sum
@@ -59,6 +60,9 @@ class Rounds:
         plan = self._bundle.plan
         single = plan.aggregation == "individual"
         self._strategy = (IndividualStrategy if single else RoundStrategy)(plan.strategy, self._spec)
+        self._totals = Totals(
+            hub, order.run, self._bundle_digest, self._bundle, self._trust_keys, self._name, view.resume
+        )
 
     def run(self) -> Ending:
         """Raises FlipError ``quorum-lost``, ``run-too-long``, ``checkpoint-lost``, and whatever the hub refuses."""
@@ -67,6 +71,8 @@ class Rounds:
         self._left_out |= checkpoint.position.left_out
         self._strategy.restore(checkpoint.state)
         self._tell(checkpoint.position.summary)
+        for step in self._totals.pending(0):
+            self._total(step, self._there(1), checkpoint, 1)
         while checkpoint.position.round < plan.rounds and not self._agreed(checkpoint.position):
             checkpoint = self._train(checkpoint.position.round + 1, checkpoint)
         last = checkpoint.position
@@ -120,12 +126,14 @@ class Rounds:
         context = self._context(number, checkpoint, training=training, config=config)
         self._hub.give(checkpoint.weights, context.weights)
         self._hub.post_context(context)
+        for step in self._totals.pending(number):
+            self._total(step, context.members, checkpoint, number)
         total = self._nothing_yet(training=training)
-        replies, left_out, late = self._collect(context, total, self._deadline(context, checkpoint))
+        replies, left_out, late = self._collect(context, total, self._deadline(number, checkpoint))
         members = tuple(sorted(replies))
         votes, voters = total.ballots if has_ballot(self._bundle.plan, training=training) else (None, None)
         reasons = {key: as_line(f"round {number}: {reason}") for key, reason in left_out.items()}
-        self._left_out |= {key: reason for key, reason in reasons.items() if key not in late}
+        self._left_out = {key: reason for key, reason in reasons.items() if key not in late} | self._left_out
         self._late |= {key: reasons[key] for key in late}
         if len(members) < self._bundle.minimum_trusts:
             raise self._quorum_lost(number, len(members), {})
@@ -149,29 +157,36 @@ class Rounds:
         self._patience.learn(summary)
         return total, summary
 
+    def _total(self, step: int, members: Sequence[KeyId], checkpoint: Checkpoint, number: int) -> None:
+        """One federated total; who does not answer takes no part any more."""
+        left_out = self._totals.sum(step, members, self._deadline(number, checkpoint))
+        self._left_out |= {key: as_line(f"total {step}: {reason}") for key, reason in left_out.items()}
+
     def _nothing_yet(self, *, training: bool) -> Updates:
         plan, outputs = self._bundle.plan, self._bundle.outputs
         if plan.aggregation == "sum" or not training:
             return Sum(spec=self._spec, plan=plan, outputs=outputs, training=training)
         return IndividualUpdates(spec=self._spec, plan=plan, outputs=outputs, training=True)
 
+    def _there(self, number: int) -> tuple[KeyId, ...]:
+        """Who can be asked now. Raises FlipError ``quorum-lost``."""
+        view = self._hub.view()
+        members = tuple(sorted(key for key in view.trusts if key not in self._left_out))
+        if len(members) < self._bundle.minimum_trusts:
+            ended = {
+                part.trust: f"{part.state} {part.reason or ''}".strip()
+                for part in view.run.trusts
+                if part.state in FINAL_TRUST_STATES and part.state != "finished"
+            }
+            raise self._quorum_lost(number, len(members), ended)
+        return members
+
     def _context(
         self, number: int, checkpoint: Checkpoint, *, training: bool, config: Mapping[str, float]
     ) -> RoundContext:
         """This round's context; after a restart the very one that was posted, since no enclave answers another."""
         again = self._posted if self._posted is not None and self._posted.round >= number else None
-        if again is None:
-            view = self._hub.view()
-            members = tuple(sorted(key for key in view.trusts if key not in self._left_out))
-            if len(members) < self._bundle.minimum_trusts:
-                ended = {
-                    part.trust: f"{part.state} {part.reason or ''}".strip()
-                    for part in view.run.trusts
-                    if part.state in FINAL_TRUST_STATES and part.state != "finished"
-                }
-                raise self._quorum_lost(number, len(members), ended)
-        else:
-            members = again.members
+        members = self._there(number) if again is None else again.members
         self._late = {key: reason for key, reason in self._late.items() if key not in members}
         context = RoundContext(
             run=self._order.run,
@@ -192,14 +207,14 @@ class Rounds:
             )
         return context
 
-    def _deadline(self, context: RoundContext, checkpoint: Checkpoint) -> float:
+    def _deadline(self, number: int, checkpoint: Checkpoint) -> float:
         """When this round ends, on the monotonic clock: what patience allows, within the plan's time for the run."""
         plan = self._bundle.plan
-        seconds = self._patience.seconds(context.round)
+        seconds = self._patience.seconds(number)
         left = checkpoint.position.began + plan.run_seconds - time.time()
         if left <= 0:
             raise FlipError(
-                "run-too-long", f"The run has taken its {plan.run_seconds} s and is only at round {context.round}."
+                "run-too-long", f"The run has taken its {plan.run_seconds} s and is only at round {number}."
             )
         return time.monotonic() + min(seconds, left)
 
@@ -219,8 +234,8 @@ class Rounds:
     ) -> tuple[dict[KeyId, RoundReply], dict[KeyId, str], set[KeyId]]:
         """The replies of those whose update is in the sum; who is not, and why; who of those is late."""
         done: dict[KeyId, RoundReply] = {}
-        left_out: dict[KeyId, str] = {}
-        waiting = set(context.members)
+        left_out = {key: self._left_out[key] for key in context.members if key in self._left_out}  # by a total
+        waiting = set(context.members) - left_out.keys()
         known = 0
         began = time.monotonic()
         while waiting:
@@ -299,8 +314,3 @@ def ended(plan: Plan, weights: str, rounds: int, *, agreed: bool) -> Ending:
     if agreed:
         return Ending(weights, "agreed", f"Agreed at round {rounds}.")
     return Ending(weights, "round-limit", f"The round limit, {rounds}, was reached without agreement.")
-
-
-def as_line(text: str) -> str:
-    """``text``, which may hold what an attacker wrote, as one visible line of at most 400 characters."""
-    return "".join(c if refused_character(c, multiline=False) is None else "�" for c in text)[:400]

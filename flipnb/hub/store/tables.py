@@ -117,6 +117,16 @@ class RoundRow(Table):
     posted: Mapped[float]
 
 
+class TotalRow(Table):
+    """A federated total of a run: what was asked (TotalContext), and the sum (TotalSum) once it is there."""
+
+    __tablename__ = "totals"
+    run: Mapped[str] = mapped_column(primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    context: Mapped[str]
+    result: Mapped[str | None]
+
+
 class TaskRow(Table):
     """What a Trust was asked. ``state`` is ``open``, ``answered``, or ``void`` (nobody waits for it any more)."""
 

@@ -13,12 +13,18 @@ import numpy as np
 from enclave_federation import COHORT, PEOPLE, Federation, Trust, until
 from safetensors.numpy import load
 
+from flipnb.contracts.consensus import Consensus
 from flipnb.contracts.count import CountReply, CountRequest, CountStatus, SignedCount
+from flipnb.contracts.dataset import Shares, Split
 from flipnb.contracts.desk import RequestDetail
 from flipnb.contracts.envelope import COUNT_REPLY, COUNT_REQUEST, SESSION, seal, unseal
 from flipnb.contracts.keys import SigningKey
+from flipnb.contracts.notebook import Cell, FrozenNotebook
+from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.plan import Plan
+from flipnb.contracts.run import RoundSummary
 from flipnb.contracts.study import SessionCertificate
+from flipnb.contracts.total import DeclaredArray, TotalStep
 from flipnb.enclave.agent.doctor import examine
 
 
@@ -95,6 +101,74 @@ def test_a_whole_run(federation: Federation) -> None:
         executed = trust.get(f"/runs/{run.run}/notebook")
         assert "".join(executed["cells"][0]["source"]) == "lr = 0.1"
         assert trust.status().running == 0
+
+
+AGREEING = """
+import numpy as np
+import flipnb as flip
+data = flip.data()
+before = flip.total({"people": np.array([len(data.train), 2.5]), "ones": np.ones((2, 2))})
+assert before["ones"].tolist() == [[2.0, 2.0], [2.0, 2.0]]
+model = {"weight": np.zeros((1, 2), np.float32), "bias": np.zeros(1, np.float32)}
+conclude = lambda: np.zeros(len(data.validation)) + (model["weight"][0, 0] > 1.5)
+for rnd in flip.rounds(model):
+    rnd.agree(conclude)
+    if rnd.training:
+        model["weight"] += 1
+    if rnd.number == 2:
+        within = flip.total({"step": model["weight"][0, :1]})["step"]
+    rnd.report(loss=before["people"].sum(), accuracy=within[0] / 8 if rnd.number > 1 else 0)
+"""
+
+
+def test_totals_and_consensus_in_real_kernels(federation: Federation) -> None:
+    """Conclusions change in round 2 (weight 1 to 2), then stay: agreed in rounds 3 and 4."""
+    small = {"minimum": 0, "maximum": 100, "decimals": 1}
+    bundle, run = federation.submit(
+        nonce="9",
+        plan=Plan(rounds=9, clip_norm=10.0, consensus=Consensus()),
+        split=Split(seed=1, shares=Shares(train=2, validation=1, test=1)),
+        outputs=(
+            DeclaredOutput(name="loss", minimum=0, maximum=1000, decimals=1),
+            DeclaredOutput(name="accuracy", minimum=0, maximum=1, decimals=2),
+        ),
+        totals=(
+            TotalStep(
+                arrays=(
+                    DeclaredArray(name="people", shape=(2,), **small),
+                    DeclaredArray(name="ones", shape=(2, 2), **small),
+                )
+            ),
+            TotalStep(arrays=(DeclaredArray(name="step", shape=(1,), **small),), round=2),
+        ),
+        notebook=FrozenNotebook(
+            cells=(
+                Cell(id="a", type="code", source="lr = 0.1", tags=("parameters",)),
+                Cell(id="b", type="code", source=AGREEING.strip()),
+            )
+        ),
+    )
+    north = federation.trusts[0]
+    until(lambda: north.waits_for(bundle.digest()))
+    leaves = RequestDetail.model_validate(north.get(f"/requests/{bundle.digest()}")).what_leaves
+    assert any("a vote, 0 or 1" in line for line in leaves)
+    assert any("in round 2: the array step, 1 numbers between 0 and 100" in line for line in leaves)
+    approved(federation, bundle.digest())
+    view = federation.reaches(run.run, "succeeded", "failed", seconds=120)
+    assert (view.state, view.code, view.reason) == ("succeeded", "agreed", "Agreed at round 4."), view
+    events = federation.ask("GET", f"/v1/runs/{run.run}/events?after=0")["events"]
+    rounds = [RoundSummary.model_validate(event["round"]) for event in events if event["kind"] == "round"]
+    assert [(r.votes, r.voters, r.training) for r in rounds] == [
+        (2, 2, True), (0, 2, True), (2, 2, True), (2, 2, True), (None, None, False),
+    ]  # fmt: skip
+    assert [sorted(r.agreements.values()) for r in rounds] == [[1.0, 1.0], [0.0, 0.0], [1.0, 1.0], [1.0, 1.0], []]
+    train = PEOPLE - 2 * (PEOPLE // 4)
+    assert {r.metrics["loss"] for r in rounds} == {2 * train + 5.0}
+    assert [r.metrics["accuracy"] for r in rounds] == [0.0, 0.5, 0.5, 0.5, 0.5]
+    kinds = [entry["kind"] for entry in north.audit() if entry["details"].get("run") == run.run]
+    assert kinds == [
+        "run-started", "total-released", "round-released", "total-released", *["round-released"] * 4, "run-ended",
+    ]  # fmt: skip
 
 
 def test_a_bundle_runs_as_often_as_a_person_said(federation: Federation) -> None:

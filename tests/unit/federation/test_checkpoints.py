@@ -7,8 +7,8 @@ from flipnb.contracts.coordinator import CoordinatorEvent
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import RoundSummary
 from flipnb.contracts.tensors import Tensor, TensorSpec
+from flipnb.contracts.text import as_line
 from flipnb.federation.coordinator.checkpoint import Checkpoints
-from flipnb.federation.coordinator.rounds import as_line
 from flipnb.federation.weights import write_weights
 
 SPEC = TensorSpec(tensors=(Tensor(name="w", shape=(3,), dtype="float32"),))

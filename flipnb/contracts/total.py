@@ -1,0 +1,166 @@
+"""Federated sums of declared arrays, before the first round or within one: ``flip.total({name: array})``.
+
+A step is one call. Its arrays are declared in the bundle with shape, bounds and decimals; an airlock turns them into
+integers (units of the last decimal), each Trust answers a step once, the coordinator adds, and every Trust's kernel is
+given the same sum. An element of one Trust is below 2^46, hence the sum over 64 Trusts below 2^52: exact as JSON and as
+float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from flipnb.contracts.document import Digest, Document
+from flipnb.contracts.keys import KeyId
+from flipnb.contracts.plan import MAX_TRUSTS
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.run import RunId
+from flipnb.contracts.text import Identifier, Line
+
+MAX_ELEMENTS = 2000
+_LARGEST = 2**46
+
+Units = tuple[int, ...]
+"""The elements of an array in C order, in units of 10^-decimals."""
+
+
+class DeclaredArray(Document):
+    """An array whose elements lie within ``minimum`` and ``maximum``, rounded to ``decimals`` by the airlock."""
+
+    name: Identifier
+    shape: tuple[int, ...] = Field(default=(), max_length=8)
+    minimum: float
+    maximum: float
+    decimals: int = Field(ge=0, le=9)
+
+    @model_validator(mode="after")
+    def _bounded(self) -> DeclaredArray:
+        if not self.minimum < self.maximum:
+            raise ValueError(f"array {self.name} has no room between {self.minimum} and {self.maximum}")
+        if any(size < 1 for size in self.shape):
+            raise ValueError(f"array {self.name} has an empty shape")
+        if self.largest >= _LARGEST:
+            raise ValueError(f"array {self.name} has bounds too wide for its decimals (2^46 steps at most)")
+        return self
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def largest(self) -> int:
+        """The largest magnitude of an element, in units."""
+        return math.ceil(max(abs(self.minimum), abs(self.maximum)) * 10.0**self.decimals)
+
+    @property
+    def bits(self) -> int:
+        """Information that the array of one Trust can carry."""
+        return self.elements * math.ceil(math.log2((self.maximum - self.minimum) * 10**self.decimals + 1))
+
+    def admit(self, values: Sequence[float]) -> Units:
+        """``values``, the elements in C order, in units. Raises FlipError ``wrong-total``: what is wrong, no value."""
+        if len(values) != self.elements:
+            raise FlipError("wrong-total", f"The array {self.name!r} has another shape than {list(self.shape)}.")
+        if not all(math.isfinite(value) for value in values):
+            raise FlipError("wrong-total", f"The array {self.name!r} holds NaN or infinity.")
+        if not all(self.minimum <= value <= self.maximum for value in values):
+            raise FlipError(
+                "wrong-total", f"The array {self.name!r} leaves its declared bounds [{self.minimum}, {self.maximum}]."
+            )
+        return tuple(round(float(value) * 10.0**self.decimals) for value in values)
+
+    def possible(self, units: Units) -> bool:
+        """Whether one honest Trust can have sent them."""
+        return len(units) == self.elements and all(abs(value) <= self.largest for value in units)
+
+    def restore(self, units: Units) -> list[float]:
+        """A sum in units as numbers, in C order."""
+        return [value / 10**self.decimals for value in units]
+
+
+class TotalStep(Document):
+    """One call of ``flip.total`` with these arrays: within round ``round``, or before the first (0)."""
+
+    arrays: tuple[DeclaredArray, ...] = Field(min_length=1, max_length=100)
+    round: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _small(self) -> TotalStep:
+        if sum(array.elements for array in self.arrays) > MAX_ELEMENTS:
+            raise ValueError(f"one total has at most {MAX_ELEMENTS} elements")
+        return self
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(array.name for array in self.arrays)
+
+    def admit(self, values: Mapping[str, Sequence[float]]) -> dict[str, Units]:
+        """Raises FlipError ``wrong-total``."""
+        if set(values) != self.names:
+            raise FlipError("wrong-total", f"The total is declared with the arrays {', '.join(sorted(self.names))}.")
+        return {array.name: array.admit(values[array.name]) for array in self.arrays}
+
+    def restore(self, units: Mapping[str, Units]) -> dict[str, list[float]]:
+        return {array.name: array.restore(units[array.name]) for array in self.arrays}
+
+
+def check_steps(steps: Sequence[TotalStep], rounds: int) -> None:
+    """ValueError where a name is declared twice, or a step lies behind the last round or out of order."""
+    names = [array.name for step in steps for array in step.arrays]
+    if len(set(names)) != len(names):
+        raise ValueError("an array of the totals is declared twice")
+    places = [step.round for step in steps]
+    if places != sorted(places) or any(place > rounds for place in places):
+        raise ValueError("the totals are not in the order of their rounds, or behind the last training round")
+
+
+def find_step(steps: Sequence[TotalStep], names: Sequence[str]) -> int:
+    """The 1-based number of the step with these arrays. Raises FlipError ``undeclared-total``."""
+    for number, step in enumerate(steps, start=1):
+        if step.names == set(names):
+            return number
+    raise FlipError(
+        "undeclared-total",
+        f"The notebook totals {', '.join(sorted(name[:63] for name in names)) or 'nothing'}, which is not declared.",
+        remedy="Declare the arrays of one call as one step of the plan file's totals: name, shape, bounds, decimals.",
+    )
+
+
+class TotalContext(Document):
+    """What a step is about; an enclave answers each (run, step) once, and never another context."""
+
+    version: Literal["flip/total/1"] = "flip/total/1"
+    run: RunId
+    bundle: Digest
+    step: int = Field(ge=1)
+    members: tuple[KeyId, ...] = Field(min_length=1, max_length=MAX_TRUSTS)
+
+
+class TotalReply(Document):
+    """Sealed with the Trust's node key: its arrays in units, by name."""
+
+    version: Literal["flip/total-reply/1"] = "flip/total-reply/1"
+    trust: KeyId
+    context: TotalContext
+    values: dict[Identifier, Units]
+
+
+class TotalSum(Document):
+    """The sum of a step over ``members``; ``left_out`` says who was asked and is not in it, and why."""
+
+    context: TotalContext
+    members: tuple[KeyId, ...]
+    left_out: dict[KeyId, Line] = Field(default_factory=dict)
+    values: dict[Identifier, Units]
+
+
+def add_units(step: TotalStep, parts: Sequence[Mapping[str, Units]]) -> dict[str, Units]:
+    """Element by element, in integers."""
+    return {
+        array.name: tuple(sum(column) for column in zip(*(part[array.name] for part in parts), strict=True))
+        for array in step.arrays
+    }

@@ -1,0 +1,74 @@
+"""Totals are exact: bounded integers whose sum over all Trusts is a number that JSON and float64 can hold."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from flipnb.contracts.broker import AskTotal
+from flipnb.contracts.plan import MAX_TRUSTS
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.total import DeclaredArray, TotalStep, add_units, check_steps, find_step
+from flipnb.session.total import ask_total
+from flipnb.workbench.local_channel import LocalChannel
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    parts=st.lists(st.lists(st.floats(-1e3, 1e3), min_size=3, max_size=3), min_size=1, max_size=MAX_TRUSTS),
+    decimals=st.integers(0, 9),
+)
+def test_a_sum_is_that_of_the_rounded_numbers_in_any_order(parts, decimals):
+    step = TotalStep(arrays=(DeclaredArray(name="x", shape=(3,), minimum=-1e3, maximum=1e3, decimals=decimals),))
+    units = [step.admit({"x": part}) for part in parts]
+    total = add_units(step, units)
+    assert total == add_units(step, units[::-1])
+    assert all(float(value) == value and abs(value) < 2**53 for value in total["x"])
+    error = len(parts) * (0.5 * 10.0**-decimals + 1e-9)
+    np.testing.assert_allclose(step.restore(total)["x"], np.sum(parts, axis=0), rtol=0, atol=error)
+    assert all(step.arrays[0].possible(part["x"]) for part in units)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"minimum": 1, "maximum": 1}, "no room"),
+        ({"shape": (0,)}, "empty shape"),
+        ({"maximum": 1e8, "decimals": 9}, "too wide"),
+    ],
+)
+def test_an_array_without_sense_is_refused(changes, says):
+    with pytest.raises(ValidationError, match=says):
+        DeclaredArray(**{"name": "x", "minimum": 0, "maximum": 1, "decimals": 1, **changes})
+
+
+def step(*names, round=0):
+    arrays = tuple(DeclaredArray(name=name, minimum=0, maximum=9, decimals=1) for name in names)
+    return TotalStep(arrays=arrays, round=round)
+
+
+def test_steps_are_in_order_and_their_names_their_own():
+    steps = (step("a", "b"), step("c", round=2), step("d", round=2))
+    check_steps(steps, 2)
+    assert find_step(steps, ["b", "a"]) == 1
+    assert find_step(steps, ["d"]) == 3
+    with pytest.raises(FlipError, match=r"totals a, c"):
+        find_step(steps, ["c", "a"])
+    for wrong in ((step("a"), step("a")), (step("a", round=1), step("b")), (step("a", round=3),)):
+        with pytest.raises(ValueError, match="totals"):
+            check_steps(wrong, 2)
+
+
+def test_a_rehearsal_totals_the_twin_alone():
+    totals = (TotalStep(arrays=(DeclaredArray(name="x", shape=(2, 2), minimum=0, maximum=9, decimals=1),)),)
+    channel = LocalChannel((), 1, config={}, clip_norm=1.0, totals=totals)
+    given = np.array([[1.26, 2.0], [3.0, 4.0]])
+    answer = ask_total(channel, {"x": given})["x"]
+    assert answer.tolist() == [[1.3, 2.0], [3.0, 4.0]]
+    with pytest.raises(FlipError, match="bounds"):
+        ask_total(channel, {"x": 10 * given})
+    with pytest.raises(FlipError, match="NaN"):
+        ask_total(channel, {"x": np.nan * given})
+    with pytest.raises(FlipError, match="not declared"):
+        channel.total(AskTotal(values={"y": (1.0,)}))
