@@ -26,7 +26,8 @@ def give(blobs: Path, sha256: str, file: Path) -> None:
     if target.exists():
         return
     target.parent.mkdir(exist_ok=True)
-    partial = target.with_name(f"{sha256}.{secrets.token_hex(4)}")
+    # What a killed coordinator leaves there is swept when the hub starts.
+    partial = blobs / "partial" / secrets.token_hex(16)
     try:
         share(file, partial)
         partial.replace(target)

@@ -201,6 +201,22 @@ def test_an_error_leaves_as_class_cell_and_line_and_no_more(federation: Federati
     assert "is ill" in json.dumps(trust.get(f"/runs/{run.run}/notebook"))
 
 
+def test_a_dead_kernel_is_named_by_trust_round_cell_and_class(federation: Federation) -> None:
+    """Its exit status stays in the enclave: a notebook could choose it."""
+    bundle, run = federation.submit(nonce="c", place="if rnd.number == 2: __import__('os')._exit(77)")
+    approved(federation, bundle.digest())
+    view = federation.reaches(run.run, "failed")
+    assert view.code == "quorum-lost"
+    assert "KernelDied in cell 2" in (view.reason or "")
+    dead = next(part for part in view.trusts if part.failure is not None)
+    assert dead.failure is not None
+    assert (dead.failure.error_class, dead.failure.cell, dead.failure.round) == ("KernelDied", 2, 2)
+    assert "77" not in dead.model_dump_json(exclude={"trust", "progress"})
+    trust = next(trust for trust in federation.trusts if trust.enclave.configuration.name == dead.name)
+    (died,) = (e["details"] for e in trust.audit() if e["kind"] == "kernel-died" and e["details"]["run"] == run.run)
+    assert (died["reason"], died["status"], died["round"]) == ("exit", 77, 2)
+
+
 def test_a_decline_is_told_with_its_reason(federation: Federation) -> None:
     bundle, run = federation.submit(nonce="6", place="pass  # declined")
     north, south = federation.trusts
