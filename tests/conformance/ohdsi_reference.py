@@ -154,6 +154,7 @@ _EVENTS = {
     "Measurement": ("measurement", "measurement", "measurement_date", None),
     "Observation": ("observation", "observation", "observation_date", None),
     "ProcedureOccurrence": ("procedure_occurrence", "procedure", "procedure_date", None),
+    "ConditionEra": ("condition_era", "condition", "condition_era_start_date", "condition_era_end_date"),
     "VisitOccurrence": ("visit_occurrence", "visit", "visit_start_date", "visit_end_date"),
 }
 
@@ -177,9 +178,11 @@ def _person(person: int, criteria: list, sets: dict, rows: dict, numbers, source
         near = source.random() < 0.7
         day = anchor + timedelta(days=source.randrange(-20, 60) if near else source.randrange(-800, 800))
         record = {
-            f"{table}_id": next(numbers), "person_id": person, day_column: day, f"{prefix}_type_concept_id": 0,
+            f"{table}_id": next(numbers), "person_id": person, day_column: day,
             f"{prefix}_concept_id": source.choice(sets.get(criterion.get("CodesetId"), [0])),
         }  # fmt: skip
+        if domain != "ConditionEra":
+            record[f"{prefix}_type_concept_id"] = 0
         if end_column:
             record[end_column] = day + timedelta(days=source.randrange(0, 40))
         if domain == "DrugExposure":
