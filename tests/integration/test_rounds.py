@@ -173,14 +173,14 @@ def test_no_total_of_fewer_than_the_bundle_demands_is_given_out(fed):
         trust.summed.clear()
     run = fed.submit(
         2,
-        Plan(rounds=1, clip_norm=10.0, round_seconds=1, start_seconds=0),
+        Plan(rounds=1, clip_norm=10.0, round_seconds=8, start_seconds=0),
         minimum=2,
         set_up=lambda run: fed.trusts[1].silent.add((run, -1)),
         totals=(TotalStep(arrays=(array("n"),)),),
     )
     view = fed.ended(run)
     assert (view.state, view.code) == ("failed", "quorum-lost")
-    assert "Total 1 has 1 of at least 2 Trusts. trust-1: no total within 1 s" in view.reason
+    assert "Total 1 has 1 of at least 2 Trusts. trust-1: no total within 8 s" in view.reason
     assert fed.trusts[0].summed == []
 
 
@@ -265,7 +265,7 @@ def test_who_misbehaves_is_left_out_by_name_and_the_others_go_on_exactly(fed):
 def test_lost_quorum_names_trust_and_round(fed):
     run = fed.submit(
         4,
-        Plan(rounds=5, clip_norm=10.0, round_seconds=1),
+        Plan(rounds=5, clip_norm=10.0, round_seconds=8),
         minimum=4,
         set_up=lambda run: fed.trusts[2].silent.add((run, 3)),
     )
