@@ -93,6 +93,9 @@ def submit(
     seed: Annotated[int | None, typer.Option(help="Seed of the split, instead of the plan file's.")] = None,
     minimum_trusts: Annotated[int | None, typer.Option(help="The least number of Trusts that must take part.")] = None,
     trust: Annotated[list[str] | None, typer.Option(help="Only these Trusts, by name. May be repeated.")] = None,
+    start_from: Annotated[
+        str | None, typer.Option("--from", help="Start from this run's final weights (its id, or a SHA-256).")
+    ] = None,
     bundle: Annotated[str | None, typer.Option(help="Another run of a bundle that was sent before.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -108,7 +111,8 @@ def submit(
     elif notebook is None or study_name is None:
         raise typer.BadParameter("Give a notebook and --study, or --bundle.")
     else:
-        changes = {"rounds": rounds, "seed": seed, "minimum_trusts": minimum_trusts, "trusts": trust or ()}
+        changes: dict[str, Any] = {"rounds": rounds, "seed": seed, "minimum_trusts": minimum_trusts}
+        changes |= {"trusts": trust or (), "start_from": start_from}
         done = send(home, prepare(home, notebook, study_name, _points(notebook, param), changes))
         runs, digest = list(done.runs), done.bundle
     if as_json:

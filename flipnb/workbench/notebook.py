@@ -136,7 +136,8 @@ def submit(
 ) -> submission.Submitted:
     """Freeze, sign and send a rehearsed notebook; one run for each point (none: the defaults).
 
-    ``changes``: ``seed`` of the split, ``trusts`` by name, ``minimum_trusts``, instead of the plan file's.
+    ``changes``: ``seed`` of the split, ``trusts`` by name, ``minimum_trusts``, ``start_from`` (a run's id or a SHA-256
+    of weights), instead of the plan file's.
     """
     home = Home.find()
     changes = {"rounds": rounds, **changes}

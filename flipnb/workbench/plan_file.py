@@ -18,7 +18,10 @@ from flipnb.contracts.total import TotalStep
 
 
 class PlanFile(Document):
-    """``cohort`` is the name of an ATLAS JSON file beside it. ``trusts`` are names of the roster; empty means all."""
+    """``cohort`` is the name of an ATLAS JSON file beside it. ``trusts`` are names of the roster; empty means all.
+
+    ``start_from`` is a run's id or a SHA-256: its weights take the place of the rehearsal's first ones.
+    """
 
     title: Line = Field(min_length=1)
     cohort: str
@@ -29,6 +32,7 @@ class PlanFile(Document):
     plan: Plan
     trusts: tuple[Name, ...] = ()
     minimum_trusts: int | None = Field(default=None, ge=1)
+    start_from: str | None = Field(default=None, pattern=r"^([0-9a-f]{32}|[0-9a-f]{64})$")
     files: tuple[str, ...] = ()
     valid_days: int = Field(default=30, ge=1, le=365)
 

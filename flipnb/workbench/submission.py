@@ -24,7 +24,8 @@ from flipnb.workbench.home import Home
 from flipnb.workbench.hub_client import HubClient
 from flipnb.workbench.plan_file import PlanFile, plan_path, read_cohort, read_plan
 from flipnb.workbench.point import fix_point
-from flipnb.workbench.rehearsal import Rehearsal, last_rehearsal
+from flipnb.workbench.rehearsal import last_rehearsal, rehearsal_directory
+from flipnb.workbench.starting_weights import fetch_start
 from flipnb.workbench.studies import read_roster
 
 
@@ -55,8 +56,8 @@ def prepare(
 ) -> Prepared:
     """Everything of a bundle, checked; nothing is sent.
 
-    ``changes`` override fields of the plan file: ``rounds``, ``seed``, ``trusts``, ``minimum_trusts``. Raises FlipError
-    for what is wrong with notebook, plan, cohort, rehearsal or parameters.
+    ``changes`` override fields of the plan file: ``rounds``, ``seed``, ``trusts``, ``minimum_trusts``, ``start_from``.
+    Raises FlipError for what is wrong with notebook, plan, cohort, rehearsal or parameters.
     """
     changes = dict(changes or {})
     roster = read_roster(home, study)
@@ -67,6 +68,9 @@ def prepare(
     space, first = fix_point(notebook_parameters(frozen), wanted[0])
     full = (first, *(check_point(space, point) for point in wanted[1:]))
     files = {name: plan_path(notebook).parent / name for name in plan_file.files}
+    weights, start_from = rehearsal.initial_weights, changes.get("start_from") or plan_file.start_from
+    if start_from is not None:
+        weights = fetch_start(home, start_from, rehearsal.tensors, rehearsal_directory(notebook))
     now = datetime.now(UTC).replace(microsecond=0)
     trusts = _trusts(roster, changes.get("trusts") or plan_file.trusts)
     try:
@@ -84,7 +88,7 @@ def prepare(
             split=_split(plan_file, changes),
             plan=_plan(plan_file, changes),
             tensors=rehearsal.tensors,
-            initial_weights=_digest(rehearsal),
+            initial_weights=_digest(weights),
             outputs=plan_file.outputs,
             totals=plan_file.totals,
             environment=home.configuration.environment,
@@ -94,7 +98,7 @@ def prepare(
     except ValidationError as error:
         raise invalid(error, "The bundle") from None
     parse(Bundle, bundle.to_bytes(), "The bundle")  # what a Trust will read must be readable
-    return Prepared(bundle, full, rehearsal.initial_weights, files)
+    return Prepared(bundle, full, weights, files)
 
 
 def submit(home: Home, prepared: Prepared) -> Submitted:
@@ -161,6 +165,6 @@ def _attached(name: str, path: Path) -> AttachedFile:
     return AttachedFile(name=name, sha256=digest, size=path.stat().st_size)
 
 
-def _digest(rehearsal: Rehearsal) -> str:
-    with rehearsal.initial_weights.open("rb") as file:
+def _digest(weights: Path) -> str:
+    with weights.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,7 +5,9 @@ import json
 import threading
 import time
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save
 
 import flipnb
 from flipnb.contracts import envelope
@@ -237,3 +239,34 @@ def test_a_hub_that_is_down_leaves_nothing_behind(hub, home, notebook, flip):
     assert {view.run for view in list_runs(home, "heart")} == before
     assert flip("submit", notebook, "--study", "heart").returncode == 0  # the same command, once it is back
     assert len(list_runs(home, "heart")) == len(before) + 1
+
+
+def stored(home, arrays, tmp_path):
+    """A file of weights at the hub, for the study; its digest."""
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(save(arrays))
+    with HubClient.of(home) as client:
+        client.put_blob("heart", path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_run_may_start_from_other_weights_of_the_same_model(home, notebook, tmp_path):
+    first = load_file(prepare(home, notebook, "heart", []).initial_weights)
+    digest = stored(home, {name: array + 1 for name, array in first.items()}, tmp_path)
+    prepared = prepare(home, notebook, "heart", [], {"start_from": digest, "rounds": 0})
+    assert (prepared.bundle.initial_weights, prepared.bundle.plan.rounds) == (digest, 0)
+    assert submit(home, prepared).runs[0].rounds == 0
+    other = {name: np.zeros((*array.shape, 2), np.float32) for name, array in first.items()}
+    wrong = stored(home, other, tmp_path)
+    with pytest.raises(FlipError, match=r"do not fit the rehearsed model: '\w+' is float32 \[") as caught:
+        prepare(home, notebook, "heart", [], {"start_from": wrong})
+    assert caught.value.code == "wrong-weights"
+    assert code_of(prepare, home, notebook, "heart", [], {"start_from": "0" * 64}) == "not-found"
+
+
+def test_a_run_without_final_weights_is_no_start(home, notebook, flip):
+    run = submit(home, prepare(home, notebook, "heart", [])).runs[0].run
+    assert code_of(prepare, home, notebook, "heart", [], {"start_from": run}) == "not-finished"
+    said = flip("submit", notebook, "--study", "heart", "--from", run)
+    assert said.returncode == 1
+    assert "has no final weights" in said.stderr
