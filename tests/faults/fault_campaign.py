@@ -24,8 +24,8 @@ from fault_kinds import Fault, kinds
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.run import RoundSummary, RunEvent
 
-APART = 3
-"""Rounds from one fault to the next: the one that it strikes, one that begins after it, and one in peace."""
+APART = 2
+"""Rounds from one fault to the next: the one that it strikes, and one that begins after it."""
 _PATIENCE = 400.0
 
 
@@ -106,17 +106,16 @@ def disturbed(
         began, known = time.monotonic(), len(follower.heard)
         what = fault(federation, follower.run, chance)
         one = Struck(kind, what, APART * number + 1, round(pause, 2))
-        follower.until_round(APART * number + APART - 1)
+        follower.until_round(APART * number + APART)
         one.seconds = round(follower.heard[-1][0] - began, 1)
         told = [at - began for at, event in follower.heard[known:] if event.code == "recovering"]
         one.noticed = round(told[0], 1) if told else None
-        struck.append(one)
-    follower.to_the_end()
-    assert follower.state == "succeeded", follower.story()
-    for one in struck:
         affected = slice(one.round - 1, one.round + APART - 1)
         one.same = untimed(follower.rounds[affected]) == untimed(steady.rounds[affected])
+        struck.append(one)
         print(row(one), flush=True)
+    follower.to_the_end()
+    assert follower.state == "succeeded", follower.story()
     assert untimed(follower.rounds) == untimed(steady.rounds), "the weights differ"
     assert differing(answers(federation, follower.run), answers(federation, steady.run)) == []
     return struck
