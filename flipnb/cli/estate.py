@@ -21,7 +21,9 @@ _SHOWN = 10
 @speaks_plainly
 def load(
     source: Annotated[str, typer.Argument(help="A file, a folder or a zip.")],
-    mapping: Annotated[str, typer.Option(help="A mapping file, or omop-5.4 (tables in OMOP shape), or fhir-r4.")],
+    mapping: Annotated[
+        str, typer.Option(help="A mapping file, or omop-5.4 (tables in OMOP shape), fhir-r4, or athena (a vocabulary).")
+    ],
     into: Annotated[str, typer.Option(help="The estate: a directory, or a postgresql:// address.")],
     max_rejects: Annotated[
         float, typer.Option(min=0, max=1, help="The share of rows that may be rejected; above it, nothing is loaded.")
@@ -45,6 +47,8 @@ def load(
     state = "new" if report.new else "nothing has changed"
     print(f"Estate version {report.version} ({state}): {report.people} people")
     print_table(["table", "rows"], [[name, f"{rows:,}"] for name, rows in report.rows.items()])
+    for warning in report.warnings:
+        print_text(f"Note: {warning}")
     if report.rejected:
         print(f"{report.rejected} rows were rejected; the version's table flip_reject names each.")
     for file, columns in list(report.ignored_columns.items())[:_SHOWN]:

@@ -29,5 +29,8 @@ class Feed(Protocol):
     def version(self, files: Sequence[SourceFile]) -> str:
         """A digest of the mapping and of everything beside one file's content that its rows depend on."""
 
+    def warnings(self, build: Build) -> list[str]:
+        """What is loaded, and yet should be seen to: one sentence each."""
+
     def load(self, build: Build, files: Sequence[tuple[SourceFile, SourceRecord]], progress: Progress) -> list[str]:
         """Read the files, each in its own transaction; returns the names of those that it could make nothing of."""

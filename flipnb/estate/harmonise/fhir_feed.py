@@ -57,6 +57,9 @@ class FhirFeed:
     def version(self, files: Sequence[SourceFile]) -> str:
         return sha256(b"fhir-r4/1")
 
+    def warnings(self, build: Build) -> list[str]:
+        return []
+
     def load(self, build: Build, files: Sequence[tuple[SourceFile, SourceRecord]], progress: Progress) -> list[str]:
         medications = _medications(self._files)
         events = EventTable(build)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flipnb.contracts.problem import FlipError
+from flipnb.estate.harmonise.athena_feed import AthenaFeed
 from flipnb.estate.harmonise.build import MEMORY
 from flipnb.estate.harmonise.feed import Feed, Progress
 from flipnb.estate.harmonise.fhir_feed import FhirFeed
@@ -14,7 +15,7 @@ from flipnb.estate.harmonise.mapped_feed import MappedFeed
 from flipnb.estate.harmonise.omop_feed import OmopFeed
 from flipnb.estate.harmonise.server import load_server
 
-_BUILT_IN: dict[str, Callable[[], Feed]] = {"omop-5.4": OmopFeed, "fhir-r4": FhirFeed}
+_BUILT_IN: dict[str, Callable[[], Feed]] = {"omop-5.4": OmopFeed, "fhir-r4": FhirFeed, "athena": AthenaFeed}
 
 
 def load(

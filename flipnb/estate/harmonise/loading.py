@@ -45,6 +45,7 @@ class LoadReport(Document):
     ignored_files: tuple[str, ...]
     ignored_columns: dict[str, str]
     flagged: int
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -85,15 +86,16 @@ def load_directory(
         if plan.version == current or plan.version in estate.versions():
             estate.use(plan.version)
             with estate.reading(plan.version) as connection:
-                return report_of(_asking(connection), plan, [], new=plan.version != current)
+                return report_of(_asking(connection), plan, [], [], new=plan.version != current)
         with estate.building(plan.version) as path, Build.open(path, memory=memory) as build:
             if current is not None:
                 build.keep(estate.file(current), plan.kept)
             ignored = read_files(build, feed, plan, progress)
             check(build, max_rejects, directory / REJECTED)
+            warnings = feed.warnings(build)
             progress("writing", sum(build.counts().values()))
         with estate.reading(plan.version) as connection:
-            return report_of(_asking(connection), plan, ignored, new=True)
+            return report_of(_asking(connection), plan, ignored, warnings, new=True)
 
 
 def read_files(build: Build, feed: Feed, plan: Plan, progress: Progress) -> list[str]:
@@ -140,7 +142,7 @@ def check_people(ask: Ask) -> None:
         )
 
 
-def report_of(ask: Ask, plan: Plan, ignored: list[str], *, new: bool) -> LoadReport:
+def report_of(ask: Ask, plan: Plan, ignored: list[str], warnings: list[str], *, new: bool) -> LoadReport:
     """``ask`` answers SQL over the version that ``plan`` made."""
     counts = {name: int(ask(f"SELECT count(*) FROM {name}")[0][0]) for name in tables()}
     sources = ask("SELECT file, reject_count, ignored_columns FROM flip_source ORDER BY source_id")
@@ -156,6 +158,7 @@ def report_of(ask: Ask, plan: Plan, ignored: list[str], *, new: bool) -> LoadRep
         ignored_files=tuple(ignored),
         ignored_columns={file: columns for file, _, columns in sources if columns},
         flagged=int(flagged[0][0]),
+        warnings=tuple(warnings),
     )
 
 

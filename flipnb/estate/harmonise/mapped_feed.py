@@ -58,6 +58,9 @@ class MappedFeed:
         parts = [self._mapping.model_dump(mode="json"), concepts, [[file.name, file.digest] for file in files]]
         return sha256(json.dumps(["flip/mapping/1", *parts], sort_keys=True).encode())
 
+    def warnings(self, build: Build) -> list[str]:
+        return []
+
     def load(self, build: Build, files: Sequence[tuple[SourceFile, SourceRecord]], progress: Progress) -> list[str]:
         with build.together([record for _, record in files]) as loadings:
             places = {file.name: (file.path, loading) for (file, _), loading in zip(files, loadings, strict=True)}

@@ -30,6 +30,9 @@ class OmopFeed:
     def version(self, files: Sequence[SourceFile]) -> str:
         return sha256(b"omop-5.4/1\n" + resources(omop).joinpath("cdm_v5.4.csv").read_bytes())
 
+    def warnings(self, build: Build) -> list[str]:
+        return []
+
     def load(self, build: Build, files: Sequence[tuple[SourceFile, SourceRecord]], progress: Progress) -> list[str]:
         ignored = []
         for file, record in files:

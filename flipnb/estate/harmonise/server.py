@@ -26,6 +26,7 @@ from flipnb.estate.harmonise.loading import (
     read_files,
     report_of,
 )
+from flipnb.estate.harmonise.vocabulary_tables import vocabulary_key
 from flipnb.estate.omop.cdm import Table, tables
 from flipnb.estate.postgresql import (
     begin_load,
@@ -74,12 +75,14 @@ def load_server(
         if plan.version in versions(connection):
             make_current(connection, plan.version)
             ignored: list[str] = []
+            warnings: list[str] = []
         else:
             with estate.unfinished(plan.version) as path, Build.open(path, memory=memory) as build:
                 if feed.needs_vocabulary() and current is not None:
                     _borrow(connection, current, build, scratch)
                 ignored = read_files(build, feed, plan, progress)
                 check(build, max_rejects, waiting / REJECTED)
+                warnings = feed.warnings(build)
                 try:
                     _transfer(connection, build, plan, current, path.with_name("pipe"), progress)
                 except psycopg.Error as error:
@@ -87,7 +90,7 @@ def load_server(
                     reason = str(error).splitlines()[0]
                     raise FlipError("database-refused", f"The database refused the load: {reason}") from None
         read_version(connection, plan.version)
-        report = report_of(_asking(connection), plan, ignored, new=plan.version != current)
+        report = report_of(_asking(connection), plan, ignored, warnings, new=plan.version != current)
         connection.commit()
         return report
 
@@ -141,6 +144,12 @@ def _transfer(
     read_version(connection, plan.version)
     check_people(_asking(connection))
     for table in tables().values():
+        if kept and (keys := vocabulary_key(table)):
+            same = " AND ".join(f"old.{key} = new.{key}" for key in keys)
+            connection.execute(
+                f"DELETE FROM {table.name} new USING {table.name} old WHERE new.{SOURCE_ID} > {kept} "
+                f"AND old.{SOURCE_ID} <= {kept} AND {same}"
+            )
         _index(connection, table)
     make_current(connection, plan.version)
     connection.commit()

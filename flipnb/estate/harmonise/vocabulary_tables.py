@@ -13,13 +13,18 @@ _KEYS = {
 }
 
 
+def vocabulary_key(table: Table) -> tuple[str, ...]:
+    """The columns that make a row of a vocabulary table the same; none for other tables."""
+    return _KEYS.get(table.name, (table.fields[0].name,)) if table.vocabulary else ()
+
+
 def unless_known(build: Build, table: Table) -> str:
     """SQL: the condition under which a row of a vocabulary table is new; empty where there is nothing yet to compare.
 
     What is there first stays, so that two feeds can bring the same concept.
     """
-    if not table.vocabulary or not build.connection.execute(f"SELECT 1 FROM {table.name} LIMIT 1").fetchone():
+    keys = vocabulary_key(table)
+    if not keys or not build.connection.execute(f"SELECT 1 FROM {table.name} LIMIT 1").fetchone():
         return ""
-    keys = _KEYS.get(table.name, (table.fields[0].name,))
     joined = ", ".join(keys)
     return f"({joined}) NOT IN (SELECT {'(' + joined + ')' if len(keys) > 1 else joined} FROM {table.name})"
