@@ -104,3 +104,40 @@ def cohort(
         return
     print_table(["step", "people", "events"], [[step.name, step.people, step.events] for step in report.attrition])
     print(f"The cohort: {report.people} people in {report.rows} rows")
+
+
+@app.command()
+@speaks_plainly
+def quality(
+    estate: Annotated[str, typer.Argument(help="The estate's directory, or a postgresql:// address.")],
+    html: Annotated[Path | None, typer.Option(help="Also write the report as one self-contained page.")] = None,
+    version: Annotated[str | None, typer.Option(help="Of the estate; else the current one.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check an estate: conformance, completeness, plausibility, per table and field. Exact numbers, for inside."""
+    from flipnb.estate.quality import assess, page
+
+    report = assess(estate, version)
+    if html is not None:
+        html.write_text(page(report), encoding="utf-8")
+    if as_json:
+        print_json(report.told())
+        return
+    judged = [finding for finding in report.findings if finding.allowed is not None]
+    failed = f"{len(report.failed)} of {len(judged)} checks failed"
+    print(f"Estate version {report.version}: {report.people:,} people, {failed}")
+    rows = [
+        [
+            one.category,
+            one.check,
+            f"{one.table}.{one.field or '*'}",
+            one.meaning,
+            f"{one.violated:,}",
+            f"{one.share:.2%}",
+        ]
+        for one in report.failed
+    ]
+    if rows:
+        print_table(["category", "check", "field", "expected", "violated", "share"], rows)
+    if html is not None:
+        print(f"The page: {html}")

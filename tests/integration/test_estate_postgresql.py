@@ -11,6 +11,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.estate import Estate, load
 from flipnb.estate.database import reading
 from flipnb.estate.omop.cdm import tables
+from flipnb.estate.quality import assess
 
 SYNTHEA = Path(__file__).parents[3] / "shared" / "data" / "omop-synthea27nj" / "Synthea27Nj_5.4.zip"
 PERSON = 'person_id,gender_concept_id,year_of_birth,person_source_value\n1,8507,1950,"a,""b"\nx,8507,1950,\n'
@@ -91,3 +92,13 @@ def test_an_address_that_leads_nowhere(source, tmp_path):
         load(source, "omop-5.4", f"postgresql://user:secret@/x?host={tmp_path}")
     assert away.value.code == "database-away" and "secret" not in str(away.value)
     assert Estate.open(tmp_path).current() is None
+
+
+def test_quality_is_the_same_on_both(address, tmp_path):
+    load(SYNTHEA, "omop-5.4", address)
+    load(SYNTHEA, "omop-5.4", tmp_path / "estate")
+    there, here = assess(address), assess(tmp_path / "estate")
+    assert [one.model_dump(exclude={"example"}) for one in there.findings] == [
+        one.model_dump(exclude={"example"}) for one in here.findings
+    ]
+    assert there.years == here.years and len(here.findings) > 500

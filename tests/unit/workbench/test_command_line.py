@@ -18,7 +18,7 @@ COMMANDS = [
     *(["study", name] for name in ("create", "list", "join")),
     *(["cohort", name] for name in ("count", "price")),
     *(["enclave", n] for n in ("requests", "show", "approve", "decline", "stop", "status", "runs", "doctor", "card")),
-    ["estate", "load"],
+    *(["estate", name] for name in ("load", "quality")),
 ]
 
 
