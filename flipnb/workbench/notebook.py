@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flipnb.contracts.cohort import CohortExpression
+from flipnb.contracts.cohort_builder import Definition
 from flipnb.contracts.parameters import Scalar
 from flipnb.workbench import counting, rehearsal, submission
 from flipnb.workbench import results as fetched
@@ -122,8 +123,13 @@ def total(arrays: Mapping[str, Any]) -> dict[str, Any]:
     return ask_total(rehearsal.local_channel(), arrays)
 
 
-def cohort(definition: str | Path | Mapping[str, Any]) -> Cohort:
-    """A cohort from ATLAS JSON, a file or a dictionary. Raises FlipError ``no-cohort``, ``unsupported-cohort``."""
+def cohort(definition: str | Path | Mapping[str, Any] | Definition) -> Cohort:
+    """A cohort from ATLAS JSON, a file or a dictionary, or from ``flipnb.contracts.cohort_builder``.
+
+    Raises FlipError ``no-cohort``, ``unsupported-cohort``.
+    """
+    if isinstance(definition, Definition):
+        return Cohort(definition.expression())
     if isinstance(definition, Mapping):
         expression = dict(definition)
         CohortExpression.parse(expression)
