@@ -59,8 +59,8 @@ class KernelLimits(Document):
 
 
 class Policy(Document):
-    """``slots``: kernels at once. One that waits for its next round longer than ``waiting_seconds`` gives its slot to
-    others: it is ended, and started anew from its saved state when the round comes.
+    """``slots``: kernels at once. One that waits for its next round or a total longer than ``waiting_seconds`` gives
+    its slot to others: it is ended, and started anew from its saved state when the round comes.
     """
 
     counts: CountPolicy = CountPolicy()

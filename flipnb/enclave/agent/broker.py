@@ -15,7 +15,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -90,6 +90,7 @@ class Broker:
         self._stopping = threading.Event()
         self._connections = self._refusals = 0
         self._waiting_since: float | None = None
+        self.awaited_total: int | None = None
         self._allowance, self._refilled = float(_BURST), time.monotonic()
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -168,9 +169,17 @@ class Broker:
 
     @property
     def waiting_seconds(self) -> float:
-        """How long the kernel has waited for its next round; 0 while it works."""
+        """How long the kernel has waited for its next round, or for the total ``awaited_total``; 0 while it works."""
         since = self._waiting_since
         return time.monotonic() - since if since is not None else 0.0
+
+    @contextlib.contextmanager
+    def waiting(self, total: int | None = None) -> Iterator[None]:
+        self.awaited_total, self._waiting_since = total, time.monotonic()
+        try:
+            yield
+        finally:
+            self._waiting_since = None
 
     @property
     def stopping(self) -> bool:
@@ -260,9 +269,10 @@ class _Conversation:
         """The kernel waits until all Trusts have given theirs."""
         totals = self._airlock.totals
         step = totals.submit(message.values, self._airlock.place)
-        while (result := totals.result(step, _POLL_S)) is None:
-            if self._broker.stopping or _hung_up(self._kernel):
-                raise _Gone
+        with self._broker.waiting(step):
+            while (result := totals.result(step, _POLL_S)) is None:
+                if self._broker.stopping or _hung_up(self._kernel):
+                    raise _Gone
         return Totalled(values={name: tuple(values) for name, values in result.items()}), ()
 
     def _open_rounds(self, message: OpenRounds) -> Answer:
@@ -336,14 +346,11 @@ class _Conversation:
         return Ended(), ()
 
     def _wait(self) -> GivenRound:
-        self._broker._waiting_since = time.monotonic()
-        try:
+        with self._broker.waiting():
             while (given := self._airlock.next_round(_POLL_S)) is None:
                 if self._broker.stopping or _hung_up(self._kernel):
                     raise _Gone
             return given
-        finally:
-            self._broker._waiting_since = None
 
     def _refuse(self, error: FlipError) -> None:
         self._send(Refused(problem=Problem(code=error.code, message=error.message, remedy=error.remedy)), ())

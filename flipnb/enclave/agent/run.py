@@ -84,6 +84,7 @@ class ActiveRun:
         self._asked = asyncio.Event()
         self._deaths = Deaths()
         self._released = False
+        self._awaited_total: int | None = None
         self._kept: set[asyncio.Future[None]] = set()
         self._progress = ProgressKeeper(enclave.store, stored.run)
 
@@ -127,7 +128,7 @@ class ActiveRun:
         return self._ending is not None
 
     def asked(self) -> None:
-        """A round was offered: a run that had given its slot back needs one again."""
+        """A round was offered, or a total summed: a run that had given its slot back needs one again."""
         self._asked.set()
 
     async def answered(self, number: int) -> bool:
@@ -154,7 +155,7 @@ class ActiveRun:
                     outcome = await self._keep_kernel(airlock, uid) if airlock is not None else None
                 if outcome is not None:
                     return self._ending or outcome
-                while self._ending is None and not (airlock is not None and airlock.open):
+                while self._ending is None and not (airlock is not None and self._goes_on(airlock)):
                     self._asked.clear()
                     await self._asked.wait()
             assert self._ending is not None
@@ -163,6 +164,12 @@ class ActiveRun:
             deadline.cancel()
             if airlock is not None:
                 airlock.close()
+
+    def _goes_on(self, airlock: Airlock) -> bool:
+        """Whether there is what a kernel waited for that gave its slot back."""
+        if self._awaited_total is not None:
+            return airlock.totals.summed(self._awaited_total)
+        return airlock.open
 
     async def _open(self) -> Airlock | None:
         """The run's airlock, over its frozen cohort; None where the run was told to end meanwhile."""
@@ -259,7 +266,7 @@ class ActiveRun:
         limit = self._policy.waiting_seconds
         while (waited := broker.waiting_seconds) <= limit:
             await asyncio.sleep(max(0.2, min(limit - waited, limit / 4)))
-        self._released = True
+        self._released, self._awaited_total = True, broker.awaited_total
         await runner.stop()
 
     def _tell_death(self, verdict: Verdict) -> None:

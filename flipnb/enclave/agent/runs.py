@@ -134,8 +134,9 @@ class Runs:
         assert task.summed is not None
         active = self._active.get(task.run)
         airlock = await asyncio.shield(active.airlock) if active is not None else None
-        if airlock is not None:
+        if active is not None and airlock is not None:
             airlock.totals.give(task.summed)
+            active.asked()
         return TaskAnswer()
 
     def delivered(self, task: Task) -> None:

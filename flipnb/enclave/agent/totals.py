@@ -69,6 +69,11 @@ class TotalsGate:
                 self._store.sum_total(self._facts.run, step, result.to_bytes())
                 self._changed.notify_all()
 
+    def summed(self, step: int) -> bool:
+        """Whether the sum of a step is there."""
+        known = self._store.total(self._facts.run, step)
+        return known is not None and known.result is not None
+
     def close(self) -> None:
         with self._changed:
             self._closed = True
