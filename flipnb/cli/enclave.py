@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-import httpx
 import typer
 
 from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly
 from flipnb.contracts import envelope
 from flipnb.contracts.approval import Approval, Decline
-from flipnb.contracts.desk import AuditPage, DeskRuns, DeskStatus, RequestDetail, RequestList, Signed
-from flipnb.contracts.document import Document, load_json, refusal
+from flipnb.contracts.desk import AuditPage, DeskRuns, DeskStatus, RequestDetail, RequestList
+from flipnb.contracts.document import load_json
 from flipnb.contracts.keys import SigningKey, fingerprint
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Trust
+from flipnb.workbench.desk import DeskClient, desk, enclave_configuration
 
 app = typer.Typer(help="For a Trust's data controller: what waits, what runs, what left.", no_args_is_help=True)
 
@@ -31,48 +29,6 @@ PassphraseOption = Annotated[
     Path | None, typer.Option(help="A file with the controller's passphrase, instead of asking for it.")
 ]
 Digest = Annotated[str, typer.Argument(help="The bundle's digest; its first characters will do.")]
-D = TypeVar("D", bound=Document)
-
-
-class DeskClient:
-    """Requests to the agent's desk over its unix socket."""
-
-    def __init__(self, http: httpx.Client) -> None:
-        self._http = http
-
-    def get(self, path: str, model: type[D]) -> D:
-        return model.model_validate_json(self._send("GET", path, b""))
-
-    def post(self, path: str, body: bytes = b"") -> None:
-        self._send("POST", path, body)
-
-    def post_envelope(self, path: str, sealed: bytes) -> None:
-        self.post(path, Signed(envelope=sealed.decode()).to_bytes())
-
-    def raw(self, path: str) -> bytes:
-        return self._send("GET", path, b"")
-
-    def _send(self, method: str, path: str, body: bytes) -> bytes:
-        try:
-            answer = self._http.request(method, path, content=body, headers={"content-type": "application/json"})
-        except httpx.TransportError as error:
-            raise FlipError(
-                "agent-down", f"The enclave's agent does not answer: {error}.", remedy="Is it running? See its log."
-            ) from None
-        if not answer.is_success:
-            raise refusal(answer.status_code, answer.content, "agent")
-        return answer.content
-
-
-@contextmanager
-def desk(directory: Path | None) -> Iterator[DeskClient]:
-    """The desk of the enclave in ``directory``. Raises FlipError ``no-enclave``, ``agent-down``."""
-    configuration = _configuration(directory)
-    socket = Path(configuration["runtime_dir"]) / "desk.sock"
-    with httpx.Client(
-        transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://desk", timeout=60.0, trust_env=False
-    ) as http:
-        yield DeskClient(http)
 
 
 def controller_key(directory: Path | None, passphrase_file: Path | None) -> SigningKey:
@@ -85,14 +41,14 @@ def controller_key(directory: Path | None, passphrase_file: Path | None) -> Sign
             raise FlipError("no-file", f"The passphrase file {passphrase_file} can't be read: {reason}.") from None
     else:
         passphrase = typer.prompt("The data controller's passphrase", hide_input=True)
-    return SigningKey.load(_directory(directory) / "keys" / "controller.pem", passphrase)
+    return SigningKey.load(enclave_directory(directory) / "keys" / "controller.pem", passphrase)
 
 
 @app.command()
 @speaks_plainly
 def status(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
     """Show this Trust's enclave: hub, estate, policy, sandbox."""
-    with desk(enclave) as client:
+    with desk(enclave_directory(enclave)) as client:
         now = client.get("/status", DeskStatus)
     if as_json:
         print_json(now.model_dump(mode="json"))
@@ -117,7 +73,7 @@ def requests(
     as_json: JsonOption = False,
 ) -> None:
     """Show what waits for the data controller."""
-    with desk(enclave) as client:
+    with desk(enclave_directory(enclave)) as client:
         found = client.get(f"/requests{'?all=1' if every else ''}", RequestList).requests
     if as_json:
         print_json([item.model_dump(mode="json") for item in found])
@@ -134,7 +90,7 @@ def requests(
 @speaks_plainly
 def show(digest: Digest, enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
     """Show a request whole: notebook, parameters, cohort, what would leave."""
-    with desk(enclave) as client:
+    with desk(enclave_directory(enclave)) as client:
         detail = client.get(f"/requests/{_whole(client, digest)}", RequestDetail)
     if as_json:
         print_json(detail.model_dump(mode="json"))
@@ -154,28 +110,13 @@ def approve(
     as_json: JsonOption = False,
 ) -> None:
     """Approve a bundle, with the controller's own key, for this policy and this estate version."""
-    with desk(enclave) as client:
+    with desk(enclave_directory(enclave)) as client:
         detail = client.get(f"/requests/{_whole(client, digest)}", RequestDetail)
         now = client.get("/status", DeskStatus)
-        if detail.estate_version is None:
-            raise FlipError("no-estate", "This enclave has no estate yet; load one first.")
-        if detail.content.digest() != detail.summary.bundle:
-            raise FlipError(
-                "other-bundle", "What the agent shows is not the bundle of this digest; nothing was approved."
-            )
         if not yes:
             _show(detail)
             typer.confirm(f"Approve it for {executions} run(s) within {days} day(s)?", abort=True)
-        moment = datetime.now(UTC)
-        approval = Approval(
-            trust=now.key,
-            bundle=detail.summary.bundle,
-            policy=detail.policy_digest,
-            estate_version=detail.estate_version,
-            executions=executions,
-            approved=moment,
-            expires=moment + timedelta(days=days),
-        )
+        approval = Approval.of_request(detail, trust=now.key, executions=executions, days=days, now=datetime.now(UTC))
         client.post_envelope(
             "/approvals", envelope.seal(approval, envelope.APPROVAL, controller_key(enclave, passphrase_file))
         )
@@ -194,7 +135,7 @@ def decline(
     as_json: JsonOption = False,
 ) -> None:
     """Decline a bundle."""
-    with desk(enclave) as client:
+    with desk(enclave_directory(enclave)) as client:
         whole = _whole(client, digest)
         client.post("/declines", Decline(bundle=whole, reason=reason).to_bytes())
     print_json({"bundle": whole, "reason": reason}) if as_json else print(f"Declined {whole[:16]}.")
@@ -204,7 +145,7 @@ def decline(
 @speaks_plainly
 def runs(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
     """Show the runs at this Trust."""
-    with desk(enclave) as client:
+    with desk(enclave_directory(enclave)) as client:
         found = client.get("/runs", DeskRuns).runs
     if as_json:
         print_json([item.model_dump(mode="json") for item in found])
@@ -223,7 +164,7 @@ def stop(
     as_json: JsonOption = False,
 ) -> None:
     """Stop a run at this Trust."""
-    with desk(enclave) as client:
+    with desk(enclave_directory(enclave)) as client:
         client.post(f"/runs/{run}/stop")
     print_json({"run": run, "stopped": True}) if as_json else print(f"Stopped {run} here.")
 
@@ -236,7 +177,7 @@ def audit(
     as_json: JsonOption = False,
 ) -> None:
     """Print the audit log and its tree head (RFC 6962)."""
-    with desk(enclave) as client:
+    with desk(enclave_directory(enclave)) as client:
         page = client.get(f"/audit?after={after}", AuditPage)
     if as_json:
         print_json({"entries": [load_json(e.encode(), "An entry") for e in page.entries], "head": page.head})
@@ -250,8 +191,8 @@ def audit(
 @speaks_plainly
 def card(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
     """Print this Trust's name and node key, for the researcher's list of Trusts."""
-    configuration = _configuration(enclave)
-    public_key = SigningKey.load(_directory(enclave) / "keys" / "node.pem").public_key
+    configuration = enclave_configuration(enclave_directory(enclave))
+    public_key = SigningKey.load(enclave_directory(enclave) / "keys" / "node.pem").public_key
     trust = Trust(name=configuration["name"], title=configuration["title"], public_key=public_key)
     print_json(trust.model_dump(mode="json"))
     if not as_json:
@@ -264,7 +205,7 @@ def doctor(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
     """Check an enclave and say what to mend; exit code 1 where something is wrong."""
     from flipnb.enclave.agent.doctor import examine
 
-    findings = examine(_directory(enclave))
+    findings = examine(enclave_directory(enclave))
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -303,16 +244,7 @@ def _whole(client: DeskClient, start: str) -> str:
     return known[0]
 
 
-def _directory(directory: Path | None) -> Path:
+def enclave_directory(directory: Path | None) -> Path:
     if directory is None:
         raise FlipError("no-enclave", "Which enclave?", remedy="Give --enclave DIRECTORY, or set FLIP_ENCLAVE.")
     return directory
-
-
-def _configuration(directory: Path | None) -> dict[str, str]:
-    path = _directory(directory) / "enclave.json"
-    try:
-        configuration: dict[str, str] = load_json(path.read_bytes(), str(path))
-    except FileNotFoundError:
-        raise FlipError("no-enclave", f"{path.parent} is no enclave: there is no enclave.json.") from None
-    return configuration

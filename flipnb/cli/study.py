@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flipnb.cli.enclave import EnclaveOption, PassphraseOption, controller_key, desk
+from flipnb.cli.enclave import EnclaveOption, PassphraseOption, controller_key, enclave_directory
 from flipnb.cli.terminal import JsonOption, print_json, print_table, speaks_plainly
 from flipnb.contracts.problem import FlipError
 
@@ -72,6 +72,7 @@ def join(
     from flipnb.contracts.document import parse
     from flipnb.contracts.keys import fingerprint
     from flipnb.contracts.study import Membership, Roster
+    from flipnb.workbench.desk import desk
 
     try:
         sealed_roster = roster_file.read_bytes()
@@ -79,7 +80,7 @@ def join(
         raise FlipError("no-file", f"There is no file {roster_file}.") from None
     roster = parse(Roster, envelope.peek(sealed_roster, "The roster"), "The roster")
     envelope.unseal(sealed_roster, envelope.ROSTER, roster.researcher_keys(), "The roster")
-    with desk(enclave) as client:
+    with desk(enclave_directory(enclave)) as client:
         status = client.get("/status", DeskStatus)
         if not as_json:
             rows = [["researcher", r.name, fingerprint(r.public_key)] for r in roster.researchers]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import Field
 
+from flipnb.contracts.desk import RequestDetail
 from flipnb.contracts.document import Digest, Document, Moment
 from flipnb.contracts.keys import KeyId
+from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Line
 
 
@@ -22,6 +25,30 @@ class Approval(Document):
     executions: int = Field(ge=1, le=1000)
     approved: Moment
     expires: Moment
+
+    @classmethod
+    def of_request(cls, detail: RequestDetail, *, trust: KeyId, executions: int, days: int, now: datetime) -> Approval:
+        """What a controller signs who was shown ``detail``.
+
+        Raises FlipError ``no-estate``, ``other-bundle`` (the content is not that of the digest), ``bad-number``.
+        """
+        if detail.estate_version is None:
+            raise FlipError("no-estate", "This enclave has no estate yet; load one first.", status=409)
+        if detail.content.digest() != detail.summary.bundle:
+            raise FlipError(
+                "other-bundle", "What the agent shows is not the bundle of this digest; nothing was approved."
+            )
+        if not (1 <= executions <= 1000 and 1 <= days <= 365):
+            raise FlipError("bad-number", "An approval is for 1 to 1000 runs and 1 to 365 days.", status=422)
+        return cls(
+            trust=trust,
+            bundle=detail.summary.bundle,
+            policy=detail.policy_digest,
+            estate_version=detail.estate_version,
+            executions=executions,
+            approved=now,
+            expires=now + timedelta(days=days),
+        )
 
 
 class Decline(Document):

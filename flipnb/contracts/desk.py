@@ -59,15 +59,69 @@ class RequestList(Document):
     requests: tuple[RequestSummary, ...]
 
 
+ChangeKind = Literal["same", "changed", "added", "removed"]
+
+
+class ChangedLine(Document):
+    """One line of a cell's source; ``mark`` says in which version it is: both, the new one, the earlier one."""
+
+    mark: Literal["both", "new", "earlier"]
+    text: str
+
+
+class CellChange(Document):
+    """A cell of the notebook against the cell with its id in the earlier one; ``number`` counts from 1 in its own."""
+
+    id: str
+    number: int = Field(ge=1)
+    type: Literal["code", "markdown", "raw"]
+    kind: ChangeKind
+    lines: tuple[ChangedLine, ...]
+
+
+class FieldChange(Document):
+    """A part of the bundle other than the notebook, as indented JSON text, where it differs."""
+
+    field: str
+    lines: tuple[ChangedLine, ...]
+
+
+class Changes(Document):
+    """A bundle against ``since``, the last one of its study that was approved here and shares cells with it.
+
+    Without such a bundle ``since`` is None, every cell is added and there are no fields.
+    """
+
+    since: Digest | None
+    cells: tuple[CellChange, ...]
+    fields: tuple[FieldChange, ...]
+
+
 class RequestDetail(Document):
     """GET /requests/{digest}: everything that a person must see to decide. ``count`` is exact: it stays inside."""
 
     summary: RequestSummary
     content: Bundle
+    changes: Changes
     count: int | None
     policy_digest: Digest
     estate_version: str | None
     what_leaves: tuple[str, ...]
+
+
+class ApprovalPage(Document):
+    """POST /requests/{digest}/page: where the controller approves; for this request, once, until ``expires``."""
+
+    url: str
+    expires: Moment
+
+
+class Ticket(Document):
+    """GET /tickets/{ticket}, for the approval page: what its ticket is for."""
+
+    detail: RequestDetail
+    trust: KeyId
+    title: Line
 
 
 class Signed(Document):
@@ -94,6 +148,40 @@ class DeskRuns(Document):
     """GET /runs"""
 
     runs: tuple[DeskRun, ...]
+
+
+class ShownOutput(Document):
+    """One output of an executed cell, harmless: text without control sequences, or a picture drawn anew as PNG.
+
+    ``omitted`` is the type and size of what is not shown (HTML, SVG, widgets, what is too large or no picture).
+    """
+
+    text: str | None = None
+    stream: Literal["stdout", "stderr", "result", "error"] = "stdout"
+    picture: str | None = Field(default=None, pattern=r"^[A-Za-z0-9+/]*={0,2}$")
+    width: int | None = Field(default=None, ge=1)
+    height: int | None = Field(default=None, ge=1)
+    omitted: str | None = Field(default=None, max_length=200)
+
+
+class ShownCell(Document):
+    number: int = Field(ge=1)
+    type: Literal["code", "markdown", "raw"]
+    source: str
+    outputs: tuple[ShownOutput, ...] = ()
+
+
+class ShownNotebook(Document):
+    """GET /runs/{run}/shown: an executed notebook, which may show patients, and stays inside."""
+
+    run: RunId
+    cells: tuple[ShownCell, ...]
+
+
+class DeskRevision(Document):
+    """GET /changes?after=N&wait=S: rises with every change at the desk, and is another after a restart."""
+
+    revision: str
 
 
 class AuditPage(Document):

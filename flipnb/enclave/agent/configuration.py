@@ -70,6 +70,11 @@ class EnclaveDirectory:
         return self.keys / "node.pem"
 
     @property
+    def controller_key(self) -> Path:
+        """Encrypted with the controller's passphrase, which is kept nowhere."""
+        return self.keys / "controller.pem"
+
+    @property
     def policy_file(self) -> Path:
         return self.directory / "policy.json"
 

@@ -19,6 +19,7 @@ from flipnb.contracts import envelope
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Join
 from flipnb.contracts.task import Task, TaskAnswer
+from flipnb.enclave.agent.approval_page import ApprovalPages
 from flipnb.enclave.agent.audit import AuditLog
 from flipnb.enclave.agent.card import make_card
 from flipnb.enclave.agent.configuration import EnclaveDirectory
@@ -84,7 +85,16 @@ class Agent:
         )
         self._untold = asyncio.Event()
         self._untold.set()
-        self._desk = Desk(enclave, self._runs, self._memberships, self._hub, sandbox=sandbox, joined=self._untold.set)
+        self._pages = ApprovalPages(directory.desk_socket, directory.controller_key)
+        self._desk = Desk(
+            enclave,
+            self._runs,
+            self._memberships,
+            self._hub,
+            self._pages,
+            sandbox=sandbox,
+            joined=self._untold.set,
+        )
         self._handling: dict[str, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
 
@@ -98,6 +108,7 @@ class Agent:
                 asyncio.create_task(self._forever(self._send_reports), name="reports"),
                 asyncio.create_task(self._forever(self._tell_joins), name="joins"),
                 asyncio.create_task(self._forever(self._tell_card), name="card"),
+                asyncio.create_task(self._forever(self._pages.keep), name="approval-page"),
             ]
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="desk")
             _LOG.info("the agent of %s serves", self._directory.configuration.name)
@@ -107,6 +118,7 @@ class Agent:
                 loop.cancel()
             await self._runs.close(_STOP_S)
             await asyncio.wait([*loops, serving], timeout=1.0)
+        self._pages.close()
         self._directory.desk_socket.unlink(missing_ok=True)
         await self._worker.close()
         await self._hub.close()

@@ -6,10 +6,13 @@ never has. Texts in the answers may come from strangers; they are data, JSON-enc
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +28,7 @@ from starlette.routing import Route
 from flipnb.contracts.approval import Decline
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.desk import (
+    DeskRevision,
     DeskRun,
     DeskRuns,
     DeskStatus,
@@ -33,17 +37,23 @@ from flipnb.contracts.desk import (
     RequestState,
     RequestSummary,
     Signed,
+    Ticket,
 )
 from flipnb.contracts.document import Document, invalid
 from flipnb.contracts.problem import FlipError
+from flipnb.enclave.agent.approval_page import ApprovalPages
+from flipnb.enclave.agent.changes import changes
 from flipnb.enclave.agent.hub_link import HubLink
 from flipnb.enclave.agent.membership import Memberships
 from flipnb.enclave.agent.run import EXECUTED, Enclave
 from flipnb.enclave.agent.runs import Runs
 from flipnb.enclave.agent.store import StoredRequest, StoredRun
+from flipnb.enclave.agent.viewing import shown
 
 _LOG = logging.getLogger("flipnb.enclave.agent.desk")
 _BODY_BYTES = 16 << 20
+_LONGEST_WAIT_S = 30.0
+_LOOK_S = 0.2
 
 
 class Desk:
@@ -55,11 +65,14 @@ class Desk:
         runs: Runs,
         memberships: Memberships,
         hub: HubLink,
+        pages: ApprovalPages,
         *,
         sandbox: dict[str, bool | int | str | None],
         joined: Callable[[], None],
     ) -> None:
         self._enclave, self._runs, self._memberships, self._hub = enclave, runs, memberships, hub
+        self._pages = pages
+        self._started = secrets.token_hex(4)
         self._sandbox, self._joined = sandbox, joined
 
     def application(self) -> Starlette:
@@ -67,13 +80,18 @@ class Desk:
             ("GET", "/status", self.status),
             ("GET", "/requests", self.requests),
             ("GET", "/requests/{bundle}", self.request),
+            ("POST", "/requests/{bundle}/page", self.page),
+            ("GET", "/tickets/{ticket}", self.ticket),
+            ("POST", "/tickets/{ticket}/approval", self.approve_with_ticket),
             ("POST", "/approvals", self.approve),
             ("POST", "/declines", self.decline),
             ("POST", "/memberships", self.join),
             ("GET", "/runs", self.runs),
             ("POST", "/runs/{run}/stop", self.stop),
             ("GET", "/runs/{run}/notebook", self.notebook),
+            ("GET", "/runs/{run}/shown", self.shown),
             ("GET", "/audit", self.audit),
+            ("GET", "/changes", self.changes),
         )
         return Starlette(
             routes=[Route(path, _guarded(handler), methods=[method]) for method, path, handler in routes],
@@ -106,18 +124,24 @@ class Desk:
         return RequestList(requests=tuple(s for s in summaries if everything or s.state in ("waiting", "approved")))
 
     async def request(self, request: Request) -> Document:
+        return await self._detail(request.path_params["bundle"])
+
+    async def page(self, request: Request) -> Document:
         stored = self._runs.request(request.path_params["bundle"])
-        bundle = self._runs.content(stored)
-        version = await self._estate_version()
-        policy = self._enclave.directory.policy()
-        return RequestDetail(
-            summary=self._summary(stored, version=version),
-            content=bundle,
-            count=await self._count(bundle, version),
-            policy_digest=policy.digest(),
-            estate_version=version,
-            what_leaves=what_leaves(bundle, per_trust_metrics=policy.per_trust_metrics),
-        )
+        if stored.state == "refused":
+            raise FlipError("refused", f"The agent refused this bundle: {stored.reason}", status=409)
+        return self._pages.issue(stored.bundle)
+
+    async def ticket(self, request: Request) -> Document:
+        configuration = self._enclave.directory.configuration
+        detail = await self._detail(self._pages.bundle(request.path_params["ticket"]))
+        return Ticket(detail=detail, trust=self._enclave.key.key_id, title=configuration.title)
+
+    async def approve_with_ticket(self, request: Request) -> Document:
+        self._pages.bundle(request.path_params["ticket"])
+        answer = await self.approve(request)
+        self._pages.use(request.path_params["ticket"])
+        return answer
 
     async def approve(self, request: Request) -> Document:
         signed = await _body(Signed, request)
@@ -150,14 +174,56 @@ class Desk:
         run = self._enclave.store.run(request.path_params["run"])
         path = self._enclave.directory.runs / run.run / EXECUTED if run is not None else None
         if path is None or not path.exists():
-            raise FlipError("no-notebook", "There is no executed notebook of this run.", status=404)
+            raise _no_notebook()
         return FileResponse(path, media_type="application/json")
+
+    async def shown(self, request: Request) -> Response:
+        run = self._enclave.store.run(request.path_params["run"])
+        path = self._enclave.directory.runs / run.run / EXECUTED if run is not None else None
+        if run is None or path is None or not path.exists():
+            raise _no_notebook()
+        return Response(await shown(self._enclave.directory.directory, run.run, path), media_type="application/json")
+
+    async def changes(self, request: Request) -> Document:
+        """Wait until something here is other than at the revision ``after``, or for ``wait`` seconds."""
+        after = request.query_params.get("after", "")
+        try:
+            until = time.monotonic() + min(float(request.query_params.get("wait", "0")), _LONGEST_WAIT_S)
+        except ValueError:
+            raise FlipError("bad-query", "wait must be a number of seconds.") from None
+        while self._revision() == after and time.monotonic() < until:
+            await asyncio.sleep(_LOOK_S)
+        return DeskRevision(revision=self._revision())
 
     async def audit(self, request: Request) -> Document:
         after = request.query_params.get("after", "0")
         if not after.isascii() or not after.isdigit():
             raise FlipError("bad-query", "after must be a number.")
         return self._enclave.audit.page(int(after))
+
+    def _revision(self) -> str:
+        return f"{self._started}-{self._enclave.store.revision}"
+
+    async def _detail(self, digest: str) -> RequestDetail:
+        stored = self._runs.request(digest)
+        bundle = self._runs.content(stored)
+        version = await self._estate_version()
+        policy = self._enclave.directory.policy()
+        return RequestDetail(
+            summary=self._summary(stored, version=version),
+            content=bundle,
+            changes=changes(bundle, self._approved_before(stored)),
+            count=await self._count(bundle, version),
+            policy_digest=policy.digest(),
+            estate_version=version,
+            what_leaves=what_leaves(bundle, per_trust_metrics=policy.per_trust_metrics),
+        )
+
+    def _approved_before(self, stored: StoredRequest) -> Iterator[Bundle]:
+        """Other bundles of the same study that were approved here, the newest first."""
+        for other in self._enclave.store.approved(stored.study):
+            if other.bundle != stored.bundle:
+                yield self._runs.content(other)
 
     async def _estate_version(self) -> str | None:
         try:
@@ -196,6 +262,10 @@ class Desk:
             runs=tuple(run.run for run in store.runs(bundle=stored.bundle)),
             executions_left=left,
         )
+
+
+def _no_notebook() -> FlipError:
+    return FlipError("no-notebook", "There is no executed notebook of this run.", status=404)
 
 
 def what_leaves(bundle: Bundle, *, per_trust_metrics: bool) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Which unprivileged users a root agent gives its children: one for the estate worker, one per running kernel.
+"""Which unprivileged users a root agent gives its children: the estate worker, the viewer, each running kernel.
 
 The numbers come from the enclave's directory, so that two enclaves on one machine do not share any. An agent that is
 an ordinary user has none to give: its children get user namespaces.
@@ -23,6 +23,11 @@ def estate_worker_uid(directory: Path) -> int | None:
 def run_uid(directory: Path, slot: int) -> int | None:
     """The uid of whatever runs in ``slot`` (from 0, below 64); None where this process is not root."""
     return _base(directory) + 1 + slot if os.geteuid() == 0 else None
+
+
+def viewer_uid(directory: Path) -> int | None:
+    """The uid of what draws executed notebooks; None where this process is not root."""
+    return _base(directory) + _PER_ENCLAVE - 1 if os.geteuid() == 0 else None
 
 
 def _base(directory: Path) -> int:

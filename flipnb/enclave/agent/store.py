@@ -187,6 +187,23 @@ class Store:
     def requests(self) -> list[StoredRequest]:
         return [_request(row) for row in self._all("SELECT * FROM requests ORDER BY received DESC, bundle")]
 
+    def approved(self, study: str) -> list[StoredRequest]:
+        """Requests of a study that were ever approved, the last approved first."""
+        return [
+            _request(row)
+            for row in self._all(
+                "SELECT r.* FROM requests r JOIN approvals a USING (bundle) "
+                "WHERE r.study=? AND r.state='approved' "
+                "GROUP BY r.bundle ORDER BY max(a.approved) DESC, r.bundle",
+                study,
+            )
+        ]
+
+    @property
+    def revision(self) -> int:
+        """Rises with every row that this process writes."""
+        return self._db.total_changes
+
     def set_request(self, bundle: str, state: RequestState, code: str | None, reason: str | None) -> None:
         with self._transaction() as db:
             db.execute("UPDATE requests SET state=?, code=?, reason=? WHERE bundle=?", (state, code, reason, bundle))

@@ -1,0 +1,154 @@
+"""The approval page: one request, what would leave, the passphrase. No script, no frame around it, no other origin."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.routing import Route
+
+from flipnb.contracts import envelope
+from flipnb.contracts.approval import Approval
+from flipnb.contracts.desk import Ticket
+from flipnb.contracts.keys import SigningKey, fingerprint
+from flipnb.contracts.problem import FlipError
+from flipnb.enclave.approval_page.desk import DeskLink
+
+_FORM_BYTES = 4096
+_WRONG_ALLOWED = 5
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+}
+_STYLE = Path(__file__).with_name("templates") / "page.css"
+
+
+class ApprovalSite:
+    """Serves ``origin`` (scheme, host and port) alone; ``key`` is the controller's encrypted key."""
+
+    def __init__(self, origin: str, desk: DeskLink, key: Path) -> None:
+        self._origin, self._desk, self._key = origin, desk, key
+        self._wrong: dict[str, int] = {}
+        pages = Environment(
+            loader=PackageLoader("flipnb.enclave.approval_page"), autoescape=True, undefined=StrictUndefined
+        )
+        pages.filters["fingerprint"] = fingerprint
+        self._pages = pages
+
+    def application(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/page.css", self._guarded(self._style), methods=["GET"]),
+                Route("/approve/{ticket}", self._guarded(self._show), methods=["GET"]),
+                Route("/approve/{ticket}", self._guarded(self._approve), methods=["POST"]),
+            ]
+        )
+
+    async def _style(self, request: Request) -> Response:
+        return FileResponse(_STYLE, media_type="text/css")
+
+    async def _show(self, request: Request) -> Response:
+        ticket = await self._desk.ticket(_ticket(request))
+        return self._page("approve.html", ticket=ticket, problem="")
+
+    async def _approve(self, request: Request) -> Response:
+        name = _ticket(request)
+        ticket = await self._desk.ticket(name)
+        form = await _form(request)
+        try:
+            sealed = await asyncio.to_thread(self._seal, name, ticket, form)
+        except FlipError as error:
+            return self._page("approve.html", status=error.status, ticket=ticket, problem=str(error))
+        await self._desk.approve(name, sealed)
+        self._wrong.pop(name, None)
+        return self._page("approved.html", ticket=ticket, executions=form["executions"], days=form["days"])
+
+    def _seal(self, name: str, ticket: Ticket, form: dict[str, str]) -> bytes:
+        """The approval under the controller's own key. Raises FlipError for a wrong passphrase or number."""
+        if self._wrong.get(name, 0) >= _WRONG_ALLOWED:
+            raise FlipError(
+                "too-many-tries",
+                f"The passphrase was wrong {_WRONG_ALLOWED} times; this page is closed.",
+                remedy="Open it anew from the desk.",
+                status=403,
+            )
+        approval = Approval.of_request(
+            ticket.detail,
+            trust=ticket.trust,
+            executions=_number(form, "executions"),
+            days=_number(form, "days"),
+            now=datetime.now(UTC),
+        )
+        if form.get("bundle") != approval.bundle:
+            raise FlipError("other-bundle", "The form is of another request; nothing was approved.", status=409)
+        try:
+            key = SigningKey.load(self._key, form.get("passphrase", "") or " ")
+        except FlipError as error:
+            self._wrong[name] = self._wrong.get(name, 0) + 1
+            raise FlipError(error.code, "The passphrase is wrong; nothing was approved.", status=403) from None
+        return envelope.seal(approval, envelope.APPROVAL, key)
+
+    def _page(self, name: str, *, status: int = 200, **content: Any) -> HTMLResponse:
+        return HTMLResponse(self._pages.get_template(name).render(**content), status_code=status)
+
+    def _guarded(self, handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        async def guarded(request: Request) -> Response:
+            try:
+                self._refuse_strangers(request)
+                answer = await handler(request)
+            except FlipError as error:
+                answer = self._page("refused.html", status=error.status, problem=str(error))
+            answer.headers.update(_HEADERS)
+            return answer
+
+        return guarded
+
+    def _refuse_strangers(self, request: Request) -> None:
+        """Another name for this machine (DNS rebinding), and whatever another page sends or embeds."""
+        if f"http://{request.headers.get('host', '')}" != self._origin:
+            raise FlipError("wrong-host", f"This page is at {self._origin} alone.", status=421)
+        site = request.headers.get("sec-fetch-site", "same-origin")
+        if request.method == "POST":
+            if request.headers.get("origin") != self._origin or site != "same-origin":
+                raise FlipError("cross-origin", "Another page may not approve; nothing was approved.", status=403)
+        elif request.headers.get("sec-fetch-mode", "navigate") != "navigate" and site != "same-origin":
+            raise FlipError("cross-origin", "Another page may not read this one.", status=403)
+
+
+def _ticket(request: Request) -> str:
+    name: str = request.path_params["ticket"]
+    if not (name.isascii() and name.isalnum()):
+        raise FlipError("no-ticket", "This page's address is not whole.", status=404)
+    return name
+
+
+async def _form(request: Request) -> dict[str, str]:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _FORM_BYTES:
+            raise FlipError("form-too-large", "The form is too large; nothing was approved.", status=413)
+    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=10)
+    return {name: values[0] for name, values in fields.items()}
+
+
+def _number(form: dict[str, str], name: str) -> int:
+    text = form.get(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) <= 4):
+        raise FlipError("bad-number", f"The number of {name} must be a whole number from 1 on.", status=422)
+    return int(text)

@@ -1,0 +1,66 @@
+"""The desk of a Trust's data controller, as its tools reach it: over the unix socket of the enclave's agent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+
+from flipnb.contracts.desk import Signed
+from flipnb.contracts.document import Document, load_json, refusal
+from flipnb.contracts.problem import FlipError
+
+D = TypeVar("D", bound=Document)
+
+
+class DeskClient:
+    """Requests to the agent's desk over its unix socket."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+
+    def get(self, path: str, model: type[D]) -> D:
+        return model.model_validate_json(self._send("GET", path, b""))
+
+    def post(self, path: str, body: bytes = b"") -> None:
+        self._send("POST", path, body)
+
+    def post_envelope(self, path: str, sealed: bytes) -> None:
+        self.post(path, Signed(envelope=sealed.decode()).to_bytes())
+
+    def raw(self, path: str) -> bytes:
+        return self._send("GET", path, b"")
+
+    def _send(self, method: str, path: str, body: bytes) -> bytes:
+        try:
+            answer = self._http.request(method, path, content=body, headers={"content-type": "application/json"})
+        except httpx.TransportError as error:
+            raise FlipError(
+                "agent-down", f"The enclave's agent does not answer: {error}.", remedy="Is it running? See its log."
+            ) from None
+        if not answer.is_success:
+            raise refusal(answer.status_code, answer.content, "agent")
+        return answer.content
+
+
+@contextmanager
+def desk(enclave: Path) -> Iterator[DeskClient]:
+    """The desk of the enclave in the directory ``enclave``. Raises FlipError ``no-enclave``, ``agent-down``."""
+    socket = enclave / enclave_configuration(enclave)["runtime_dir"] / "desk.sock"
+    with httpx.Client(
+        transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://desk", timeout=60.0, trust_env=False
+    ) as http:
+        yield DeskClient(http)
+
+
+def enclave_configuration(enclave: Path) -> dict[str, str]:
+    """``enclave.json``. Raises FlipError ``no-enclave``."""
+    path = enclave / "enclave.json"
+    try:
+        configuration: dict[str, str] = load_json(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        raise FlipError("no-enclave", f"{enclave} is no enclave: there is no enclave.json.") from None
+    return configuration
