@@ -23,18 +23,18 @@ class DeskClient:
         self._http = http
 
     def get(self, path: str, model: type[D]) -> D:
-        return model.model_validate_json(self._send("GET", path, b""))
+        return model.model_validate_json(self.send("GET", path))
 
     def post(self, path: str, body: bytes = b"") -> None:
-        self._send("POST", path, body)
+        self.send("POST", path, body)
 
     def post_envelope(self, path: str, sealed: bytes) -> None:
         self.post(path, Signed(envelope=sealed.decode()).to_bytes())
 
     def raw(self, path: str) -> bytes:
-        return self._send("GET", path, b"")
+        return self.send("GET", path)
 
-    def _send(self, method: str, path: str, body: bytes) -> bytes:
+    def send(self, method: str, path: str, body: bytes = b"") -> bytes:
         try:
             answer = self._http.request(method, path, content=body, headers={"content-type": "application/json"})
         except httpx.TransportError as error:

@@ -14,11 +14,93 @@ export interface IAllowance {
   bits_per_run: number;
 }
 
+/** POST /requests/{digest}/page: where the controller approves; for this request, once, until ``expires``. */
+export interface IApprovalPage {
+  url: string;
+  expires: string;
+}
+
+/** A file beside the notebook, by digest; it lies read-only under ``/bundle/NAME`` in the kernel. */
+export interface IAttachedFile {
+  name: string;
+  sha256: string;
+  size: number;
+}
+
+/** GET /audit: entries as canonical JSON text, and the tree head (RFC 6962) over the first ``size``. */
+export interface IAuditPage {
+  entries: string[];
+  size: number;
+  head: string;
+}
+
 /** An environment that the Trust built offline, and the distributions that its lock names. */
 export interface IBuiltEnvironment {
   name: string;
   lock: string;
   distributions: string[];
+}
+
+/** Everything that decides what runs. Stored as bytes, named by their SHA-256, signed by the researcher. */
+export interface IBundle {
+  version: 'flip/bundle/1';
+  study: string;
+  title: string;
+  membership: string;
+  trusts: string[];
+  minimum_trusts: number;
+  notebook: IFrozenNotebook;
+  files: IAttachedFile[];
+  parameters: IParameter[];
+  cohort: { [name: string]: unknown };
+  dataset: IDataset;
+  split: ISplit;
+  plan: IPlan;
+  tensors: ITensorSpec;
+  initial_weights: string;
+  outputs: IDeclaredOutput[];
+  environment: IEnvironment;
+  not_before: string;
+  expires: string;
+}
+
+/** One concept that a coded variable may have as its value. */
+export interface ICategory {
+  concept_id: number;
+  label: string;
+}
+
+export interface ICell {
+  id: string;
+  type: 'code' | 'markdown' | 'raw';
+  source: string;
+  tags: ('parameters' | 'skip-execution')[];
+}
+
+/** A cell of the notebook against the cell with its id in the earlier one; ``number`` counts from 1 in its own. */
+export interface ICellChange {
+  id: string;
+  number: number;
+  type: 'code' | 'markdown' | 'raw';
+  kind: 'same' | 'changed' | 'added' | 'removed';
+  lines: IChangedLine[];
+}
+
+/** One line of a cell's source; ``mark`` says in which version it is: both, the new one, the earlier one. */
+export interface IChangedLine {
+  mark: 'both' | 'new' | 'earlier';
+  text: string;
+}
+
+/**
+ * A bundle against ``since``, the last one of its study that was approved here and shares cells with it.
+ *
+ * Without such a bundle ``since`` is None, every cell is added and there are no fields.
+ */
+export interface IChanges {
+  since: string | null;
+  cells: ICellChange[];
+  fields: IFieldChange[];
 }
 
 /** ``path`` is relative to the root, with slashes, as the file browser names it. */
@@ -31,12 +113,133 @@ export interface ICohortList {
   cohorts: ICohortFile[];
 }
 
+/** When a run may end before its last round. ``threshold`` is what a Trust needs to vote 1. */
+export interface IConsensus {
+  measure: 'agreement' | 'concordance';
+  threshold: number;
+  rounds: number;
+}
+
+/**
+ * Counts of people: noise, then suppression below ``threshold``, then rounding to the nearest ``rounding``.
+ *
+ * ``noise`` is the standard deviation of a discrete Gaussian; 0 is none, and then no bound holds. Each count costs 1
+ * of ``budget``, which all studies and researchers of the Trust share; one study may spend ``budget_per_study``.
+ * What was spent comes back after ``period_days``, not with a new estate version. ``contracts.bound`` says what noise
+ * and budget imply.
+ *
+ * ``seed``: noise is drawn by a secret of the Trust over the estate version and the ``question``, or over the
+ * version and the cell's ``members``. By members another wording draws nothing new, but two answers that differ
+ * show that two sets of people do, so that no bound holds (docs/controller.md).
+ */
+export interface ICountPolicy {
+  threshold: number;
+  rounding: number;
+  noise: number;
+  seed: 'question' | 'members';
+  charts: boolean;
+  budget: number;
+  budget_per_study: number;
+  period_days: number;
+}
+
+/** What is frozen for a run, beside the cohort itself: nothing else can be seen by the kernel. */
+export interface IDataset {
+  variables: IVariable[];
+}
+
+/**
+ * A number within ``minimum`` and ``maximum``, rounded to ``decimals`` by the airlock.
+ *
+ * ``over`` names the part of the cohort that it is an average over; its people are the weight with which the
+ * Trusts' numbers are averaged.
+ */
+export interface IDeclaredOutput {
+  name: string;
+  minimum: number;
+  maximum: number;
+  decimals: number;
+  over: 'train' | 'validation' | 'test';
+}
+
+export interface IDeclineReason {
+  reason: string;
+}
+
+/** Something at the desk is new; ``agent`` is False where the agent does not answer, and ``message`` says so. */
+export interface IDeskChange {
+  agent: boolean;
+  revision: string;
+  message: string;
+}
+
+/** ``status`` is None where this JupyterLab is not in an enclave: there is no desk here. */
+export interface IDeskHere {
+  status: IDeskStatus | null;
+}
+
+export interface IDeskRun {
+  run: string;
+  bundle: string;
+  study: string;
+  title: string;
+  state: 'notified' | 'waiting' | 'approved' | 'declined' | 'refused' | 'starting' | 'running' | 'finished' | 'failed' | 'left-out' | 'stopped';
+  progress: IProgress | null;
+  failure: IFailure | null;
+  code: string | null;
+  reason: string | null;
+  started: string | null;
+  ended: string | null;
+}
+
+/** GET /runs */
+export interface IDeskRuns {
+  runs: IDeskRun[];
+}
+
+/** GET /status */
+export interface IDeskStatus {
+  trust: string;
+  title: string;
+  key: string;
+  hub: string;
+  hub_reachable: boolean;
+  estate_version: string | null;
+  policy: IPolicy;
+  policy_digest: string;
+  studies: string[];
+  environments: { [name: string]: string };
+  sandbox: { [name: string]: boolean | number | string | null };
+  waiting: number;
+  running: number;
+}
+
+/** The act was done; what it changed is told as an event. */
+export interface IDone {
+}
+
+/** A named environment that a Trust built offline; ``lock`` is the SHA-256 of its lock file. */
+export interface IEnvironment {
+  name: string;
+  lock: string;
+}
+
 /** An error as it may leave an enclave: class out of a closed list, cell and line; never its message. */
 export interface IFailure {
   error_class: string;
   cell: number | null;
   line: number | null;
   round: number | null;
+}
+
+/** A part of the bundle other than the notebook, as indented JSON text, where it differs. */
+export interface IFieldChange {
+  field: string;
+  lines: IChangedLine[];
+}
+
+export interface IFrozenNotebook {
+  cells: ICell[];
 }
 
 /** Whether the hub can be reached; ``connection`` rises each time that contact is made anew. */
@@ -48,11 +251,80 @@ export interface IHubContact {
   remedy: string;
 }
 
+/** What one run's kernel may use. Sizes in bytes, times in seconds. */
+export interface IKernelLimits {
+  memory_bytes: number;
+  scratch_bytes: number;
+  shm_bytes: number;
+  processes: number;
+  cpu_seconds: number;
+  wall_seconds: number;
+  cell_seconds: number;
+  output_bytes: number;
+  threads: number;
+  require_memory_cgroup: boolean;
+}
+
 /** ``version`` is the server extension's; ``researcher`` the name in the configuration, None without one. */
 export interface ILabStatus {
   version: string;
   researcher: string | null;
   contact: IHubContact;
+}
+
+/**
+ * One name of the notebook's ``parameters`` cell.
+ *
+ * Numbers lie within ``minimum`` and ``maximum`` (inclusive); where ``choices`` is given, the value is one of them.
+ * A parameter with neither is fixed to its default.
+ */
+export interface IParameter {
+  name: string;
+  type: 'bool' | 'int' | 'float' | 'str';
+  default: boolean | number | string;
+  minimum: number | null;
+  maximum: number | null;
+  choices: (boolean | number | string)[];
+  help: string;
+}
+
+/**
+ * The rounds of a run; with a ``consensus`` it may end before the last of them.
+ *
+ * ``clip_norm`` bounds the L2 norm of one Trust's change of the weights in one round; it fixes the fixed-point
+ * scale as well, so that every enclave encodes alike. ``round_seconds`` is how long one Trust may take for
+ * one round at most, ``start_seconds`` how much longer for the first, in which kernels start, ``run_seconds`` how
+ * long a run may take in all. Once rounds have shown how long they take, the deadline is learned from them and may
+ * be earlier than ``round_seconds``, but no earlier than ``patience_seconds``.
+ */
+export interface IPlan {
+  rounds: number;
+  strategy: IStrategy;
+  aggregation: 'sum' | 'individual';
+  consensus: IConsensus | null;
+  clip_norm: number;
+  round_seconds: number;
+  patience_seconds: number;
+  start_seconds: number;
+  run_seconds: number;
+}
+
+/**
+ * ``slots``: kernels at once. One that waits for its next round longer than ``waiting_seconds`` gives its slot to
+ * others: it is ended, and started anew from its saved state when the round comes.
+ */
+export interface IPolicy {
+  counts: ICountPolicy;
+  per_trust_metrics: boolean;
+  individual_updates: boolean;
+  minimum_trusts: number;
+  minimum_train: number;
+  maximum_clip_norm: number;
+  maximum_rounds: number;
+  bits_per_run: number;
+  slots: number;
+  waiting_seconds: number;
+  kernel: IKernelLimits;
 }
 
 /** Where a Trust's part is, by the runner's own clock: 1-based cell of all code cells, round, seconds. */
@@ -63,6 +335,37 @@ export interface IProgress {
   epoch: number | null;
   epochs: number | null;
   seconds: number | null;
+}
+
+/** GET /requests/{digest}: everything that a person must see to decide. ``count`` is exact: it stays inside. */
+export interface IRequestDetail {
+  summary: IRequestSummary;
+  content: IBundle;
+  changes: IChanges;
+  count: number | null;
+  policy_digest: string;
+  estate_version: string | null;
+  what_leaves: string[];
+}
+
+/** GET /requests */
+export interface IRequestList {
+  requests: IRequestSummary[];
+}
+
+/** One bundle that was put before this Trust. */
+export interface IRequestSummary {
+  bundle: string;
+  study: string;
+  title: string;
+  researcher: string;
+  researcher_key: string;
+  state: 'waiting' | 'approved' | 'declined' | 'refused' | 'expired';
+  received: string;
+  code: string | null;
+  reason: string | null;
+  runs: string[];
+  executions_left: number;
 }
 
 /**
@@ -143,6 +446,65 @@ export interface IRunView {
   last_event: number;
 }
 
+/** Integer shares of the three parts, for example 2 : 0 : 1 for two thirds and one third. */
+export interface IShares {
+  train: number;
+  validation: number;
+  test: number;
+}
+
+export interface IShownCell {
+  number: number;
+  type: 'code' | 'markdown' | 'raw';
+  source: string;
+  outputs: IShownOutput[];
+}
+
+/** GET /runs/{run}/shown: an executed notebook, which may show patients, and stays inside. */
+export interface IShownNotebook {
+  run: string;
+  cells: IShownCell[];
+}
+
+/**
+ * One output of an executed cell, harmless: text without control sequences, or a picture drawn anew as PNG.
+ *
+ * ``omitted`` is the type and size of what is not shown (HTML, SVG, widgets, what is too large or no picture).
+ */
+export interface IShownOutput {
+  text: string | null;
+  stream: 'stdout' | 'stderr' | 'result' | 'error';
+  picture: string | null;
+  width: number | null;
+  height: number | null;
+  omitted: string | null;
+}
+
+/**
+ * How members are divided, within each Trust and each class.
+ *
+ * Of m members of a class, ``test`` gets floor(m·test/total), ``validation`` likewise, ``train`` the rest,
+ * so that a class with one member is in train. Members are ordered by the estate's person id and then shuffled by
+ * NumPy's PCG64 seeded with ``[seed, class]``.
+ */
+export interface ISplit {
+  seed: number;
+  shares: IShares;
+  stratify: IStratify | null;
+}
+
+/** A strategy by name, with its own parameters; a name with a dot is one that the hub's operator installed. */
+export interface IStrategy {
+  name: string;
+  parameters: { [name: string]: number };
+}
+
+/** Two classes: ``variable`` > ``above``, and not. */
+export interface IStratify {
+  variable: string;
+  above: number;
+}
+
 /** ``kept``: the roster is here, so that bundles can be made and counts be verified; else the hub alone knows it. */
 export interface IStudy {
   study: string;
@@ -168,6 +530,17 @@ export interface IStudyTrust {
 
 export interface IStudyTrusts {
   trusts: IStudyTrust[];
+}
+
+export interface ITensor {
+  name: string;
+  shape: number[];
+  dtype: 'float64' | 'float32' | 'float16' | 'bfloat16' | 'int64' | 'int32' | 'int16' | 'int8' | 'uint8' | 'bool';
+}
+
+/** The tensors of a model in their fixed order. */
+export interface ITensorSpec {
+  tensors: ITensor[];
 }
 
 /**
@@ -202,6 +575,26 @@ export interface ITrustsChange {
   pulse: string;
 }
 
+/**
+ * A column of ``flip.data().train.frame()``: one value per person.
+ *
+ * ``age`` is in years at the cohort's start, ``sex`` a gender concept id. A measurement or observation is the last
+ * one up to the cohort's end: ``value='number'`` (in ``unit``, UCUM) or ``'concept'`` (a concept id);
+ * a condition is ``'flag'``. Missing stays missing. ``minimum``, ``maximum`` and ``categories`` say
+ * what is plausible; the twin draws from them, nothing is cut off by them.
+ */
+export interface IVariable {
+  name: string;
+  source: 'age' | 'sex' | 'measurement' | 'observation' | 'condition';
+  concept_id: number | null;
+  value: 'number' | 'concept' | 'flag';
+  unit: string | null;
+  minimum: number | null;
+  maximum: number | null;
+  categories: ICategory[];
+  label: string;
+}
+
 /** Every endpoint of the server extension, by its method and path. */
 export interface IEndpoints {
   /** Cohort files, by path; hidden folders and those deeper than four are left out */
@@ -210,6 +603,69 @@ export interface IEndpoints {
     query: undefined;
     body: undefined;
     answer: ICohortList;
+  };
+  /** This Trust's enclave, where JupyterLab runs in one */
+  'GET desk': {
+    path: undefined;
+    query: undefined;
+    body: undefined;
+    answer: IDeskHere;
+  };
+  /** Audit entries from the index ``after`` on, and the tree head (RFC 6962) */
+  'GET desk/audit': {
+    path: undefined;
+    query: { after?: number };
+    body: undefined;
+    answer: IAuditPage;
+  };
+  /** Requests that wait or hold; with ``decided`` all that ever came */
+  'GET desk/requests': {
+    path: undefined;
+    query: { decided?: boolean };
+    body: undefined;
+    answer: IRequestList;
+  };
+  /** Everything that a person must see to decide; the count in it is exact and stays inside */
+  'GET desk/requests/{bundle}': {
+    path: { bundle: string };
+    query: undefined;
+    body: undefined;
+    answer: IRequestDetail;
+  };
+  /** Decline a request; the researcher hears the reason */
+  'POST desk/requests/{bundle}/decline': {
+    path: { bundle: string };
+    query: undefined;
+    body: IDeclineReason;
+    answer: IDone;
+  };
+  /** A page of the agent's own, on another origin, where the controller approves with the passphrase */
+  'POST desk/requests/{bundle}/page': {
+    path: { bundle: string };
+    query: undefined;
+    body: undefined;
+    answer: IApprovalPage;
+  };
+  /** The runs at this Trust, the newest first */
+  'GET desk/runs': {
+    path: undefined;
+    query: undefined;
+    body: undefined;
+    answer: IDeskRuns;
+  };
+  /** The executed notebook as text and pictures drawn anew. It may show patients, and stays inside */
+  'GET desk/runs/{run}/notebook': {
+    path: { run: string };
+    query: undefined;
+    body: undefined;
+    answer: IShownNotebook;
+  };
+  /** Stop a run at this Trust alone */
+  'POST desk/runs/{run}/stop': {
+    path: { run: string };
+    query: undefined;
+    body: undefined;
+    answer: IDone;
   };
   /** Try to reach the hub now; what comes of it is told as an event */
   'POST hub/tries': {
@@ -271,6 +727,7 @@ export interface IEndpoints {
 
 /** What the server pushes, by event schema. */
 export interface IEvents {
+  'https://schema.jupyter.org/flipnb/desk/v1': IDeskChange;
   'https://schema.jupyter.org/flipnb/hub/v1': IHubContact;
   'https://schema.jupyter.org/flipnb/run/v1': IRunChange;
   'https://schema.jupyter.org/flipnb/trusts/v1': ITrustsChange;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from traitlets import Bool, Unicode
 from flipnb.workbench.home import Home
 from flipnb.workbench.lab import endpoints
 from flipnb.workbench.lab.bench import Bench
+from flipnb.workbench.lab.desk_listener import DeskListener
 from flipnb.workbench.lab.handlers import routes_of
 from flipnb.workbench.lab.listener import SCHEMAS, Listener
 
@@ -28,12 +30,19 @@ class FlipApp(ExtensionApp):
     )
     listens = Bool(True, config=True, help="Whether to follow the hub, so that screens change as runs do.")
 
+    enclave_directory = Unicode(
+        "", config=True, help="In a Trust: its enclave's directory, whose desk is shown; empty: $FLIP_ENCLAVE, or none."
+    )
+
     def initialize_settings(self) -> None:
         for schema in sorted(SCHEMAS.glob("*.yaml")):
             self._server.event_logger.register_event_schema(schema)
         home = Home(Path(self.home_directory)) if self.home_directory else Home.find()
         self.listener = Listener(home, self._emit, self.log)
-        self.bench = Bench(home, Path(self._server.root_dir), self.listener)
+        named = self.enclave_directory or os.environ.get("FLIP_ENCLAVE", "")
+        enclave = Path(named).absolute() if named else None
+        self.desk_listener = DeskListener(enclave, self._emit, self.log)
+        self.bench = Bench(home, Path(self._server.root_dir), self.listener, enclave)
 
     def initialize_handlers(self) -> None:
         self.handlers.extend(routes_of(endpoints.ALL, self.bench))
@@ -41,8 +50,10 @@ class FlipApp(ExtensionApp):
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         if self.listens:
             self.listener.start()
+            self.desk_listener.start()
 
     async def stop_extension(self) -> None:
+        await self.desk_listener.stop()
         await self.listener.stop()
 
     def _emit(self, schema: str, data: dict[str, Any]) -> None:

@@ -12,11 +12,15 @@ from flipnb.workbench.lab.listener import Listener
 
 @dataclass(frozen=True)
 class Bench:
-    """``root`` is the server's root directory; a path that the browser names lies below it."""
+    """``root`` is the server's root directory; a path that the browser names lies below it.
+
+    ``enclave`` is the directory of the Trust's enclave that this JupyterLab runs in; None on a researcher's machine.
+    """
 
     home: Home
     root: Path
     listener: Listener
+    enclave: Path | None = None
 
     def file(self, path: str) -> Path:
         """The file under a path of the file browser. Raises FlipError ``outside`` (403), ``no-file`` (404)."""

@@ -16,6 +16,7 @@ from flipnb.contracts.run import RunEvent, RunId, RunView
 from flipnb.contracts.text import Name
 from flipnb.workbench.home import Home
 from flipnb.workbench.hub_feed import HubFeed
+from flipnb.workbench.lab.desk_listener import DESK_EVENT, DeskChange
 
 SCHEMAS: Final = Path(__file__).parent / "events"
 RUN_EVENT: Final = "https://schema.jupyter.org/flipnb/run/v1"
@@ -60,6 +61,7 @@ EVENTS: Final[dict[str, type[Document]]] = {
     RUN_EVENT: RunChange,
     HUB_EVENT: HubContact,
     TRUSTS_EVENT: TrustsChange,
+    DESK_EVENT: DeskChange,
 }
 """What is emitted, by schema."""
 

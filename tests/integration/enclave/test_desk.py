@@ -1,0 +1,135 @@
+"""The controller in a browser: approve on the agent's own page, look at what was executed, hear what is new."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+from enclave_federation import PASSPHRASE, Federation, Trust, until
+
+from flipnb.contracts.desk import ApprovalPage, RequestDetail, ShownNotebook
+from flipnb.workbench.desk import desk
+
+PLACE = "print('\\x1b[31mfirst patient\\x1b[0m', data.train.frame().iloc[0].to_dict())"
+
+
+class ApprovalTab:
+    """A browser's tab on the approval page of one request."""
+
+    def __init__(self, trust: Trust, bundle: str) -> None:
+        issued = ApprovalPage.model_validate_json(trust.post(f"/requests/{bundle}/page", b"").content)
+        self.url, self.bundle = issued.url, bundle
+
+    def look(self, **headers: str) -> httpx.Response:
+        return httpx.get(self.url, headers=_named(headers), timeout=30, trust_env=False)
+
+    def press(self, passphrase: str, *, bundle: str | None = None, **headers: str) -> httpx.Response:
+        parts = urlsplit(self.url)
+        own = {"origin": f"{parts.scheme}://{parts.netloc}", "sec-fetch-site": "same-origin"}
+        form = {"bundle": bundle or self.bundle, "executions": "1", "days": "7", "passphrase": passphrase}
+        return httpx.post(self.url, data=form, headers=own | _named(headers), timeout=30, trust_env=False)
+
+
+def _named(headers: dict[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def test_a_controller_approves_on_the_agents_own_page(federation: Federation) -> None:
+    north, south = federation.trusts
+    bundle, run = federation.submit(nonce="d", place=PLACE, title="A <b>bold</b> title")
+    digest = bundle.digest()
+    for trust in federation.trusts:
+        until(lambda trust=trust: trust.waits_for(digest))
+    detail = RequestDetail.model_validate(north.get(f"/requests/{digest}"))
+    assert any(PLACE in line.text for cell in detail.changes.cells for line in cell.lines)
+
+    page = ApprovalTab(north, digest)
+    shown = until(page.look)
+    assert digest in shown.text
+    assert "A &lt;b&gt;bold&lt;/b&gt; title" in shown.text
+    assert "<script" not in shown.text
+    assert shown.headers["content-security-policy"].startswith("default-src 'none'")
+    assert "frame-ancestors 'none'" in shown.headers["content-security-policy"]
+    assert shown.headers["cross-origin-opener-policy"] == "same-origin"
+
+    assert page.press("wrong passphrase").status_code == 403
+    assert page.press(PASSPHRASE, origin="http://127.0.0.1:8888").status_code == 403
+    assert page.press(PASSPHRASE, sec_fetch_site="cross-site").status_code == 403
+    assert page.press(PASSPHRASE, host="evil.example").status_code == 421
+    assert page.press(PASSPHRASE, bundle="0" * 64).status_code == 409
+    assert page.look(sec_fetch_mode="cors", sec_fetch_site="cross-site").status_code == 403
+    assert north.waits_for(digest)
+
+    assert "has approved" in page.press(PASSPHRASE).text
+    assert not north.waits_for(digest)
+    assert page.press(PASSPHRASE).status_code == 404  # the ticket is used
+    assert "approved" in {entry["kind"] for entry in north.audit()}
+
+    assert south.approve(digest).is_success
+    federation.reaches(run.run, "succeeded", seconds=120)
+    shown_notebook = ShownNotebook.model_validate(until(lambda: _shown(north, run.run)))
+    texts = [output.text or "" for cell in shown_notebook.cells for output in cell.outputs]
+    assert any(text.startswith("first patient") for text in texts)
+
+    again, _ = federation.submit(nonce="e", place="pass", title="A <b>bold</b> title")
+    until(lambda: north.waits_for(again.digest()))
+    changes = RequestDetail.model_validate(north.get(f"/requests/{again.digest()}")).changes
+    assert changes.since == digest
+    assert [cell.kind for cell in changes.cells] == ["same", "changed"]
+    for trust in federation.trusts:
+        trust.decline(again.digest(), "only a test")
+
+
+def _shown(trust: Trust, run: str) -> object:
+    answer = trust.desk.get(f"/runs/{run}/shown")
+    return answer.json() if answer.is_success else None
+
+
+def test_wrong_passphrases_close_a_page(federation: Federation) -> None:
+    north = federation.trusts[0]
+    bundle, run = federation.submit(nonce="f", title="Guessing")
+    digest = bundle.digest()
+    until(lambda: north.waits_for(digest))
+    page = ApprovalTab(north, digest)
+    until(page.look)
+    for guess in range(5):
+        assert "wrong" in page.press(f"guess {guess}").text
+    refused = page.press(PASSPHRASE)
+    assert refused.status_code == 403
+    assert "closed" in refused.text
+    assert north.waits_for(digest)
+    federation.ask("POST", f"/v1/runs/{run.run}/stop")
+
+
+def test_the_page_comes_back_and_never_outlives_its_agent(federation: Federation) -> None:
+    north = federation.trusts[0]
+    assert north.process is not None
+    (first,) = _pages(north.process.pid)
+    os.kill(first, signal.SIGKILL)
+    until(lambda: _pages(north.process.pid) not in ([], [first]))
+    (second,) = _pages(north.process.pid)
+    north.end(signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{second}").exists())
+    north.start()
+    north.ready()
+
+
+def _pages(agent: int) -> list[int]:
+    children = Path(f"/proc/{agent}/task").glob("*/children")
+    found = [int(child) for file in children for child in file.read_text().split()]
+    return [pid for pid in found if "approval_page" in Path(f"/proc/{pid}/cmdline").read_text()]
+
+
+def test_whoever_listens_hears_of_changes(federation: Federation) -> None:
+    north = federation.trusts[0]
+    with desk(north.enclave.directory) as client:
+        before = json.loads(client.raw("/changes"))["revision"]
+        assert json.loads(client.raw(f"/changes?after={before}&wait=0.3"))["revision"] == before
+        bundle, run = federation.submit(nonce="a", title="News")
+        until(lambda: json.loads(client.raw(f"/changes?after={before}&wait=5"))["revision"] != before)
+        until(lambda: north.waits_for(bundle.digest()))
+        federation.ask("POST", f"/v1/runs/{run.run}/stop")
