@@ -28,12 +28,14 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import RunEvent
 from flipnb.contracts.study import Researcher, Roster
 from flipnb.contracts.study import Trust as Member
+from flipnb.contracts.total import DeclaredArray, TotalStep
 from flipnb.demo import federation as product
 from flipnb.demo.certificates import make_ca, make_server_certificate
 
 NAMES = ("ash", "birch", "cedar", "elm", "fir", "hazel", "oak")
 IMPATIENT = "oak"
 """The Trust whose kernels give back their slot when they wait longer than a few seconds."""
+PEOPLE = DeclaredArray(name="people", minimum=0, maximum=1000, decimals=0)
 NOTEBOOK = """
 import random, time
 import numpy as np
@@ -52,10 +54,11 @@ class Momentum:
         self.value = state["value"]
 
 momentum = Momentum()
+share = len(data.train) / float(flip.total({"people": len(data.train)})["people"])
 for rnd in flip.rounds(model, state=[momentum]):
     if rnd.training:
         noise = np.random.normal(size=(1, 2)) + random.random()
-        momentum.value = 0.9 * momentum.value + noise - 0.1 * model["weight"]
+        momentum.value = 0.9 * momentum.value + share * noise - 0.1 * model["weight"]
         model["weight"] += (lr * momentum.value).astype(np.float32)
         time.sleep(0.25)
     rnd.report(loss=0.5, accuracy=0.75)
@@ -165,6 +168,7 @@ class SevenTrusts(Federation):
             minimum_trusts=minimum,
             notebook=FrozenNotebook(cells=cells),
             plan=plan,
+            totals=(TotalStep(arrays=(PEOPLE,)),),
         )
         self.ask("POST", "/v1/studies/heart/bundles", self.study.bundle_envelope(bundle))
         return bundle

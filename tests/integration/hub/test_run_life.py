@@ -109,6 +109,45 @@ def test_a_trust_that_fails_is_named_and_its_round_is_not_waited_for(hasty_hub):
     assert first["left_out"] == {broken.key.key_id: "failed with ValueError in cell 5, line 3"}
 
 
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_late_trust_is_asked_again_unless_it_refuses(hasty_hub, comes_back):
+    study = hasty_hub.three
+    run = study.submit()
+    study.approve(run)
+    *others, late = study.trusts
+    for trust in others:
+        study.reply(trust, run)
+    task = late.task("round", run)
+    coordinator = Client(hasty_hub, SigningKey.load(hasty_hub.root / "runs" / run / "key.pem"))
+    summary = {
+        "round": 1, "of": 2, "training": True, "members": sorted(trust.key.key_id for trust in others),
+        "left_out": {late.key.key_id: "no reply within 120 s"}, "late": [late.key.key_id],
+        "weights": task["context"]["weights"], "metrics": {}, "seconds": 120.0,
+    }  # fmt: skip
+    coordinator.post("/v1/coordinator/events", json.dumps({"round": summary}).encode(), 204)
+
+    def part():
+        parts = study.researcher.get(f"/v1/runs/{run}")["trusts"]
+        return next(part for part in parts if part["trust"] == late.key.key_id)
+
+    assert (part()["state"], part()["code"]) == ("left-out", "late")
+    assert part()["reason"] == "round 1: no reply within 120 s"
+    late.report(run, 4, state="running")
+    assert part()["state"] == "left-out"  # it has still to answer the round
+    assert late.task("round", run) == task
+    said = {"envelope": "{}"} if comes_back else {"code": "round-refused", "reason": "not this one"}
+    answer = late.call("POST", f"/v1/tasks/{task['id']}/answer", json.dumps(said).encode())
+    if comes_back:
+        assert (answer.status_code, answer.json()["code"]) == (409, "late-reply")
+        assert (part()["state"], part()["code"]) == ("running", "late-reply")
+        assert "trust-2 to round 1 came after the deadline" in part()["reason"]
+    else:
+        assert answer.status_code == 204
+        assert (part()["state"], part()["code"], part()["reason"]) == ("left-out", "round-refused", "not this one")
+        assert late.task("stop", run)
+    study.researcher.post(f"/v1/runs/{run}/stop")
+
+
 def test_a_kernel_that_died_is_told_of_and_forgotten_when_its_trust_answers(hub):
     study = hub.first
     run = study.submit()
