@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from enclave_federation import until
 from fault_federation import SevenTrusts, plan
 from fault_invariants import answers, differing
 from fault_kinds import Fault, kinds
@@ -137,11 +138,22 @@ def campaign(federation: SevenTrusts, faults: int, per_run: int, seed: int, netw
     order = order[:faults]
     runs = [order[start : start + per_run] for start in range(0, faults, per_run)]
     bundle = federation.bundle_for(plan(APART * per_run + 1))
-    steady = undisturbed(federation, bundle, executions=len(runs) + 1)
+    steady = undisturbed(federation, bundle, executions=len(runs) + 2)
     struck = []
     for some in runs:
         struck += disturbed(federation, bundle, some, steady, chance)
+    print(f"a run that was stopped had ended everywhere after {stop(federation, bundle):.1f} s", flush=True)
     return struck
+
+
+def stop(federation: SevenTrusts, bundle: Bundle) -> float:
+    """Stop a run of seven Trusts; seconds until no kernel, runner or coordinator of it was left."""
+    follower = Follower(federation, federation.run(bundle, executions=1))
+    follower.until_round(1)
+    began = time.monotonic()
+    federation.ask("POST", f"/v1/runs/{follower.run}/stop")
+    until(lambda: not federation.alive(follower.run), 120)
+    return time.monotonic() - began
 
 
 def row(one: Struck) -> str:

@@ -215,6 +215,12 @@ class SevenTrusts(Federation):
     def kernel(self, trust: str) -> psutil.Process | None:
         return self._below(trust, lambda words: any("ipykernel" in w or "launcher" in w for w in words))
 
+    def alive(self, run: str) -> bool:
+        """Whether a run has a coordinator, or any Trust a runner or a kernel."""
+        return self.coordinator(run) is not None or any(
+            self.kernel(name) is not None or self.runner(name) is not None for name in NAMES
+        )
+
     def _below(self, daemon: str, matches: Any) -> psutil.Process | None:
         """The deepest process below a daemon that matches: what runs, not the jail around it."""
         found = None

@@ -62,7 +62,7 @@ def test_a_trust_that_stays_away_comes_back_and_slots_are_lent(federation: Seven
     told = [event for _, event in follower.heard if event.trust == key and event.code in ("late", "late-reply")]
     assert [(event.trust_state, event.code) for event in told[:2]] == [("left-out", "late"), ("running", "late-reply")]
     federation.ask("POST", f"/v1/runs/{follower.run}/stop")
-    until(lambda: all(federation.kernel(name) is None for name in NAMES), 60)
+    until(lambda: not federation.alive(follower.run), 60)
     follower.to_the_end()
     assert follower.state == "stopped"
     numbers = sorted(number for name, number in answers(federation, follower.run) if name == away)
