@@ -27,6 +27,7 @@ __version__ = "0.1.0"
 # Looked up by name, not imported: an enclave has no workbench, and nobody may reach one through this package.
 _IN_A_KERNEL = {"data", "rounds", "total"}
 _ON_A_WORKBENCH = {"cohort", "rehearse", "results", "runs", "submit"}
+_ELSEWHERE = {"rehearse": "flipnb.simulation.rehearsing"}
 
 __all__ = ["cohort", "data", "rehearse", "results", "rounds", "runs", "submit", "total"]
 
@@ -37,7 +38,8 @@ def __getattr__(name: str) -> Any:
     inside = "FLIP_BROKER" in os.environ
     if inside and name in _ON_A_WORKBENCH:
         raise AttributeError(f"flip.{name} is for the workbench; inside an enclave there is none.")
-    return getattr(import_module("flipnb.session.enclave" if inside else "flipnb.workbench.notebook"), name)
+    home = "flipnb.session.enclave" if inside else _ELSEWHERE.get(name, "flipnb.workbench.notebook")
+    return getattr(import_module(home), name)
 
 
 def __dir__() -> list[str]:

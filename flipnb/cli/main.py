@@ -33,12 +33,30 @@ Directory = Annotated[Path | None, typer.Option("--directory", help="The demo fe
 
 @app.command()
 @speaks_plainly
-def rehearse(notebook: Notebook, param: Parameters = None, as_json: JsonOption = False) -> None:
+def rehearse(
+    notebook: Notebook,
+    param: Parameters = None,
+    trusts: Annotated[
+        int, typer.Option(help="Then simulate a federation of so many twins, for the plan's rounds.")
+    ] = 1,
+    rounds: Annotated[
+        int | None, typer.Option(help="Training rounds of the simulation, instead of the plan's.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Run a notebook on a twin, here, for two rounds; records the model's tensors and initial weights."""
-    from flipnb.workbench.rehearsal import rehearse as run
+    from flipnb.simulation.rehearsing import Simulation
+    from flipnb.simulation.rehearsing import rehearse as run
+    from flipnb.workbench.narrative import describe_round
 
-    point = _points(notebook, param)[0]
-    found = run(notebook, point)
+    def heard(summary: Any, names: Any) -> None:
+        if not as_json:
+            print_text(describe_round(summary, names))
+
+    found = run(notebook, _points(notebook, param)[0], trusts=trusts, rounds=rounds, heard=heard)
+    if isinstance(found, Simulation):
+        _simulated(found, as_json)
+        return
     if as_json:
         print_json(
             {
@@ -51,6 +69,25 @@ def rehearse(notebook: Notebook, param: Parameters = None, as_json: JsonOption =
         return
     print(f"Rehearsed in {found.seconds:.1f} s on a twin. The model's tensors:")
     print_table(["tensor", "shape", "dtype"], [[t.name, list(t.shape), t.dtype] for t in found.tensors.tensors])
+
+
+def _simulated(found: Any, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "people": found.people,
+                "rounds": [summary.model_dump(mode="json") for summary in found.rounds],
+                "names": found.names,
+                "weights": str(found.weights),
+                "code": found.code,
+                "reason": found.reason,
+                "seconds": found.seconds,
+            }
+        )
+        return
+    sizes = ", ".join(f"{name} {people}" for name, people in found.people.items())
+    print_text(f"Simulated in {found.seconds:.1f} s over {len(found.people)} twins ({sizes}). {found.reason or ''}")
+    print_text(f"Final weights: {found.weights}")
 
 
 @app.command()

@@ -11,7 +11,7 @@ def describe(event: RunEvent, names: Mapping[str, str]) -> str:
     """One line for one event; ``names`` gives each Trust's name by key."""
     who = names.get(event.trust, event.trust[:12]) if event.trust else ""
     if event.kind == "round" and event.round is not None:
-        return _round(event.round, names)
+        return describe_round(event.round, names)
     if event.kind == "progress" and event.progress is not None:
         return f"{who}: {_progress(event.progress)}"
     why = _why(event.reason, event.failure)
@@ -20,7 +20,8 @@ def describe(event: RunEvent, names: Mapping[str, str]) -> str:
     return f"The run is {event.state}{why}"
 
 
-def _round(summary: RoundSummary, names: Mapping[str, str]) -> str:
+def describe_round(summary: RoundSummary, names: Mapping[str, str]) -> str:
+    """One line for a finished round."""
     where = f"Round {summary.round} of {summary.of}" if summary.training else "Final weights"
     numbers = ", ".join(f"{name} {value:g}" for name, value in summary.metrics.items())
     if summary.votes is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from flipnb.records import Records
     from flipnb.session.rounds import Rounds
 
-__all__ = ["cohort", "data", "rehearse", "results", "rounds", "runs", "submit", "total"]
-
-rehearse: Callable[..., rehearsal.Rehearsal] = rehearsal.rehearse
+__all__ = ["cohort", "data", "results", "rounds", "runs", "submit", "total"]
 
 
 @dataclass(frozen=True)

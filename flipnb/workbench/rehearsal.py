@@ -64,8 +64,6 @@ def rehearse(notebook: Path, point: Mapping[str, Scalar] | None = None) -> Rehea
     An earlier rehearsal stays until this one has passed. Raises FlipError ``rehearsal-failed`` (cell, line, error),
     ``no-rounds`` (the notebook never iterated ``flip.rounds`` to its end), and what reading the files raises.
     """
-    import papermill
-
     began = time.monotonic()
     frozen = freeze_notebook(notebook)
     _, values = fix_point(notebook_parameters(frozen), point or {})
@@ -76,21 +74,11 @@ def rehearse(notebook: Path, point: Mapping[str, Scalar] | None = None) -> Rehea
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     make(plan.dataset, plan.split, work / "twin.duckdb")
-    (work / "notebook.ipynb").write_text(json.dumps(frozen.to_nbformat("python3")))
     environment = {PLAN: str(plan_file), RECORD: str(work)}
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     try:
-        papermill.execute_notebook(
-            str(work / "notebook.ipynb"),
-            str(work / "executed.ipynb"),
-            parameters=values,
-            kernel_name="python3",
-            cwd=str(notebook.parent.absolute()),
-            progress_bar=False,
-        )
-    except papermill.PapermillExecutionError as error:
-        raise _failed(error, frozen, work / "executed.ipynb") from None
+        run_notebook(frozen, values, work / "executed.ipynb", notebook.parent.absolute())
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
@@ -107,6 +95,28 @@ def rehearse(notebook: Path, point: Mapping[str, Scalar] | None = None) -> Rehea
     shutil.rmtree(final, ignore_errors=True)
     work.replace(final)
     return last_rehearsal(notebook)
+
+
+def run_notebook(frozen: FrozenNotebook, values: Mapping[str, Scalar], executed: Path, folder: Path) -> None:
+    """Run a notebook top to bottom in a kernel of this Python, in ``folder``; the environment is this process's.
+
+    Raises FlipError ``rehearsal-failed`` (cell, line, error).
+    """
+    import papermill
+
+    source = executed.with_name("notebook.ipynb")
+    source.write_text(json.dumps(frozen.to_nbformat("python3")))
+    try:
+        papermill.execute_notebook(
+            str(source),
+            str(executed),
+            parameters=dict(values),
+            kernel_name="python3",
+            cwd=str(folder),
+            progress_bar=False,
+        )
+    except papermill.PapermillExecutionError as error:
+        raise _failed(error, frozen, executed) from None
 
 
 def last_rehearsal(notebook: Path) -> Rehearsal:

@@ -23,7 +23,7 @@ from flipnb.contracts.run import FINAL_TRUST_STATES, RoundSummary
 from flipnb.contracts.study import Roster
 from flipnb.contracts.text import as_line
 from flipnb.federation.coordinator.checkpoint import Checkpoint, Checkpoints, Position
-from flipnb.federation.coordinator.hub_link import HubLink
+from flipnb.federation.coordinator.hub import CoordinatorHub
 from flipnb.federation.coordinator.patience import Patience
 from flipnb.federation.coordinator.totals import Totals
 from flipnb.federation.individual import IndividualStrategy, IndividualUpdates
@@ -41,7 +41,7 @@ _WAIT_SECONDS = 20.0
 class Rounds:
     """Drives a run from its last finished round to its end. ``run`` returns the final weights' digest."""
 
-    def __init__(self, order: CoordinatorOrder, hub: HubLink) -> None:
+    def __init__(self, order: CoordinatorOrder, hub: CoordinatorHub) -> None:
         self._order = order
         self._hub = hub
         self._work = Path(order.work_dir)

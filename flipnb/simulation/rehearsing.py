@@ -1,0 +1,197 @@
+"""``flip.rehearse``: a notebook on one twin, or on several as a simulated federation."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from flipnb.contracts.bundle import Bundle, Environment
+from flipnb.contracts.coordinator import CoordinatorOrder
+from flipnb.contracts.document import invalid, sha256
+from flipnb.contracts.envelope import BUNDLE, ROSTER, seal
+from flipnb.contracts.keys import KeyId, SigningKey
+from flipnb.contracts.parameters import Scalar
+from flipnb.contracts.plan import MAX_TRUSTS
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.run import RoundSummary
+from flipnb.contracts.study import Researcher, Roster, Trust
+from flipnb.simulation.hub import SimulatedHub
+from flipnb.simulation.trust import SimulatedTrust
+from flipnb.workbench import rehearsal
+from flipnb.workbench.freezing import freeze_notebook, notebook_parameters
+from flipnb.workbench.plan_file import plan_path, read_cohort, read_plan
+from flipnb.workbench.point import fix_point
+from flipnb.workbench.rehearsal import Rehearsal, rehearsal_directory
+
+_SMALLEST, _LARGEST = 60, 400
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What a simulated federation came to. ``people`` are the twins' sizes by Trust; ``weights`` the final ones.
+
+    ``code`` and ``reason`` say how a consensus rule ended it; ``directory`` has each Trust's executed notebook.
+    """
+
+    people: dict[str, int]
+    rounds: tuple[RoundSummary, ...]
+    names: dict[KeyId, str]
+    weights: Path
+    code: str | None
+    reason: str | None
+    seconds: float
+    directory: Path
+
+
+def rehearse(
+    notebook: str | Path,
+    point: Mapping[str, Scalar] | None = None,
+    *,
+    trusts: int = 1,
+    rounds: int | None = None,
+    heard: Callable[[RoundSummary, Mapping[KeyId, str]], None] | None = None,
+) -> Rehearsal | Simulation:
+    """Run ``notebook`` on a twin for two rounds; with more than one of ``trusts`` then as a simulated federation, too.
+
+    The simulation runs the plan's rounds (or ``rounds``), one kernel per Trust, each on a twin with a seed and a size
+    of its own; ``heard`` hears of every round. Raises what a rehearsal raises, ``too-many-trusts``, and what a run's
+    coordinator does, for example ``quorum-lost`` with each Trust's cell, line and error.
+    """
+    path = Path(notebook)
+    if not 1 <= trusts <= MAX_TRUSTS:
+        raise FlipError("too-many-trusts", f"A federation has 1 to {MAX_TRUSTS} Trusts, not {trusts}.")
+    recorded = rehearsal.rehearse(path, point)
+    if trusts == 1:
+        return recorded
+    return _simulate(path, recorded, point or {}, trusts, rounds, heard or (lambda summary, names: None))
+
+
+def _simulate(
+    notebook: Path,
+    recorded: Rehearsal,
+    point: Mapping[str, Scalar],
+    count: int,
+    rounds: int | None,
+    heard: Callable[[RoundSummary, Mapping[KeyId, str]], None],
+) -> Simulation:
+    # Flower comes with the coordinator: not before it is needed.
+    from flipnb.federation.coordinator.rounds import Rounds
+
+    logging.getLogger("flwr").setLevel(logging.ERROR)
+    began = time.monotonic()
+    directory = rehearsal_directory(notebook).absolute() / "simulation"
+    shutil.rmtree(directory, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="flip") as short:
+        trusts = [
+            SimulatedTrust(
+                f"twin-{number}",
+                directory / f"twin-{number}",
+                Path(short) / f"{number}.sock",  # a socket's path has at most 107 bytes
+                people=_people(number),
+                seed=number,
+            )
+            for number in range(1, count + 1)
+        ]
+        by_key = {trust.key.key_id: trust for trust in sorted(trusts, key=lambda trust: trust.key.key_id)}
+        names = {key: trust.name for key, trust in by_key.items()}
+        researcher = SigningKey.generate()
+        roster = _roster(researcher, trusts)
+        bundle, values = _bundle(notebook, recorded, point, roster, rounds)
+        run = secrets.token_hex(16)
+        hub = SimulatedHub(
+            run,
+            bundle,
+            (seal(bundle, BUNDLE, researcher), seal(roster, ROSTER, researcher)),
+            values,
+            by_key,
+            directory / "blobs",
+            lambda summary: heard(summary, names),
+        )
+        hub.give(recorded.initial_weights, bundle.initial_weights)
+        order = CoordinatorOrder(
+            hub_url="", audience="", ca="", key="", run=run, work_dir=str(directory), blobs=str(directory / "blobs")
+        )
+        patient = False
+        try:
+            for trust in trusts:
+                trust.start(run, bundle, values, notebook.parent.absolute())
+            ending = Rounds(order, hub).run()
+            patient = True
+        finally:
+            for trust in trusts:
+                trust.close(patient=patient)
+        weights = directory / "weights.safetensors"
+        shutil.copyfile(hub.blob(ending.weights), weights)
+        shutil.rmtree(directory / "blobs")
+        shutil.rmtree(directory / "checkpoints")
+    return Simulation(
+        people={trust.name: trust.size for trust in trusts},
+        rounds=tuple(hub.rounds),
+        names=names,
+        weights=weights,
+        code=ending.code,
+        reason=ending.reason,
+        seconds=round(time.monotonic() - began, 2),
+        directory=directory,
+    )
+
+
+def _people(number: int) -> int:
+    """Another size for each twin, the same each time."""
+    import numpy as np
+
+    return int(np.random.default_rng([17, number]).integers(_SMALLEST, _LARGEST + 1))
+
+
+def _roster(researcher: SigningKey, trusts: list[SimulatedTrust]) -> Roster:
+    return Roster(
+        study="simulation",
+        purpose="To rehearse on twins",
+        researchers=(Researcher(name="The researcher", public_key=researcher.public_key),),
+        trusts=tuple(Trust(name=t.name, title=t.name, public_key=t.key.public_key) for t in trusts),
+    )
+
+
+def _bundle(
+    notebook: Path, recorded: Rehearsal, point: Mapping[str, Scalar], roster: Roster, rounds: int | None
+) -> tuple[Bundle, dict[str, Scalar]]:
+    """The bundle that would be sent, but for the simulated roster."""
+    plan_file = read_plan(plan_path(notebook))
+    frozen = freeze_notebook(notebook)
+    space, values = fix_point(notebook_parameters(frozen), point)
+    plan = plan_file.plan if rounds is None else plan_file.plan.model_copy(update={"rounds": rounds})
+    now = datetime.now(UTC)
+    count = len(roster.trusts)
+    try:
+        bundle = Bundle(
+            study=roster.study,
+            title=plan_file.title,
+            membership=roster.digest(),
+            trusts=tuple(sorted(roster.trust_keys())),
+            minimum_trusts=min(plan_file.minimum_trusts or count, count),
+            notebook=frozen,
+            parameters=space,
+            cohort=read_cohort(plan_file, notebook.parent),
+            dataset=plan_file.dataset,
+            split=plan_file.split,
+            plan=plan,
+            tensors=recorded.tensors,
+            initial_weights=sha256(recorded.initial_weights.read_bytes()),
+            outputs=plan_file.outputs,
+            totals=plan_file.totals,
+            environment=Environment(name="simulation", lock="0" * 64),
+            not_before=now - timedelta(minutes=5),
+            expires=now + timedelta(days=1),
+        )
+    except ValidationError as error:
+        raise invalid(error, "The bundle") from None
+    return bundle, values

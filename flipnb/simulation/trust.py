@@ -1,0 +1,189 @@
+"""One simulated Trust: a twin of its own, an airlock and a broker as in an enclave, and a kernel without a sandbox."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import duckdb
+
+from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.keys import SigningKey
+from flipnb.contracts.outputs import Part
+from flipnb.contracts.parameters import Scalar
+from flipnb.contracts.policy import MIB, Policy
+from flipnb.contracts.problem import FlipError, Problem
+from flipnb.contracts.round import RoundContext
+from flipnb.contracts.total import TotalContext, TotalSum
+from flipnb.enclave.agent.airlock import Airlock
+from flipnb.enclave.agent.audit import AuditLog
+from flipnb.enclave.agent.broker import Broker
+from flipnb.enclave.agent.facts import RunFacts
+from flipnb.enclave.agent.lease import sealed_copy
+from flipnb.enclave.agent.store import Store
+from flipnb.session.enclave import BROKER, COHORT
+from flipnb.simulation.kernel import KernelOrder
+from flipnb.twin import make
+
+POLICY = Policy(per_trust_metrics=True, individual_updates=True, minimum_trusts=1, minimum_train=1)
+"""Every figure of a twin may be seen."""
+
+_STATE_BYTES = 1024 * MIB
+_GRACE_S = 30.0
+
+
+class SimulatedTrust:
+    """``people`` synthetic persons, drawn with ``seed``; its files are in ``directory``."""
+
+    def __init__(self, name: str, directory: Path, socket: Path, *, people: int, seed: int) -> None:
+        self.name, self.size = name, people
+        self.key = SigningKey.generate()
+        self._directory, self._socket, self._seed = directory, socket, seed
+        self._misbehaved: str | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._broker: Broker | None = None
+        self._airlock: Airlock | None = None
+        self._refused: dict[tuple[str, int], str] = {}
+        directory.mkdir(parents=True)
+
+    def start(self, run: str, bundle: Bundle, values: Mapping[str, Scalar], folder: Path) -> None:
+        """Draw the twin, open the airlock and start the notebook."""
+        cohort = self._directory / "twin.duckdb"
+        make(bundle.dataset, bundle.split, cohort, people=self.size, seed=self._seed)
+        self._store = Store(self._directory / "state.sqlite")
+        self._store.add_run(run, bundle=bundle.digest(), study=bundle.study, title=bundle.title, point=dict(values))
+        self._audit = AuditLog(self._directory / "audit.jsonl", self.key, self._store)
+        self._run = run
+        facts = RunFacts(
+            run=run,
+            bundle_digest=bundle.digest(),
+            bundle=bundle,
+            members=bundle.trusts,
+            people=_parts(cohort),
+            directory=self._directory,
+        )
+        self._airlock = Airlock(facts, key=self.key, store=self._store, audit=self._audit, policy=POLICY)
+        self._broker = Broker(
+            self._socket,
+            self._airlock,
+            peer=os.geteuid(),
+            state_bytes=_STATE_BYTES,
+            on_round=lambda number: None,
+            on_tell=lambda message: None,
+            on_submit=lambda number, leave: None,
+            on_misbehaviour=self._misbehave,
+        )
+        self._broker.start()
+        order = KernelOrder(
+            notebook=bundle.notebook,
+            values=dict(values),
+            executed=str(self._directory / "executed.ipynb"),
+            folder=str(folder),
+            problem=str(self._directory / "problem.json"),
+        )
+        path = self._directory / "order.json"
+        path.write_text(order.model_dump_json())
+        one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        environment = {**os.environ, **one, BROKER: str(self._socket), COHORT: str(cohort)}
+        with (self._directory / "kernel.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "flipnb.simulation.kernel", str(path)],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    # What the hub asks
+
+    def ask(self, context: RoundContext, weights: Path) -> None:
+        """Give a round to the kernel, as an agent does."""
+        assert self._airlock is not None
+        try:
+            if self._airlock.take(context) is None and not self._airlock.offered(context.round):
+                with weights.open("rb") as file:
+                    self._airlock.offer(context, sealed_copy(file.fileno(), context.weights_size))
+        except FlipError as error:
+            self._refused["round", context.round] = f"{error.code}: {error.message}"
+
+    def ask_total(self, context: TotalContext) -> None:
+        assert self._airlock is not None
+        try:
+            self._airlock.totals.take(context)
+        except FlipError as error:
+            self._refused["total", context.step] = f"{error.code}: {error.message}"
+
+    def give(self, result: TotalSum) -> None:
+        assert self._airlock is not None
+        self._airlock.totals.give(result)
+
+    def reply(self, number: int) -> tuple[bytes, Path] | None:
+        """The sealed reply to a round and the file of its update, once they are there."""
+        stored = self._store.round(self._run, number)
+        if stored is None or stored.reply is None or stored.update_path is None:
+            return None
+        return stored.reply, Path(stored.update_path)
+
+    def total_reply(self, step: int) -> bytes | None:
+        assert self._airlock is not None
+        return self._airlock.totals.reply(step)
+
+    def gone(self, kind: str, number: int) -> str | None:
+        """Why no reply comes; None where one may still come."""
+        if (kind, number) in self._refused:
+            return self._refused[kind, number]
+        if self._misbehaved is not None:
+            return self._misbehaved
+        if self._airlock is not None and self._airlock.left:
+            return "left: the notebook left the run by break"
+        return self.ended
+
+    @property
+    def ended(self) -> str | None:
+        """How its notebook ended; None while it runs."""
+        if self._process is None or self._process.poll() is None:
+            return None
+        problem = self._directory / "problem.json"
+        if problem.exists():
+            return Problem.model_validate_json(problem.read_bytes()).message
+        if self._process.returncode:
+            return f"its process ended with status {self._process.returncode}; {self._directory}/kernel.log says more"
+        return "its notebook has ended"
+
+    def close(self, *, patient: bool) -> None:
+        """End the kernel (after its notebook has ended by itself, where ``patient``) and close all files."""
+        if self._process is not None:
+            if patient:
+                try:
+                    self._process.wait(_GRACE_S)
+                except subprocess.TimeoutExpired:
+                    patient = False
+            if not patient and self._process.poll() is None:
+                os.killpg(self._process.pid, signal.SIGTERM)
+                try:
+                    self._process.wait(5.0)
+                except subprocess.TimeoutExpired:
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                    self._process.wait()
+        if self._airlock is not None and self._broker is not None:
+            self._airlock.close()
+            self._broker.stop()
+            self._audit.close()
+            self._store.close()
+
+    def _misbehave(self, code: str, reason: str) -> None:
+        self._misbehaved = f"{code}: {reason}"
+
+
+def _parts(cohort: Path) -> dict[Part, int]:
+    """People per part, counted in the frozen file."""
+    people: dict[Part, int] = {"train": 0, "validation": 0, "test": 0}
+    with duckdb.connect(str(cohort), read_only=True) as database:
+        for part, number in database.execute("SELECT split, count(*) FROM cohort GROUP BY split").fetchall():
+            people[part] = int(number)
+    return people
