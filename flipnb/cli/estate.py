@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -141,3 +142,28 @@ def quality(
         print_table(["category", "check", "field", "expected", "violated", "share"], rows)
     if html is not None:
         print(f"The page: {html}")
+
+
+@app.command()
+@speaks_plainly
+def serve(
+    estate: Annotated[str, typer.Argument(help="The estate's directory, or a postgresql:// address.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 for a free one.")] = 0,
+    state: Annotated[
+        Path | None, typer.Option(help="Where the token and the ids' key are kept; else the estate's .serve.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve the estate as FHIR R4, read-only, to this machine alone. Every request needs the bearer token."""
+    from flipnb.estate.serve import serve as run
+    from flipnb.estate.serve.server import Serving
+
+    def announce(serving: Serving) -> None:
+        if as_json:
+            found = {"url": serving.url, "token_file": str(serving.token_file), "version": serving.version}
+            print(json.dumps(found), flush=True)
+            return
+        print(f"FHIR R4 at {serving.url} (estate version {serving.version})")
+        print(f"The bearer token is in {serving.token_file}", flush=True)
+
+    run(estate, port=port, state=state, announce=announce)

@@ -35,6 +35,13 @@ def coding(system: str, code: str, display: str | None = None) -> Element:
 
 def concept_codings(store: Store, *concept_ids: int | None) -> list[Element]:
     """The codings of concepts, each in its own system, then by OMOP's ids. 0 is OMOP's "no matching concept"."""
+    known = store.codings.get(concept_ids)
+    if known is None:
+        known = store.codings[concept_ids] = _concept_codings(store, concept_ids)
+    return known
+
+
+def _concept_codings(store: Store, concept_ids: tuple[int | None, ...]) -> list[Element]:
     own: list[Element] = []
     ohdsi: list[Element] = []
     for number in concept_ids:

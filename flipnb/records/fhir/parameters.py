@@ -157,9 +157,10 @@ class ConceptParameter:
         if modifier not in (None, "text", "below"):
             _no_modifier(name, modifier)
         columns = [column for column in self.columns if store.has(table.name, column)]
-        concepts = concepts_like(store, value) if modifier == "text" else concepts_of(store, value)
+        queries = concepts_like(store, value) if modifier == "text" else concepts_of(store, value)
         if modifier == "below":
-            concepts = _with_descendants(store, concepts)
+            queries = _with_descendants(store, queries)
+        concepts = _resolved(store, queries)
         if not columns or concepts is None:
             return NEVER
         parts = [Condition(f"t.{column} IN ({concepts.sql})", concepts.values) for column in columns]
@@ -172,59 +173,62 @@ class ConceptParameter:
 _CONCEPT = ("concept_id", "concept_name", "vocabulary_id", "concept_code")
 
 
-def concepts_of(store: Store, value: str) -> Condition | None:
-    """A subquery of the concept ids that a token names; None where there can be none."""
+def concepts_of(store: Store, value: str) -> list[Condition]:
+    """Queries of the concept ids that a token names; none where there can be none."""
     system, code = _token(value)
-    parts: list[Condition] = []
-    if system in (None, systems.OHDSI) and re.fullmatch(r"[1-9]\d{0,9}", code):
-        parts.append(Condition(f"SELECT {int(code)}"))
-    if system not in (systems.OHDSI, "") and store.has("concept", *_CONCEPT):
-        where: list[Condition] = []
-        if system is not None:
-            vocabularies = systems.vocabularies_of(system)
-            if not vocabularies:
-                return None
-            where.append(Condition(f"vocabulary_id IN ({', '.join('?' * len(vocabularies))})", vocabularies))
-        if code:
-            where.append(Condition("concept_code = ?", (code,)))
-        if where:
-            sql = " AND ".join(part.sql for part in where)
-            values = tuple(value for part in where for value in part.values)
-            parts.append(Condition(f"SELECT concept_id FROM concept WHERE {sql}", values))
-    return _resolved(store, parts)
+    queries: list[Condition] = []
+    if system in (None, systems.OHDSI) and re.fullmatch(r"[1-9]\d{0,8}|1\d{9}|2[01]\d{8}", code):
+        queries.append(Condition(f"SELECT {int(code)} AS concept_id"))
+    if system in (systems.OHDSI, "") or not store.has("concept", *_CONCEPT):
+        return queries
+    where: list[Condition] = []
+    if system is not None:
+        vocabularies = systems.vocabularies_of(system)
+        if not vocabularies:
+            return queries
+        where.append(Condition(f"vocabulary_id IN ({', '.join('?' * len(vocabularies))})", vocabularies))
+    if code:
+        where.append(Condition("concept_code = ?", (code,)))
+    if where:
+        sql = " AND ".join(part.sql for part in where)
+        values = tuple(value for part in where for value in part.values)
+        queries.append(Condition(f"SELECT concept_id FROM concept WHERE {sql}", values))
+    return queries
 
 
-def concepts_like(store: Store, words: str) -> Condition | None:
+def concepts_like(store: Store, words: str) -> list[Condition]:
     if not store.has("concept", *_CONCEPT) or not words.strip():
-        return None
+        return []
     pattern = words.strip().lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return _resolved(
-        store,
-        [Condition("SELECT concept_id FROM concept WHERE lower(concept_name) LIKE ? ESCAPE '\\'", (f"%{pattern}%",))],
-    )
+    sql = "SELECT concept_id FROM concept WHERE lower(concept_name) LIKE ? ESCAPE '\\'"
+    return [Condition(sql, (f"%{pattern}%",))]
 
 
-def _with_descendants(store: Store, concepts: Condition | None) -> Condition | None:
-    if concepts is None or not store.has("concept_ancestor", "ancestor_concept_id", "descendant_concept_id"):
-        return concepts
-    below = Condition(
-        f"SELECT descendant_concept_id FROM concept_ancestor WHERE ancestor_concept_id IN ({concepts.sql})",
-        concepts.values,
-    )
-    return _resolved(store, [concepts, below])
+def _with_descendants(store: Store, queries: list[Condition]) -> list[Condition]:
+    if not store.has("concept_ancestor", "ancestor_concept_id", "descendant_concept_id"):
+        return queries
+    return queries + [
+        Condition(
+            "SELECT descendant_concept_id AS concept_id FROM concept_ancestor "
+            f"WHERE ancestor_concept_id IN ({query.sql})",
+            query.values,
+        )
+        for query in queries
+    ]
 
 
 _FEW = 500
 
 
-def _resolved(store: Store, parts: list[Condition]) -> Condition | None:
+def _resolved(store: Store, queries: list[Condition]) -> Condition | None:
     """Few ids as numbers, so that the database reads only the blocks that may hold them; many as the subquery."""
-    if not parts:
+    if not queries:
         return None
-    query = Condition(" UNION ".join(part.sql for part in parts), tuple(v for part in parts for v in part.values))
-    found = store.database.rows(f"SELECT * FROM ({query.sql}) AS c LIMIT {_FEW + 1}", query.values)
+    sql = " UNION ".join(query.sql for query in queries)
+    values = tuple(value for query in queries for value in query.values)
+    found = store.database.rows(f"SELECT c.concept_id FROM ({sql}) AS c LIMIT {_FEW + 1}", values)
     if len(found) > _FEW:
-        return query
+        return Condition(sql, values)
     return Condition(", ".join(str(int(row[0])) for row in found)) if found else None
 
 
@@ -482,7 +486,7 @@ class QuantityParameter:
         if store.has(table.name, source) and (not system or (system == systems.UCUM and store.ucum_units)):
             parts.append(Condition(f"t.{source} = ?", (code,)))
         column = f"{self.unit}_concept_id"
-        concepts = concepts_of(store, f"{system or systems.UCUM}|{code}")
+        concepts = _resolved(store, concepts_of(store, f"{system or systems.UCUM}|{code}"))
         if store.has(table.name, column) and concepts is not None:
             parts.append(Condition(f"t.{column} IN ({concepts.sql})", concepts.values))
         return Condition.any_of(parts) if parts else NEVER

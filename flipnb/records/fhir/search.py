@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -219,9 +218,14 @@ def search_all(store: Store, query: str) -> Iterator[Element]:
         cursor = page.cursor
 
 
-def read(store: Store, kind: str, key: str) -> Element | None:
-    """One resource by its id; None where there is none."""
-    page = _Run(store, Search(kind, count=1, filters=[("_id", None, [key])], total=False)).page(None)
+def read(store: Store, kind: str, key: str, shape: Search | None = None) -> Element | None:
+    """One resource by its id, shortened as ``shape`` says; None where there is none."""
+    wanted = Search(kind, count=1, filters=[("_id", None, [key])], total=False)
+    if shape is not None:
+        wanted.summary, wanted.elements = shape.summary, shape.elements
+        if wanted.summary == "count":
+            wanted.summary = "false"
+    page = _Run(store, wanted).page(None)
     return page.resources[0] if page.resources else None
 
 
@@ -234,7 +238,7 @@ class _Run:
     def page(self, cursor: str | None) -> Page:
         wanted = self._wanted
         where = [self._where(table) for table in self._tables]
-        after = _read_cursor(cursor, len(wanted.sort) + 3) if cursor else None
+        after = _read_cursor(self._store, cursor, len(wanted.sort) + 3) if cursor else None
         total = None
         if after is not None and after[0] is not None:
             total = int(after[0])
@@ -247,7 +251,7 @@ class _Run:
         keys = keys[: wanted.count]
         found = self._rows(keys)
         resources = [self._resource(table, row) for table, row in found]
-        following = _write_cursor([total, *keys[-1]]) if more else None
+        following = _write_cursor(self._store, [total, *keys[-1]]) if more else None
         return Page(resources, self._included(found), total, following)
 
     def _where(self, table: Table) -> Condition:
@@ -425,23 +429,37 @@ def shortened(item: Element, wanted: Search) -> Element:
     return {**kept, "meta": {**item["meta"], "tag": [_SUBSETTED]}}
 
 
-def _write_cursor(values: list[Any]) -> str:
-    text = json.dumps(
-        [{"d": value.isoformat()} if isinstance(value, date) else value for value in values], separators=(",", ":")
-    )
+# A cursor holds keys of the database; they are pseudonyms in it as well.
+_CURSOR = "cursor"
+
+
+def _write_cursor(store: Store, values: list[Any]) -> str:
+    def written(value: Any) -> Any:
+        if isinstance(value, date):
+            return {"d": value.isoformat()}
+        return None if value is None else {"n": store.pseudonyms.encode(_CURSOR, int(value))}
+
+    text = json.dumps([written(value) for value in values], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _read_cursor(text: str, width: int) -> list[Any]:
+def _read_cursor(store: Store, text: str, width: int) -> list[Any]:
+    def read_value(value: Any) -> Any:
+        if value is None:
+            return None
+        if "d" in value:
+            return date.fromisoformat(value["d"])
+        number = store.pseudonyms.decode(_CURSOR, value["n"])
+        if number is None:
+            raise ValueError
+        return number
+
     bad = FlipError("bad-cursor", "This page's link is broken.", remedy="Search again.")
     try:
         values = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        read_values = [date.fromisoformat(value["d"]) if isinstance(value, dict) else value for value in values]
-    except (ValueError, KeyError, TypeError, binascii.Error, RecursionError):
+        found = [read_value(value) for value in values]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise bad from None
-    simple = all(isinstance(value, int | date | type(None)) and not isinstance(value, bool) for value in read_values)
-    if not simple or len(read_values) != width or not all(isinstance(value, int) for value in read_values[-2:]):
+    if len(found) != width or not all(isinstance(value, int) for value in found[-2:]):
         raise bad
-    if any(isinstance(value, int) and abs(value) >= 2**63 for value in read_values):
-        raise bad
-    return read_values
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,8 +59,10 @@ class Pseudonyms:
 
     def __init__(self, key: bytes | None = None) -> None:
         self._key = key
+        # A page names the same patients and encounters many times.
+        self.encode = functools.lru_cache(maxsize=50_000)(self._encode)
 
-    def encode(self, kind: str, number: int) -> str:
+    def _encode(self, kind: str, number: int) -> str:
         if self._key is None:
             return str(number)
         left, right = (number >> 32) & _MASK, number & _MASK
@@ -110,6 +113,8 @@ class Store:
     updated: datetime = datetime(1970, 1, 1, tzinfo=UTC)
     ucum_units: bool = False
     concepts: dict[int, Concept | None] = field(default_factory=dict)
+    codings: dict[tuple[int | None, ...], list[dict[str, Any]]] = field(default_factory=dict)
+    """Of concepts that are loaded: FHIR's codings of them, made once and never changed."""
     _columns: Mapping[str, frozenset[str]] | None = None
 
     _MOST_CONCEPTS = 200_000
@@ -127,6 +132,7 @@ class Store:
         """Have the concepts at hand that a page of resources needs: one query."""
         if len(self.concepts) > self._MOST_CONCEPTS:
             self.concepts.clear()
+            self.codings.clear()
         missing = sorted({int(number) for number in ids if number} - self.concepts.keys())
         if not missing:
             return
