@@ -1,0 +1,62 @@
+"""Whatever a hub asks in whatever order, over restarts of the agent: one answer per round, and rounds only rise."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from enclave_scenario import WEIGHTS, Chamber, Study, sealed
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flipnb.contracts.plan import Plan
+from flipnb.contracts.problem import FlipError
+
+ROUNDS = 4
+Step = tuple[Literal["ask"], int, int] | tuple[Literal["answer"]] | tuple[Literal["restart"]]
+ASK = st.tuples(st.just("ask"), st.integers(1, ROUNDS + 2), st.integers(0, 1))
+STEPS = st.lists(st.one_of(ASK, ASK, st.just(("answer",)), st.just(("answer",)), st.just(("restart",))), max_size=14)
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps=STEPS)
+def test_one_answer_per_round_and_rounds_only_rise(steps: list[Step]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        chamber = Chamber(Study(), Path(directory), plan=Plan(rounds=ROUNDS, clip_norm=10.0))
+        airlock = chamber.airlock
+        given_rounds: dict[int, int] = {}
+        answered: dict[int, bytes] = {}
+        for step in steps:
+            last = max(given_rounds, default=0)
+            waits = last if last and last not in answered else None
+            if step[0] == "restart":
+                airlock.close()
+                airlock = chamber.open()
+            elif step[0] == "answer":
+                chamber.airlock = airlock
+                if waits:
+                    context = chamber.context(waits, config={"variant": float(given_rounds[waits])})
+                    airlock.offer(context, sealed(WEIGHTS))
+                    answered[waits] = chamber.answer(waits)
+                else:
+                    with pytest.raises(FlipError):
+                        chamber.answer(last or 1)
+            else:
+                _, number, variant = step
+                context = chamber.context(number, config={"variant": float(variant)})
+                known = given_rounds.get(number)
+                fits = known == variant if known is not None else waits is None and last < number <= ROUNDS + 1
+                if not fits:
+                    with pytest.raises(FlipError, match="refused"):
+                        airlock.take(context)
+                    continue
+                reply = airlock.take(context)
+                given_rounds[number] = variant
+                assert (reply.envelope if reply is not None else None) == answered.get(number)
+        airlock.close()
+        stored = {n: chamber.store.round(chamber.run, n) for n in range(1, ROUNDS + 3)}
+        assert {n: row.reply for n, row in stored.items() if row is not None and row.reply is not None} == answered
+        chamber.audit.close()
+        chamber.store.close()
