@@ -27,6 +27,13 @@ from flipnb.contracts.run import RoundSummary, RunEvent
 
 APART = 2
 """Rounds from one fault to the next: the one that it strikes, and one that begins after it."""
+
+
+def rounds_for(faults: int) -> int:
+    """Training rounds such that the first of so many faults strikes while Trusts start, the last at the very end."""
+    return APART * faults - APART
+
+
 _PATIENCE = 400.0
 
 
@@ -107,7 +114,7 @@ def disturbed(
         began, known = time.monotonic(), len(follower.heard)
         what = fault(federation, follower.run, chance)
         one = Struck(kind, what, APART * number + 1, round(pause, 2))
-        follower.until_round(APART * number + APART)
+        follower.until_round(min(APART * number + APART, len(steady.rounds)))
         one.seconds = round(follower.heard[-1][0] - began, 1)
         told = [at - began for at, event in follower.heard[known:] if event.code == "recovering"]
         one.noticed = round(told[0], 1) if told else None
@@ -117,6 +124,7 @@ def disturbed(
         print(row(one), flush=True)
     follower.to_the_end()
     assert follower.state == "succeeded", follower.story()
+    until(lambda: federation.finished(follower.run), 120)
     assert untimed(follower.rounds) == untimed(steady.rounds), "the weights differ"
     assert differing(answers(federation, follower.run), answers(federation, steady.run)) == []
     return struck
@@ -137,7 +145,7 @@ def campaign(federation: SevenTrusts, faults: int, per_run: int, seed: int, netw
         order += turn
     order = order[:faults]
     runs = [order[start : start + per_run] for start in range(0, faults, per_run)]
-    bundle = federation.bundle_for(plan(APART * per_run + 1))
+    bundle = federation.bundle_for(plan(rounds_for(per_run)))
     steady = undisturbed(federation, bundle, executions=len(runs) + 2)
     struck = []
     for some in runs:

@@ -192,6 +192,13 @@ class SevenTrusts(Federation):
             return []
         return [RunEvent.model_validate(event) for event in body["events"]]
 
+    def finished(self, run: str) -> bool:
+        """Whether the hub has heard from every Trust that it has finished."""
+        try:
+            return {part.state for part in self.view(run).trusts} == {"finished"}
+        except (httpx.TransportError, FlipError):
+            return False
+
     # Processes
 
     def daemon(self, name: str) -> psutil.Process:

@@ -22,6 +22,7 @@ def answers(federation: SevenTrusts, run: str) -> Answers:
     """
     released: Answers = defaultdict(set)
     for name, trust in zip(NAMES, federation.trusts, strict=True):
+        federation.daemon(name)  # it may be coming up again
         for entry in trust.audit():
             if entry["kind"] == "round-released" and entry["details"]["run"] == run:
                 released[name, entry["details"]["round"]].add(entry["details"]["update"])

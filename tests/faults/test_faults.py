@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from enclave_federation import until
-from fault_campaign import APART, Follower, disturbed, undisturbed
+from fault_campaign import Follower, disturbed, rounds_for, undisturbed
 from fault_federation import IMPATIENT, NAMES, SevenTrusts, plan
 from fault_invariants import answers, whole
 from fault_kinds import kinds
@@ -33,7 +33,7 @@ def test_a_run_goes_on_by_itself_bit_for_bit(federation: SevenTrusts) -> None:
     """A fault of each kind, one after another in one run; the first strikes while the Trusts freeze their cohorts."""
     named = kinds(network_seconds=8)
     order = ["estate worker", "kernel", "runner", "coordinator", "agent", "hub", "network"]
-    bundle = federation.bundle_for(plan(APART * len(order) + 1))
+    bundle = federation.bundle_for(plan(rounds_for(len(order))))
     steady = undisturbed(federation, bundle, executions=2)
     struck = disturbed(federation, bundle, [(kind, named[kind]) for kind in order], steady, random.Random(SEED))
     assert [one.kind for one in struck] == order
