@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 
 from flipnb.contracts.document import load_json
+from flipnb.contracts.problem import FlipError
 from flipnb.contracts.record import RunRecord
 from flipnb.contracts.run import FINAL_RUN_STATES, RoundSummary, RunEvent, RunView
 from flipnb.workbench.home import Home
 from flipnb.workbench.hub_client import HubClient
+
+_PATIENCE_S, _RETRY_S = 300.0, 1.0
 
 
 def list_runs(home: Home, study: str) -> list[RunView]:
@@ -34,11 +38,24 @@ def stop_run(home: Home, run: str) -> RunView:
 
 
 def follow(home: Home, run: str, *, after: int = 0, to_the_end: bool = True) -> Iterator[RunEvent]:
-    """The run's events from number ``after`` + 1; with ``to_the_end`` it waits until the run has ended."""
+    """The run's events from number ``after`` + 1; with ``to_the_end`` it waits until the run has ended.
+
+    A hub that goes away while it is followed is waited for: runs go on when it is back. Raises FlipError
+    ``hub-unreachable`` where it can't be reached at first, or for five minutes.
+    """
     with HubClient.of(home) as hub:
+        heard: float | None = None
         while True:
             wait = 20 if to_the_end else 0
-            page = load_json(hub.get(f"/v1/runs/{run}/events?after={after}&wait={wait}"), "The hub's answer")["events"]
+            try:
+                answer = hub.get(f"/v1/runs/{run}/events?after={after}&wait={wait}")
+            except FlipError as error:
+                if error.status < 500 or heard is None or time.monotonic() - heard > _PATIENCE_S:
+                    raise
+                time.sleep(_RETRY_S)
+                continue
+            heard = time.monotonic()
+            page = load_json(answer, "The hub's answer")["events"]
             for item in page:
                 event = RunEvent.model_validate_json(_json(item))
                 after = event.number
