@@ -302,8 +302,7 @@ def _daemons(now: dict[str, Any], as_json: bool) -> None:
 
 def _why(part: Any) -> str:
     if part.failure is not None:
-        where = "".join(f", {word} {n}" for word, n in (("cell", part.failure.cell), ("line", part.failure.line)) if n)
-        return f"{part.failure.error_class}{where}"
+        return str(part.failure.describe())
     return part.reason or ""
 
 

@@ -102,6 +102,25 @@ LIBRARY_CLASSES: frozenset[str] = frozenset(
 ERROR_CLASSES: frozenset[str] = ENCLAVE_CLASSES | PYTHON_CLASSES | LIBRARY_CLASSES
 
 
+REFUSALS: dict[str, str] = {
+    "not-finite": "its update holds NaN or infinity",
+    "integer-change-too-large": "an integer tensor changed by more than can travel",
+    "update-missing": "it submitted no update in a training round",
+    "wrong-tensors": "its model has other tensors than the bundle",
+    "undeclared-output": "it reports a number that is not declared",
+    "missing-output": "its report lacks a declared number",
+    "not-a-number": "it reports what is no finite number",
+    "output-out-of-bounds": "it reports a number out of its declared bounds",
+    "no-agreement": "it compared nothing, which the consensus needs",
+    "wrong-agreement": "its agreement is no number in its range",
+    "undeclared-total": "it totals arrays that are not declared",
+    "wrong-total": "an array of its total is not as declared",
+    "wrong-place": "it totals in another round than declared",
+    "state-too-large": "its declared state is too large to be saved",
+}
+"""What an airlock refuses a notebook by its own check, in words: why an error of class FlipError was raised there."""
+
+
 def error_class(name: object) -> str:
     """``name`` if a notebook's error may be called so outside the enclave, else ``Exception``.
 

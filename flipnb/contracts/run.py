@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from flipnb.contracts.document import Digest, Document, Moment, sha256
+from flipnb.contracts.failure import REFUSALS
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.problem import FlipError
@@ -93,12 +94,23 @@ class Progress(Document):
 
 
 class Failure(Document):
-    """An error as it may leave an enclave: class out of a closed list, cell and line; never its message."""
+    """An error as it may leave an enclave: class out of a closed list, cell and line; never its message.
+
+    ``refusal`` is the code, out of ``failure.REFUSALS``, of what the enclave itself had refused the notebook last.
+    """
 
     error_class: Identifier
     cell: int | None = Field(default=None, ge=1)
     line: int | None = Field(default=None, ge=1)
     round: int | None = Field(default=None, ge=0)
+    refusal: str | None = Field(default=None, pattern=r"^[a-z-]{1,40}$")
+
+    def describe(self) -> str:
+        """Class, cell, line, round, and what was refused, for example "FlipError in cell 2, line 8, round 3: …"."""
+        named = (("cell", self.cell), ("line", self.line), ("round", self.round))
+        places = ", ".join(f"{word} {number}" for word, number in named if number)
+        words = REFUSALS.get(self.refusal or "", "")
+        return self.error_class + (f" in {places}" if places else "") + (f": {words}" if words else "")
 
 
 class TrustReport(Document):

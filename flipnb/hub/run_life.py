@@ -377,7 +377,5 @@ def _named(parts: Iterable[PartRow]) -> str:
 
 def why_of(part: PartRow) -> str:
     if part.failure:
-        failure = Failure.model_validate_json(part.failure)
-        place = [f"{what} {n}" for what, n in (("cell", failure.cell), ("line", failure.line)) if n is not None]
-        return f"{part.state} with {failure.error_class}" + (f" in {', '.join(place)}" if place else "")
+        return f"{part.state} with {Failure.model_validate_json(part.failure).describe()}"
     return f"{part.state} ({part.reason})" if part.reason else part.state

@@ -40,6 +40,5 @@ def _progress(progress: Progress) -> str:
 
 def _why(reason: str | None, failure: Failure | None) -> str:
     if failure is not None:
-        spots = [(failure.round, "round"), (failure.cell, "cell"), (failure.line, "line")]
-        return f": {failure.error_class}" + "".join(f", {word} {number}" for number, word in spots if number)
+        return f": {failure.describe()}"
     return f": {reason}" if reason else ""

@@ -59,6 +59,7 @@ export interface IBundle {
   tensors: ITensorSpec;
   initial_weights: string;
   outputs: IDeclaredOutput[];
+  totals: ITotalStep[];
   environment: IEnvironment;
   not_before: string;
   expires: string;
@@ -148,6 +149,15 @@ export interface IDataset {
   variables: IVariable[];
 }
 
+/** An array whose elements lie within ``minimum`` and ``maximum``, rounded to ``decimals`` by the airlock. */
+export interface IDeclaredArray {
+  name: string;
+  shape: number[];
+  minimum: number;
+  maximum: number;
+  decimals: number;
+}
+
 /**
  * A number within ``minimum`` and ``maximum``, rounded to ``decimals`` by the airlock.
  *
@@ -224,12 +234,17 @@ export interface IEnvironment {
   lock: string;
 }
 
-/** An error as it may leave an enclave: class out of a closed list, cell and line; never its message. */
+/**
+ * An error as it may leave an enclave: class out of a closed list, cell and line; never its message.
+ *
+ * ``refusal`` is the code, out of ``failure.REFUSALS``, of what the enclave itself had refused the notebook last.
+ */
 export interface IFailure {
   error_class: string;
   cell: number | null;
   line: number | null;
   round: number | null;
+  refusal: string | null;
 }
 
 /** A part of the bundle other than the notebook, as indented JSON text, where it differs. */
@@ -310,8 +325,8 @@ export interface IPlan {
 }
 
 /**
- * ``slots``: kernels at once. One that waits for its next round longer than ``waiting_seconds`` gives its slot to
- * others: it is ended, and started anew from its saved state when the round comes.
+ * ``slots``: kernels at once. One that waits for its next round or a total longer than ``waiting_seconds`` gives
+ * its slot to others: it is ended, and started anew from its saved state when the round comes.
  */
 export interface IPolicy {
   counts: ICountPolicy;
@@ -541,6 +556,12 @@ export interface ITensor {
 /** The tensors of a model in their fixed order. */
 export interface ITensorSpec {
   tensors: ITensor[];
+}
+
+/** One call of ``flip.total`` with these arrays: within round ``round``, or before the first (0). */
+export interface ITotalStep {
+  arrays: IDeclaredArray[];
+  round: number;
 }
 
 /**

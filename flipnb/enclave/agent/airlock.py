@@ -62,6 +62,8 @@ class Airlock:
         self._given: GivenRound | None = None
         self._closed = False
         self._left = False
+        self.refusal: str | None = None
+        """The code of what the notebook was refused last (of ``REFUSALS``), until a round is answered."""
         self.totals = TotalsGate(facts, key=key, store=store, audit=audit, policy=policy)
 
     # The hub's side
@@ -246,6 +248,7 @@ class Airlock:
             )
             given.weights.close()
             self._given = None
+            self.refusal = None
             self._left = self._left or leave
             self._changed.notify_all()
         self._sweep(number)

@@ -38,6 +38,7 @@ from flipnb.contracts.broker import (
 )
 from flipnb.contracts.broker import Lease as LeaseRequest
 from flipnb.contracts.document import Document
+from flipnb.contracts.failure import REFUSALS
 from flipnb.contracts.policy import MIB
 from flipnb.contracts.problem import FlipError, Problem
 from flipnb.enclave.agent.airlock import Airlock, GivenRound
@@ -236,6 +237,7 @@ class _Conversation:
         try:
             answer, descriptors = self._dispatch(message)
         except FlipError as error:
+            self._airlock.refusal = error.code if error.code in REFUSALS else None
             self._refuse(error)
             if error.status >= 500:  # the enclave's fault, which no notebook can mend
                 raise Misbehaviour(error.code, error.message) from None

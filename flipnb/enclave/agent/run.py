@@ -274,7 +274,7 @@ class ActiveRun:
         _LOG.warning("the kernel of run %s died (%s, status %s)", self.run, verdict.reason, verdict.status)
         self._record_death(verdict)
         self._enclave.store.tell_death(
-            self.run, failure, "recovering", f"{_place(failure)}; the kernel is started anew."
+            self.run, failure, "recovering", f"{failure.describe()}; the kernel is started anew."
         )
 
     def _record_death(self, verdict: Verdict) -> None:
@@ -294,7 +294,9 @@ class ActiveRun:
             failure = failure_of(verdict, self._progress.at_cell, self._progress.number)
             if verdict.reason is not None:
                 self._record_death(verdict)
-            return Outcome("failed", "notebook-failed", _place(failure), failure)
+            if failure.error_class == "FlipError":
+                failure = failure.model_copy(update={"refusal": airlock.refusal})
+            return Outcome("failed", "notebook-failed", failure.describe(), failure)
         if verdict.outcome == "stopped":
             return Outcome("failed", "kernel-ended", "The kernel was ended from outside the enclave.")
         if airlock.finished:
@@ -443,13 +445,6 @@ class ProgressKeeper:
             self._run,
             Progress(cell=cell, cells=cells, round=self.number, epoch=epoch, epochs=epochs, seconds=seconds),
         )
-
-
-def _place(failure: Failure) -> str:
-    parts = [(f"in cell {failure.cell}", failure.cell), (f"line {failure.line}", failure.line)]
-    parts.append((f"round {failure.round}", failure.round))
-    named = ", ".join(text for text, number in parts if number)
-    return f"{failure.error_class} {named}".strip()
 
 
 def _too_long() -> Outcome:

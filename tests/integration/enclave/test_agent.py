@@ -217,6 +217,18 @@ def test_a_dead_kernel_is_named_by_trust_round_cell_and_class(federation: Federa
     assert (died["reason"], died["status"], died["round"]) == ("exit", 77, 2)
 
 
+def test_what_an_airlock_refuses_is_said_by_trust_round_cell_line_and_reason(federation: Federation) -> None:
+    bundle, run = federation.submit(nonce="f", place="model['weight'] *= np.nan if rnd.number == 2 else 1")
+    approved(federation, bundle.digest())
+    view = federation.reaches(run.run, "failed")
+    assert view.code == "quorum-lost"
+    said = "failed with FlipError in cell 2, line 5, round 2: its update holds NaN or infinity"
+    assert any(f"{name}: {said}" in (view.reason or "") for name in ("north", "south")), view.reason
+    part = next(part for part in view.trusts if part.failure is not None)
+    assert part.failure is not None
+    assert (part.failure.refusal, part.reason) == ("not-finite", said.removeprefix("failed with "))
+
+
 def test_a_decline_is_told_with_its_reason(federation: Federation) -> None:
     bundle, run = federation.submit(nonce="6", place="pass  # declined")
     north, south = federation.trusts

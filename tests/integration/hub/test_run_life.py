@@ -106,7 +106,7 @@ def test_a_trust_that_fails_is_named_and_its_round_is_not_waited_for(hasty_hub):
     part = next(part for part in view["trusts"] if part["trust"] == broken.key.key_id)
     assert (part["state"], part["failure"]["error_class"], part["failure"]["cell"]) == ("failed", "ValueError", 5)
     first = next(event["round"] for event in events(study, run) if event["kind"] == "round")
-    assert first["left_out"] == {broken.key.key_id: "failed with ValueError in cell 5, line 3"}
+    assert first["left_out"] == {broken.key.key_id: "failed with ValueError in cell 5, line 3, round 1"}
 
 
 @pytest.mark.parametrize("comes_back", [True, False])
