@@ -6,80 +6,172 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import secrets
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from flipnb.contracts.problem import FlipError
+from starlette.requests import ClientDisconnect
 
-_BUFFER = 1 << 20
+from flipnb.contracts.problem import FlipError
+from flipnb.federation.safetensors_file import sync_directory
+from flipnb.federation.write_back import WriteBack
+
+_BUFFER = 2 << 20
+_KEPT_SECONDS = 24 * 3600.0
 
 
 class BlobStore:
-    """Files named by their SHA-256: a name appears once its whole content is on disk."""
+    """Files named by their SHA-256: a name appears once its whole content is on disk.
+
+    What came of an upload that broke off is kept for a day under the upload's own name, and goes on from there.
+    """
 
     def __init__(self, directory: Path, limit: int) -> None:
         self._directory = directory
         self._partial = directory / "partial"
         self._limit = limit
+        self._receptions: dict[str, Reception] = {}
         self._partial.mkdir(parents=True, exist_ok=True)
-        for left_behind in self._partial.iterdir():
-            left_behind.unlink()
+        self._forget_old()
 
     def path(self, sha256: str) -> Path:
         return self._directory / sha256[:2] / sha256
 
-    async def keep(self, chunks: AsyncIterator[bytes], sha256: str) -> int:
-        """Store what ``chunks`` yields; returns its size. On any failure nothing is kept.
-
-        Raises FlipError ``wrong-digest`` (422), ``blob-too-large`` (413).
-        """
-        partial = self._partial / secrets.token_hex(16)
-        found = hashlib.sha256()
-        size = 0
-        buffer = bytearray()
-
-        def drain(file_descriptor: int, data: bytes) -> None:
-            found.update(data)
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(file_descriptor, rest) :]
-
+    def received(self, upload: str) -> int:
+        """How many bytes of an upload are here."""
         try:
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                async for chunk in chunks:
-                    size += len(chunk)
-                    if size > self._limit:
-                        raise FlipError("blob-too-large", f"A blob may have {self._limit} bytes.", status=413)
-                    buffer += chunk
-                    if len(buffer) >= _BUFFER:
-                        await asyncio.to_thread(drain, descriptor, bytes(buffer))
-                        buffer.clear()
-                drain(descriptor, bytes(buffer))
-                if found.hexdigest() != sha256:
-                    raise FlipError(
-                        "wrong-digest",
-                        f"The content has the SHA-256 {found.hexdigest()[:16]}…, not {sha256[:16]}…; nothing was kept.",
-                        status=422,
-                    )
-                await asyncio.to_thread(os.fsync, descriptor)
-            finally:
-                os.close(descriptor)
+            return (self._partial / upload).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def remove(self, sha256: str) -> None:
+        self.path(sha256).unlink(missing_ok=True)
+
+    async def keep(self, chunks: AsyncIterator[bytes], sha256: str, upload: str, offset: int) -> int:
+        """Go on with an upload at ``offset`` with what ``chunks`` yields; returns the blob's size once it is whole.
+
+        Raises FlipError ``broken-off`` (400; what came is kept), ``wrong-offset`` (409), ``wrong-digest`` (422) and
+        ``blob-too-large`` (413). On every failure but the first nothing is kept.
+        """
+        self._forget_old()
+        before = self._receptions.get(upload)
+        reception = self._receptions[upload] = Reception(self._partial / upload, self._limit)
+        if before is not None:
+            await before.give_way()
+        try:
+            await reception.open(offset)
+            size = await reception.take(chunks, sha256)
             target = self.path(sha256)
             target.parent.mkdir(exist_ok=True)
-            partial.replace(target)
+            reception.path.replace(target)
             await asyncio.to_thread(_sync_directories, target.parent, self._directory)
+            return size
         finally:
+            await reception.close()
+            if self._receptions.get(upload) is reception:
+                del self._receptions[upload]
+
+    def _forget_old(self) -> None:
+        for partial in self._partial.iterdir():
             with contextlib.suppress(FileNotFoundError):
-                partial.unlink()
-        return size
+                if partial.stat().st_mtime < time.time() - _KEPT_SECONDS:
+                    partial.unlink()
+
+
+class Reception:
+    """One request that brings an upload, or the rest of one. A later request for the same upload takes its place."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        self.path = path
+        self._limit = limit
+        self._descriptor = -1
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self._write_back: WriteBack | None = None
+        self._writing = asyncio.Lock()
+        self._given_way = False
+
+    async def open(self, offset: int) -> None:
+        there = self.path.stat().st_size if self.path.exists() else 0
+        if not 0 <= offset <= there:
+            raise FlipError("wrong-offset", f"{there} bytes of this blob are here, not {offset}.", status=409)
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._write_back = WriteBack(self._descriptor)
+        os.ftruncate(self._descriptor, offset)
+        if offset:
+            await asyncio.to_thread(self._hash, offset)
+        self._size = offset
+        os.lseek(self._descriptor, offset, os.SEEK_SET)
+
+    async def take(self, chunks: AsyncIterator[bytes], sha256: str) -> int:
+        held: list[bytes] = []
+        waiting = 0
+        try:
+            async for chunk in chunks:
+                held.append(chunk)
+                waiting += len(chunk)
+                if self._size + waiting > self._limit:
+                    raise FlipError("blob-too-large", f"A blob may have {self._limit} bytes.", status=413)
+                if waiting >= _BUFFER:
+                    await self._write(held)
+                    held, waiting = [], 0
+            await self._write(held)
+            if self._digest.hexdigest() != sha256:
+                found = self._digest.hexdigest()
+                raise FlipError(
+                    "wrong-digest",
+                    f"The content has the SHA-256 {found[:16]}…, not {sha256[:16]}…; nothing was kept.",
+                    status=422,
+                )
+            assert self._write_back is not None
+            await asyncio.to_thread(self._write_back.finish)
+        except ClientDisconnect:
+            await self._write(held)
+            raise FlipError("broken-off", "The content broke off; the rest can follow.") from None
+        except (FlipError, OSError):
+            if not self._given_way:
+                self.path.unlink(missing_ok=True)
+            raise
+        return self._size
+
+    async def give_way(self) -> None:
+        """Nothing is written by this reception any more."""
+        self._given_way = True
+        async with self._writing:
+            pass
+
+    async def close(self) -> None:
+        async with self._writing:
+            if self._write_back is not None:
+                await asyncio.to_thread(self._write_back.abandon)
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+
+    async def _write(self, chunks: list[bytes]) -> None:
+        async with self._writing:
+            if self._given_way:
+                raise FlipError("superseded", "A later request brings this blob.", status=409)
+            await asyncio.to_thread(self._drain, chunks)
+
+    def _drain(self, chunks: list[bytes]) -> None:
+        assert self._write_back is not None
+        for chunk in chunks:
+            self._digest.update(chunk)
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+            self._size += len(chunk)
+            self._write_back.wrote(len(chunk))
+
+    def _hash(self, size: int) -> None:
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        while size:
+            chunk = os.read(self._descriptor, min(size, _BUFFER))
+            self._digest.update(chunk)
+            size -= len(chunk)
 
 
 def _sync_directories(*directories: Path) -> None:
     for directory in directories:
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_directory(directory)

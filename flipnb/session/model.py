@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
@@ -44,35 +45,19 @@ class Model:
             )
         )
 
-    def load(self, data: bytes) -> None:
-        """Copy the weights of a safetensors file into the model in place."""
-        if self._torch:
-            import torch
-            from safetensors.torch import load
-
-            values = load(data)
-            with torch.no_grad():
-                for name, tensor in self._tensors.items():
-                    if isinstance(tensor, np.ndarray):
-                        tensor[...] = values[name].numpy().reshape(tensor.shape)
-                    else:
-                        tensor.copy_(values[name].reshape(tensor.shape))
-            return
-        from safetensors.numpy import load as load_arrays
-
-        for name, array in load_arrays(data).items():
-            self._tensors[name][...] = array.reshape(self._tensors[name].shape)
-
-    def put(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Copy values such as ``arrays`` gave into the model in place."""
+    def load(self, weights: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Copy weights into the model in place; values wider than a tensor's dtype must be exact in it."""
         for name, tensor in self._tensors.items():
+            array = weights[name]
             if isinstance(tensor, np.ndarray):
-                tensor[...] = arrays[name]
-            else:
-                import torch
+                tensor[...] = array.reshape(tensor.shape)
+                continue
+            import torch
 
-                with torch.no_grad():
-                    tensor.copy_(torch.from_numpy(np.array(arrays[name])).reshape(tensor.shape))
+            with torch.no_grad(), warnings.catch_warnings():
+                # The array may be read-only, and it is only read.
+                warnings.simplefilter("ignore", UserWarning)
+                tensor.copy_(torch.from_numpy(np.asarray(array)).reshape(tensor.shape))
 
     def dump(self) -> bytes:
         """The current weights as a safetensors file, in their own dtypes."""

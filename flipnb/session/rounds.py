@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from flipnb.session.broker import Channel
 from flipnb.session.model import Model
 from flipnb.session.state import DeclaredState
 from flipnb.session.update import write_change
+from flipnb.session.weights import Weights
 
 Conclusions = Callable[[], Any] | Any
 """One conclusion per person, or a function without arguments that gives them."""
@@ -110,7 +111,7 @@ class Rounds:
         self, channel: Channel, model: Any, *, state: Sequence[Any] = (), exclude: str | Iterable[str] = ()
     ) -> None:
         self.channel = channel
-        self.start: dict[str, npt.NDArray[Any]] = {}
+        self.start: Mapping[str, npt.NDArray[Any]] = {}
         self._model = Model(model, exclude)
         self._state = DeclaredState(state)
         welcome = channel.hello()
@@ -138,8 +139,8 @@ class Rounds:
             answer, descriptors = self._submit(current)
 
     def _load(self, answer: NextRound, descriptors: list[int]) -> None:
-        self._model.load(_take(descriptors[0]))
-        self.start = {name: np.array(value) for name, value in self._model.arrays().items()}
+        self.start = Weights.of(descriptors[0])
+        self._model.load(self.start)
         if answer.has_state:
             self._state.restore(_take(descriptors[1]))
 
@@ -149,11 +150,11 @@ class Rounds:
         if all(np.array_equal(now[name], start) for name, start in self.start.items()):
             return predict()
         kept = {name: np.array(value) for name, value in now.items()}
-        self._model.put(self.start)
+        self._model.load(self.start)
         try:
             return predict()
         finally:
-            self._model.put(kept)
+            self._model.load(kept)
 
     def _leave(self, current: Round) -> None:
         """Send the current round and leave the run, unless it was an exception that ended the loop.
@@ -168,7 +169,9 @@ class Rounds:
         _when_cell_ends_well(send)
 
     def _submit(self, current: Round) -> tuple[NextRound | Ended, list[int]]:
-        return self.channel.submit(self._prepare(current, leave=False))
+        submit = self._prepare(current, leave=False)
+        self.start = {}  # the memory of these weights is given back before the next ones come
+        return self.channel.submit(submit)
 
     def _prepare(self, current: Round, *, leave: bool) -> Submit:
         """Fill the leases; the returned request names them."""

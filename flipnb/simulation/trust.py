@@ -105,7 +105,7 @@ class SimulatedTrust:
         """Give a round to the kernel, as an agent does."""
         assert self._airlock is not None
         try:
-            if self._airlock.take(context) is None and not self._airlock.offered(context.round):
+            if self._airlock.take(context) is None and self._airlock.lacks(context.round):
                 with weights.open("rb") as file:
                     self._airlock.offer(context, sealed_copy(file.fileno(), context.weights_size))
         except FlipError as error:

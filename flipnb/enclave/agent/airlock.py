@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,26 +45,31 @@ class Reply:
 
 @dataclass
 class GivenRound:
-    """A round as the kernel gets it."""
+    """A round as the kernel gets it. ``weights`` is None once the kernel has them: it holds the only copy then."""
 
     context: RoundContext
-    weights: Lease
+    weights: Lease | None
     state: Path | None
 
 
 class Airlock:
-    """One run's. All methods may be called from any thread; ``next_round`` waits, so never in an event loop."""
+    """One run's. All methods may be called from any thread; ``next_round`` waits, so never in an event loop.
+
+    ``on_wanted`` is called, from the broker's thread, when a kernel wants weights that only an earlier one has had.
+    """
 
     def __init__(self, facts: RunFacts, *, key: SigningKey, store: Store, audit: AuditLog, policy: Policy) -> None:
         self.facts = facts
         self._key, self._store, self._audit, self._policy = key, store, audit, policy
         self._changed = threading.Condition()
         self._given: GivenRound | None = None
+        self._wanted = False
         self._closed = False
         self._left = False
         self.refusal: str | None = None
         """The code of what the notebook was refused last (of ``REFUSALS``), until a round is answered."""
         self.totals = TotalsGate(facts, key=key, store=store, audit=audit, policy=policy)
+        self.on_wanted: Callable[[], None] = lambda: None
 
     # The hub's side
 
@@ -99,28 +104,43 @@ class Airlock:
     def offer(self, context: RoundContext, weights: Lease) -> None:
         """Give the kernel a pinned round; ``weights`` is sealed and now this object's to close."""
         with self._changed:
-            if self._closed or (self._given is not None and self._given.context.round >= context.round):
+            if self._closed or not self._lacks(context.round):
                 weights.close()
                 return
             before = self._store.answered_before(self.facts.run, context.round)
             state = Path(before.state_path) if before is not None and before.state_path is not None else None
-            if self._given is not None:
-                self._given.weights.close()
+            self._drop_weights()
             self._given = GivenRound(context, weights, state)
+            self._wanted = False
             self._changed.notify_all()
 
-    def offered(self, number: int) -> bool:
+    def lacks(self, number: int) -> bool:
+        """Whether the kernel can't be given round ``number``: its weights never came, or a new kernel wants them."""
         with self._changed:
-            return self._given is not None and self._given.context.round == number
+            return not self._closed and self._lacks(number)
+
+    def _lacks(self, number: int) -> bool:
+        given = self._given
+        return given is None or given.context.round < number or (given.context.round == number and self._wanted)
+
+    def handed_over(self, number: int) -> None:
+        """The kernel has the weights of round ``number``; this enclave holds them no more."""
+        with self._changed:
+            if self._given is not None and self._given.context.round == number:
+                self._drop_weights()
+
+    def _drop_weights(self) -> None:
+        if self._given is not None and self._given.weights is not None:
+            self._given.weights.close()
+            self._given.weights = None
 
     def close(self) -> None:
         """No round comes any more: ``next_round`` returns None."""
         with self._changed:
             self._closed = True
             self.totals.close()
-            if self._given is not None:
-                self._given.weights.close()
-                self._given = None
+            self._drop_weights()
+            self._given = None
             self._changed.notify_all()
 
     # The kernel's side
@@ -128,13 +148,22 @@ class Airlock:
     def next_round(self, wait_s: float) -> GivenRound | None:
         """The round that is open: given and not answered; its weights are the caller's to close.
 
-        None where none is after ``wait_s``.
+        None where none is after ``wait_s``. For a kernel that was started anew the weights are fetched anew.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._open() is not None, wait_s)
+            self._changed.wait_for(self._ready, wait_s)
             given = self._open()
+            if given is None or given.weights is None:
+                return None
             # A descriptor of its own: this one may be closed, and its number used for a key file, at any moment.
-            return replace(given, weights=given.weights.duplicate()) if given is not None else None
+            return replace(given, weights=given.weights.duplicate())
+
+    def _ready(self) -> bool:
+        given = self._open()
+        if given is not None and given.weights is None and not self._wanted:
+            self._wanted = True
+            self.on_wanted()
+        return self._closed or (given is not None and given.weights is not None)
 
     @property
     def open(self) -> bool:
@@ -246,7 +275,7 @@ class Airlock:
                 update_path=str(path),
                 state_path=str(saved) if saved is not None else None,
             )
-            given.weights.close()
+            self._drop_weights()
             self._given = None
             self.refusal = None
             self._left = self._left or leave

@@ -244,6 +244,10 @@ class _Conversation:
             self._broker.count_refusal()
             return
         self._send(answer, descriptors)
+        if isinstance(answer, NextRound):
+            # The kernel has mapped them: what it was given is its own memory from here on.
+            self._return_leases()
+            self._airlock.handed_over(answer.round)
 
     def _dispatch(self, message: Hello | OpenRounds | LeaseRequest | Submit | Tell | AskTotal) -> Answer:
         match message:
@@ -339,6 +343,7 @@ class _Conversation:
                 config=context.config,
                 has_state=given.state is not None,
             )
+            assert given.weights is not None
             self._round = context.round
             self._lend_out("weights", given.weights)
             if given.state is not None:

@@ -7,28 +7,29 @@ answers decides nothing: it is material for the rooms that verify.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
 import random
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 from pydantic import ValidationError
 
+from flipnb.contracts.blob import ReceivedBlob
 from flipnb.contracts.document import Document, invalid, sha256
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.problem import FlipError, Problem
 from flipnb.contracts.request_signature import Request, sign_request
 from flipnb.contracts.study import Join
 from flipnb.contracts.task import TaskAnswer, TaskList
+from flipnb.enclave.agent.bulk import LARGE, Answered, Broken, BulkLink, Download, Transfer, Upload
 
 POLL_SECONDS = 25
 _DOCUMENT_BYTES = 32 << 20
-_CHUNK = 1 << 20
 _NOT_NOW = frozenset({401, 408, 429})
 """401: a clock that is wrong, or a key that the operator has yet to enter; neither is an answer to the question."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0
@@ -59,6 +60,7 @@ class HubLink:
             limits=httpx.Limits(max_connections=16),
         )
         self.reachable = False
+        self._bulk = BulkLink(url, context, lambda method, target, sha: self._signature(method, url + target, sha))
 
     async def greet(self) -> None:
         """Ask something that every Trust may ask: raises as all methods where the hub does not know this one."""
@@ -84,44 +86,71 @@ class HubLink:
         return await self._ask("GET", f"/v1/bundles/{digest}")
 
     async def put_blob(self, path: Path, digest: str, run: str) -> None:
-        """Stream a file up; the same blob again is fine."""
+        """Bring a file to the hub, waiting for it and going on where a connection broke; the same again is fine.
 
-        async def chunks() -> AsyncIterator[bytes]:
-            with path.open("rb") as file:
-                while chunk := await asyncio.to_thread(file.read, _CHUNK):
-                    yield chunk
+        Raises FlipError for what the hub refuses.
+        """
+        if path.stat().st_size < LARGE:
+            content = await asyncio.to_thread(path.read_bytes)
+            target = f"/v1/blobs/{digest}?run={run}"
+            await self.patiently(lambda: self._ask("PUT", target, content, sha=digest))
+            return
+        upload = Upload(self._bulk, path, digest, f"run={run}")
 
-        size = path.stat().st_size
-        await self._ask("PUT", f"/v1/blobs/{digest}?run={run}", chunks(), sha=digest, length=size)
+        async def attempt() -> None:
+            body = await self._ask("GET", f"/v1/blobs/{digest}/received?run={run}")
+            there = _read(ReceivedBlob, body, "What the hub has received")
+            if not there.whole:
+                await self._in_thread(upload, partial(upload.run, there.size))
+
+        await self.patiently(attempt)
 
     async def fetch_blob(self, digest: str, size: int, target: int) -> None:
-        """Write the blob to the descriptor ``target`` (from its start), resuming where a connection broke.
+        """Fill the file ``target``, which has ``size`` bytes, with the blob; waits for the hub, and goes on where a
+        connection broke.
 
         Raises FlipError ``wrong-weights`` where its size or SHA-256 is not what was said.
         """
-        hashed = hashlib.sha256()
-        written = 0
-        while written < size:
-            before = written
-            headers = {"range": f"bytes={written}-"} if written else {}
+        if size < LARGE:
+            content = await self.patiently(lambda: self._ask("GET", f"/v1/blobs/{digest}", limit=size))
+            if len(content) != size or sha256(content) != digest:
+                raise FlipError("wrong-weights", f"What the hub sent as {digest} is not that: its bytes are others.")
+            os.pwrite(target, content, 0)
+            return
+        download = Download(self._bulk, digest, size, target)
+
+        async def attempt() -> None:
+            before = download.written
             try:
-                async with self._open("GET", f"/v1/blobs/{digest}", headers=headers) as response:
-                    if written and response.status_code != 206:
-                        raise FlipError("wrong-weights", "The hub ignored a range request.", status=502)
-                    async for chunk in response.aiter_raw(_CHUNK):
-                        written += len(chunk)
-                        if written > size:
-                            raise FlipError("wrong-weights", f"The blob {digest} has more than {size} bytes.")
-                        hashed.update(chunk)
-                        _write_all(target, chunk)
+                await self._in_thread(download, download.run)
             except HubUnreachable:
-                if written == before:
+                if download.written == before:
                     raise
-                continue
-            if written == before:
-                break
-        if written != size or hashed.hexdigest() != digest:
-            raise FlipError("wrong-weights", f"What the hub sent as {digest} is not that: its bytes are others.")
+                await attempt()  # it was under way: no need to wait
+
+        try:
+            await self.patiently(attempt)
+        finally:
+            download.close()
+
+    async def _in_thread(self, transfer: Transfer, run: Callable[[], None]) -> None:
+        """Where this task is cancelled, the transfer is called off, and its thread has ended when this raises."""
+        running = asyncio.ensure_future(asyncio.to_thread(run))
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            transfer.call_off()
+            await asyncio.wait({running})
+            running.exception()
+            raise
+        except Broken as error:
+            self.reachable = False
+            raise HubUnreachable(str(error)) from None
+        except Answered as error:
+            if _not_now(error.status):
+                self.reachable = False
+                raise HubUnreachable(str(error)) from None
+            raise _refusal(error.status, error.body) from None
 
     async def patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """``attempt`` until the hub is there; pauses grow to 15 s. FlipErrors pass."""
@@ -142,32 +171,25 @@ class HubLink:
         self,
         method: str,
         target: str,
-        content: bytes | AsyncIterator[bytes] = b"",
+        content: bytes = b"",
         *,
         sha: str | None = None,
-        length: int | None = None,
+        limit: int = _DOCUMENT_BYTES,
     ) -> bytes:
-        digest = sha if sha is not None else sha256(content) if isinstance(content, bytes) else ""
-        headers = {"content-length": str(length)} if length is not None else {}
-        async with self._open(method, target, content=content, sha=digest, headers=headers) as response:
-            return await _bounded(response, _DOCUMENT_BYTES)
+        async with self._open(method, target, content=content, sha=sha or sha256(content)) as response:
+            return await _bounded(response, limit)
 
-    def _open(
-        self,
-        method: str,
-        target: str,
-        *,
-        content: bytes | AsyncIterator[bytes] = b"",
-        sha: str | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> _Exchange:
-        request = self._client.build_request(method, target, content=content or None, headers=headers)
-        if content and isinstance(content, bytes):
+    def _open(self, method: str, target: str, *, content: bytes = b"", sha: str) -> _Exchange:
+        request = self._client.build_request(method, target, content=content or None)
+        if content:
             request.headers["content-type"] = "application/json"
-        signed = Request(method, str(request.url), dict(request.headers))
-        sign_request(signed, self._key, audience=self._audience, body_sha256=sha or sha256(b""))
-        request.headers.update(signed.headers)
+        request.headers.update(self._signature(method, str(request.url), sha))
         return _Exchange(self, self._client, request)
+
+    def _signature(self, method: str, url: str, sha: str) -> Mapping[str, str]:
+        signed = Request(method, url, {})
+        sign_request(signed, self._key, audience=self._audience, body_sha256=sha)
+        return signed.headers
 
 
 class _Exchange:
@@ -185,7 +207,7 @@ class _Exchange:
         except httpx.TransportError as error:
             self._link.reachable = False
             raise HubUnreachable(f"{type(error).__name__}: {error}") from None
-        if response.status_code >= 500 or response.status_code in _NOT_NOW:
+        if _not_now(response.status_code):
             self._link.reachable = False
             await response.aclose()
             raise HubUnreachable(f"the hub answers {response.status_code}")
@@ -223,6 +245,11 @@ async def _bounded(response: httpx.Response, limit: int) -> bytes:
     return b"".join(parts)
 
 
+def _not_now(status: int) -> bool:
+    """Whether waiting may help."""
+    return status >= 500 or status in _NOT_NOW
+
+
 def _refusal(status: int, body: bytes) -> FlipError:
     try:
         return Problem.model_validate_json(body).error(status)
@@ -235,9 +262,3 @@ def _read(model: type[_D], body: bytes, what: str) -> _D:
         return model.model_validate_json(body)
     except ValidationError as error:
         raise invalid(error, what) from None
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]

@@ -131,15 +131,15 @@ class ActiveRun:
         """A round was offered, or a total summed: a run that had given its slot back needs one again."""
         self._asked.set()
 
-    async def answered(self, number: int) -> bool:
-        """Wait until round ``number`` is answered; False where the run ends before."""
+    async def answered(self, number: int, *, or_if: Callable[[], bool]) -> bool:
+        """Wait until round ``number`` is answered; False where the run ends before, or ``or_if`` holds."""
 
         def known() -> bool:
             stored = self._enclave.store.round(self.run, number)
             return stored is not None and stored.reply is not None
 
         async with self._answered:
-            await self._answered.wait_for(lambda: known() or self.over.is_set())
+            await self._answered.wait_for(lambda: known() or self.over.is_set() or or_if())
         return known()
 
     async def _live(self) -> Outcome:
@@ -199,6 +199,7 @@ class ActiveRun:
             audit=self._enclave.audit,
             policy=self._policy,
         )
+        airlock.on_wanted = self._from_broker(lambda: self._keep(asyncio.ensure_future(self._wake())))
         self.airlock.set_result(airlock)
         return airlock
 

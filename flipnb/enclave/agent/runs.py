@@ -104,7 +104,7 @@ class Runs:
             reply = await self._reply(task.run, task.context)
             if not reply.update.exists():
                 raise FlipError("round-over", f"Round {task.context.round} was summed up long ago.", status=409)
-            await self._hub.patiently(partial(self._hub.put_blob, reply.update, reply.update_sha256, task.run))
+            await self._hub.put_blob(reply.update, reply.update_sha256, task.run)
         except FlipError as error:
             await self._told(task.run)
             return TaskAnswer(code=error.code, reason=error.message[:400])
@@ -335,11 +335,11 @@ class Runs:
         reply = airlock.take(context)
         if reply is not None:
             return reply
-        if not airlock.offered(context.round):
+        while not await active.answered(context.round, or_if=lambda: airlock.lacks(context.round)):
+            if active.over.is_set():
+                raise FlipError("run-ended", "The run ended here before the round was answered.", status=409)
             airlock.offer(context, await self._weights(airlock, context))
             active.asked()
-        if not await active.answered(context.round):
-            raise FlipError("run-ended", "The run ended here before the round was answered.", status=409)
         stored = self._store.round(run, context.round)
         assert stored is not None
         return stored_reply(stored)
@@ -362,21 +362,16 @@ class Runs:
     async def _weights(self, airlock: Airlock, context: RoundContext) -> Lease:
         """The global weights in sealed memory, their size and SHA-256 as the context says."""
 
-        async def fetch() -> Lease:
-            lease = Lease(context.weights_size)
-            try:
-                await self._hub.fetch_blob(context.weights, context.weights_size, lease.descriptor)
-                lease.seal()
-            except BaseException:
-                lease.close()
-                raise
-            return lease
-
+        lease = Lease(context.weights_size)
         try:
-            return await self._hub.patiently(fetch)
-        except FlipError as error:
-            airlock.refuse_weights(context, error)
+            await self._hub.fetch_blob(context.weights, context.weights_size, lease.descriptor)
+            lease.seal()
+        except BaseException as error:
+            lease.close()
+            if isinstance(error, FlipError):
+                airlock.refuse_weights(context, error)
             raise
+        return lease
 
     def _known(self, run: str) -> StoredRun:
         stored = self._store.run(run)

@@ -72,7 +72,7 @@ def calls(hub, resources, tmp_path):
     made = []
     for method, route in routes(tmp_path):
         path = route.format(**resources)
-        if route == "/v1/runs" or (method, route) == ("PUT", "/v1/blobs/{sha256}"):
+        if route in ("/v1/runs", "/v1/blobs/{sha256}/received") or (method, route) == ("PUT", "/v1/blobs/{sha256}"):
             path += f"?study={study.name}"
         body = bodies.get(route, b"{}") if method in ("POST", "PUT") else b""
         made.append(Call(method, route, path, body))

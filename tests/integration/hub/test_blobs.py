@@ -44,23 +44,62 @@ def test_a_blob_of_another_digest_is_refused_and_not_kept(hub):
     assert researcher.call("GET", f"/v1/blobs/{named}").status_code == 404
 
 
-def test_an_upload_that_breaks_off_leaves_nothing(hub):
-    before = files(hub)
-    data = os.urandom(2_000_000)
+def broken_off(hub, data, sent):
+    """An upload whose connection is cut once some of ``sent`` bytes of its content are on the hub's disk; how many."""
     request = hub.first.researcher.prepare("PUT", path(data) + "?study=first", data)
     lines = [f"PUT {request.url.raw_path.decode()} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in request.headers.items()]
     plain = socket.create_connection((request.url.host, request.url.port))
     with hub.trusted.wrap_socket(plain, server_hostname=request.url.host) as tls:
-        tls.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + data[:1_500_000])
-        deadline = time.monotonic() + 5
-        while files(hub) == before:
-            assert time.monotonic() < deadline, "the upload never began"
-            time.sleep(0.01)
-    deadline = time.monotonic() + 5
-    while files(hub) != before:
-        assert time.monotonic() < deadline, files(hub) - before
-        time.sleep(0.02)
+        tls.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + data[:sent])
+        deadline = time.monotonic() + 30
+        while received(hub.first.researcher, data)["size"] == 0:
+            assert time.monotonic() < deadline, "nothing came"
+            time.sleep(0.02)
+    sizes = [-1, 0]
+    while sizes[-1] != sizes[-2]:
+        time.sleep(0.2)
+        sizes.append(received(hub.first.researcher, data)["size"])
+    return sizes[-1]
+
+
+def received(member, data):
+    return member.get(path(data) + "/received?study=first")
+
+
+def rest(hub, data, offset, content=None, named=None):
+    content = data[offset:] if content is None else content
+    target = path(data) + f"?study=first&offset={offset}"
+    return hub.first.researcher.send(hub.first.researcher.prepare("PUT", target, content, digest=named or sha256(data)))
+
+
+def test_an_upload_that_broke_off_is_no_blob_and_goes_on_where_it_broke(hub):
+    data = os.urandom(8_000_000)
+    size = broken_off(hub, data, 5_000_000)
+    assert 0 < size <= 5_000_000
+    assert hub.first.researcher.call("GET", path(data)).status_code == 404
+    assert hub.first.trusts[0].call("GET", path(data) + "/received?study=first").status_code == 403
+    assert rest(hub, data, size).status_code == 201
+    assert hub.first.trusts[0].call("GET", path(data)).content == data
+    assert received(hub.first.researcher, data) == {"size": len(data), "whole": True}
+    assert not any((hub.root / "blobs" / "partial").iterdir())
+
+
+def test_an_upload_may_go_on_before_where_it_broke_and_not_beyond(hub):
+    data = os.urandom(6_000_000)
+    size = broken_off(hub, data, 4_000_000)
+    beyond = rest(hub, data, size + 1)
+    assert (beyond.status_code, beyond.json()["code"]) == (409, "wrong-offset")
+    assert rest(hub, data, size - 100_000).status_code == 201
+    assert hub.first.trusts[0].call("GET", path(data)).content == data
+
+
+def test_the_whole_content_is_verified_at_the_end(hub):
+    data = os.urandom(6_000_000)
+    size = broken_off(hub, data, 4_000_000)
+    other = rest(hub, data, size, content=os.urandom(len(data) - size))
+    assert (other.status_code, other.json()["code"]) == (422, "wrong-digest")
+    assert received(hub.first.researcher, data) == {"size": 0, "whole": False}
     assert hub.first.researcher.call("GET", path(data)).status_code == 404
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from enclave_scenario import SPEC, WEIGHTS, Chamber, Study
+from enclave_scenario import SPEC, WEIGHTS, Chamber, Study, sealed
 
 from flipnb.contracts.broker import PACKET_BYTES, Tell
 from flipnb.contracts.problem import FlipError
@@ -283,7 +283,14 @@ def test_a_new_kernel_is_given_the_open_round_again_with_its_state(bench: Bench)
         kernel.send(json.dumps({"verb": "submit", "round": 1, "report": REPORT, "state": True}).encode())
         while chamber.store.round(chamber.run, 1).reply is None:  # type: ignore[union-attr]
             time.sleep(0.01)
-    chamber.give(2)
+    context = chamber.give(2)
+    fetched = []
+
+    def fetch() -> None:
+        fetched.append(chamber.airlock.lacks(2))
+        chamber.airlock.offer(context, sealed(WEIGHTS))
+
+    chamber.airlock.on_wanted = fetch
     for _ in range(2):
         with bench.socket() as kernel:
             kernel.send(json.dumps({"verb": "open", "tensors": SPEC.digest()}).encode())
@@ -292,6 +299,8 @@ def test_a_new_kernel_is_given_the_open_round_again_with_its_state(bench: Bench)
             assert json.loads(answer)["has_state"]
             assert os.pread(state, 100, 0) == b"adam!"
             os.close(weights)
+    # The enclave held no weights while the first kernel had them.
+    assert fetched == [True]
 
 
 def test_another_user_may_not_connect(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import torch
 
 from flipnb.contracts.problem import FlipError
 from flipnb.session.model import Model
+from flipnb.session.weights import Weights
 
 
 def names(model, **options):
@@ -80,7 +81,7 @@ def test_weights_of_every_dtype_survive_a_file(dtype):
     module.register_buffer("t", values.clone())
     saved = Model(module).dump()
     module.t.zero_()
-    Model(module).load(saved)
+    Model(module).load(Weights(saved))
     assert module.t.dtype == dtype
     assert torch.equal(module.t, values)
 
@@ -91,7 +92,7 @@ def test_loading_changes_the_model_in_place():
     optimiser = torch.optim.SGD(module.parameters(), lr=0.1)
     with torch.no_grad():
         module.weight.add_(1)
-    Model(module).load(saved)
+    Model(module).load(Weights(saved))
     assert module.weight is weight
     assert optimiser.param_groups[0]["params"][0] is weight
 
@@ -101,5 +102,5 @@ def test_arrays_are_loaded_in_place():
     model = Model({"w": array})
     saved = model.dump()
     array[:] = 0
-    model.load(saved)
+    model.load(Weights(saved))
     assert array.tolist() == [[0, 1, 2], [3, 4, 5]]
