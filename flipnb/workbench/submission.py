@@ -38,6 +38,15 @@ class Submitted:
 
 
 @dataclass(frozen=True)
+class Signed:
+    """What goes to the hub: the sealed bundle, and the sealed request for each run."""
+
+    prepared: Prepared
+    bundle: bytes
+    requests: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A bundle before it is signed, and what goes with it."""
 
@@ -56,8 +65,9 @@ def prepare(
 ) -> Prepared:
     """Everything of a bundle, checked; nothing is sent.
 
-    ``changes`` override fields of the plan file: ``rounds``, ``seed``, ``trusts``, ``minimum_trusts``, ``start_from``.
-    Raises FlipError for what is wrong with notebook, plan, cohort, rehearsal or parameters.
+    ``changes`` override fields of the plan file: ``title``, ``seed``, ``trusts``, ``minimum_trusts``, ``start_from``,
+    ``plan`` (all of it) and its ``rounds``. Raises FlipError for what is wrong with notebook, plan, cohort, rehearsal
+    or parameters.
     """
     changes = dict(changes or {})
     roster = read_roster(home, study)
@@ -76,7 +86,7 @@ def prepare(
     try:
         bundle = Bundle(
             study=study,
-            title=plan_file.title,
+            title=changes.get("title") or plan_file.title,
             membership=roster.digest(),
             trusts=trusts,
             minimum_trusts=changes.get("minimum_trusts") or plan_file.minimum_trusts or len(trusts),
@@ -107,34 +117,54 @@ def submit(home: Home, prepared: Prepared) -> Submitted:
     A hub that goes away in between has no run: what it kept is found again at the next submission. Raises FlipError
     ``hub-unreachable``, and what the hub says.
     """
-    sealed = envelope.seal(prepared.bundle, envelope.BUNDLE, home.key)
+    return send(home, sign(home, prepared))
+
+
+def sign(home: Home, prepared: Prepared) -> Signed:
+    """Sign the bundle and a request for each of its runs; nothing is sent."""
     bundle = prepared.bundle
+    digest = bundle.digest()
+    requests = tuple(_sealed_request(home, bundle.study, digest, point) for point in prepared.points)
+    return Signed(prepared, envelope.seal(bundle, envelope.BUNDLE, home.key), requests)
+
+
+def send(home: Home, signed: Signed) -> Submitted:
+    """Send what was signed. The same again is the same bundle and the same runs, so that it may be repeated."""
+    bundle = signed.prepared.bundle
     with HubClient.of(home) as hub:
-        hub.put_blob(bundle.study, prepared.initial_weights)
-        for path in prepared.files.values():
+        hub.put_blob(bundle.study, signed.prepared.initial_weights)
+        for path in signed.prepared.files.values():
             hub.put_blob(bundle.study, path)
-        hub.post(f"/v1/studies/{bundle.study}/bundles", sealed)
-        digest = bundle.digest()
-        runs = tuple(_request(home, hub, bundle.study, digest, point) for point in prepared.points)
-    return Submitted(digest, runs)
+        hub.post(f"/v1/studies/{bundle.study}/bundles", signed.bundle)
+        runs = tuple(_post_run(hub, bundle.study, request) for request in signed.requests)
+    return Submitted(bundle.digest(), runs)
 
 
 def run_again(home: Home, bundle: str, point: Mapping[str, Scalar]) -> RunView:
     """Ask for another run of a bundle that is at the hub, at a point of its space; Trusts decide by their approvals."""
+    known = fetch_bundle(home, bundle)
+    full = check_point(known.parameters, point)
     with HubClient.of(home) as hub:
-        payload = envelope.peek(hub.get(f"/v1/bundles/{bundle}"), "The bundle")
-        if hashlib.sha256(payload).hexdigest() != bundle:
-            raise FlipError("wrong-blob", "The hub gave another bundle.")
-        known = parse(Bundle, payload, "The bundle")
-        full = check_point(known.parameters, point)
-        return _request(home, hub, known.study, bundle, full)
+        return _post_run(hub, known.study, _sealed_request(home, known.study, bundle, full))
 
 
-def _request(home: Home, hub: HubClient, study: str, bundle: str, point: dict[str, Scalar]) -> RunView:
+def fetch_bundle(home: Home, digest: str) -> Bundle:
+    """A bundle that is at the hub, by its digest. FlipError ``wrong-blob`` where the hub gives other bytes."""
+    with HubClient.of(home) as hub:
+        payload = envelope.peek(hub.get(f"/v1/bundles/{digest}"), "The bundle")
+    if hashlib.sha256(payload).hexdigest() != digest:
+        raise FlipError("wrong-blob", "The hub gave another bundle.")
+    return parse(Bundle, payload, "The bundle")
+
+
+def _sealed_request(home: Home, study: str, bundle: str, point: dict[str, Scalar]) -> bytes:
     request = RunRequest(
         study=study, bundle=bundle, point=point, requested=datetime.now(UTC), nonce=secrets.token_hex(16)
     )
-    sealed = envelope.seal(request, envelope.RUN_REQUEST, home.key)
+    return envelope.seal(request, envelope.RUN_REQUEST, home.key)
+
+
+def _post_run(hub: HubClient, study: str, sealed: bytes) -> RunView:
     return RunView.model_validate_json(hub.post(f"/v1/studies/{study}/runs", sealed))
 
 
@@ -152,8 +182,8 @@ def _split(plan_file: PlanFile, changes: Mapping[str, Any]) -> Any:
 
 
 def _plan(plan_file: PlanFile, changes: Mapping[str, Any]) -> Any:
-    rounds = changes.get("rounds")
-    return plan_file.plan if rounds is None else plan_file.plan.model_copy(update={"rounds": rounds})
+    rounds, plan = changes.get("rounds"), changes.get("plan") or plan_file.plan
+    return plan if rounds is None else plan.model_copy(update={"rounds": rounds})
 
 
 def _attached(name: str, path: Path) -> AttachedFile:

@@ -29,21 +29,39 @@ _ABSOLUTE = re.compile(r"^(~/|[A-Za-z]:[\\/]|/[\w.-]+/)\S*$")
 _INSIDE = ("/bundle/", "/scratch/")
 _NAME = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _OWN = {"flipnb"}
+_WRITERS = frozenset(
+    {"savefig", "save", "savez", "savetxt", "to_csv", "to_excel", "to_feather", "to_json", "to_parquet", "to_pickle",
+     "write_bytes", "write_text"}
+)  # fmt: skip
+_LONG_CELL = 20_000
 
 
 @dataclass(frozen=True)
 class Issue:
-    """``error``: it would be refused, or fail in every enclave; ``warning``: look at it. Cell and line count from 1."""
+    """``error``: it would be refused, or fail in every enclave; ``warning``: look at it. Cell and line count from 1.
+
+    With ``trust``, a Trust's key, it is so at that Trust alone.
+    """
 
     severity: Severity
     code: str
     message: str
     cell: int | None = None
     line: int | None = None
+    trust: str | None = None
 
     def __str__(self) -> str:
         place = ", ".join(f"{word} {n}" for word, n in (("cell", self.cell), ("line", self.line)) if n is not None)
         return f"{self.severity}: {place + ': ' if place else ''}{self.message}"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A module that neither Python nor FLIP brings along, where it is imported first."""
+
+    module: str
+    cell: int
+    line: int | None
 
 
 @dataclass(frozen=True)
@@ -78,7 +96,30 @@ def find_issues(notebook: Path, *, lock: Path | None = None) -> list[Issue]:
         ]
     except FlipError as error:
         issues.append(_issue(error))
+    codes, broken = _parse(frozen)
+    issues += [*broken, *_reports(codes, outputs), *_unused(parameters, frozen, codes)]
+    issues += [*_paths(codes), *_files_written(codes), *_long_cells(frozen), *_imports(codes, lock)]
+    if not any(issue.severity == "error" for issue in issues):
+        try:
+            last_rehearsal(notebook)
+        except FlipError as error:
+            issues.append(Issue("warning", error.code, str(error)))
+    return sorted(issues, key=lambda issue: (issue.severity, issue.cell or 0, issue.line or 0))
+
+
+def find_imports(frozen: FrozenNotebook) -> list[Imported]:
+    """What a notebook imports from packages, each module once."""
+    found: dict[str, Imported] = {}
+    for code in _parse(frozen)[0]:
+        for module, line in _packages(code):
+            found.setdefault(module, Imported(module, code.number, line))
+    return list(found.values())
+
+
+def _parse(frozen: FrozenNotebook) -> tuple[list[_Code], list[Issue]]:
+    """The code cells that run, as syntax trees, and what is wrong with the others."""
     codes: list[_Code] = []
+    issues: list[Issue] = []
     for number, cell in enumerate(frozen.cells, 1):
         if cell.type == "code" and "skip-execution" not in cell.tags:
             issues += _shell_lines(cell, number)
@@ -86,13 +127,7 @@ def find_issues(notebook: Path, *, lock: Path | None = None) -> list[Issue]:
                 codes.append(_Code(number, ast.parse(_python(cell.source))))
             except SyntaxError as error:
                 issues.append(Issue("error", "not-python", f"Not Python: {error.msg}.", number, error.lineno))
-    issues += [*_reports(codes, outputs), *_unused(parameters, frozen, codes), *_paths(codes), *_imports(codes, lock)]
-    if not any(issue.severity == "error" for issue in issues):
-        try:
-            last_rehearsal(notebook)
-        except FlipError as error:
-            issues.append(Issue("warning", error.code, str(error)))
-    return sorted(issues, key=lambda issue: (issue.severity, issue.cell or 0, issue.line or 0))
+    return codes, issues
 
 
 def _issue(error: FlipError) -> Issue:
@@ -163,21 +198,51 @@ def _paths(codes: Sequence[_Code]) -> Iterator[Issue]:
                 yield Issue("warning", "absolute-path", message, code.number, node.lineno)
 
 
+def _files_written(codes: Sequence[_Code]) -> Iterator[Issue]:
+    """Files that a cell writes: they stay inside the Trust, as nothing but declared outputs and weights leaves."""
+    for code in codes:
+        for node in ast.walk(code.tree):
+            if isinstance(node, ast.Call) and _writes(node):
+                message = "Writes a file, which stays inside the Trust: only weights and declared outputs leave."
+                yield Issue("warning", "undeclared-file", message, code.number, node.lineno)
+
+
+def _writes(call: ast.Call) -> bool:
+    function = call.func
+    if isinstance(function, ast.Attribute):
+        return function.attr in _WRITERS
+    if not (isinstance(function, ast.Name) and function.id == "open"):
+        return False
+    modes = [*call.args[1:2], *(keyword.value for keyword in call.keywords if keyword.arg == "mode")]
+    return any(isinstance(mode, ast.Constant) and set(str(mode.value)) & set("wax+") for mode in modes)
+
+
+def _long_cells(frozen: FrozenNotebook) -> Iterator[Issue]:
+    for number, cell in enumerate(frozen.cells, 1):
+        if len(cell.source) > _LONG_CELL:
+            message = f"Has {len(cell.source):,} characters: a data controller reads every one before approving."
+            yield Issue("warning", "long-cell", message, number)
+
+
 def _imports(codes: Sequence[_Code], lock: Path | None) -> Iterator[Issue]:
     locked = _locked(lock) if lock is not None else None
     providers = importlib.metadata.packages_distributions() if lock is not None else {}
     for code in codes:
-        for node in ast.walk(code.tree):
-            for module in _modules(node):
-                if module in sys.stdlib_module_names or module in _OWN:
-                    continue
-                line = node.lineno if isinstance(node, ast.stmt) else None
-                if locked is not None:
-                    if not {_normal(name) for name in providers.get(module, [module])} & locked:
-                        message = f"Imports {module!r}, which the environment's lock does not have."
-                        yield Issue("error", "not-in-environment", message, code.number, line)
-                elif importlib.util.find_spec(module) is None:
-                    yield Issue("warning", "no-module", f"Imports {module!r}, which is not here.", code.number, line)
+        for module, line in _packages(code):
+            if locked is not None:
+                if not {normal_name(name) for name in providers.get(module, [module])} & locked:
+                    message = f"Imports {module!r}, which the environment's lock does not have."
+                    yield Issue("error", "not-in-environment", message, code.number, line)
+            elif importlib.util.find_spec(module) is None:
+                yield Issue("warning", "no-module", f"Imports {module!r}, which is not here.", code.number, line)
+
+
+def _packages(code: _Code) -> Iterator[tuple[str, int | None]]:
+    """Modules and lines of a cell's imports, but for those of Python and of FLIP."""
+    for node in ast.walk(code.tree):
+        for module in _modules(node):
+            if module not in sys.stdlib_module_names and module not in _OWN:
+                yield module, node.lineno if isinstance(node, ast.stmt) else None
 
 
 def _modules(node: ast.AST) -> list[str]:
@@ -195,8 +260,9 @@ def _locked(lock: Path) -> set[str]:
     except OSError as error:
         raise FlipError("no-file", f"The lock {lock} can't be read: {error.strerror}.") from None
     found = (_NAME.match(line) for line in lines)
-    return {_normal(match[1]) for match in found if match}
+    return {normal_name(match[1]) for match in found if match}
 
 
-def _normal(name: str) -> str:
+def normal_name(name: str) -> str:
+    """A distribution's name as PEP 503 normalises it."""
     return re.sub(r"[-_.]+", "-", name).lower()

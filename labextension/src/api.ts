@@ -2,10 +2,18 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
 import type {
+  IBundle,
+  IBundlePreview,
+  IBundleRequest,
+  ICheckReport,
+  ICheckRequest,
   ICohortFile,
   IEndpoints,
   IHubContact,
+  IKnownStrategy,
   ILabStatus,
+  IReceipt,
+  IRunAgain,
   IRunEvent,
   IRunView,
   IStudy,
@@ -92,6 +100,31 @@ export class FlipApi {
 
   stopRun(run: string): Promise<IRunView> {
     return this._call('POST runs/{run}/stop', { path: { run } });
+  }
+
+  check(body: ICheckRequest): Promise<ICheckReport> {
+    return this._call('POST notebooks/checks', { body });
+  }
+
+  async strategies(): Promise<IKnownStrategy[]> {
+    return (await this._call('GET strategies', {})).strategies;
+  }
+
+  prepareBundle(body: IBundleRequest): Promise<IBundlePreview> {
+    return this._call('POST bundles', { body });
+  }
+
+  sendBundle(bundle: string): Promise<IReceipt> {
+    return this._call('POST bundles/{bundle}/sending', { path: { bundle } });
+  }
+
+  bundle(bundle: string): Promise<IBundle> {
+    return this._call('GET bundles/{bundle}', { path: { bundle } });
+  }
+
+  runAgain(bundle: string, point: IRunAgain['point']): Promise<IRunView> {
+    const input = { path: { bundle }, body: { point } };
+    return this._call('POST bundles/{bundle}/runs', input);
   }
 
   private async _call<K extends keyof IEndpoints>(

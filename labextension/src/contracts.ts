@@ -55,7 +55,7 @@ export interface IBundle {
   cohort: { [name: string]: unknown };
   dataset: IDataset;
   split: ISplit;
-  plan: IPlan;
+  plan: IPlanOutput;
   tensors: ITensorSpec;
   initial_weights: string;
   outputs: IDeclaredOutput[];
@@ -63,6 +63,26 @@ export interface IBundle {
   environment: IEnvironment;
   not_before: string;
   expires: string;
+}
+
+/** The exact bundle that will be signed; ``size`` in bytes of its canonical JSON. */
+export interface IBundlePreview {
+  bundle: string;
+  size: number;
+  points: ({ [name: string]: boolean | number | string })[];
+  content: IBundle;
+}
+
+/** What the form says. ``points`` are the runs: one, or a sweep. */
+export interface IBundleRequest {
+  path: string;
+  study: string;
+  title: string;
+  plan: IPlanInput;
+  seed: number;
+  trusts: string[];
+  minimum_trusts: number;
+  points: ({ [name: string]: boolean | number | string })[];
 }
 
 /** One concept that a coded variable may have as its value. */
@@ -104,6 +124,34 @@ export interface IChanges {
   fields: IFieldChange[];
 }
 
+/** ``cell`` counts from 1 without empty cells; ``cell_id`` finds it. ``trust`` is the key of the one that minds. */
+export interface ICheckIssue {
+  severity: 'error' | 'warning';
+  code: string;
+  message: string;
+  cell: number | null;
+  cell_id: string | null;
+  line: number | null;
+  trust: string | null;
+}
+
+/** ``plan`` is None where the plan file can't be read; ``passed`` names the checks that found nothing. */
+export interface ICheckReport {
+  issues: ICheckIssue[];
+  passed: string[];
+  parameters: IParameter[];
+  plan: ISendPlan | null;
+  rehearsed: boolean;
+}
+
+/** ``plan`` and ``minimum_trusts`` are those of the form; without them the plan file's hold. */
+export interface ICheckRequest {
+  path: string;
+  study: string;
+  plan?: IPlanInput | null;
+  minimum_trusts?: number | null;
+}
+
 /** ``path`` is relative to the root, with slashes, as the file browser names it. */
 export interface ICohortFile {
   path: string;
@@ -115,7 +163,14 @@ export interface ICohortList {
 }
 
 /** When a run may end before its last round. ``threshold`` is what a Trust needs to vote 1. */
-export interface IConsensus {
+export interface IConsensusInput {
+  measure?: 'agreement' | 'concordance';
+  threshold?: number;
+  rounds?: number;
+}
+
+/** When a run may end before its last round. ``threshold`` is what a Trust needs to vote 1. */
+export interface IConsensusOutput {
   measure: 'agreement' | 'concordance';
   threshold: number;
   rounds: number;
@@ -280,6 +335,12 @@ export interface IKernelLimits {
   require_memory_cgroup: boolean;
 }
 
+export interface IKnownStrategy {
+  name: string;
+  aggregation: 'sum' | 'individual';
+  parameters: { [name: string]: IStrategyRange };
+}
+
 /** ``version`` is the server extension's; ``researcher`` the name in the configuration, None without one. */
 export interface ILabStatus {
   version: string;
@@ -312,11 +373,32 @@ export interface IParameter {
  * long a run may take in all. Once rounds have shown how long they take, the deadline is learned from them and may
  * be earlier than ``round_seconds``, but no earlier than ``patience_seconds``.
  */
-export interface IPlan {
+export interface IPlanInput {
   rounds: number;
-  strategy: IStrategy;
+  strategy?: IStrategyInput;
+  aggregation?: 'sum' | 'individual';
+  consensus?: IConsensusInput | null;
+  clip_norm: number;
+  round_seconds?: number;
+  patience_seconds?: number;
+  start_seconds?: number;
+  run_seconds?: number;
+}
+
+/**
+ * The rounds of a run; with a ``consensus`` it may end before the last of them.
+ *
+ * ``clip_norm`` bounds the L2 norm of one Trust's change of the weights in one round; it fixes the fixed-point
+ * scale as well, so that every enclave encodes alike. ``round_seconds`` is how long one Trust may take for
+ * one round at most, ``start_seconds`` how much longer for the first, in which kernels start, ``run_seconds`` how
+ * long a run may take in all. Once rounds have shown how long they take, the deadline is learned from them and may
+ * be earlier than ``round_seconds``, but no earlier than ``patience_seconds``.
+ */
+export interface IPlanOutput {
+  rounds: number;
+  strategy: IStrategyOutput;
   aggregation: 'sum' | 'individual';
-  consensus: IConsensus | null;
+  consensus: IConsensusOutput | null;
   clip_norm: number;
   round_seconds: number;
   patience_seconds: number;
@@ -350,6 +432,11 @@ export interface IProgress {
   epoch: number | null;
   epochs: number | null;
   seconds: number | null;
+}
+
+export interface IReceipt {
+  bundle: string;
+  runs: IRunView[];
 }
 
 /** GET /requests/{digest}: everything that a person must see to decide. ``count`` is exact: it stays inside. */
@@ -407,6 +494,10 @@ export interface IRoundSummary {
   seconds: number;
 }
 
+export interface IRunAgain {
+  point: { [name: string]: boolean | number | string };
+}
+
 /** A run as it is now, and its new events in their order; ``number`` is the last one's. */
 export interface IRunChange {
   run: string;
@@ -461,6 +552,18 @@ export interface IRunView {
   last_event: number;
 }
 
+/** What the plan file says, as far as the form may change it. */
+export interface ISendPlan {
+  title: string;
+  cohort: string;
+  plan: IPlanOutput;
+  seed: number;
+  trusts: string[];
+  minimum_trusts: number | null;
+  valid_days: number;
+  outputs: IDeclaredOutput[];
+}
+
 /** Integer shares of the three parts, for example 2 : 0 : 1 for two thirds and one third. */
 export interface IShares {
   train: number;
@@ -509,9 +612,25 @@ export interface ISplit {
 }
 
 /** A strategy by name, with its own parameters; a name with a dot is one that the hub's operator installed. */
-export interface IStrategy {
+export interface IStrategyInput {
+  name?: string;
+  parameters?: { [name: string]: number };
+}
+
+/** A strategy by name, with its own parameters; a name with a dot is one that the hub's operator installed. */
+export interface IStrategyOutput {
   name: string;
   parameters: { [name: string]: number };
+}
+
+export interface IStrategyList {
+  strategies: IKnownStrategy[];
+}
+
+export interface IStrategyRange {
+  minimum: number;
+  maximum: number;
+  whole: boolean;
 }
 
 /** Two classes: ``variable`` > ``above``, and not. */
@@ -618,6 +737,34 @@ export interface IVariable {
 
 /** Every endpoint of the server extension, by its method and path. */
 export interface IEndpoints {
+  /** Make the exact bundle and keep it until it is signed; nothing is sent */
+  'POST bundles': {
+    path: undefined;
+    query: undefined;
+    body: IBundleRequest;
+    answer: IBundlePreview;
+  };
+  /** A bundle that is at the hub */
+  'GET bundles/{bundle}': {
+    path: { bundle: string };
+    query: undefined;
+    body: undefined;
+    answer: IBundle;
+  };
+  /** Ask for another run of a bundle at a point of its space; each Trust's approval decides */
+  'POST bundles/{bundle}/runs': {
+    path: { bundle: string };
+    query: undefined;
+    body: IRunAgain;
+    answer: IRunView;
+  };
+  /** Sign a bundle that was shown, and send it; the same again sends the same */
+  'POST bundles/{bundle}/sending': {
+    path: { bundle: string };
+    query: undefined;
+    body: undefined;
+    answer: IReceipt;
+  };
   /** Cohort files, by path; hidden folders and those deeper than four are left out */
   'GET cohorts': {
     path: undefined;
@@ -695,6 +842,13 @@ export interface IEndpoints {
     body: undefined;
     answer: IHubContact;
   };
+  /** Look a saved notebook over, and each Trust's card against it; nothing is sent */
+  'POST notebooks/checks': {
+    path: undefined;
+    query: undefined;
+    body: ICheckRequest;
+    answer: ICheckReport;
+  };
   /** One run, Trust by Trust */
   'GET runs/{run}': {
     path: { run: string };
@@ -722,6 +876,13 @@ export interface IEndpoints {
     query: undefined;
     body: undefined;
     answer: ILabStatus;
+  };
+  /** Flower's strategies and their parameters' ranges */
+  'GET strategies': {
+    path: undefined;
+    query: undefined;
+    body: undefined;
+    answer: IStrategyList;
   };
   /** The studies in which this researcher has a part, by name */
   'GET studies': {

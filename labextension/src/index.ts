@@ -1,6 +1,15 @@
+import { notebookPlugin } from './plugins/notebook';
 import { panelPlugin } from './plugins/panel';
+import { presencePlugin } from './plugins/presence';
+import { runsPlugin } from './plugins/runs';
 import { workbenchPlugin } from './plugins/workbench';
 
 export { IWorkbench } from './tokens';
 
-export default [workbenchPlugin, panelPlugin];
+export default [
+  workbenchPlugin,
+  panelPlugin,
+  notebookPlugin,
+  runsPlugin,
+  presencePlugin
+];

@@ -58,7 +58,7 @@ class LabPage:
         self.page.wait_for_selector(f"body[data-jp-theme-light='{light}']")
 
     def notebook(self, path):
-        self.page.evaluate("path => window.jupyterapp.commands.execute('docmanager:open', {path})", path)
+        self.command("docmanager:open", path=path)
         self.page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
 
     def text(self, selector):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flipnb.contracts.problem import FlipError
 from flipnb.workbench.home import Home
 from flipnb.workbench.lab.listener import Listener
+from flipnb.workbench.lab.outbox import Outbox
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Bench:
     root: Path
     listener: Listener
     enclave: Path | None = None
+    outbox: Outbox = field(default_factory=Outbox)
 
     def file(self, path: str) -> Path:
         """The file under a path of the file browser. Raises FlipError ``outside`` (403), ``no-file`` (404)."""

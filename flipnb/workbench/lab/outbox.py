@@ -1,0 +1,42 @@
+"""Bundles that were shown and are not sent yet: what is signed is what was shown, byte for byte."""
+
+from __future__ import annotations
+
+import threading
+
+from flipnb.contracts.problem import FlipError
+from flipnb.workbench.home import Home
+from flipnb.workbench.submission import Prepared, Signed, Submitted, send, sign
+
+_MOST = 16
+
+
+class Outbox:
+    """By digest, the latest sixteen; in memory alone, so that nothing unsent outlives the server."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[str, Prepared | Signed] = {}
+
+    def put(self, prepared: Prepared) -> str:
+        digest = prepared.bundle.digest()
+        with self._lock:
+            self._waiting[digest] = prepared
+            while len(self._waiting) > _MOST:
+                del self._waiting[next(iter(self._waiting))]
+        return digest
+
+    def send(self, home: Home, digest: str) -> Submitted:
+        """Sign once, send; after a failure the same again sends the same. FlipError ``not-shown`` (409)."""
+        with self._lock:
+            waiting = self._waiting.get(digest)
+            if isinstance(waiting, Prepared):
+                self._waiting[digest] = waiting = sign(home, waiting)
+        if waiting is None:
+            raise FlipError(
+                "not-shown",
+                f"The bundle {digest[:12]}… is not among those that were last shown.",
+                remedy="Look at the bundle again, then sign and send it.",
+                status=409,
+            )
+        return send(home, waiting)

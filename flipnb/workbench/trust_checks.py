@@ -1,0 +1,64 @@
+"""What would be refused at one Trust, by the Trust's own card: looked at before anything is signed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+
+from flipnb.contracts.bundle import Environment
+from flipnb.contracts.outputs import DeclaredOutput
+from flipnb.contracts.plan import Plan
+from flipnb.contracts.trust_card import TrustCard
+from flipnb.workbench.validation import Imported, Issue, normal_name
+
+
+def find_trust_issues(
+    title: str,
+    card: TrustCard,
+    *,
+    plan: Plan,
+    outputs: Sequence[DeclaredOutput],
+    minimum_trusts: int,
+    environment: Environment,
+    imported: Sequence[Imported],
+) -> Iterator[Issue]:
+    """``title`` names the Trust in the messages; what its policy or its environment would refuse is an error."""
+    allowance = card.allowance
+    bits = (plan.rounds + 1) * sum(output.bits for output in outputs)
+    refusals = (
+        (plan.aggregation == "individual" and not allowance.individual_updates,
+         "does not let single Trusts' updates out, which this strategy needs"),
+        (minimum_trusts < allowance.minimum_trusts,
+         f"takes part from {allowance.minimum_trusts} Trusts on; the plan asks for {minimum_trusts}"),
+        (plan.clip_norm > allowance.maximum_clip_norm,
+         f"allows a clip norm of {allowance.maximum_clip_norm:g}; the plan has {plan.clip_norm:g}"),
+        (plan.rounds > allowance.maximum_rounds,
+         f"allows {allowance.maximum_rounds} rounds; the plan has {plan.rounds}"),
+        (bits > allowance.bits_per_run,
+         f"lets {allowance.bits_per_run} bits of numbers out of a run; the declared outputs carry {bits}"),
+        (card.data is None, "has loaded no data yet"),
+    )  # fmt: skip
+    for refused, what in refusals:
+        if refused:
+            yield Issue("error", "policy-refuses", f"{title} {what}.", trust=card.trust)
+    built = next((item for item in card.environments if item.lock == environment.lock), None)
+    if built is None:
+        message = f"{title} has not built the environment {environment.name} that runs name."
+        yield Issue("error", "no-environment", message, trust=card.trust)
+        return
+    has = frozenset(built.distributions)
+    for item in imported:
+        if not distributions_of(item.module) & has:
+            message = f"Imports {item.module}, which {title} lacks."
+            yield Issue("error", "not-in-environment", message, item.cell, item.line, trust=card.trust)
+
+
+def distributions_of(module: str) -> frozenset[str]:
+    """The normalised names of what provides a module here; the module's own name where nothing does."""
+    return frozenset(normal_name(name) for name in _providers().get(module, [module]))
+
+
+@cache
+def _providers() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()

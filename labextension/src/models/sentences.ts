@@ -1,0 +1,83 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { IProgress, IRunEvent } from '../contracts';
+import {
+  duration,
+  failureText,
+  figures,
+  runStateWord,
+  trustStateWord
+} from './wording';
+
+/**
+ * A run's event as a sentence that names its Trust.
+ */
+export function eventText(
+  trans: TranslationBundle,
+  event: IRunEvent,
+  title: (trust: string) => string
+): string {
+  const why = event.failure
+    ? failureText(trans, event.failure)
+    : (event.reason ?? '');
+  const who = event.trust ? title(event.trust) : '';
+  if (event.kind === 'round' && event.round) {
+    const { round } = event;
+    const numbers = Object.entries(round.metrics)
+      .map(([name, value]) => `${name} ${figures(value)}`)
+      .join(', ');
+    const where = round.training
+      ? trans.__('Round %1 of %2', round.round, round.of)
+      : trans.__('Final weights');
+    const votes =
+      round.votes === null || round.voters === null
+        ? ''
+        : trans.__('; %1 of %2 agree', round.votes, round.voters);
+    const missing = Object.entries(round.left_out)
+      .map(([key, reason]) => trans.__('; without %1: %2', title(key), reason))
+      .join('');
+    const taken = duration(trans, round.seconds);
+    return `${where}: ${numbers} (${taken})${votes}${missing}`;
+  }
+  if (event.kind === 'progress' && event.progress) {
+    return trans.__('%1: %2', who, progressText(trans, event.progress));
+  }
+  if (event.kind === 'trust' && event.trust_state) {
+    const word = trustStateWord(trans, event.trust_state);
+    return why
+      ? trans.__('%1: %2: %3', who, word, why)
+      : trans.__('%1: %2', who, word);
+  }
+  const word = event.state ? runStateWord(trans, event.state) : '';
+  return why
+    ? trans.__('The run is %1: %2', word, why)
+    : trans.__('The run is %1', word);
+}
+
+/**
+ * Where a Trust's part is: "cell 4 of 9, round 7".
+ */
+export function progressText(
+  trans: TranslationBundle,
+  progress: IProgress
+): string {
+  const parts: string[] = [];
+  if (progress.cell !== null) {
+    parts.push(
+      progress.cells === null
+        ? trans.__('cell %1', progress.cell)
+        : trans.__('cell %1 of %2', progress.cell, progress.cells)
+    );
+  }
+  if (progress.round) {
+    parts.push(trans.__('round %1', progress.round));
+  }
+  if (progress.epoch !== null) {
+    parts.push(
+      progress.epochs === null
+        ? trans.__('epoch %1', progress.epoch)
+        : trans.__('epoch %1 of %2', progress.epoch, progress.epochs)
+    );
+  }
+  return parts.join(', ') || trans.__('at work');
+}

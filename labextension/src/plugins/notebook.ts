@@ -1,0 +1,284 @@
+import type {
+  JupyterFrontEnd,
+  JupyterFrontEndPlugin
+} from '@jupyterlab/application';
+import {
+  Dialog,
+  ICommandPalette,
+  MainAreaWidget,
+  Notification,
+  showDialog,
+  WidgetTracker
+} from '@jupyterlab/apputils';
+import { PathExt } from '@jupyterlab/coreutils';
+import type { NotebookPanel } from '@jupyterlab/notebook';
+import { INotebookTracker } from '@jupyterlab/notebook';
+import { IStateDB } from '@jupyterlab/statedb';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import { fileUploadIcon } from '@jupyterlab/ui-components';
+import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+
+import { addToPalette, CommandIDs, NOTEBOOK_ARGS } from '../commands';
+import { twinIcon } from '../icons';
+import type { SendModel } from '../models/send';
+import { shortDigest } from '../models/wording';
+import { IWorkbench } from '../tokens';
+import type { SendView } from '../widgets/send';
+
+/**
+ * From an open notebook: rehearse in its kernel, check, and send to the Trusts.
+ */
+export const notebookPlugin: JupyterFrontEndPlugin<void> = {
+  id: 'flipnb:notebook',
+  description: 'Rehearses the open notebook on a twin and sends it to Trusts.',
+  autoStart: true,
+  requires: [IWorkbench, INotebookTracker],
+  optional: [ITranslator, ICommandPalette, IStateDB],
+  activate: (
+    app: JupyterFrontEnd,
+    workbench: IWorkbench,
+    notebooks: INotebookTracker,
+    translator: ITranslator | null,
+    palette: ICommandPalette | null,
+    state: IStateDB | null
+  ): void => {
+    const trans = (translator ?? nullTranslator).load('flipnb');
+    const { commands, shell } = app;
+    const views = new WidgetTracker<MainAreaWidget<SendView>>({
+      namespace: 'flipnb-send'
+    });
+    const models = new WeakMap<MainAreaWidget<SendView>, SendModel>();
+
+    function panelOf(args: ReadonlyPartialJSONObject): NotebookPanel | null {
+      const { path } = args as { path?: string };
+      return path === undefined
+        ? notebooks.currentWidget
+        : (notebooks.find(panel => panel.context.path === path) ?? null);
+    }
+
+    function hasNotebook(): boolean {
+      return notebooks.currentWidget !== null;
+    }
+
+    function changed(): void {
+      commands.notifyCommandChanged(CommandIDs.rehearseNotebook);
+      commands.notifyCommandChanged(CommandIDs.checkNotebook);
+      commands.notifyCommandChanged(CommandIDs.sendNotebook);
+    }
+    notebooks.currentChanged.connect(changed, notebooks);
+    workbench.changed.connect(changed, workbench);
+
+    commands.addCommand(CommandIDs.rehearseNotebook, {
+      label: trans.__('Rehearse on Twin'),
+      caption: trans.__(
+        'Save the notebook and run it on a twin, for two rounds, from its kernel'
+      ),
+      icon: twinIcon,
+      isEnabled: hasNotebook,
+      describedBy: NOTEBOOK_ARGS,
+      execute: async args => {
+        const panel = panelOf(args);
+        if (panel === null) {
+          return;
+        }
+        await rehearse(panel, trans);
+        views.forEach(view => {
+          const model = models.get(view);
+          if (model?.path === panel.context.localPath) {
+            void model.check();
+          }
+        });
+      }
+    });
+
+    async function open(panel: NotebookPanel): Promise<void> {
+      const path = localPath(panel);
+      const known = views.find(view => models.get(view)?.path === path);
+      if (known) {
+        shell.activateById(known.id);
+        await models.get(known)?.check();
+        return;
+      }
+      const [{ SendModel }, { SendView }] = await Promise.all([
+        import('../models/send'),
+        import('../widgets/send')
+      ]);
+      const save = async (): Promise<void> => {
+        if (!panel.isDisposed && panel.context.model.dirty) {
+          await panel.context.save();
+        }
+      };
+      const model = new SendModel(path, workbench, save, trans, state);
+      const content = new SendView({
+        model,
+        commands,
+        trans,
+        goToCell: id => goToCell(app, panel, id),
+        tagParameters: () => {
+          tagParameters(panel);
+          void model.check();
+        },
+        confirmAndSend: () => void confirmAndSend(model)
+      });
+      const view = new MainAreaWidget({ content });
+      view.id = `flip-send-${path}`;
+      view.title.label = trans.__('Send %1', PathExt.basename(path));
+      view.title.icon = fileUploadIcon;
+      view.title.caption = trans.__('Send %1 to the Trusts', path);
+      view.title.closable = true;
+      models.set(view, model);
+      await views.add(view);
+      shell.add(view, 'main', { mode: 'split-right', ref: panel.id });
+      shell.activateById(view.id);
+      await model.check();
+    }
+
+    async function confirmAndSend(model: SendModel): Promise<void> {
+      const bundle = model.preview?.bundle;
+      if (bundle === undefined) {
+        return;
+      }
+      const answer = await showDialog({
+        title: trans._n(
+          'Sign and send to %1 Trust?',
+          'Sign and send to %1 Trusts?',
+          model.chosen.length
+        ),
+        body: trans.__(
+          'You sign bundle %1 as shown. Each Trust decides.',
+          shortDigest(bundle)
+        ),
+        buttons: [
+          Dialog.cancelButton({ label: trans.__('Cancel') }),
+          Dialog.okButton({ label: trans.__('Sign and Send') })
+        ]
+      });
+      if (!answer.button.accept || model.preview?.bundle !== bundle) {
+        return;
+      }
+      const receipt = await model.send();
+      if (receipt?.runs.length === 1) {
+        await commands.execute(CommandIDs.openRun, { run: receipt.runs[0].run });
+      }
+    }
+
+    for (const [id, label, caption] of [
+      [
+        CommandIDs.checkNotebook,
+        trans.__('Check Before Sending'),
+        trans.__('Save the notebook and look it over, Trust by Trust')
+      ],
+      [
+        CommandIDs.sendNotebook,
+        trans.__('Send to Trusts…'),
+        trans.__('Save, check and send the notebook; nothing leaves before you sign')
+      ]
+    ]) {
+      commands.addCommand(id, {
+        label,
+        caption,
+        icon: fileUploadIcon,
+        isEnabled: () => hasNotebook() && workbench.study !== null,
+        describedBy: NOTEBOOK_ARGS,
+        execute: async args => {
+          const panel = panelOf(args);
+          if (panel !== null) {
+            await open(panel);
+          }
+        }
+      });
+    }
+    addToPalette(palette, trans, [
+      CommandIDs.rehearseNotebook,
+      CommandIDs.checkNotebook,
+      CommandIDs.sendNotebook
+    ]);
+  }
+};
+
+/**
+ * The path as the server's disk knows it, without the drive of a collaborative session.
+ */
+function localPath(panel: NotebookPanel): string {
+  return panel.context.localPath;
+}
+
+/**
+ * Run `flip.rehearse` in the notebook's own kernel; a notification tells how it went.
+ */
+async function rehearse(
+  panel: NotebookPanel,
+  trans: TranslationBundle
+): Promise<void> {
+  const name = PathExt.basename(panel.context.path);
+  await panel.context.save();
+  await panel.sessionContext.ready;
+  const kernel = panel.sessionContext.session?.kernel;
+  if (!kernel) {
+    Notification.error(trans.__('%1 has no kernel. Start one first.', name), {
+      autoClose: 8000
+    });
+    return;
+  }
+  const id = Notification.emit(
+    trans.__('Rehearsing %1 on the twin…', name),
+    'in-progress',
+    { autoClose: false }
+  );
+  const call = `__import__('flipnb').rehearse(__import__('pathlib').Path(${JSON.stringify(name)})).seconds`;
+  const reply = await kernel.requestExecute({
+    code: '',
+    silent: true,
+    user_expressions: { flip: call }
+  }).done;
+  const said =
+    reply.content.status === 'ok'
+      ? (reply.content.user_expressions.flip as unknown as IExpression)
+      : null;
+  if (said?.status === 'ok') {
+    const seconds = Number(said.data?.['text/plain'] ?? NaN);
+    Notification.update({
+      id,
+      message: trans.__('Rehearsed %1 in %2 s.', name, Math.round(seconds)),
+      type: 'success',
+      autoClose: 6000
+    });
+  } else {
+    const why = said?.evalue ?? trans.__('the kernel stopped');
+    Notification.update({
+      id,
+      message: trans.__('%1 did not pass its rehearsal. %2', name, why),
+      type: 'error',
+      autoClose: false
+    });
+  }
+}
+
+interface IExpression {
+  status: 'ok' | 'error';
+  data?: { 'text/plain'?: string };
+  evalue?: string;
+}
+
+function goToCell(
+  app: JupyterFrontEnd,
+  panel: NotebookPanel,
+  id: string
+): void {
+  const { content } = panel;
+  const index = content.widgets.findIndex(cell => cell.model.id === id);
+  if (index >= 0) {
+    app.shell.activateById(panel.id);
+    content.activeCellIndex = index;
+    void content.scrollToItem(index, 'center');
+  }
+}
+
+function tagParameters(panel: NotebookPanel): void {
+  const cell = panel.content.widgets.find(cell => cell.model.type === 'code');
+  if (cell) {
+    const tags = (cell.model.getMetadata('tags') as string[] | undefined) ?? [];
+    cell.model.setMetadata('tags', [...tags, 'parameters']);
+  }
+}

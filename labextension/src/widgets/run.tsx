@@ -1,0 +1,376 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { ReactWidget } from '@jupyterlab/ui-components';
+import type { CommandRegistry } from '@lumino/commands';
+import type { JSX } from 'react';
+import { useEffect, useState } from 'react';
+
+import { CommandIDs } from '../commands';
+import type { IRunView, ITrustPart } from '../contracts';
+import {
+  agreementCurves,
+  curvesOf,
+  metricNames,
+  secondsLeft
+} from '../models/curves';
+import type { RunModel } from '../models/run';
+import { eventText, progressText } from '../models/sentences';
+import {
+  clock,
+  duration,
+  failureText,
+  hasEnded,
+  pointText,
+  runStateWord,
+  shortDigest,
+  trustStateWord
+} from '../models/wording';
+import { CurveChart } from './chart';
+import { useSignal } from './signal';
+import { ContactBanner } from './sidepanel';
+import { RunStateIcon, TrustStateIcon } from './states';
+
+export interface IRunProps {
+  model: RunModel;
+  commands: CommandRegistry;
+  trans: TranslationBundle;
+}
+
+type Tab = 'curves' | 'log' | 'bundle';
+
+export class RunWidget extends ReactWidget {
+  constructor(private readonly _props: IRunProps) {
+    super();
+    this.addClass('jp-FlipRun');
+    this.node.setAttribute('role', 'region');
+    this.node.setAttribute('aria-label', _props.trans.__('Run'));
+  }
+
+  override dispose(): void {
+    if (!this.isDisposed) {
+      this._props.model.dispose();
+    }
+    super.dispose();
+  }
+
+  protected override render(): JSX.Element {
+    return <Run {...this._props} />;
+  }
+}
+
+function Run(props: IRunProps): JSX.Element {
+  const { model, commands, trans } = props;
+  useSignal(model.changed);
+  const { view } = model;
+  const [tab, setTab] = useState<Tab>('curves');
+  if (view === null) {
+    return (
+      <div className="jp-FlipView">
+        <p role="status">{model.problem || trans.__('Loading…')}</p>
+      </div>
+    );
+  }
+  const tabs: [Tab, string][] = [
+    ['curves', trans.__('Curves')],
+    ['log', trans.__('Log')],
+    ['bundle', trans.__('Bundle')]
+  ];
+  return (
+    <div className="jp-FlipView">
+      <Header {...props} view={view} />
+      <ContactBanner workbench={model.workbench} commands={commands} trans={trans} />
+      {model.problem && (
+        <p className="jp-FlipBanner jp-mod-error" role="alert">
+          {model.problem}
+        </p>
+      )}
+      <Announcements {...props} view={view} />
+      <TrustTable {...props} view={view} />
+      <div className="jp-FlipTabs" role="tablist" aria-label={trans.__('Details')}>
+        {tabs.map(([name, label]) => (
+          <button
+            key={name}
+            type="button"
+            role="tab"
+            aria-selected={tab === name}
+            tabIndex={tab === name ? 0 : -1}
+            onClick={() => setTab(name)}
+            onKeyDown={event => {
+              const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+              if (step !== undefined) {
+                const at = tabs.findIndex(([other]) => other === name);
+                const next = (at + step + tabs.length) % tabs.length;
+                setTab(tabs[next][0]);
+                const siblings = event.currentTarget.parentElement?.children;
+                (siblings?.[next] as HTMLElement | undefined)?.focus();
+              }
+            }}
+          >
+            {label}
+          </button>
+        ))}
+      </div>
+      <div role="tabpanel" aria-label={tabs.find(([name]) => name === tab)?.[1]}>
+        {tab === 'curves' && <Curves {...props} view={view} />}
+        {tab === 'log' && <Log {...props} />}
+        {tab === 'bundle' && <BundleTab {...props} view={view} />}
+      </div>
+    </div>
+  );
+}
+
+interface IViewed extends IRunProps {
+  view: IRunView;
+}
+
+function Header(props: IViewed): JSX.Element {
+  const { model, view, commands, trans } = props;
+  const ended = hasEnded(view);
+  const left = ended ? null : secondsLeft(model.rounds, view.rounds);
+  const run = view.run;
+  return (
+    <header className="jp-FlipView-header jp-FlipRun-header">
+      <RunStateIcon state={view.state} />
+      <h2>{view.title}</h2>
+      <span className="jp-FlipRun-state">{runStateWord(trans, view.state)}</span>
+      <span className="jp-FlipView-note">
+        {view.state === 'waiting'
+          ? trans.__('sent %1', clock(view.submitted))
+          : trans.__('round %1 of %2', view.rounds_done, view.rounds)}
+        {left !== null &&
+          trans.__(', about %1 left', duration(trans, left))}
+      </span>
+      <span className="jp-FlipRun-actions">
+        {view.state === 'succeeded' && (
+          <button
+            type="button"
+            className="jp-mod-styled jp-mod-accept"
+            onClick={() => void commands.execute(CommandIDs.openResults, { run })}
+            hidden={!commands.hasCommand(CommandIDs.openResults)}
+          >
+            {trans.__('Results')}
+          </button>
+        )}
+        {!ended && (
+          <button
+            type="button"
+            className="jp-mod-styled jp-mod-warn"
+            disabled={view.state === 'stopping'}
+            onClick={() => void commands.execute(CommandIDs.stopRun, { run })}
+          >
+            {trans.__('Stop…')}
+          </button>
+        )}
+        <button
+          type="button"
+          className="jp-mod-styled jp-mod-reject"
+          onClick={() => void commands.execute(CommandIDs.cloneRun, { run })}
+        >
+          {trans.__('Clone…')}
+        </button>
+      </span>
+      <p className="jp-FlipRun-facts">
+        {[
+          pointText(view),
+          trans.__('bundle %1', shortDigest(view.bundle)),
+          ended && view.finished
+            ? trans.__('ended %1', clock(view.finished))
+            : ''
+        ]
+          .filter(Boolean)
+          .join(' · ')}
+        {view.reason && (
+          <>
+            <br />
+            {view.reason}
+          </>
+        )}
+      </p>
+    </header>
+  );
+}
+
+/**
+ * What a screen reader is told: states as they change, rounds at each tenth of the way; a failure once, as an alert.
+ */
+function Announcements(props: IViewed): JSX.Element {
+  const { view, trans } = props;
+  const tenth =
+    view.rounds > 0 ? Math.floor((10 * view.rounds_done) / view.rounds) : 0;
+  const word = runStateWord(trans, view.state);
+  const failed = view.trusts.filter(part => part.state === 'failed');
+  return (
+    <>
+      <p className="jp-FlipHidden" role="status" key={`${view.state} ${tenth}`}>
+        {view.state === 'running'
+          ? trans.__('%1, round %2 of %3', word, view.rounds_done, view.rounds)
+          : word}
+      </p>
+      {failed.map(part => (
+        <p key={part.trust} className="jp-FlipBanner jp-mod-error" role="alert">
+          {part.failure
+            ? trans.__(
+                'Failed at %1: %2. Only its controller can read the message.',
+                props.model.workbench.trustTitle(part.trust),
+                failureText(trans, part.failure)
+              )
+            : trans.__(
+                'Failed at %1. %2',
+                props.model.workbench.trustTitle(part.trust),
+                part.reason ?? ''
+              )}
+        </p>
+      ))}
+    </>
+  );
+}
+
+function TrustTable(props: IViewed): JSX.Element {
+  const { model, view, trans } = props;
+  return (
+    <div className="jp-FlipTable-scroll">
+      <table className="jp-FlipTable jp-FlipRun-trusts">
+        <thead>
+          <tr>
+            <th scope="col">{trans.__('Trust')}</th>
+            <th scope="col">{trans.__('State')}</th>
+            <th scope="col">{trans.__('Progress')}</th>
+            <th scope="col">{trans.__('Heard')}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {view.trusts.map(part => (
+            <TrustLine key={part.trust} part={part} {...props} />
+          ))}
+        </tbody>
+      </table>
+      {view.state === 'waiting' && (
+        <p className="jp-FlipView-note">
+          {trans.__(
+            'Nothing runs at a Trust before its data controller approves. You can close Lab.'
+          )}
+        </p>
+      )}
+      {model.workbench.trusts.length === 0 && view.trusts.length === 0 && (
+        <p>{trans.__('No Trust takes part.')}</p>
+      )}
+    </div>
+  );
+}
+
+function TrustLine(props: IViewed & { part: ITrustPart }): JSX.Element {
+  const { model, part, trans } = props;
+  const last = [...model.events]
+    .reverse()
+    .find(event => event.trust === part.trust);
+  const known = model.workbench.trusts.find(trust => trust.key === part.trust);
+  const why = part.failure ? failureText(trans, part.failure) : part.reason;
+  return (
+    <tr>
+      <th scope="row">
+        <TrustStateIcon state={part.state} />
+        {model.workbench.trustTitle(part.trust)}
+      </th>
+      <td>
+        {trustStateWord(trans, part.state)}
+        {known && !known.online && part.state !== 'finished' && (
+          <span className="jp-FlipView-note">{trans.__(' (offline)')}</span>
+        )}
+      </td>
+      <td>{why ?? (part.progress ? progressText(trans, part.progress) : '')}</td>
+      <td className="jp-mod-number">{last ? clock(last.at) : ''}</td>
+    </tr>
+  );
+}
+
+function Curves(props: IViewed): JSX.Element {
+  const { model, view, trans } = props;
+  const { rounds } = model;
+  const names = metricNames(rounds);
+  const agreement = agreementCurves(rounds);
+  const threshold = model.bundle?.plan.consensus?.threshold;
+  const empty = hasEnded(view)
+    ? trans.__('The run ended before its first round did.')
+    : trans.__('Curves begin when the first round is over.');
+  const common = {
+    trans,
+    empty,
+    nameOf: (trust: string) => model.workbench.trustTitle(trust)
+  };
+  return (
+    <div className="jp-FlipCharts">
+      {names.length === 0 && <p className="jp-FlipView-note">{empty}</p>}
+      {names.map(name => (
+        <CurveChart
+          key={name}
+          title={name}
+          allName={trans.__('all Trusts')}
+          curves={curvesOf(rounds, name)}
+          {...common}
+        />
+      ))}
+      {agreement.length > 0 && (
+        <CurveChart
+          title={trans.__('agreement')}
+          allName={trans.__('share of Trusts that agree')}
+          curves={agreement}
+          threshold={threshold}
+          {...common}
+        />
+      )}
+    </div>
+  );
+}
+
+const SHOWN_EVENTS = 500;
+
+function Log(props: IRunProps): JSX.Element {
+  const { model, trans } = props;
+  const events = model.events.slice(-SHOWN_EVENTS);
+  return (
+    <>
+      {model.events.length > events.length && (
+        <p className="jp-FlipView-note">
+          {trans.__('The last %1 of %2 events.', events.length, model.events.length)}
+        </p>
+      )}
+      <ol className="jp-FlipLog" aria-label={trans.__('Events')}>
+        {events.map(event => (
+          <li key={event.number}>
+            <time dateTime={event.at}>
+              {new Date(event.at).toLocaleTimeString()}
+            </time>
+            <span>
+              {eventText(trans, event, trust => model.workbench.trustTitle(trust))}
+            </span>
+          </li>
+        ))}
+      </ol>
+    </>
+  );
+}
+
+function BundleTab(props: IViewed): JSX.Element {
+  const { model, view, trans } = props;
+  useEffect(() => {
+    void model.fetchBundle();
+  }, [model]);
+  return (
+    <div className="jp-FlipContents">
+      <p className="jp-FlipDigest">
+        <code>{view.bundle}</code>
+        <button
+          type="button"
+          className="jp-FlipLink"
+          onClick={() => void navigator.clipboard.writeText(view.bundle)}
+        >
+          {trans.__('Copy Digest')}
+        </button>
+      </p>
+      {model.bundle === null ? (
+        <p role="status">{trans.__('Loading…')}</p>
+      ) : (
+        <pre tabIndex={0}>{JSON.stringify(model.bundle, null, 2)}</pre>
+      )}
+    </div>
+  );
+}
