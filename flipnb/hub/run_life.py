@@ -340,8 +340,9 @@ def _become_part(
 
 def _dismiss(session: Session, run: RunRow) -> None:
     """After the last round: who was not in it waits for a round that never comes."""
-    last = session.scalars(select(RoundRow.context).where(RoundRow.run == run.id).order_by(RoundRow.round.desc()))
-    members = RoundContext.model_validate_json(last.first() or "").members
+    contexts = select(RoundRow.context).where(RoundRow.run == run.id).order_by(RoundRow.round.desc())
+    last = session.scalars(contexts).first()
+    members = RoundContext.model_validate_json(last).members if last is not None else ()
     for part in parts_of(session, run.id):
         if part.member and part.state not in FINAL_TRUST_STATES and part.trust not in members:
             for task in _tasks(session, run.id, ("round",), part.trust):
