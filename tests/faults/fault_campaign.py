@@ -19,7 +19,7 @@ from pathlib import Path
 
 from enclave_federation import until
 from fault_federation import SevenTrusts, plan
-from fault_invariants import answers, differing
+from fault_invariants import answers, differing, whole
 from fault_kinds import Fault, kinds
 
 from flipnb.contracts.bundle import Bundle
@@ -186,6 +186,7 @@ def main() -> int:
         struck = campaign(federation, options.faults, options.per_run, options.seed, options.network_seconds)
     finally:
         federation.close()
+    whole(federation)
     shutil.rmtree(directory)
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps([asdict(one) for one in struck], indent=1) + "\n")

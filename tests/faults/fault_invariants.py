@@ -49,7 +49,10 @@ def differing(some: Answers, others: Answers) -> list[tuple[str, int]]:
 
 
 def whole(federation: SevenTrusts) -> None:
-    """No file is torn: audit logs are what was written, databases are sound. The daemons must have ended."""
+    """No file is torn or left behind: audit logs are what was written, databases are sound, no cohort lies about.
+
+    All runs and the daemons must have ended.
+    """
     for trust in federation.trusts:
         store = Store(trust.enclave.state)
         try:
@@ -58,6 +61,10 @@ def whole(federation: SevenTrusts) -> None:
             store.close()
         assert _rows(trust.enclave.state, "PRAGMA integrity_check") == [("ok",)]
     assert _rows(federation.directory / "hub" / "hub.sqlite", "PRAGMA integrity_check") == [("ok",)]
+    for trust in federation.trusts:
+        assert list(trust.enclave.frozen.iterdir()) == []
+        for pattern in ("*.duckdb", "state-*.bin", "*.partial", ".executed-*"):
+            assert list(trust.enclave.runs.glob(f"*/{pattern}")) == []
     for blob in (federation.directory / "hub" / "blobs").glob("??/*"):
         assert sha256(blob.read_bytes()) == blob.name
 

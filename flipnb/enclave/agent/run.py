@@ -40,6 +40,8 @@ _FREEZES = 3
 _FULL_S = 2.0
 _TOLD = frozenset({"too-few-people", "freeze-failed", "memory-cgroup-missing", disk.CODE})
 COHORT, EXECUTED = "cohort.duckdb", "executed.ipynb"
+_HALVES = (".executed-*", "*.partial")
+"""What a killed agent leaves of files that it was writing."""
 
 
 @dataclass(frozen=True)
@@ -375,8 +377,9 @@ class ActiveRun:
 
     async def _end(self, outcome: Outcome) -> None:
         if outcome.state is not None:
-            for left in (self.directory / COHORT, *self.directory.glob("state-*.bin")):
-                left.unlink(missing_ok=True)
+            for pattern in (COHORT, "state-*.bin", *_HALVES):
+                for left in self.directory.glob(pattern):
+                    left.unlink(missing_ok=True)
             while not self._record_end(outcome.state, outcome):
                 await asyncio.sleep(_FULL_S)
         self.over.set()
