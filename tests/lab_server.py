@@ -14,14 +14,17 @@ import httpx
 
 
 class LabServer:
-    """``root`` is what the file browser shows, ``home`` the researcher's FLIP home."""
+    """``root`` is what the file browser shows, ``home`` the researcher's FLIP home; ``enclave`` that of a Trust."""
 
-    def __init__(self, directory: Path, root: Path, home: Path, *, python: str = sys.executable) -> None:
+    def __init__(
+        self, directory: Path, root: Path, home: Path, *, python: str = sys.executable, enclave: Path | None = None
+    ) -> None:
         self.root = root
         self.token = secrets.token_hex(16)
         self.log = directory / "jupyter.log"
         self._directory = directory
         self._home = home
+        self._enclave = enclave
         self._python = python
         self._process: subprocess.Popen[bytes] | None = None
         with socket.socket() as probe:
@@ -52,6 +55,7 @@ class LabServer:
             "JUPYTERLAB_SETTINGS_DIR": str(own / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(own / "workspaces"),
             "FLIP_HOME": str(self._home),
+            **({"FLIP_ENCLAVE": str(self._enclave)} if self._enclave is not None else {}),
         }
         quiet = own / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
         quiet.parent.mkdir(parents=True, exist_ok=True)

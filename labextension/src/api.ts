@@ -2,20 +2,27 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
 import type {
+  IApprovalPage,
+  IAuditPage,
   IBundle,
   IBundlePreview,
   IBundleRequest,
   ICheckReport,
   ICheckRequest,
   ICohortFile,
+  IDeskHere,
+  IDeskRun,
   IEndpoints,
   IHubContact,
   IKnownStrategy,
   ILabStatus,
   IReceipt,
+  IRequestDetail,
+  IRequestSummary,
   IRunAgain,
   IRunEvent,
   IRunView,
+  IShownNotebook,
   IStudy,
   IStudyTrust
 } from './contracts';
@@ -125,6 +132,46 @@ export class FlipApi {
   runAgain(bundle: string, point: IRunAgain['point']): Promise<IRunView> {
     const input = { path: { bundle }, body: { point } };
     return this._call('POST bundles/{bundle}/runs', input);
+  }
+
+  desk(): Promise<IDeskHere> {
+    return this._call('GET desk', {});
+  }
+
+  async requests(): Promise<IRequestSummary[]> {
+    const input = { query: { decided: true } };
+    return (await this._call('GET desk/requests', input)).requests;
+  }
+
+  request(bundle: string): Promise<IRequestDetail> {
+    return this._call('GET desk/requests/{bundle}', { path: { bundle } });
+  }
+
+  approvalPage(bundle: string): Promise<IApprovalPage> {
+    return this._call('POST desk/requests/{bundle}/page', { path: { bundle } });
+  }
+
+  async decline(bundle: string, reason: string): Promise<void> {
+    await this._call('POST desk/requests/{bundle}/decline', {
+      path: { bundle },
+      body: { reason }
+    });
+  }
+
+  async deskRuns(): Promise<IDeskRun[]> {
+    return (await this._call('GET desk/runs', {})).runs;
+  }
+
+  async stopHere(run: string): Promise<void> {
+    await this._call('POST desk/runs/{run}/stop', { path: { run } });
+  }
+
+  executed(run: string): Promise<IShownNotebook> {
+    return this._call('GET desk/runs/{run}/notebook', { path: { run } });
+  }
+
+  audit(after: number): Promise<IAuditPage> {
+    return this._call('GET desk/audit', { query: { after } });
   }
 
   private async _call<K extends keyof IEndpoints>(

@@ -17,6 +17,13 @@ export namespace CommandIDs {
   export const sendNotebook = 'flip:send-notebook';
   export const openCohort = 'flip:open-cohort';
   export const openResults = 'flip:open-results';
+  export const showDesk = 'flip:show-desk';
+  export const openRequest = 'flip:open-request';
+  export const approveRequest = 'flip:approve-request';
+  export const declineRequest = 'flip:decline-request';
+  export const stopHere = 'flip:stop-here';
+  export const openExecuted = 'flip:open-executed';
+  export const openAudit = 'flip:open-audit';
 }
 
 /**
@@ -44,6 +51,21 @@ export const NOTEBOOK_ARGS = {
     type: 'object' as const,
     properties: {
       path: { type: 'string' as const, description: 'The path of the notebook' }
+    }
+  }
+};
+
+/**
+ * Arguments of a command on one request at the desk; without one it takes the request that is open.
+ */
+export const REQUEST_ARGS = {
+  args: {
+    type: 'object' as const,
+    properties: {
+      bundle: {
+        type: 'string' as const,
+        description: 'The digest of the bundle'
+      }
     }
   }
 };

@@ -1,14 +1,16 @@
+import { deskPlugin } from './plugins/desk';
 import { notebookPlugin } from './plugins/notebook';
 import { panelPlugin } from './plugins/panel';
 import { presencePlugin } from './plugins/presence';
 import { runsPlugin } from './plugins/runs';
 import { workbenchPlugin } from './plugins/workbench';
 
-export { IWorkbench } from './tokens';
+export { IDesk, IWorkbench } from './tokens';
 
 export default [
   workbenchPlugin,
   panelPlugin,
+  deskPlugin,
   notebookPlugin,
   runsPlugin,
   presencePlugin

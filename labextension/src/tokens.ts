@@ -3,9 +3,16 @@ import type { ISignal } from '@lumino/signaling';
 
 import type { FlipApi } from './api';
 import type {
+  IApprovalPage,
+  IAuditPage,
   ICohortFile,
+  IDeskRun,
+  IDeskStatus,
   IHubContact,
+  IRequestDetail,
+  IRequestSummary,
   IRunView,
+  IShownNotebook,
   IStudy,
   IStudyTrust
 } from './contracts';
@@ -84,4 +91,44 @@ export interface IWorkbench {
 export const IWorkbench = new Token<IWorkbench>(
   'flipnb:IWorkbench',
   'What all screens of FLIP share: studies, runs and the contact with the hub.'
+);
+
+/**
+ * The desk of this Trust's data controller, where JupyterLab runs in an enclave.
+ */
+export interface IDesk {
+  readonly changed: ISignal<IDesk, void>;
+  /**
+   * Null where there is no desk here, or nothing is known yet.
+   */
+  readonly status: IDeskStatus | null;
+  /**
+   * Every request that ever came, the newest first.
+   */
+  readonly requests: ReadonlyArray<IRequestSummary>;
+  readonly runs: ReadonlyArray<IDeskRun>;
+  /**
+   * Why the lists could not be fetched, for a person; empty where they could.
+   */
+  readonly problem: string;
+  /**
+   * Another one after every change at the desk.
+   */
+  readonly revision: string;
+
+  refresh(): Promise<void>;
+  detail(bundle: string): Promise<IRequestDetail>;
+  /**
+   * The agent's own page for approving this request; opened by the person, never by a script.
+   */
+  approvalPage(bundle: string): Promise<IApprovalPage>;
+  decline(bundle: string, reason: string): Promise<void>;
+  stop(run: string): Promise<void>;
+  executed(run: string): Promise<IShownNotebook>;
+  audit(after: number): Promise<IAuditPage>;
+}
+
+export const IDesk = new Token<IDesk>(
+  'flipnb:IDesk',
+  "The desk of this Trust's data controller: requests, runs here, what left."
 );

@@ -9,7 +9,9 @@ import { SidePanel } from '@jupyterlab/ui-components';
 
 import { addToPalette, CommandIDs, NO_ARGS } from '../commands';
 import { flipIcon } from '../icons';
-import { IWorkbench } from '../tokens';
+import { IDesk, IWorkbench } from '../tokens';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- the panel is there from the start
+import { DeskSection } from '../widgets/desksection';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- the panel is there from the start
 import {
   CohortSection,
@@ -30,13 +32,14 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
   description: 'Shows studies, Trusts and runs in a side panel.',
   autoStart: true,
   requires: [IWorkbench],
-  optional: [ITranslator, ICommandPalette, ILayoutRestorer],
+  optional: [ITranslator, ICommandPalette, ILayoutRestorer, IDesk],
   activate: (
     app: JupyterFrontEnd,
     workbench: IWorkbench,
     translator: ITranslator | null,
     palette: ICommandPalette | null,
-    restorer: ILayoutRestorer | null
+    restorer: ILayoutRestorer | null,
+    desk: IDesk | null
   ): void => {
     const trans = (translator ?? nullTranslator).load('flipnb');
     const { commands, shell } = app;
@@ -58,6 +61,15 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
       const section = new SectionWidget(component, props);
       section.title.label = title;
       panel.addWidget(section);
+    }
+    if (desk !== null) {
+      const section = new DeskSection({ desk, commands, trans });
+      section.title.label = trans.__('Desk');
+      desk.changed.connect(() => {
+        if (desk.status !== null && section.parent === null) {
+          panel.addWidget(section);
+        }
+      }, panel);
     }
     shell.add(panel, 'left', { rank: RANK, type: 'FLIP' });
     restorer?.add(panel, PANEL_ID);

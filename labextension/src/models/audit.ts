@@ -1,0 +1,125 @@
+import type { ISignal } from '@lumino/signaling';
+import { Signal } from '@lumino/signaling';
+
+import { messageOf } from '../api';
+import type { IDesk } from '../tokens';
+
+export interface IAuditItem {
+  index: number;
+  at: string;
+  kind: string;
+  /**
+   * Name and value pairs as text; they may come from strangers.
+   */
+  details: string;
+}
+
+const GROUPS: { [group: string]: (kind: string) => boolean } = {
+  all: () => true,
+  left: kind => kind.endsWith('-released'),
+  refused: kind => kind.endsWith('-refused'),
+  decided: kind =>
+    ['approved', 'declined', 'joined', 'stopped', 'left'].includes(kind)
+};
+
+/**
+ * The audit log of this enclave, the newest entry first; it grows as the desk changes.
+ */
+export class AuditModel {
+  constructor(private readonly _desk: IDesk) {
+    _desk.changed.connect(this._fetchAnew, this);
+    void this._fetch();
+  }
+
+  get changed(): ISignal<this, void> {
+    return this._changed;
+  }
+
+  get items(): ReadonlyArray<IAuditItem> {
+    return this._items;
+  }
+
+  get size(): number {
+    return this._size;
+  }
+
+  get head(): string {
+    return this._head;
+  }
+
+  get problem(): string {
+    return this._problem;
+  }
+
+  of(group: string): ReadonlyArray<IAuditItem> {
+    return this._items.filter(item => GROUPS[group](item.kind));
+  }
+
+  /**
+   * All entries as they were written, one canonical JSON document a line.
+   */
+  get text(): string {
+    return this._lines.map(line => `${line}\n`).join('');
+  }
+
+  dispose(): void {
+    this._desk.changed.disconnect(this._fetchAnew, this);
+    Signal.clearData(this);
+  }
+
+  private _fetchAnew(): void {
+    void this._fetch();
+  }
+
+  private async _fetch(): Promise<void> {
+    if (this._fetching) {
+      return;
+    }
+    this._fetching = true;
+    try {
+      do {
+        const page = await this._desk.audit(this._lines.length);
+        this._size = page.size;
+        this._head = page.head;
+        if (page.entries.length === 0) {
+          break;
+        }
+        this._lines.push(...page.entries);
+        this._items = [
+          ...page.entries.map(itemOf).reverse(),
+          ...this._items
+        ];
+      } while (this._lines.length < this._size);
+      this._problem = '';
+    } catch (error) {
+      this._problem = messageOf(error);
+    }
+    this._fetching = false;
+    this._changed.emit();
+  }
+
+  private readonly _lines: string[] = [];
+  private _items: IAuditItem[] = [];
+  private _size = 0;
+  private _head = '';
+  private _problem = '';
+  private _fetching = false;
+  private readonly _changed = new Signal<this, void>(this);
+}
+
+function itemOf(line: string): IAuditItem {
+  const { index, at, kind, details } = JSON.parse(line);
+  const parts = Object.entries(details as { [name: string]: unknown });
+  return {
+    index,
+    at,
+    kind,
+    details: parts
+      .map(([name, value]) => `${name}: ${plain(value)}`)
+      .join('  ')
+  };
+}
+
+function plain(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}

@@ -1,0 +1,139 @@
+import type { ISignal } from '@lumino/signaling';
+import { Signal } from '@lumino/signaling';
+
+import type { FlipApi } from '../api';
+import { messageOf } from '../api';
+import type {
+  IApprovalPage,
+  IAuditPage,
+  IDeskChange,
+  IDeskRun,
+  IDeskStatus,
+  IEvents,
+  IRequestDetail,
+  IRequestSummary,
+  IShownNotebook
+} from '../contracts';
+import type { IDesk } from '../tokens';
+
+const DESK_EVENT: keyof IEvents = 'https://schema.jupyter.org/flipnb/desk/v1';
+
+/**
+ * The desk of this Trust's data controller. It fetches lists once, and again whenever the agent says that all is not
+ * as it was. Nothing of it is ever written to the browser's storage.
+ */
+export class Desk implements IDesk {
+  constructor(private readonly _api: FlipApi) {}
+
+  get changed(): ISignal<this, void> {
+    return this._changed;
+  }
+
+  get status(): IDeskStatus | null {
+    return this._status;
+  }
+
+  get requests(): ReadonlyArray<IRequestSummary> {
+    return this._requests;
+  }
+
+  get runs(): ReadonlyArray<IDeskRun> {
+    return this._runs;
+  }
+
+  get problem(): string {
+    return this._problem;
+  }
+
+  get revision(): string {
+    return this._revision;
+  }
+
+  /**
+   * Find out whether there is a desk here; resolves to whether there is.
+   */
+  async begin(): Promise<boolean> {
+    await this.refresh();
+    return this._status !== null || this._problem !== '';
+  }
+
+  /**
+   * Fetch all lists; calls while one is under way ask for another one after it.
+   */
+  async refresh(): Promise<void> {
+    if (this._fetching) {
+      this._stale = true;
+      return;
+    }
+    this._fetching = true;
+    do {
+      this._stale = false;
+      await this._fetch();
+    } while (this._stale);
+    this._fetching = false;
+    this._changed.emit();
+  }
+
+  detail(bundle: string): Promise<IRequestDetail> {
+    return this._api.request(bundle);
+  }
+
+  approvalPage(bundle: string): Promise<IApprovalPage> {
+    return this._api.approvalPage(bundle);
+  }
+
+  async decline(bundle: string, reason: string): Promise<void> {
+    await this._api.decline(bundle, reason);
+    await this.refresh();
+  }
+
+  async stop(run: string): Promise<void> {
+    await this._api.stopHere(run);
+    await this.refresh();
+  }
+
+  executed(run: string): Promise<IShownNotebook> {
+    return this._api.executed(run);
+  }
+
+  audit(after: number): Promise<IAuditPage> {
+    return this._api.audit(after);
+  }
+
+  /**
+   * Take an event of the Jupyter server on; those of others are ignored.
+   */
+  take(schema: string, data: unknown): void {
+    if (schema === DESK_EVENT) {
+      this._revision = (data as IDeskChange).revision;
+      void this.refresh();
+    }
+  }
+
+  private async _fetch(): Promise<void> {
+    try {
+      const { status } = await this._api.desk();
+      if (status !== null) {
+        const [requests, runs] = await Promise.all([
+          this._api.requests(),
+          this._api.deskRuns()
+        ]);
+        this._requests = requests;
+        this._runs = runs;
+      }
+      this._status = status;
+      this._problem = '';
+    } catch (error) {
+      this._problem = messageOf(error);
+    }
+  }
+
+  private _status: IDeskStatus | null = null;
+  private _requests: IRequestSummary[] = [];
+  private _runs: IDeskRun[] = [];
+  private _problem = '';
+  private _revision = '';
+  private _fetching = false;
+  private _stale = false;
+  private readonly _changed = new Signal<this, void>(this);
+}

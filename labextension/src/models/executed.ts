@@ -1,0 +1,40 @@
+import type { IShownNotebook, IShownOutput } from '../contracts';
+
+const HEAD =
+  '<!doctype html><meta charset="utf-8">' +
+  '<meta http-equiv="Content-Security-Policy" ' +
+  "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">";
+
+/**
+ * An executed notebook as a document for a frame that may do nothing: every word is escaped, every picture is a PNG
+ * that the enclave drew anew, and the policy forbids all else.
+ */
+export function executedDocument(
+  notebook: IShownNotebook,
+  style: string
+): string {
+  const cells = notebook.cells.map(cell => {
+    const outputs = cell.outputs.map(outputHtml).join('');
+    const label = `${cell.number} ${cell.type}`;
+    return `<section><h2>${escaped(label)}</h2><pre class="source">${escaped(cell.source)}</pre>${outputs}</section>`;
+  });
+  return `${HEAD}<style>${style}</style>${cells.join('')}`;
+}
+
+function outputHtml(output: IShownOutput): string {
+  if (output.text !== null) {
+    return `<pre class="${output.stream}">${escaped(output.text)}</pre>`;
+  }
+  if (output.picture !== null && /^[A-Za-z0-9+/]*={0,2}$/.test(output.picture)) {
+    return `<img alt="" src="data:image/png;base64,${output.picture}">`;
+  }
+  return `<p>${escaped(output.omitted ?? '')}</p>`;
+}
+
+function escaped(text: string): string {
+  return text
+    .replace(/&/g, '&amp;')
+    .replace(/</g, '&lt;')
+    .replace(/>/g, '&gt;')
+    .replace(/"/g, '&quot;');
+}
