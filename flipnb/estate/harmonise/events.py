@@ -108,8 +108,17 @@ class EventTable:
             f"CREATE OR REPLACE TEMP TABLE event (number_in_file BIGINT, {columns})",
             "CREATE OR REPLACE TEMP TABLE event_code (number_in_file BIGINT, role VARCHAR, rank INTEGER, "
             "vocabulary VARCHAR, code VARCHAR, text VARCHAR)",
+            "CREATE OR REPLACE TEMP TABLE told_domain (concept_id INTEGER, domain_id VARCHAR)",
         ):
             build.connection.execute(statement)
+
+    def tell_domains(self, domains: Mapping[int, str]) -> None:
+        """Domains of concepts that the estate's vocabulary may not have."""
+        if domains:
+            self._build.connection.execute(
+                "INSERT INTO told_domain SELECT unnest(?::INTEGER[]), unnest(?::VARCHAR[])",
+                [list(domains), list(domains.values())],
+            )
 
     def add(self, event: Event) -> None:
         self._events.append(event)
@@ -183,9 +192,10 @@ _RESOLVE = (
         SELECT * FROM (
             SELECT *, 1 AS choice FROM own UNION SELECT *, 2 FROM itself UNION SELECT *, 3 FROM other)
         QUALIFY choice = min(choice) OVER (PARTITION BY vocabulary, code))
-    SELECT m.vocabulary, m.code, m.concept_id, split_part(c.domain_id, '/', 1) AS domain,
+    SELECT m.vocabulary, m.code, m.concept_id, split_part(coalesce(c.domain_id, t.domain_id), '/', 1) AS domain,
         row_number() OVER (PARTITION BY m.vocabulary, m.code ORDER BY m.concept_id) - 1 AS place
-    FROM chosen m JOIN concept c USING (concept_id)""",
+    FROM chosen m LEFT JOIN concept c USING (concept_id)
+    LEFT JOIN (SELECT concept_id, min(domain_id) AS domain_id FROM told_domain GROUP BY 1) t USING (concept_id)""",
     # The value within a code: "family history of X" maps to a history, with X as its value.
     f"""CREATE OR REPLACE TEMP TABLE mapped_value AS
     SELECT k.vocabulary, k.code, min(r.concept_id_2) AS concept_id FROM known k JOIN concept_relationship r
@@ -208,7 +218,7 @@ _ROUTED = f"""CREATE OR REPLACE TEMP TABLE routed AS WITH
     ucum AS (
         SELECT concept_code, min(concept_id) AS concept_id FROM concept WHERE vocabulary_id = 'UCUM' GROUP BY 1)
     SELECT e.* REPLACE ((e.id + coalesce(m.place, 0)) & {_MASK} AS id),
-        CASE WHEN m.concept_id IS NULL THEN e."table" WHEN e.intolerance THEN 'observation'
+        CASE WHEN m.domain IS NULL THEN e."table" WHEN e.intolerance THEN 'observation'
             ELSE CASE m.domain {_CASES} ELSE 'observation' END END AS target,
         CASE WHEN {_NOT_GIVEN} THEN if(m.domain = 'Drug', {_ALLERGY_TO_DRUG}, 0)
             ELSE coalesce(m.concept_id, 0) END AS concept_id,

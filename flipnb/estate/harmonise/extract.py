@@ -43,6 +43,13 @@ class Row:
             self.refuse(f"{text[:40]!r} in column {column} is no number", column)
         return value
 
+    def number_or_none(self, column: str) -> float | None:
+        """The number that a column holds; None where it holds a text."""
+        try:
+            return self.number(column)
+        except BadRow:
+            return None
+
     def whole(self, column: str) -> int | None:
         value = self.number(column)
         if value is not None and value != int(value):
@@ -76,6 +83,9 @@ def read_rows(file: ExtractFile, path: Path) -> Iterator[Row | Reject]:
 
     Raises FlipError ``no-source`` (no such file), ``bad-header``, ``not-text`` (another encoding).
     """
+    if file.format == "parquet":
+        yield from _parquet(file, path)
+        return
     try:
         stream = path.open(encoding=file.encoding, newline="")
     except OSError as error:
@@ -150,4 +160,30 @@ def _json_row(file: ExtractFile, line: str) -> dict[str, str] | str:
     return values
 
 
-_READERS = {"csv": _delimited, "jsonl": _json_lines}
+def _parquet(file: ExtractFile, path: Path) -> Iterator[Row]:
+    """Values as texts, in the format's own writing: ISO dates, points in numbers."""
+    import duckdb
+
+    columns = ", ".join(f'"{name}"::VARCHAR' for name in file.columns)
+    try:
+        with duckdb.connect() as connection:
+            scan = connection.execute(f"DESCRIBE SELECT * FROM read_parquet('{_quoted(path)}')").fetchall()
+            _require_header(file, tuple(row[0] for row in scan))
+            cursor = connection.execute(f"SELECT {columns} FROM read_parquet('{_quoted(path)}')")
+            for line, values in enumerate(iter(cursor.fetchone, None), start=1):
+                present = {
+                    name: text
+                    for name, text in zip(file.columns, values, strict=True)
+                    if text is not None and text not in file.missing
+                }
+                yield Row(file.path, line, present, ".")
+    except duckdb.Error as error:
+        raise FlipError("no-source", f"{path} can't be read as Parquet: {str(error).splitlines()[0]}") from None
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+# What a database was asked was written as CSV.
+_READERS = {"csv": _delimited, "jsonl": _json_lines, "sql": _delimited}

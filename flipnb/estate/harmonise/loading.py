@@ -60,6 +60,10 @@ class Plan:
 def plan_load(feed: Feed, files: Sequence[SourceFile], before: Sequence[SourceRecord]) -> Plan:
     """A version's id is a digest of what it is made of: the same files by the same mappings give the same version."""
     mapping_version = feed.version(files)
+    if feed.needs_vocabulary():
+        # What other mappings brought, the vocabulary among it, decides what codes mean.
+        others = sorted(record.identity() for record in before if record.feed != feed.name)
+        mapping_version = sha256(canonical_bytes([mapping_version, others]))
     old = {tuple(record.identity()) for record in before}
     read, kept, records = [], [record for record in before if record.feed != feed.name], []
     for file in files:

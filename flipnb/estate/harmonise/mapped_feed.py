@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from flipnb.contracts.document import sha256
+from flipnb.contracts.problem import FlipError
 from flipnb.estate.harmonise.build import Build, Loading, SourceRecord
+from flipnb.estate.harmonise.code_lists import CodeMapping, read_code_list
+from flipnb.estate.harmonise.events import Code, Event, EventTable, stable_id
 from flipnb.estate.harmonise.extract import Row, read_rows
 from flipnb.estate.harmonise.feed import Progress
-from flipnb.estate.harmonise.mapping import EventDate, FieldMapping, Mapping, read_mapping
+from flipnb.estate.harmonise.mapping import CodedEvents, EventDate, FieldMapping, Mapping, read_mapping
 from flipnb.estate.harmonise.rejects import BadRow, Reject
 from flipnb.estate.harmonise.source import SourceFile, open_source
-from flipnb.estate.harmonise.units import conversion_factor
+from flipnb.estate.harmonise.source_database import is_database, write_query
+from flipnb.estate.harmonise.units import conversion_factor, require_unit
 from flipnb.estate.harmonise.vocabulary import Vocabulary, read_vocabulary
 from flipnb.estate.omop.cdm import tables
 
@@ -39,23 +43,37 @@ class MappedFeed:
             _Converter.of(field, self._vocabulary, f"The mapping file {mapping_file}, fields[{index}]")
             for index, field in enumerate(self._mapping.fields)
         ]
+        self._code_lists = {
+            name: read_code_list(mapping_file.parent / path) for name, path in self._mapping.code_lists.items()
+        }
+        for index, events in enumerate(self._mapping.events):
+            if events.unit is not None:
+                require_unit(events.unit, f"The mapping file {mapping_file}, events[{index}]")
         self.name = self._mapping.source.abbreviation
         self.mapping = mapping_file.name
         self.reviewer = self._mapping.reviewer
 
     def open(self, source: str, scratch: Path) -> list[SourceFile]:
-        paths = {file.path for file in self._mapping.files.values()}
-        found = open_source(Path(source), scratch, paths.__contains__, paths)
+        asked = {file.path: file for file in self._mapping.files.values() if file.query is not None}
+        paths = {file.path for file in self._mapping.files.values()} - asked.keys()
+        found = open_source(Path(source), scratch, paths.__contains__, paths) if paths else []
+        for path, file in asked.items():
+            if not is_database(source):
+                raise FlipError("no-source", f"{source} is no database, and the mapping asks one for {path}.")
+            write_query(source, file.query or "", file.columns, scratch / path)
+        if asked:
+            found += open_source(scratch, scratch, asked.__contains__)
         content = self._file.read_bytes()
         return [*found, SourceFile(self._file.name, self._file, sha256(content), len(content))]
 
     def needs_vocabulary(self) -> bool:
-        return False
+        return bool(self._mapping.events)
 
     def version(self, files: Sequence[SourceFile]) -> str:
         """People are numbered over all files, so that a change of one makes all of them new."""
         concepts = [[str(value) for value in row] for row in self._vocabulary.rows]
-        parts = [self._mapping.model_dump(mode="json"), concepts, [[file.name, file.digest] for file in files]]
+        lists = [[name, [astuple(one) for one in codes]] for name, codes in sorted(self._code_lists.items())]
+        parts = [lists, self._mapping.model_dump(mode="json"), concepts, [[file.name, file.digest] for file in files]]
         return sha256(json.dumps(["flip/mapping/1", *parts], sort_keys=True).encode())
 
     def warnings(self, build: Build) -> list[str]:
@@ -65,7 +83,9 @@ class MappedFeed:
         with build.together([record for _, record in files]) as loadings:
             places = {file.name: (file.path, loading) for (file, _), loading in zip(files, loadings, strict=True)}
             own = places.pop(self._file.name)[1]
-            _Harmoniser(self._mapping, self._vocabulary, self._converters, build, own, progress).read(places)
+            rows = _Harmoniser(self._mapping, self._vocabulary, self._converters, build, own, progress)
+            rows.add_code_lists(self._code_lists)
+            rows.read(places)
         return []
 
 
@@ -134,6 +154,7 @@ class _Harmoniser:
         self._numbers = dict.fromkeys(tables(), 0)
         self._people: dict[str, _Person] = {}
         self._periods: dict[int, tuple[date, date]] = {}
+        self._events = EventTable(build)
 
     def read(self, places: dict[str, tuple[Path, Loading]]) -> None:
         """``places``: where each of the mapping's files is, and what its transaction says of it."""
@@ -142,6 +163,7 @@ class _Harmoniser:
         self._read_people(*places[self._mapping.files[self._mapping.person.file].path])
         for name, file in self._mapping.files.items():
             self._read_fields(name, *places[file.path])
+            self._read_events(name, *places[file.path])
         self._loading = self._own
         for person_id, (start, end) in self._periods.items():
             self._add(
@@ -154,6 +176,16 @@ class _Harmoniser:
             self._flush_if_full()
         self._add_source()
         self._flush()
+
+    def add_code_lists(self, lists: dict[str, list[CodeMapping]]) -> None:
+        """Code lists as the CDM keeps them, each under its own name as the vocabulary of its codes."""
+        for name, codes in lists.items():
+            self._rows["source_to_concept_map"] += [code.row(self._vocabulary_of(name)) for code in codes]
+            self._flush()
+            self._events.tell_domains({code.concept_id: code.domain for code in codes if code.domain})
+
+    def _vocabulary_of(self, code_list: str) -> str:
+        return f"{self._mapping.source.abbreviation}:{code_list}"
 
     def _add_concepts(self) -> None:
         known = {row[0] for row in self._build.connection.execute("SELECT concept_id FROM concept").fetchall()}
@@ -279,6 +311,48 @@ class _Harmoniser:
         ]
         for field, converter, value in read:
             self._add_value(person, field, converter, value)
+
+    def _read_events(self, name: str, path: Path, loading: Loading) -> None:
+        wanted = [events for events in self._mapping.events if events.file == name]
+        if not wanted:
+            return
+        counted = any(field.file == name for field in self._mapping.fields) or name == self._mapping.person.file
+        for row in self._good_rows(name, path, loading):
+            try:
+                person = self._person_of(row)
+                if person is None:
+                    continue
+                for event in [one for events in wanted if (one := self._event(row, person, events)) is not None]:
+                    self._events.add(event)
+                    self._extend_period(person, event.start)
+                    self._extend_period(person, event.end or event.start)
+                loading.rows += 0 if counted else 1
+            except BadRow as bad:
+                loading.rejects.append(bad.reject)
+        self._events.route(loading)
+
+    def _event(self, row: Row, person: _Person, events: CodedEvents) -> Event | None:
+        """None where the row has no code, or is another's."""
+        code = row.text(events.column)
+        if code is None or not _matches(row, events.where):
+            return None
+        vocabulary = events.vocabulary or self._vocabulary_of(events.codes or "")
+        value = None if events.value is None else row.text(events.value)
+        number = None if events.value is None or value is None else row.number_or_none(events.value)
+        which = row.text(events.id) if events.id is not None else str(row.line)
+        place = f"{self._mapping.source.abbreviation}/{row.file}/{events.column}"
+        return Event(
+            id=stable_id(f"{place}#{which}"),
+            table=events.table,
+            person_id=person.person_id,
+            start=_day(row, events.date),
+            end=None if events.end is None else row.day(events.end),
+            type_concept_id=_UNKNOWN,
+            number=number,
+            text=None if number is not None else value,
+            unit=events.unit if events.unit_column is None else row.text(events.unit_column),
+            codes=(Code(vocabulary, code),),
+        )
 
     def _add_value(self, person: _Person, field: FieldMapping, converter: _Converter | None, value: _Value) -> None:
         self._extend_period(person, value.day)

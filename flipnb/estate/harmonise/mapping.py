@@ -20,6 +20,9 @@ from flipnb.contracts.text import Identifier
 
 FORMAT = "flip/mapping/1"
 FieldTable = Literal["measurement", "observation", "condition_occurrence"]
+EventTableName = Literal[
+    "condition_occurrence", "drug_exposure", "procedure_occurrence", "device_exposure", "measurement", "observation"
+]
 
 
 class MappingPart(BaseModel):
@@ -39,12 +42,14 @@ class Holder(MappingPart):
 class ExtractFile(MappingPart):
     """One file of the extract. ``columns`` are all its columns in order; a header must say the same.
 
-    ``format`` is delimited text (``csv``) or one JSON object per line (``jsonl``, whose keys are columns; absent and
-    null keys are missing values). ``missing`` are texts that mean that there is no value.
+    ``format`` is delimited text (``csv``), one JSON object per line (``jsonl``, whose keys are columns; absent and null
+    keys are missing values), ``parquet``, or ``sql``: a ``query`` that the source, a database, is asked (order its
+    rows, so that the same data give the same version). ``missing`` are texts that mean that there is no value.
     """
 
     path: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$")
-    format: Literal["csv", "jsonl"] = "csv"
+    format: Literal["csv", "jsonl", "parquet", "sql"] = "csv"
+    query: str | None = Field(default=None, min_length=1)
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     encoding: Literal["utf-8", "utf-8-sig", "latin-1", "windows-1252"] = "utf-8"
     decimal: Literal[".", ","] = "."
@@ -56,6 +61,8 @@ class ExtractFile(MappingPart):
     def _distinct(self) -> ExtractFile:
         if len(set(self.columns)) != len(self.columns):
             raise ValueError("two columns have the same name")
+        if (self.format == "sql") != (self.query is not None):
+            raise ValueError("a query is for the format sql, which needs one")
         return self
 
 
@@ -144,19 +151,57 @@ class FieldMapping(MappingPart):
         return self.to or self.unit
 
 
+class CodedEvents(MappingPart):
+    """A column of codes, each row an event of a person. The domain of the code's concept decides the table.
+
+    Codes are looked up in the code list ``codes``, or in the estate's own ``vocabulary`` (OMOP's name for it, ICD10 and
+    the like). ``table`` is where rows go whose code has no concept; they get concept 0 and keep their code. ``end`` is
+    a column of dates, ``value`` one of numbers or texts; a number's UCUM ``unit`` is said once or in ``unit_column``.
+    ``id`` is a column that tells the file's rows apart, so that their ids stay when others are added.
+    """
+
+    file: str
+    column: str
+    codes: str | None = None
+    vocabulary: str | None = None
+    table: EventTableName
+    where: dict[str, str] = Field(default_factory=dict)
+    date: EventDate
+    end: str | None = None
+    value: str | None = None
+    unit: str | None = None
+    unit_column: str | None = None
+    id: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> CodedEvents:
+        if (self.codes is None) == (self.vocabulary is None):
+            raise ValueError("codes come from either a code list or a vocabulary")
+        if self.unit is not None and self.unit_column is not None:
+            raise ValueError("a unit is either said once or in a column")
+        return self
+
+    def columns(self) -> Iterator[str]:
+        named = (self.column, self.end, self.value, self.unit_column, self.id, self.date.column, *self.where)
+        yield from (column for column in named if column is not None)
+
+
 class Mapping(MappingPart):
     """A whole mapping file. ``vocabulary`` are CSV files of concepts, by path from the mapping file.
 
+    ``code_lists`` are files of Usagi's or in the shape of source_to_concept_map, by path from the mapping file.
     ``reviewer`` is who answers for the mapping; every row that it makes names its version and its reviewer.
     """
 
     format: Literal["flip/mapping/1"]
     source: Holder
     reviewer: str | None = Field(default=None, min_length=1, max_length=255)
-    vocabulary: tuple[str, ...] = Field(min_length=1)
+    vocabulary: tuple[str, ...] = ()
     files: dict[Identifier, ExtractFile] = Field(min_length=1)
     person: Persons
-    fields: tuple[FieldMapping, ...] = Field(min_length=1)
+    fields: tuple[FieldMapping, ...] = ()
+    code_lists: dict[Identifier, str] = Field(default_factory=dict)
+    events: tuple[CodedEvents, ...] = ()
 
     @model_validator(mode="after")
     def _names(self) -> Mapping:
@@ -165,6 +210,11 @@ class Mapping(MappingPart):
                 raise ValueError(f"{place}: there is no file {file!r} under files")
             if column not in self.files[file].columns:
                 raise ValueError(f"{place}: file {file!r} has no column {column!r}")
+        if not self.fields and not self.events:
+            raise ValueError("there are neither fields nor events")
+        for index, events in enumerate(self.events):
+            if events.codes is not None and events.codes not in self.code_lists:
+                raise ValueError(f"events[{index}]: there is no code list {events.codes!r} under code_lists")
         return self
 
     def _uses(self) -> Iterator[tuple[str, str, str]]:
@@ -177,6 +227,9 @@ class Mapping(MappingPart):
             dated = [field.date.column] if field.date is not None and field.date.column is not None else []
             for column in (person.id, field.column, *field.where, *dated):
                 yield f"fields[{index}]", field.file, column
+        for index, events in enumerate(self.events):
+            for column in (person.id, *events.columns()):
+                yield f"events[{index}]", events.file, column
 
     def concepts(self) -> Iterator[tuple[str, int, str]]:
         """Every concept that the mapping names: where, its id, and the domain that it must have."""

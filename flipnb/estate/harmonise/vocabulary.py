@@ -40,7 +40,12 @@ class Vocabulary:
         return self._units[code]
 
     def check(self, mapping: Mapping, path: Path) -> None:
-        """Raises FlipError ``unknown-concept``, ``wrong-domain``, naming the place in the mapping file."""
+        """A mapping without a vocabulary of its own relies on the estate's, which is not looked at here.
+
+        Raises FlipError ``unknown-concept``, ``wrong-domain``, naming the place in the mapping file.
+        """
+        if not mapping.vocabulary:
+            return
         for place, concept_id, domain in mapping.concepts():
             concept = self._concepts.get(concept_id)
             if concept is None:
