@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import duckdb
     import psycopg
 
+BY_CONCEPT = "by_concept"
+"""The schema of the copies of clinical tables that ``cohort.by_concept`` writes."""
+
 _PAGE = 10_000
 _MISSING = re.compile(
     r"(?:Table with name|relation|column) \"?([\w.]+)\"? does not exist|does not have a column named \"(\w+)"
@@ -28,6 +31,8 @@ class Database(Protocol):
     dialect: Literal["duckdb", "postgres"]
     version: str
     """The estate version that is read; empty where there are none."""
+    by_concept: bool
+    """Whether the version holds those copies; one of an earlier release does not."""
 
     def rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
         """A query's rows, a page at a time. Raises FlipError ``estate-incomplete`` for a table that is not there."""
@@ -63,6 +68,11 @@ class DuckDBDatabase:
     def __init__(self, connection: duckdb.DuckDBPyConnection, version: str = "") -> None:
         self._connection = connection
         self.version = version
+        found = connection.execute(
+            "SELECT 1 FROM information_schema.schemata WHERE schema_name = ? AND catalog_name = current_database()",
+            [BY_CONCEPT],
+        ).fetchone()
+        self.by_concept = found is not None
 
     def rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
         import duckdb
@@ -77,6 +87,7 @@ class DuckDBDatabase:
 
 class _PostgresqlDatabase:
     dialect: Literal["duckdb", "postgres"] = "postgres"
+    by_concept = False
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], version: str = "") -> None:
         self._connection = connection

@@ -6,7 +6,9 @@ import pytest
 from ohdsi_reference import PHENOTYPES, definition, definition_ids, generated, reference_rows, synthea
 
 from flipnb.contracts.cohort import CohortExpression
-from flipnb.estate.cohort import compile_cohort
+from flipnb.estate.cohort.by_concept import write_by_concept
+from flipnb.estate.cohort.generation import compiled_for
+from flipnb.estate.database import DuckDBDatabase
 
 
 class Population:
@@ -18,14 +20,18 @@ class Population:
 
     def rows(self, name: str) -> list[tuple]:
         if name not in self._found:
-            sql = compile_cohort(CohortExpression.parse(definition(name)))
-            self._found[name] = sorted(self.connection.cursor().execute(sql).fetchall())
+            database = DuckDBDatabase(self.connection)
+            sql = compiled_for(database, CohortExpression.parse(definition(name))).rows()
+            self._found[name] = sorted(database.rows(sql))
         return self._found[name]
 
 
 @pytest.fixture(scope="module")
 def populations():
-    return {"synthea": Population(synthea()), "generated": Population(generated())}
+    """Synthea's as its tables are; the generated one also by concept, as a loaded estate is."""
+    by_concept = generated()
+    write_by_concept(by_concept)
+    return {"synthea": Population(synthea()), "generated": Population(by_concept)}
 
 
 def test_definitions_are_there():

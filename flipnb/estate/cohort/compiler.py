@@ -71,13 +71,16 @@ class CompiledCohort:
 
 
 def compile_steps(
-    expression: CohortExpression, concepts: Mapping[int, tuple[int, ...]] | None = None
+    expression: CohortExpression,
+    concepts: Mapping[int, tuple[int, ...]] | None = None,
+    *,
+    by_concept: bool = False,
 ) -> CompiledCohort:
     """The queries over OMOP CDM 5.4 tables; ``concepts`` holds the concepts of concept sets that are known already.
 
-    Raises FlipError ``unsupported-cohort``.
+    ``by_concept``: the database has the copies of ``cohort.by_concept``. Raises FlipError ``unsupported-cohort``.
     """
-    return _Compiler(expression, ConceptSets(expression.concept_sets, concepts or {})).compiled()
+    return _Compiler(expression, ConceptSets(expression.concept_sets, concepts or {}), by_concept).compiled()
 
 
 def compile_cohort(expression: CohortExpression, dialect: str = "duckdb") -> str:
@@ -99,6 +102,7 @@ class _Compiler:
 
     _expression: CohortExpression
     _sets: ConceptSets
+    _by_concept: bool
     _subqueries: dict[str, str] = field(default_factory=dict)
     _names: dict[str, str] = field(default_factory=dict)
     _steps: list[Step] = field(default_factory=list)
@@ -213,7 +217,7 @@ class _Compiler:
             return
         exits = [f"SELECT event_id, {end} AS end_date FROM included_events"]
         if era is not None:
-            self._subqueries["drug_eras"] = f"({drug_eras(era, self._sets)})"
+            self._subqueries["drug_eras"] = f"({drug_eras(era, self._sets, by_concept=self._by_concept)})"
             exits.append(
                 "SELECT i.event_id, d.end_date FROM included_events i JOIN drug_eras d "
                 "ON d.person_id = i.person_id AND i.start_date BETWEEN d.start_date AND d.end_date"
@@ -243,10 +247,11 @@ class _Compiler:
     def _records(self, criterion: Criterion, columns: tuple[str, ...] = (), counted: CountColumn | None = None) -> str:
         """The name of a subquery of a criterion's records: person_id, event_id, start_date, and what is asked for."""
         group = criterion.correlated_criteria
+        wanted = columns if group is None else tuple(dict.fromkeys((*columns, "end_date", "visit_occurrence_id")))
+        sql = records(criterion, self._sets, wanted, counted, by_concept=self._by_concept)
+        found = self._name("records", sql)
         if group is None:
-            return self._name("records", records(criterion, self._sets, columns, counted))
-        wanted = tuple(dict.fromkeys((*columns, "end_date", "visit_occurrence_id")))
-        found = self._name("records", records(criterion, self._sets, wanted, counted))
+            return found
         around = self._name(
             "index",
             "SELECT r.*, op.observation_period_start_date AS op_start_date, "

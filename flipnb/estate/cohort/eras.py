@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flipnb.contracts.cohort import CustomEra, DateOffset
+from flipnb.estate.cohort.by_concept import table_by_concept
 from flipnb.estate.cohort.concept_sets import ConceptSets
 from flipnb.estate.cohort.conditions import shifted
 
@@ -13,17 +14,21 @@ def offset_exit(strategy: DateOffset) -> str:
     return f"CASE WHEN {exit_date} > op_end_date THEN op_end_date ELSE {exit_date} END"
 
 
-def drug_eras(strategy: CustomEra, sets: ConceptSets) -> str:
+def drug_eras(strategy: CustomEra, sets: ConceptSets, *, by_concept: bool) -> str:
     """Eras of persistent exposure of the included people to the drugs of a concept set, by concept or source."""
     start = "de.drug_exposure_start_date"
     end = f"COALESCE(de.drug_exposure_end_date, {start} + CAST(de.days_supply AS INTEGER), {start} + 1)"
     if strategy.days_supply_override is not None:
         end = shifted(start, strategy.days_supply_override)
+    tables = {
+        "drug_concept_id": table_by_concept("drug_exposure") if by_concept else "drug_exposure",
+        "drug_source_concept_id": "drug_exposure",
+    }
     exposures = " UNION ALL ".join(
-        f"SELECT de.person_id, {start} AS start_date, {end} AS end_date FROM drug_exposure de "
+        f"SELECT de.person_id, {start} AS start_date, {end} AS end_date FROM {table} de "
         f"WHERE {sets.holds(f'de.{column}', strategy.drug_codeset_id)} "
         "AND de.person_id IN (SELECT person_id FROM included_events)"
-        for column in ("drug_concept_id", "drug_source_concept_id")
+        for column, table in tables.items()
     )
     return merged(exposures, strategy.gap_days + strategy.offset, strategy.gap_days)
 

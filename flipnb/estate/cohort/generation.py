@@ -84,7 +84,8 @@ def count_people(database: Database, expression: CohortExpression) -> int:
 
 def compiled_for(database: Database, expression: CohortExpression) -> CompiledCohort:
     """The cohort's queries, with the concepts of its concept sets looked up in this database's vocabulary."""
-    return compile_steps(expression, {one.id: _concepts(database, one) for one in expression.concept_sets})
+    concepts = {one.id: _concepts(database, one) for one in expression.concept_sets}
+    return compile_steps(expression, concepts, by_concept=database.by_concept)
 
 
 def _concepts(database: Database, concept_set: ConceptSet) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from flipnb.contracts.cohort_criteria import (
 )
 from flipnb.contracts.cohort_values import Period
 from flipnb.contracts.problem import FlipError
+from flipnb.estate.cohort.by_concept import copied, table_by_concept
 from flipnb.estate.cohort.concept_sets import ConceptSets
 from flipnb.estate.cohort.conditions import day, in_concepts, in_dates, in_range, like, shifted
 from flipnb.estate.cohort.domains import DOMAINS, Domain
@@ -36,9 +37,19 @@ _JOINS = {
 }
 
 
-def records(criterion: Criterion, sets: ConceptSets, columns: Iterable[str], counted: CountColumn | None) -> str:
+def records(
+    criterion: Criterion,
+    sets: ConceptSets,
+    columns: Iterable[str],
+    counted: CountColumn | None,
+    *,
+    by_concept: bool,
+) -> str:
     """A SELECT of person_id, event_id and start_date, of ``columns`` (end_date, sort_date, visit_occurrence_id) and of
-    what is ``counted``. The SELECT may give a record more than once only where its care site has several locations."""
+    what is ``counted``. The SELECT may give a record more than once only where its care site has several locations.
+
+    ``by_concept``: the database has the copies of ``by_concept``.
+    """
     domain = DOMAINS[type(criterion)]
     start, end = _dates(criterion, domain)
     of_concept = [
@@ -47,7 +58,10 @@ def records(criterion: Criterion, sets: ConceptSets, columns: Iterable[str], cou
         if (codeset := getattr(criterion, attribute)) is not None
     ]
     conditions, joins = _filters(criterion, domain, sets, start, end)
-    source = f"{domain.table} t"
+    table = domain.table
+    if by_concept and table in copied() and getattr(criterion, "codeset_id", None) is not None:
+        table = table_by_concept(table)
+    source = f"{table} t"
     if getattr(criterion, "first", False):
         # The first of the concept set, whatever its value: other conditions come after, as in circe.
         where = f" WHERE {' AND '.join(of_concept)}" if of_concept else ""

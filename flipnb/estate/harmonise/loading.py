@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flipnb.contracts.document import Document, canonical_bytes, sha256
 from flipnb.contracts.problem import FlipError
+from flipnb.estate.cohort.by_concept import write_by_concept
 from flipnb.estate.harmonise.build import MEMORY, Build, SourceRecord
 from flipnb.estate.harmonise.feed import Feed, Progress
 from flipnb.estate.harmonise.rejects import refuse_load
@@ -98,6 +99,7 @@ def load_directory(
             check(build, max_rejects, directory / REJECTED)
             warnings = feed.warnings(build)
             progress("writing", sum(build.counts().values()))
+            write_by_concept(build.connection)
         with estate.reading(plan.version) as connection:
             return report_of(_asking(connection), plan, ignored, warnings, new=True)
 

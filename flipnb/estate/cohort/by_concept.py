@@ -1,0 +1,65 @@
+"""Records by concept: a second copy of the clinical tables in an estate version, in the order in which cohorts ask.
+
+The CDM's tables lie in the order in which they were loaded, mostly by person. A criterion asks for the records of a
+few concepts, and would read a whole table to find them. The copies hold what criteria read of a row, by concept and
+person, so that DuckDB skips the blocks that hold none of the concepts. They are written once, with the version.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from flipnb.estate.cohort.domains import DOMAINS, Domain
+from flipnb.estate.database import BY_CONCEPT
+from flipnb.estate.omop.cdm import tables
+
+if TYPE_CHECKING:
+    import duckdb
+
+_COLUMN = re.compile(r"\bt\.(\w+)")
+_PLACE_OF_VISIT = ("provider_id", "care_site_id")
+
+
+def copied() -> dict[str, Domain]:
+    """Domains by their table, of those that have a concept set and a table of their own."""
+    return {
+        domain.table: domain
+        for domain in DOMAINS.values()
+        if "codeset_id" in domain.codesets and domain.table in tables() and domain.table != "death"
+    }
+
+
+def table_by_concept(table: str) -> str:
+    return f"{BY_CONCEPT}.{table}"
+
+
+def write_by_concept(connection: duckdb.DuckDBPyConnection) -> None:
+    """Write the copies anew, from the tables as they are."""
+    connection.execute(f"DROP SCHEMA IF EXISTS {BY_CONCEPT} CASCADE")
+    connection.execute(f"CREATE SCHEMA {BY_CONCEPT}")
+    for table, domain in copied().items():
+        concept = domain.codesets["codeset_id"].removeprefix("t.")
+        connection.execute(
+            f"CREATE TABLE {table_by_concept(table)} AS SELECT {', '.join(_columns(domain))} FROM {table} "
+            f"ORDER BY {concept}, person_id"
+        )
+
+
+def _columns(domain: Domain) -> list[str]:
+    """What criteria may read of the table."""
+    read = " ".join(
+        (
+            domain.event_id,
+            domain.concept,
+            domain.start,
+            domain.end,
+            domain.visit,
+            *domain.codesets.values(),
+            *(column for _, column in domain.filters.values()),
+            *domain.counted.values(),
+        )
+    )
+    held = set(tables()[domain.table].columns)
+    names = ("person_id", *_COLUMN.findall(read), *_PLACE_OF_VISIT)
+    return [name for name in dict.fromkeys(names) if name in held]

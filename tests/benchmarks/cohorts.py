@@ -1,0 +1,207 @@
+"""Cohorts: our count against OHDSI's own SQL, on the same DuckDB and on PostgreSQL; a changed question; memory."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import duckdb
+from conformance.ohdsi_reference import PHENOTYPES, definition, definition_ids, reference_statements
+
+from benchmarks.figures import Figures
+from benchmarks.population import read_definitions, write_population
+from flipnb.contracts.cohort import CohortExpression
+from flipnb.estate.cohort.by_concept import write_by_concept
+from flipnb.estate.cohort.generation import count_people
+from flipnb.estate.database import DuckDBDatabase
+
+PEOPLE = int(os.environ.get("PEOPLE", "1000000"))
+"""People in DuckDB; PostgreSQL gets a tenth."""
+SAMPLE = 20
+MEMORY = "4GB"
+_TARGET = (
+    "CREATE TEMP TABLE reference_cohort (cohort_definition_id BIGINT, subject_id BIGINT, cohort_start_date DATE, "
+    "cohort_end_date DATE)"
+)
+
+
+def sample() -> list[str]:
+    """Every third definition."""
+    return definition_ids()[::3][:SAMPLE]
+
+
+def measure_duckdb(figures: Figures) -> None:
+    """Counts of 20 definitions, ours and OHDSI's in turn, over the same file; then each question a little changed."""
+    path = estate(PEOPLE)
+    ours: list[float] = []
+    theirs: list[float] = []
+    changed: list[float] = []
+    with _opened(path) as connection:
+        for name in sample():
+            database = DuckDBDatabase(connection, path.name)
+            people, seconds = _timed(_count, database, definition(name))
+            ours.append(seconds)
+            reference_statements(name)
+            found, seconds = _timed(_ohdsi, connection, name)
+            theirs.append(seconds)
+            assert people == found, f"definition {name}: {people} people, {found} by OHDSI's SQL"
+            _, seconds = _timed(_count, database, _changed(name))
+            changed.append(seconds)
+    _compare(figures, PEOPLE, ours, theirs, "OHDSI's SQL on the same DuckDB")
+    figures.add(f"count of a slightly changed question, {PEOPLE} people", "s", changed)
+    figures.add(f"slowest count of a slightly changed question, {PEOPLE} people", "s", [max(changed)])
+
+
+def measure_postgresql(figures: Figures) -> None:
+    """Ours on DuckDB, OHDSI's on PostgreSQL with the CDM's usual indices, over the same tenth of the people."""
+    import psycopg
+    from postgresql_server import serving
+
+    people = PEOPLE // 10
+    path = estate(people)
+    settings = {"shared_buffers": "2GB", "work_mem": "256MB", "maintenance_work_mem": "512MB", "max_wal_size": "8GB"}
+    with serving(settings) as server:
+        address = server.new_database()
+        with _opened(path) as connection, psycopg.connect(address, autocommit=True) as other:
+            _copy(connection, other)
+            ours: list[float] = []
+            theirs: list[float] = []
+            for name in sample():
+                database = DuckDBDatabase(connection, path.name)
+                count, seconds = _timed(_count, database, definition(name))
+                ours.append(seconds)
+                reference_statements(name, "postgres")
+                found, seconds = _timed(_ohdsi_on_postgresql, other, name)
+                theirs.append(seconds)
+                assert count == found, f"definition {name}: {count} people, {found} by OHDSI's SQL"
+    _compare(figures, people, ours, theirs, "OHDSI's SQL on PostgreSQL")
+
+
+def measure_memory(figures: Figures) -> None:
+    """The most memory that a process held for all counts of the sample, while data grow tenfold."""
+    for people in (PEOPLE // 10, PEOPLE):
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.cohorts", str(estate(people))],
+            check=True, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        figures.add(f"peak memory of counting, {people} people", "B", [float(done.stdout)])
+
+
+def _compare(figures: Figures, people: int, ours: list[float], theirs: list[float], rival: str) -> None:
+    figures.add(f"count of a cohort, median of {len(ours)} definitions, {people} people", "s", ours, theirs, rival)
+    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+    print(f"           median of the ratios: {statistics.median(ratios):.3g}", flush=True)
+
+
+@cache
+def estate(people: int) -> Path:
+    """A file with the population, by person and by concept, as ``flip estate load`` leaves it.
+
+    It takes about 3 kB a person. Where ``BENCH_SCRATCH`` names a folder, it stays there for the next run.
+    """
+    kept = os.environ.get("BENCH_SCRATCH")
+    folder = Path(kept or tempfile.mkdtemp(prefix="flip-bench-"))
+    if not kept:
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = folder / f"{people}.duckdb"
+    if path.exists():
+        return path
+    partial = folder / f"{people}.partial"
+    partial.unlink(missing_ok=True)
+    config = {"memory_limit": MEMORY, "temp_directory": str(folder / "spill"), "preserve_insertion_order": False}
+    with duckdb.connect(str(partial), config=config) as connection:
+        write_population(connection, people, read_definitions(PHENOTYPES, definition_ids()))
+        write_by_concept(connection)
+        connection.execute("CHECKPOINT")
+    shutil.rmtree(folder / "spill", ignore_errors=True)
+    partial.replace(path)
+    print(f"           {people} people: {path.stat().st_size / 1e9:.2f} GB", flush=True)
+    return path
+
+
+def _opened(path: Path) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(str(path), read_only=True, config={"memory_limit": MEMORY})
+
+
+def _timed(run: Callable[..., int], *arguments: object) -> tuple[int, float]:
+    began = time.perf_counter()
+    result = run(*arguments)
+    return result, time.perf_counter() - began
+
+
+def _count(database: DuckDBDatabase, expression: dict) -> int:
+    """From the JSON to the number."""
+    return count_people(database, CohortExpression.parse(expression))
+
+
+def _ohdsi(connection: duckdb.DuckDBPyConnection, name: str) -> int:
+    cursor = connection.cursor()
+    cursor.execute(_TARGET)
+    for statement in reference_statements(name):
+        cursor.execute(statement)
+    return cursor.execute("SELECT count(DISTINCT subject_id) FROM reference_cohort").fetchone()[0]
+
+
+def _ohdsi_on_postgresql(connection: object, name: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("DISCARD TEMP")
+        cursor.execute(_TARGET)
+        for statement in reference_statements(name, "postgres"):
+            cursor.execute(statement)
+        return cursor.execute("SELECT count(DISTINCT subject_id) FROM reference_cohort").fetchone()[0]
+
+
+def _changed(name: str) -> dict:
+    """The definition with another observation window: as a person tries it out."""
+    expression = definition(name)
+    window = expression["PrimaryCriteria"]["ObservationWindow"]
+    window["PriorDays"] += 30
+    return expression
+
+
+_COPIED = (
+    "person", "observation_period", "visit_occurrence", "condition_occurrence", "drug_exposure", "measurement",
+    "observation", "procedure_occurrence", "death", "condition_era", "concept", "concept_ancestor",
+    "concept_relationship",
+)  # fmt: skip
+
+
+def _copy(source: duckdb.DuckDBPyConnection, target: object) -> None:
+    """The tables, with an index on the person and one on the concept, as OHDSI's own index script has them."""
+    from flipnb.estate.omop.cdm import tables
+
+    for name in _COPIED:
+        table = tables()[name]
+        target.execute(table.ddl("postgres", checked=False))
+        columns = ", ".join(field.name for field in table.fields)
+        with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_SCRATCH")) as folder:
+            file = Path(folder) / "table.csv"
+            source.execute(f"COPY (SELECT {columns} FROM {name}) TO '{file}' (HEADER false)")
+            with file.open("rb") as stream, target.cursor().copy(f"COPY {name} ({columns}) FROM STDIN CSV") as copy:
+                while piece := stream.read(1 << 20):
+                    copy.write(piece)
+        for field in table.fields:
+            if field.name in ("person_id", "ancestor_concept_id") or field.name == f"{name.split('_')[0]}_concept_id":
+                target.execute(f"CREATE INDEX ON {name} ({field.name})")
+        target.execute(f"ANALYZE {name}")
+
+
+def _count_all(path: Path) -> int:
+    with _opened(path) as connection:
+        for name in sample():
+            _count(DuckDBDatabase(connection, path.name), definition(name))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    print(_count_all(Path(sys.argv[1])))
