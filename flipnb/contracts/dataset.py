@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from flipnb.contracts.document import Document
+from flipnb.contracts.frozen import DECLARABLE
 from flipnb.contracts.text import Identifier, Line
 
 Source = Literal["age", "sex", "measurement", "observation", "condition"]
@@ -50,15 +51,52 @@ class Variable(Document):
         return self
 
 
+class FrozenTable(Document):
+    """A table of the CDM of which the kernel sees the members' rows: ``columns`` of those in ``frozen.DECLARABLE``.
+
+    Its key, the person and the columns that a frozen table has always are there as well. ``concepts`` leaves only rows
+    of these concepts; without any all rows are there.
+    """
+
+    name: Identifier
+    columns: tuple[Identifier, ...] = Field(min_length=1, max_length=40)
+    concepts: tuple[int, ...] = Field(default=(), max_length=10_000)
+
+    @model_validator(mode="after")
+    def _declarable(self) -> FrozenTable:
+        known = DECLARABLE.get(self.name)
+        if known is None:
+            raise ValueError(f"table {self.name} can't be frozen; {', '.join(sorted(DECLARABLE))} can")
+        unknown = sorted(set(self.columns) - set(known))
+        if unknown:
+            raise ValueError(f"table {self.name}: {', '.join(unknown)} can't be frozen; {', '.join(known)} can")
+        if len(set(self.columns)) != len(self.columns):
+            raise ValueError(f"table {self.name}: a column is there twice")
+        missing = sorted(name for name, kind in known.items() if "NOT NULL" in kind and name not in self.columns)
+        if missing:
+            raise ValueError(f"table {self.name} needs {', '.join(missing)}")
+        if self.concepts and self.name in ("person", "observation_period", "death"):
+            raise ValueError(f"table {self.name} is not of concepts")
+        return self
+
+
 class Dataset(Document):
     """What is frozen for a run, beside the cohort itself: nothing else can be seen by the kernel."""
 
     variables: tuple[Variable, ...] = Field(min_length=1, max_length=2000)
+    tables: tuple[FrozenTable, ...] = Field(default=(), max_length=len(DECLARABLE))
+
+    @property
+    def declared(self) -> dict[str, tuple[str, ...]]:
+        """Table → columns, as ``frozen.definitions`` takes them."""
+        return {table.name: table.columns for table in self.tables}
 
     @model_validator(mode="after")
     def _unique(self) -> Dataset:
         if len({variable.name for variable in self.variables}) != len(self.variables):
             raise ValueError("two variables have the same name")
+        if len({table.name for table in self.tables}) != len(self.tables):
+            raise ValueError("a table is declared twice")
         return self
 
 

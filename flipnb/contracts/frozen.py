@@ -2,9 +2,15 @@
 
 An estate freezes real people into it, a twin invented ones; ``meta`` says which. Ids are pseudonyms of the study,
 of no use outside. Dates are those of the record; nothing but the dataset's concepts and these columns is there.
+
+Beside the variables' rows a dataset may declare whole tables of the CDM, with the columns it wants of them
+(``contracts.dataset.FrozenTable``); they join the columns that a table has always. Free text, source values, places and
+staff are never among them. ``concept`` names the concepts that occur.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 TABLES: dict[str, str] = {
     "meta": "key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL",
@@ -28,7 +34,112 @@ TABLES: dict[str, str] = {
         "condition_concept_id INTEGER NOT NULL, condition_start_date DATE NOT NULL, condition_end_date DATE"
     ),
 }
-"""Table name → column definitions (SQL)."""
+"""Table name → column definitions (SQL), of every frozen cohort."""
+
+CONCEPT = (
+    "concept_id INTEGER PRIMARY KEY, concept_name VARCHAR NOT NULL, domain_id VARCHAR NOT NULL, "
+    "vocabulary_id VARCHAR NOT NULL, concept_class_id VARCHAR NOT NULL, standard_concept VARCHAR, "
+    "concept_code VARCHAR NOT NULL"
+)
+
+_VISIT = {"visit_occurrence_id": "BIGINT"}
+
+DECLARABLE: dict[str, dict[str, str]] = {
+    "person": {"month_of_birth": "INTEGER", "day_of_birth": "INTEGER"},
+    "observation_period": {
+        "observation_period_start_date": "DATE NOT NULL",
+        "observation_period_end_date": "DATE NOT NULL",
+    },
+    "visit_occurrence": {
+        "visit_concept_id": "INTEGER NOT NULL",
+        "visit_start_date": "DATE NOT NULL",
+        "visit_start_datetime": "TIMESTAMP",
+        "visit_end_date": "DATE",
+        "visit_end_datetime": "TIMESTAMP",
+        "admitted_from_concept_id": "INTEGER",
+        "discharged_to_concept_id": "INTEGER",
+    },
+    "condition_occurrence": {
+        "condition_start_datetime": "TIMESTAMP",
+        "condition_end_datetime": "TIMESTAMP",
+        "condition_status_concept_id": "INTEGER",
+        "condition_source_concept_id": "INTEGER",
+        **_VISIT,
+    },
+    "drug_exposure": {
+        "drug_concept_id": "INTEGER NOT NULL",
+        "drug_exposure_start_date": "DATE NOT NULL",
+        "drug_exposure_end_date": "DATE",
+        "drug_type_concept_id": "INTEGER",
+        "drug_source_concept_id": "INTEGER",
+        "refills": "INTEGER",
+        "quantity": "DOUBLE",
+        "days_supply": "INTEGER",
+        "route_concept_id": "INTEGER",
+        **_VISIT,
+    },
+    "procedure_occurrence": {
+        "procedure_concept_id": "INTEGER NOT NULL",
+        "procedure_date": "DATE NOT NULL",
+        "procedure_datetime": "TIMESTAMP",
+        "procedure_end_date": "DATE",
+        "procedure_source_concept_id": "INTEGER",
+        **_VISIT,
+    },
+    "measurement": {
+        "measurement_datetime": "TIMESTAMP",
+        "operator_concept_id": "INTEGER",
+        "unit_concept_id": "INTEGER",
+        "range_low": "DOUBLE",
+        "range_high": "DOUBLE",
+        "measurement_source_concept_id": "INTEGER",
+        **_VISIT,
+    },
+    "observation": {
+        "observation_datetime": "TIMESTAMP",
+        "qualifier_concept_id": "INTEGER",
+        "unit_concept_id": "INTEGER",
+        "observation_source_concept_id": "INTEGER",
+        **_VISIT,
+    },
+    "death": {"death_date": "DATE NOT NULL", "cause_concept_id": "INTEGER"},
+}
+"""Table → the columns that a dataset may declare, beside those of TABLES, the table's key and the person."""
+
+
+def key_of(table: str) -> str | None:
+    """The column that numbers a table's rows; None where a person has one row at most."""
+    return None if table in ("death", "person") else f"{table}_id"
+
+
+def columns_of(table: str, declared: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """A frozen table's columns and their SQL types, the constant ones first.
+
+    ``declared`` are the dataset's tables with their columns; a table that is neither there nor constant has none.
+    """
+    columns: dict[str, str] = {}
+    if table in TABLES:
+        for definition in TABLES[table].split(" CHECK ")[0].split(", "):
+            name, kind = definition.split(" ", 1)
+            columns[name] = kind
+    elif table in declared:
+        key = key_of(table)
+        if key is not None:
+            columns[key] = "BIGINT PRIMARY KEY"
+        columns["person_id"] = "BIGINT NOT NULL"
+    for name in declared.get(table, ()):
+        columns.setdefault(name, DECLARABLE[table][name])
+    return columns
+
+
+def definitions(declared: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Table → its column definitions (SQL), of the frozen cohort of a dataset with these declared tables."""
+    found = {"concept": CONCEPT, **TABLES}
+    for table in declared:
+        columns = columns_of(table, declared)
+        found[table] = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+    return found
+
 
 META_DATASET = "dataset"
 META_KIND = "kind"

@@ -12,18 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flipnb.contracts.cohort import CohortExpression
-from flipnb.contracts.dataset import Dataset, Split, Variable
-from flipnb.contracts.frozen import KIND_REAL, META_DATASET, META_KIND, TABLES
+from flipnb.contracts.dataset import Dataset, Split
 from flipnb.contracts.outputs import Part
 from flipnb.contracts.problem import FlipError
 from flipnb.estate.cohort.generation import compiled_for, count_people
 from flipnb.estate.database import DuckDBDatabase, reading
+from flipnb.estate.frozen_file import Member, write_frozen
 from flipnb.estate.versions import CONFIG, Estate
 
 if TYPE_CHECKING:
     import duckdb
-
-_TABLE = {"measurement": "measurement", "observation": "observation", "condition": "condition_occurrence"}
 
 
 @dataclass(frozen=True)
@@ -78,9 +76,12 @@ def freeze(
             source.execute("CREATE TEMP TABLE member (person_id BIGINT, until DATE)")
             _insert(source, "member", ("BIGINT", "DATE"), [(row[0], row[2]) for row in members])
             parts = split_people(people, _classes(source, people, dataset, split), split)
-            names = {person: _pseudonym(key, person) for person in people}
-            with duckdb.connect(str(partial), config=CONFIG) as target:
-                _write(source, target, dataset, members, parts, names)
+        frozen = [
+            Member(int(person), _pseudonym(key, int(person)), start, end, parts[int(person)])
+            for person, start, end in members
+        ]
+        with duckdb.connect(str(partial), config=CONFIG) as target:
+            write_frozen(target, Estate.open(estate).file(version), dataset, frozen)
         partial.chmod(0o444)
         with partial.open("rb") as stream:
             os.fsync(stream.fileno())
@@ -143,72 +144,6 @@ def _classes(source: duckdb.DuckDBPyConnection, people: list[int], dataset: Data
             remedy="Ask for it in the cohort's inclusion rules.",
         )
     return classes
-
-
-def _write(
-    source: duckdb.DuckDBPyConnection,
-    target: duckdb.DuckDBPyConnection,
-    dataset: Dataset,
-    members: list[tuple[Any, ...]],
-    parts: Mapping[int, Part],
-    names: Mapping[int, int],
-) -> None:
-    for table, columns in TABLES.items():
-        target.execute(f"CREATE TABLE {table} ({columns})")
-    _fill(target, "meta", [(META_DATASET, dataset.model_dump_json()), (META_KIND, KIND_REAL)])
-    _fill(target, "cohort", sorted((names[p], start, end, parts[p]) for p, start, end in members))
-    persons = source.execute(
-        "SELECT p.person_id, p.gender_concept_id, p.year_of_birth FROM person p JOIN member USING (person_id)"
-    ).fetchall()
-    _fill(target, "person", sorted((names[int(row[0])], *row[1:]) for row in persons))
-    for kind, table in _TABLE.items():
-        variables = [variable for variable in dataset.variables if variable.source == kind]
-        if not variables:
-            continue
-        rows = source.execute(_selection(table, variables)).fetchall()
-        _require_units(table, variables, rows)
-        ordered = sorted(((names[int(row[0])], *row[1:]) for row in rows), key=lambda row: row[0])
-        _fill(target, table, [(number, *row) for number, row in enumerate(ordered, 1)])
-
-
-def _selection(table: str, variables: list[Variable]) -> str:
-    """The members' rows of the variables' concepts, in the frozen table's columns after the row's id."""
-    names = [name for name, _ in _columns(table)][1:]
-    # The unit that the number is in, which may not be the one that the source had.
-    columns = ["u.concept_code" if name == "unit_source_value" else f"t.{name}" for name in names]
-    unit = " LEFT JOIN concept u ON u.concept_id = t.unit_concept_id" if "unit_source_value" in names else ""
-    concepts = ", ".join(str(concept) for concept in sorted({variable.concept_id or 0 for variable in variables}))
-    return (
-        f"SELECT {', '.join(columns)} FROM {table} t JOIN member m ON m.person_id = t.person_id{unit} "
-        f"WHERE t.{names[1]} IN ({concepts}) ORDER BY t.{table}_id"
-    )
-
-
-def _require_units(table: str, variables: list[Variable], rows: Sequence[tuple[Any, ...]]) -> None:
-    names = [name for name, _ in _columns(table)][1:]
-    if "unit_source_value" not in names:
-        return
-    unit, number = names.index("unit_source_value"), names.index("value_as_number")
-    declared = {v.concept_id: v for v in variables if v.value == "number" and v.unit is not None}
-    for row in rows:
-        variable = declared.get(row[1])
-        if variable is not None and row[number] is not None and row[unit] != variable.unit:
-            raise FlipError(
-                "unit-differs",
-                f"The estate holds {variable.name} (concept {variable.concept_id}) in {row[unit] or 'no known unit'}; "
-                f"the dataset asks for {variable.unit}.",
-                remedy="Change the dataset's unit, or let the mapping convert it.",
-            )
-
-
-def _columns(table: str) -> list[tuple[str, str]]:
-    """Names and types of a frozen table's columns."""
-    definitions = TABLES[table].split(" CHECK ")[0].split(", ")
-    return [(words[0], words[1]) for words in (definition.split() for definition in definitions)]
-
-
-def _fill(target: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    _insert(target, table, [kind for _, kind in _columns(table)], rows)
 
 
 def _insert(

@@ -1,12 +1,14 @@
-"""Reading a frozen cohort: one frame per part, any table, any SQL."""
+"""Reading a frozen cohort: one frame per part, any table, any SQL, FHIR resources, views of them."""
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flipnb.contracts.dataset import Dataset, Variable
-from flipnb.contracts.frozen import KIND_TWIN, META_DATASET, META_KIND, TABLES
+from flipnb.contracts.frozen import KIND_TWIN, META_DATASET, META_KIND
 from flipnb.contracts.outputs import Part
 from flipnb.contracts.problem import FlipError
 
@@ -14,40 +16,129 @@ if TYPE_CHECKING:
     import duckdb
     import pandas as pd
 
+    from flipnb.records.fhir import Store
+
 _PERSON_COLUMN = {"cohort": "subject_id"}
+_FOR_ALL = ("concept", "meta")
+
+# Nothing but the frozen file can be read: no other file, no network, no variable of the notebook.
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "python_enable_replacements": False,
+    "temp_directory": "",
+}
 
 
-class Records:
-    """A frozen cohort, or its twin. ``train``, ``validation`` and ``test`` are the plan's split."""
+class Tables:
+    """The tables of some of a frozen cohort's people."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, schema: str, names: tuple[str, ...], store: Store
+    ) -> None:
+        self._connection = connection
+        self._schema = schema
+        self._names = names
+        self._store = store
+
+    def __len__(self) -> int:
+        (count,) = self._cursor().execute("SELECT count(*) FROM cohort").fetchone() or (0,)
+        return int(count)
+
+    def sql(self, query: str, parameters: list[Any] | None = None) -> pd.DataFrame:
+        """The result of one SELECT over the tables: cohort, person, measurement, observation, …
+
+        Raises FlipError ``no-select`` for anything that is not one reading statement, ``bad-sql`` for what the database
+        refuses: other files, the network, settings.
+        """
+        import duckdb
+
+        try:
+            statements = duckdb.extract_statements(query)
+            reading = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+            if len(statements) != 1 or statements[0].type not in reading:
+                raise FlipError("no-select", "One SELECT is needed; the tables can't be changed.")
+            cursor = self._cursor()
+            cursor.execute("BEGIN TRANSACTION READ ONLY")
+            try:
+                return cursor.execute(statements[0], parameters or []).df()
+            finally:
+                cursor.execute("ROLLBACK")
+        except duckdb.Error as error:
+            raise FlipError("bad-sql", str(error)) from None
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One whole table. Raises FlipError ``no-table`` that names those there are."""
+        names = sorted(set(self._names) - {"meta"})
+        if name not in names:
+            raise FlipError("no-table", f"A frozen cohort has no table {name!r}; it has {', '.join(names)}.")
+        return self.sql(f"SELECT * FROM {name} ORDER BY ALL")
+
+    def fhir(self, query: str) -> list[dict[str, Any]]:
+        """FHIR R4 resources that a search finds: ``fhir("Observation?code=http://loinc.org|2093-3&date=ge2020")``.
+
+        Everything found is given, with what ``_include`` adds at the end of each thousand. For a table, see ``view``.
+        Raises FlipError ``unknown-resource``, ``unknown-parameter``, ``unknown-modifier``, ``bad-value``.
+        """
+        from flipnb.records.fhir.search import search_all
+
+        return list(search_all(self._store, query))
+
+    def view(self, definition: dict[str, Any] | str | Path) -> pd.DataFrame:
+        """A SQL on FHIR 2 ViewDefinition over the resources: a dictionary, JSON, or a file's path.
+
+        Raises FlipError ``invalid-view``, ``unknown-resource``.
+        """
+        from flipnb.records.fhir.search import search_all
+        from flipnb.records.view_definition import ViewDefinition
+        from flipnb.records.view_table import frame
+
+        if isinstance(definition, Path):
+            definition = definition.read_text(encoding="utf-8")
+        if isinstance(definition, str):
+            try:
+                definition = json.loads(definition)
+            except ValueError as error:
+                raise FlipError("invalid-view", f"The ViewDefinition is no JSON: {error}") from None
+        checked = ViewDefinition.read(definition)
+        return frame(checked, search_all(self._store, checked.resource))
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        cursor = self._connection.cursor()
+        cursor.execute(f"SET schema = '{self._schema}'")
+        return cursor
+
+
+class Records(Tables):
+    """A frozen cohort, or its twin: all its people; ``train``, ``validation`` and ``test`` are the plan's split."""
 
     def __init__(self, path: Path) -> None:
         import duckdb
 
         if not path.exists():
             raise FlipError("no-cohort", f"There is no frozen cohort at {path}.")
-        self._connection = duckdb.connect(
-            ":memory:", config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
-        )
-        self._connection.execute(f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS frozen (READ_ONLY)")
-        meta = dict(self._connection.execute("SELECT key, value FROM frozen.meta").fetchall())
+        connection = duckdb.connect(":memory:", config=_CONFIG)
+        connection.execute(f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS frozen (READ_ONLY)")
+        meta = dict(connection.execute("SELECT key, value FROM frozen.meta").fetchall())
         self.dataset = Dataset.model_validate_json(meta[META_DATASET])
         self.is_twin: bool = meta[META_KIND] == KIND_TWIN
+        found = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'frozen'").fetchall()
+        names = tuple(sorted(str(row[0]) for row in found))
+        for schema, part in (("everyone", None), ("train", "train"), ("validation", "validation"), ("test", "test")):
+            _make_views(connection, schema, part, names)
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        updated = datetime.fromtimestamp(int(path.stat().st_mtime), UTC)
+        self._updated = updated
+        super().__init__(connection, "everyone", names, _store(connection, "everyone", updated))
+        self.train = self._part("train")
+        self.validation = self._part("validation")
+        self.test = self._part("test")
 
-    @property
-    def train(self) -> PartRecords:
-        return PartRecords(self, "train")
-
-    @property
-    def validation(self) -> PartRecords:
-        return PartRecords(self, "validation")
-
-    @property
-    def test(self) -> PartRecords:
-        return PartRecords(self, "test")
-
-    @property
-    def connection(self) -> duckdb.DuckDBPyConnection:
-        return self._connection
+    def _part(self, part: Part) -> PartRecords:
+        store = _store(self._connection, part, self._updated)
+        return PartRecords(self._connection, part, self._names, store, self.dataset)
 
     def __repr__(self) -> str:
         kind = "a twin: synthetic people, none of them real" if self.is_twin else "a frozen cohort"
@@ -55,38 +146,20 @@ class Records:
         return f"<flip records of {kind}; variables {names}>"
 
 
-class PartRecords:
+class PartRecords(Tables):
     """The people of one part of the split."""
 
-    def __init__(self, records: Records, part: Part) -> None:
-        self._records = records
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        part: Part,
+        names: tuple[str, ...],
+        store: Store,
+        dataset: Dataset,
+    ) -> None:
+        super().__init__(connection, part, names, store)
         self.part = part
-        connection = records.connection
-        self._schema = f"part_{part}"
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self._schema}")
-        members = f"(SELECT subject_id FROM frozen.cohort WHERE split = '{part}')"
-        for table in TABLES:
-            if table != "meta":
-                column = _PERSON_COLUMN.get(table, "person_id")
-                connection.execute(
-                    f"CREATE OR REPLACE VIEW {self._schema}.{table} AS "
-                    f"SELECT * FROM frozen.{table} WHERE {column} IN {members}"
-                )
-
-    def __len__(self) -> int:
-        (count,) = self._cursor().execute("SELECT count(*) FROM cohort").fetchone() or (0,)
-        return int(count)
-
-    def sql(self, query: str, parameters: list[Any] | None = None) -> pd.DataFrame:
-        """The result of a query over this part's tables: cohort, person, measurement, observation, …"""
-        return self._cursor().execute(query, parameters or []).df()
-
-    def table(self, name: str) -> pd.DataFrame:
-        """One whole table of this part. Raises FlipError ``no-table`` that names those there are."""
-        names = sorted(set(TABLES) - {"meta"})
-        if name not in names:
-            raise FlipError("no-table", f"A frozen cohort has no table {name!r}; it has {', '.join(names)}.")
-        return self.sql(f"SELECT * FROM {name} ORDER BY ALL")
+        self._dataset = dataset
 
     def frame(self) -> pd.DataFrame:
         """One row per person, ordered by pseudonym (the index, ``person_id``), one column per variable of the dataset.
@@ -94,14 +167,25 @@ class PartRecords:
         Missing values are NaN. Column rules are those of ``contracts.dataset.Variable``.
         """
         columns = ["c.subject_id AS person_id"]
-        columns += [f'{_expression(variable)} AS "{variable.name}"' for variable in self._records.dataset.variables]
+        columns += [f'{_expression(variable)} AS "{variable.name}"' for variable in self._dataset.variables]
         query = f"SELECT {', '.join(columns)} FROM cohort c JOIN person p ON p.person_id = c.subject_id ORDER BY 1"
         return self.sql(query).set_index("person_id")
 
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
-        cursor = self._records.connection.cursor()
-        cursor.execute(f"SET schema = '{self._schema}'")
-        return cursor
+
+def _make_views(connection: duckdb.DuckDBPyConnection, schema: str, part: str | None, names: tuple[str, ...]) -> None:
+    connection.execute(f"CREATE SCHEMA {schema}")
+    for table in names:
+        where = ""
+        if part is not None and table not in _FOR_ALL:
+            column = _PERSON_COLUMN.get(table, "person_id")
+            where = f" WHERE {column} IN (SELECT subject_id FROM frozen.cohort WHERE split = '{part}')"
+        connection.execute(f"CREATE VIEW {schema}.{table} AS SELECT * FROM frozen.{table}{where}")
+
+
+def _store(connection: duckdb.DuckDBPyConnection, schema: str, updated: datetime) -> Store:
+    from flipnb.records.fhir import DuckDatabase, Store
+
+    return Store(DuckDatabase(connection, schema), updated=updated, ucum_units=True)
 
 
 def _expression(variable: Variable) -> str:

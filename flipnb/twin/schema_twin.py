@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flipnb.contracts.dataset import Dataset, Split, Variable
-from flipnb.contracts.frozen import KIND_TWIN, META_DATASET, META_KIND, TABLES
+from flipnb.contracts.frozen import KIND_TWIN, META_DATASET, META_KIND, TABLES, definitions
 from flipnb.contracts.outputs import Part
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ _GENDERS = (8507, 8532)
 def make(dataset: Dataset, split: Split, path: Path, *, people: int = 200, seed: int = 0) -> None:
     """Write a twin of ``people`` synthetic persons to ``path`` (a DuckDB file that must not exist).
 
-    The same arguments give the same people. Parts have the split's shares, in order, without stratification.
+    The same arguments give the same people. Parts have the split's shares, in order, without stratification. Tables
+    that the dataset declares are there, with the variables' rows alone.
     """
     import duckdb
     import numpy as np
@@ -33,7 +34,7 @@ def make(dataset: Dataset, split: Split, path: Path, *, people: int = 200, seed:
     partial = path.with_name(path.name + ".partial")
     partial.unlink(missing_ok=True)
     with duckdb.connect(str(partial)) as connection:
-        for table, columns in TABLES.items():
+        for table, columns in definitions(dataset.declared).items():
             connection.execute(f"CREATE TABLE {table} ({columns})")
         parts = _parts(split, people)
         rows: dict[str, list[list[Any]]] = {table: [] for table in TABLES}
@@ -53,10 +54,11 @@ def make(dataset: Dataset, split: Split, path: Path, *, people: int = 200, seed:
         for table, values in rows.items():
             if values:
                 # Whole columns at once: row by row is a hundred times slower.
-                types = [row[1] for row in connection.execute(f"DESCRIBE {table}").fetchall()]
-                lists = ", ".join(f"unnest(?::{kind}[])" for kind in types)
+                described = connection.execute(f"DESCRIBE {table}").fetchall()[: len(values[0])]
+                names = ", ".join(row[0] for row in described)
+                lists = ", ".join(f"unnest(?::{row[1]}[])" for row in described)
                 whole = [list(column) for column in zip(*values, strict=True)]
-                connection.execute(f"INSERT INTO {table} SELECT {lists}", whole)
+                connection.execute(f"INSERT INTO {table} ({names}) SELECT {lists}", whole)
     partial.replace(path)
 
 
