@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from flipnb.contracts.cohort_criteria import Criteria, CriteriaGroup, upper
-from flipnb.contracts.cohort_values import Concept, Days, ExpressionPart, Offset, Period
+from flipnb.contracts.cohort_values import Concept, Days, ExpressionPart, Offset, Period, in_days
 from flipnb.contracts.problem import FlipError
 
 MAXIMUM_DEPTH = 40
@@ -70,6 +70,11 @@ class DateOffset(ExpressionPart):
     date_field: Literal["StartDate", "EndDate"]
     offset: Offset
 
+    @model_validator(mode="before")
+    @classmethod
+    def _in_days(cls, part: object) -> object:
+        return in_days(part, "Offset", "OffsetUnit", "OffsetUnitValue")
+
 
 class CustomEra(ExpressionPart):
     drug_codeset_id: int
@@ -94,6 +99,11 @@ class EndStrategy(ExpressionPart):
 class CollapseSettings(ExpressionPart):
     collapse_type: Annotated[Literal["ERA"], BeforeValidator(upper)] = "ERA"
     era_pad: Days = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_days(cls, part: object) -> object:
+        return in_days(part, "EraPad", "EraPadUnit", "EraPadUnitValue")
 
 
 class CohortExpression(ExpressionPart):

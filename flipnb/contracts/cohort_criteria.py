@@ -21,6 +21,7 @@ from flipnb.contracts.cohort_values import (
     NumericRange,
     Period,
     TextFilter,
+    in_days,
 )
 
 
@@ -292,26 +293,15 @@ class Criteria(ExpressionPart):
 
 
 class WindowEnd(ExpressionPart):
-    """``Coeff`` · ``Days`` from the index; without days it is the observation period's start (-1) or end (1).
-
-    ``TimeUnit`` and ``TimeUnitValue`` are another way to say days.
-    """
+    """``Coeff`` · ``Days`` from the index; without days it is the observation period's start (-1) or end (1)."""
 
     days: Days | None = None
     coeff: Literal[-1, 1]
-    time_unit: Literal["day"] | None = None
-    time_unit_value: Days | None = None
 
-    @model_validator(mode="after")
-    def _one_length(self) -> WindowEnd:
-        if self.days is not None and self.time_unit_value is not None and self.days != self.time_unit_value:
-            raise ValueError("Days and TimeUnitValue differ")
-        return self
-
-    @property
-    def length(self) -> int | None:
-        """In days; None is as far as the observation period goes."""
-        return self.time_unit_value if self.days is None else self.days
+    @model_validator(mode="before")
+    @classmethod
+    def _in_days(cls, part: object) -> object:
+        return in_days(part, "Days", "TimeUnit", "TimeUnitValue")
 
 
 class Window(ExpressionPart):

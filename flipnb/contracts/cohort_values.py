@@ -55,6 +55,17 @@ def _four_two_two(value: object) -> object:
 Day = Annotated[date, BeforeValidator(_four_two_two)]
 
 
+def in_days(part: object, days: str, unit: str, amount: str) -> object:
+    """A part with its length under ``days``, where it says it in another way, in days; another unit stays, and so is
+    refused by name."""
+    if not isinstance(part, dict) or part.get(unit) != "day":
+        return part
+    plain = {key: value for key, value in part.items() if key not in (unit, amount)}
+    if part.get(amount) is not None and plain.setdefault(days, part[amount]) != part[amount]:
+        raise ValueError(f"{days} and {amount} differ")
+    return plain
+
+
 class NumericRange(ExpressionPart):
     """``Op`` compares with ``Value``; ``bt`` and ``!bt`` also need ``Extent``. Four decimals count, as in circe."""
 

@@ -85,8 +85,8 @@ def in_window(window: Window, *, within_period: bool, ends: bool) -> list[str]:
 
 
 def _edge(edge: WindowEnd, index: str, within_period: bool) -> str | None:
-    if edge.length is not None:
-        return shifted(index, edge.coeff * edge.length)
+    if edge.days is not None:
+        return shifted(index, edge.coeff * edge.days)
     if not within_period:
         return None
     return "q.op_start_date" if edge.coeff == -1 else "q.op_end_date"

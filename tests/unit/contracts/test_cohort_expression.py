@@ -82,6 +82,20 @@ def test_invalid(change, words):
     assert words in str(error)
 
 
+def test_lengths_in_days_by_another_name():
+    def parsed(offset: dict, collapse: dict) -> CohortExpression:
+        return CohortExpression.parse(
+            {**BASE, "EndStrategy": {"DateOffset": {"DateField": "EndDate", **offset}}, "CollapseSettings": collapse}
+        )
+
+    said = parsed({"OffsetUnit": "day", "OffsetUnitValue": 31}, {"EraPad": 3, "EraPadUnit": "day"})
+    assert said == parsed({"Offset": 31}, {"EraPad": 3})
+    with pytest.raises(FlipError, match="EraPadUnit at CollapseSettings is not supported"):
+        parsed({"Offset": 31}, {"EraPad": 3, "EraPadUnit": "hour"})
+    with pytest.raises(FlipError, match="Offset and OffsetUnitValue differ"):
+        parsed({"Offset": 1, "OffsetUnit": "day", "OffsetUnitValue": 31}, {})
+
+
 def test_deep_nesting_is_refused_and_null_is_absent():
     group = dict(GROUP)
     for _ in range(200):
