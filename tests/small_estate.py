@@ -26,6 +26,7 @@ class Person:
     since: date = date(2015, 6, 1)
     conditions: frozenset[int] = frozenset()
     values: Mapping[int, float] = field(default_factory=dict)
+    note: str = ""
 
 
 def fill(directory: Path, people: Iterable[Person]) -> str:
@@ -45,7 +46,7 @@ def fill(directory: Path, people: Iterable[Person]) -> str:
         ],
         "condition_occurrence": [
             {"condition_occurrence_id": n, "person_id": p.number, "condition_concept_id": c,
-             "condition_start_date": p.since, "condition_end_date": p.since}
+             "condition_start_date": p.since, "condition_end_date": p.since, "stop_reason": p.note}
             for n, (p, c) in enumerate(conditions)
         ],
         "measurement": [
@@ -103,19 +104,26 @@ def ruled(cohort: dict[str, Any], *groups: dict[str, Any]) -> dict[str, Any]:
     return cohort | {"InclusionRules": [*cohort["InclusionRules"], *rules]}
 
 
-def group(*demographic: dict[str, Any], kind: str = "ALL", lacks: Sequence[int] = (), **more: Any) -> dict[str, Any]:
-    """A group of demographic criteria; ``lacks``: ids of concept sets of which the person has no condition."""
+def group(
+    *demographic: dict[str, Any],
+    kind: str = "ALL",
+    having: Sequence[int] = (),
+    lacking: Sequence[int] = (),
+    groups: Sequence[dict[str, Any]] = (),
+) -> dict[str, Any]:
+    """Demographic criteria, and ids of concept sets of which the person has a condition, or none."""
     window = {"Start": {"Coeff": -1}, "End": {"Coeff": 1}}
-    none = [
-        {"Criteria": {"ConditionOccurrence": {"CodesetId": number}}, "StartWindow": window,
-         "Occurrence": {"Type": 0, "Count": 0}}
-        for number in lacks
-    ]  # fmt: skip
-    return {"Type": kind, "CriteriaList": none, "DemographicCriteriaList": list(demographic), "Groups": [], **more}
+    conditions = [
+        {"Criteria": {"ConditionOccurrence": {"CodesetId": number}}, "StartWindow": window, "Occurrence": occurrence}
+        for numbers, occurrence in ((having, {"Type": 2, "Count": 1}), (lacking, {"Type": 0, "Count": 0}))
+        for number in numbers
+    ]
+    lists = {"CriteriaList": conditions, "DemographicCriteriaList": list(demographic), "Groups": list(groups)}
+    return {"Type": kind, **lists}
 
 
 def but_not(cohort: dict[str, Any], concepts: Iterable[int]) -> dict[str, Any]:
     """The cohort without those who have one of ``concepts``."""
     number = len(cohort["ConceptSets"])
-    made = ruled(cohort, group(lacks=[number]))
+    made = ruled(cohort, group(lacking=[number]))
     return made | {"ConceptSets": [*cohort["ConceptSets"], concept_set(number, concepts)]}

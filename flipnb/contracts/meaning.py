@@ -7,13 +7,15 @@ definitions that are equal for a deeper reason count as two questions, and each 
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
 
 from flipnb.contracts.cohort import CohortExpression, ConceptSet, names_concept_set
 from flipnb.contracts.cohort_values import Concept, TextFilter
-from flipnb.contracts.document import canonical_bytes, sha256
+from flipnb.contracts.document import sha256
 
 _SAID_TO_PEOPLE = {"name", "description", "title", "cdm_version_range"}
 
@@ -22,31 +24,27 @@ def meaning(expression: CohortExpression, *, rules: int | None = None) -> str:
     """SHA-256 of the cohort's canonical text; ``rules``: with its first so many inclusion rules alone."""
     if rules is not None:
         expression = expression.model_copy(update={"inclusion_rules": expression.inclusion_rules[:rules]})
-    sets = {one.id: sha256(canonical_bytes(_concept_set(one))) for one in expression.concept_sets}
-    return sha256(canonical_bytes(_plain(expression, sets)))
+    sets = {one.id: _text(_concept_set(one)) for one in expression.concept_sets}
+    return sha256(_text(_plain(expression, sets)).encode())
 
 
 def _concept_set(one: ConceptSet) -> list[Any]:
-    items = {canonical_bytes(_plain(item, {})): _plain(item, {}) for item in one.expression.items}
-    return [items[key] for key in sorted(items)]
+    items = [_plain(item, {}) for item in one.expression.items]
+    return sorted({_text(item) for item in items})
 
 
 def _plain(value: Any, sets: dict[int, str]) -> Any:
     if isinstance(value, Concept):
         return value.concept_id
     if isinstance(value, BaseModel):
-        return {
-            name: _named(field.alias or name, getattr(value, name), sets)
-            for name, field in type(value).model_fields.items()
-            if name not in _SAID_TO_PEOPLE
-            and getattr(value, name) != field.get_default(call_default_factory=True)
-            and not (isinstance(value, CohortExpression) and name == "concept_sets")
-        }
+        said = {name: (alias, getattr(value, name)) for name, alias, default in _fields(type(value))
+                if getattr(value, name) != default}  # fmt: skip
+        return {name: _named(alias, item, sets) for name, (alias, item) in said.items()}
     if isinstance(value, tuple | list):
         listed = [_plain(item, sets) for item in value]
         if all(isinstance(item, Concept) for item in value):
             listed = sorted(set(listed))
-        return sorted(listed, key=canonical_bytes)
+        return sorted(listed, key=_text) if len(listed) > 1 else listed
     if isinstance(value, dict):
         return {str(key): _plain(item, sets) for key, item in value.items()}
     return value if isinstance(value, bool | int | float | str) or value is None else str(value)
@@ -57,6 +55,20 @@ def _named(alias: str, value: Any, sets: dict[int, str]) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and names_concept_set(alias):
         return sets.get(value, value)
     return _plain(value, sets)
+
+
+@cache
+def _fields(model: type[BaseModel]) -> tuple[tuple[str, str, Any], ...]:
+    """Name, JSON name and default of the fields that carry meaning; concept sets do so where they are referred to."""
+    return tuple(
+        (name, field.alias or name, field.get_default(call_default_factory=True))
+        for name, field in model.model_fields.items()
+        if name not in _SAID_TO_PEOPLE and not (model is CohortExpression and name == "concept_sets")
+    )
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def free_text(part: BaseModel) -> str | None:

@@ -166,11 +166,12 @@ class _Asked:
     @classmethod
     def of(cls, question: Question, expression: CohortExpression) -> _Asked:
         rules = question.rules(expression)
-        whole = meaning(expression)
         charts = tuple(dict.fromkeys(question.charts))
+        sizes = tuple(meaning(expression, rules=count) for count in rules)
+        whole = (sizes[-1] if sizes else meaning(expression)) if charts else ""
         return cls(
             rules=rules,
-            sizes=tuple(meaning(expression, rules=count) for count in rules),
+            sizes=sizes,
             charts=charts,
             drawn=tuple(sha256(f"{whole}\n{chart.digest()}".encode()) for chart in charts),
             funnel=question.funnel,
