@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from benchmarks.figures import Figures
 from disclosure_attacks import games, make_worlds, play
 
+from benchmarks.figures import Figures
 from flipnb.contracts.policy import CountPolicy
 
 _POLICY = CountPolicy()
