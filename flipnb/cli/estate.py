@@ -37,7 +37,8 @@ def load(
     from flipnb.estate import load as harmonise
 
     def progress(stage: str, rows: int) -> None:
-        print(f"{stage}: {rows:,} rows", file=sys.stderr, flush=True)
+        said = f"{stage.removesuffix(' %')}: {rows} % read" if stage.endswith(" %") else f"{stage}: {rows:,} rows"
+        print(said, file=sys.stderr, flush=True)
 
     report = harmonise(
         source, mapping, into, max_rejects=max_rejects, progress=None if quiet or as_json else progress, memory=memory

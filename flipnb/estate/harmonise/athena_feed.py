@@ -51,7 +51,7 @@ class AthenaFeed:
         for file, record in files:
             table = table_of(file.name)
             if table is not None:
-                with build.file(record) as loading:
+                with build.file(record) as loading, build.watched(file.name, progress):
                     load_table(build, file, table, loading, unless_known(build, table))
                 progress(file.name, loading.rows)
         return []

@@ -8,7 +8,8 @@ the last column, ``flip_source_id``.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ SOURCE_ID = "flip_source_id"
 PROVENANCE = f"{SOURCE_ID} INTEGER"
 MEMORY = "2GB"
 """What DuckDB may hold in memory during a load; the rest is spilled beside the version."""
+
+_WATCH_S = 5.0
 
 _SOURCE_COLUMNS = (
     "source_id INTEGER, feed VARCHAR, file VARCHAR, digest VARCHAR, mapping VARCHAR, mapping_version VARCHAR, "
@@ -92,7 +95,7 @@ class Build:
             "preserve_insertion_order": False,
         }
         with duckdb.connect(str(path), config=config) as connection:
-            connection.execute("SET enable_progress_bar=false")
+            connection.execute("SET enable_progress_bar=true; SET enable_progress_bar_print=false")
             build = cls(connection, memory)
             if not build._known("flip_source"):
                 build._create()
@@ -124,6 +127,27 @@ class Build:
         except BaseException:
             self.connection.execute("ROLLBACK")
             raise
+
+    @contextmanager
+    def watched(self, stage: str, progress: Callable[[str, int], None]) -> Iterator[None]:
+        """Tell how many percent of a long query are through, now and then, under ``stage`` and a percent sign."""
+        ended = threading.Event()
+
+        def watch() -> None:
+            told = 0
+            while not ended.wait(_WATCH_S):
+                percent = int(self.connection.query_progress())
+                if percent > told:
+                    told = percent
+                    progress(f"{stage} %", percent)
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watcher.join()
 
     def keep(self, previous: Path, records: Iterable[SourceRecord]) -> None:
         """Copy what an earlier version holds of unchanged files, one transaction per file set."""

@@ -41,6 +41,7 @@ class OmopFeed:
                 if table is None:
                     ignored.append(file.name)
                     continue
-                load_table(build, file, table, loading, unless_known(build, table))
+                with build.watched(file.name, progress):
+                    load_table(build, file, table, loading, unless_known(build, table))
             progress(file.name, loading.rows)
         return ignored
