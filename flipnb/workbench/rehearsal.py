@@ -130,7 +130,8 @@ def last_rehearsal(notebook: Path) -> Rehearsal:
         elif recorded.notebook != freeze_notebook(notebook).digest():
             changed = f"{notebook.name} was changed after its last rehearsal."
         elif recorded.plan != _seen_of(read_plan(plan_path(notebook))):
-            changed = f"The dataset or the outputs in {plan_path(notebook).name} were changed after the last rehearsal."
+            name = plan_path(notebook).name
+            changed = f"Dataset, outputs, totals or consensus in {name} were changed after the last rehearsal."
     except FileNotFoundError:
         changed = f"{notebook.name} was not rehearsed."
     except ValidationError:
@@ -200,7 +201,9 @@ def local_channel() -> LocalChannel:
 
 def _seen_of(plan: PlanFile) -> str:
     """A digest of what a notebook sees of its plan file."""
-    return sha256(canonical_bytes([plan.dataset.digest(), *(output.digest() for output in plan.outputs)]))
+    consensus = plan.plan.consensus
+    seen = [plan.dataset, *plan.outputs, *plan.totals, *([consensus] if consensus is not None else [])]
+    return sha256(canonical_bytes([part.digest() for part in seen]))
 
 
 def _failed(error: Any, frozen: FrozenNotebook, executed: Path) -> FlipError:

@@ -50,10 +50,13 @@ def test_a_changed_plan_counts_as_not_rehearsed(tutorial):
     plan["plan"]["rounds"] = 3
     path.write_text(json.dumps(plan))
     assert last_rehearsal(tutorial).reports
-    plan["outputs"][0]["maximum"] = 21
-    path.write_text(json.dumps(plan))
-    with pytest.raises(FlipError, match="outputs"):
-        last_rehearsal(tutorial)
+    outputs = [{**plan["outputs"][0], "maximum": 21}, *plan["outputs"][1:]]
+    array = {"name": "n", "minimum": 0, "maximum": 1, "decimals": 0}
+    consensus = {**plan["plan"], "consensus": {}}
+    for change in ({"outputs": outputs}, {"totals": [{"arrays": [array]}]}, {"plan": consensus}):
+        path.write_text(json.dumps(plan | change))
+        with pytest.raises(FlipError, match="Dataset, outputs, totals or consensus"):
+            last_rehearsal(tutorial)
 
 
 def test_a_damaged_record_counts_as_not_rehearsed(tutorial):
