@@ -202,6 +202,7 @@ export interface ICountPolicy {
 /** What is frozen for a run, beside the cohort itself: nothing else can be seen by the kernel. */
 export interface IDataset {
   variables: IVariable[];
+  tables: IFrozenTable[];
 }
 
 /** An array whose elements lie within ``minimum`` and ``maximum``, rounded to ``decimals`` by the airlock. */
@@ -310,6 +311,18 @@ export interface IFieldChange {
 
 export interface IFrozenNotebook {
   cells: ICell[];
+}
+
+/**
+ * A table of the CDM of which the kernel sees the members' rows: ``columns`` of those in ``frozen.DECLARABLE``.
+ *
+ * Its key, the person and the columns that a frozen table has always are there as well. ``concepts`` leaves only rows
+ * of these concepts; without any all rows are there.
+ */
+export interface IFrozenTable {
+  name: string;
+  columns: string[];
+  concepts: number[];
 }
 
 /** Whether the hub can be reached; ``connection`` rises each time that contact is made anew. */

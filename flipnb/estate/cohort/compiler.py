@@ -46,7 +46,8 @@ class CompiledCohort:
     _subqueries: dict[str, str]
     _rows: str
     steps: tuple[Step, ...]
-    _counts_events: bool
+    _with_people: str
+    """A subquery that has the cohort's people, if not their stays."""
 
     def rows(self) -> str:
         """A SELECT of person_id, start_date and end_date."""
@@ -54,9 +55,7 @@ class CompiledCohort:
 
     def people(self) -> str:
         """A SELECT of how many people there are."""
-        if self._counts_events:
-            return self._with(f"SELECT COUNT(DISTINCT person_id) FROM {self.steps[-1].events}")
-        return self._with(f"SELECT COUNT(DISTINCT person_id) FROM ({self._rows}) c")
+        return self._with(f"SELECT COUNT(DISTINCT person_id) FROM {self._with_people} c")
 
     def attrition(self) -> str:
         """A SELECT of step (its number), people and events; the last row holds the cohort's people and rows."""
@@ -121,9 +120,13 @@ class _Compiler:
             self._subqueries["eras"] = (
                 f"({merged('SELECT person_id, start_date, end_date FROM cohort_rows', pad, pad)})"
             )
+        final = self._censored(rows)
         window = self._expression.censor_window
-        counts_events = self._stays_are_certain and window.start_date is None and window.end_date is None
-        return CompiledCohort(self._subqueries, self._censored(rows), tuple(self._steps), counts_events)
+        if window.start_date is not None or window.end_date is not None:
+            people = f"({final})"
+        else:
+            people = "included_events" if self._stays_are_certain else "cohort_rows"
+        return CompiledCohort(self._subqueries, final, tuple(self._steps), people)
 
     def _name(self, prefix: str, sql: str) -> str:
         """The name of a subquery; the same text has one name."""
