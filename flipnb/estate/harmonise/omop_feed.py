@@ -38,7 +38,7 @@ class OmopFeed:
         for file, record in files:
             table = table_of(file.name)
             with build.file(record) as loading:
-                if table is None:
+                if table is None or not file.size:
                     ignored.append(file.name)
                     continue
                 with build.watched(file.name, progress):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import zipfile
 from pathlib import Path
 
@@ -101,6 +102,21 @@ def test_rejects_name_file_line_column_and_reason(tmp_path):
         "FROM measurement JOIN flip_source s ON source_id = flip_source_id ORDER BY 1",
     )
     assert kept == [(1, 3, 1.5, "measurement.csv", "omop-5.4"), (7, 0, None, "measurement.csv", "omop-5.4")]
+
+
+def test_other_ways_to_write_text(tmp_path):
+    """A byte order mark, Windows' line ends, other delimiters, gzip, another encoding, an empty file."""
+    source = write(tmp_path / "source", person="\ufeff" + PERSON.replace("\n", "\r\n"), note="")
+    (source / "visit_occurrence.txt").write_text(VISITS.replace(",", "|"))
+    compressed = gzip.compress(b"person_id;death_date;cause_source_value\n1;2001-01-01;caf\xc3\xa9\n2;2001-01-01;a;b\n")
+    (source / "death.csv.gz").write_bytes(compressed)
+    (source / "provider.csv").write_bytes(b"provider_id,provider_name\n1,M\xfcller\n2,Meyer\n")
+    report = load(source, "omop-5.4", tmp_path / "estate", max_rejects=0.5)
+    assert report.people == 2 and report.rows["visit_occurrence"] == 2 and report.ignored_files == ("note.csv",)
+    assert rows(tmp_path / "estate", "SELECT cause_source_value FROM death") == [("café",)]
+    assert rows(tmp_path / "estate", "SELECT provider_name FROM provider") == [("Meyer",)]
+    rejected = rows(tmp_path / "estate", "SELECT file, line FROM flip_reject ORDER BY 1")
+    assert rejected == [("death.csv.gz", 3), ("provider.csv", 2)]
 
 
 def test_only_what_changed_is_read_again(tmp_path):
