@@ -85,6 +85,31 @@ def price(
         print_table(["Trust", "left", ""], [[item.trust.title, _budget(item)[1], item.text] for item in budgets])
 
 
+@app.command()
+@speaks_plainly
+def twin(
+    plan: Annotated[Path, typer.Argument(help="A plan file, NAME.flip.json.")],
+    study: Annotated[str, typer.Option(help="The study's name.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask before spending.")] = False,
+    wait: WaitOption = 60.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the Trusts for the shape of the plan's variables, so that twins are drawn from it instead of the schema.
+
+    Costs 2 per variable of each Trust's budget, once; variables are told one at a time, noisy, rare values as other.
+    """
+    from flipnb.workbench.home import Home
+    from flipnb.workbench.twin_marginals import fetch_marginals, marginals_file, marginals_price
+
+    if not yes and not as_json:
+        typer.confirm(f"It costs {marginals_price(plan)} at each Trust, at most. Ask?", abort=True)
+    made = fetch_marginals(Home.find(), study, plan, wait_seconds=wait)
+    if as_json:
+        print_json({"file": str(marginals_file(plan)), "trusts": sorted(made.trusts)})
+    else:
+        print(f"{marginals_file(plan)}: told by {', '.join(sorted(made.trusts))}")
+
+
 def _budget(item: TrustCount) -> tuple[int | None, int | None]:
     """What was charged, and what is left."""
     budget = item.reply.budget if item.reply is not None else None

@@ -90,12 +90,18 @@ class VariableChart(Document):
         return tuple(low + (high - low) * step / VARIABLE_BARS for step in range(1, VARIABLE_BARS))
 
     @property
+    def codes(self) -> tuple[int, ...]:
+        """The concepts of a coded value's bars, ``other`` not among them."""
+        codes = tuple(category.concept_id for category in self.variable.categories)
+        return codes or ((MALE, FEMALE) if self.variable.source == "sex" else ())
+
+    @property
     def labels(self) -> tuple[str, ...]:
         variable = self.variable
         if variable.source == "condition":
             return ("yes", "no")
         if variable.source == "sex" or variable.value == "concept":
-            return (*(str(category.concept_id) for category in variable.categories), OTHER, MISSING)
+            return (*map(str, self.codes), OTHER, MISSING)
         edges = self.edges
         if not edges:
             return ("recorded", MISSING)

@@ -1,5 +1,6 @@
 """Synthetic data with a cohort's shape, for rehearsing."""
 
-from flipnb.twin.schema_twin import make
+from flipnb.twin.making import make
+from flipnb.twin.marginals import Marginals
 
-__all__ = ["make"]
+__all__ = ["Marginals", "make"]

@@ -25,6 +25,7 @@ from flipnb.workbench.freezing import freeze_notebook, notebook_parameters
 from flipnb.workbench.local_channel import INITIAL, REHEARSED, LocalChannel
 from flipnb.workbench.plan_file import PlanFile, plan_path, read_plan
 from flipnb.workbench.point import fix_point
+from flipnb.workbench.twin_marginals import kept_marginals
 
 PLAN = "FLIP_PLAN"
 RECORD = "FLIP_REHEARSAL"
@@ -73,7 +74,7 @@ def rehearse(notebook: Path, point: Mapping[str, Scalar] | None = None) -> Rehea
     work = final.with_name(final.name + ".partial")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    make(plan.dataset, plan.split, work / "twin.duckdb")
+    make(plan.dataset, plan.split, work / "twin.duckdb", marginals=kept_marginals(plan_file, plan))
     environment = {PLAN: str(plan_file), RECORD: str(work)}
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
@@ -175,9 +176,11 @@ def local_records(plan: str | Path | None = None) -> Records:
     path, current = current_plan()
     directory = path.parent / ".flip" / path.name.removesuffix(".flip.json")
     directory.mkdir(parents=True, exist_ok=True)
-    twin = directory / f"twin-{current.dataset.digest()[:12]}.duckdb"
+    marginals = kept_marginals(path, current)
+    shape = current.dataset.digest() if marginals is None else marginals.digest()
+    twin = directory / f"twin-{shape[:12]}.duckdb"
     if not twin.exists():
-        make(current.dataset, current.split, twin)
+        make(current.dataset, current.split, twin, marginals=marginals)
     return Records(twin)
 
 

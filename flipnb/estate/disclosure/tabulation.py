@@ -112,7 +112,7 @@ def _variable(chart: VariableChart) -> str:
         return f"SELECT m.person_id, CASE WHEN {recorded} THEN 0 ELSE 1 END AS bar FROM member m"
     if variable.source == "age":
         return f"SELECT m.person_id, {_over_edges(_age('m.since'), chart.edges, missing)} AS bar {_PERSON}"
-    codes = tuple(category.concept_id for category in variable.categories)
+    codes = chart.codes
     if variable.source == "sex":
         return f"SELECT m.person_id, {_one_of('p.gender_concept_id', codes, missing - 1)} AS bar {_PERSON}"
     value = _last(variable)

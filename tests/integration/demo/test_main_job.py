@@ -13,9 +13,11 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import FINAL_TRUST_STATES
 from flipnb.demo import comparison, federation
 from flipnb.demo.reference import Weights, descend
+from flipnb.workbench.plan_file import read_plan
 from flipnb.workbench.results import fetch_results
 from flipnb.workbench.runs import follow, view_run
 from flipnb.workbench.submission import prepare, submit
+from flipnb.workbench.twin_marginals import kept_marginals
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -86,6 +88,12 @@ def test_counts_are_noisy_and_suppressed_or_rounded(demo):
         assert [step["rules"] for step in item["funnel"]] == list(range(steps + 1))
         assert [bar["label"] for bar in item["charts"][0]["bars"]] == ["female", "male", "other"]
     assert all(item["cost"] == 0 for item in demo.browse())
+    plan = demo.notebook.with_name("shape.flip.json")
+    shutil.copy(demo.notebook.with_name("heart_disease.flip.json"), plan)
+    assert len(demo.researcher.flip("cohort", "twin", plan, "--study", "heart")["trusts"]) == 4
+    told = kept_marginals(plan, read_plan(plan))
+    variables = [variable.name for variable in read_plan(plan).dataset.variables]
+    assert all([one.chart.variable.name for one in charts] == variables for charts in told.trusts.values())
     everyone_over_200 = json.loads(demo.notebook.with_name("heart_disease.cohort.json").read_text())
     everyone_over_200["PrimaryCriteria"]["CriteriaList"][0]["Measurement"]["Age"]["Value"] = 76
     few = demo.notebook.with_name("few.cohort.json")

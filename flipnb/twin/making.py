@@ -1,18 +1,20 @@
-"""A twin from the schema alone: nothing of any real person goes into it, not even a distribution.
+"""A twin: invented people with a cohort's variables, each drawn by itself, for finding out whether a notebook runs.
 
-Every variable is drawn independently from what its declaration calls plausible. Models that learn from it learn
-nothing about patients; it is for finding out whether a notebook runs.
+From what Trusts told of each variable where they did, else from what its declaration calls plausible. No two variables
+hang together: what a model learns of them from a twin is nothing.
 """
 
 from __future__ import annotations
 
 from datetime import date
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flipnb.contracts.dataset import Dataset, Split, Variable
 from flipnb.contracts.frozen import KIND_TWIN, META_DATASET, META_KIND, TABLES, definitions
 from flipnb.contracts.outputs import Part
+from flipnb.twin.marginals import Marginal, Marginals
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,11 +23,20 @@ _DAY = date(2020, 1, 1)
 _GENDERS = (8507, 8532)
 
 
-def make(dataset: Dataset, split: Split, path: Path, *, people: int = 200, seed: int = 0) -> None:
+def make(
+    dataset: Dataset,
+    split: Split,
+    path: Path,
+    *,
+    people: int = 200,
+    seed: int = 0,
+    marginals: Marginals | None = None,
+) -> None:
     """Write a twin of ``people`` synthetic persons to ``path`` (a DuckDB file that must not exist).
 
     The same arguments give the same people. Parts have the split's shares, in order, without stratification. Tables
-    that the dataset declares are there, with the variables' rows alone.
+    that the dataset declares are there, with the variables' rows alone. Without ``marginals``, or where they don't tell
+    of a variable, it is drawn from the schema.
     """
     import duckdb
     import numpy as np
@@ -39,17 +50,18 @@ def make(dataset: Dataset, split: Split, path: Path, *, people: int = 200, seed:
         parts = _parts(split, people)
         rows: dict[str, list[list[Any]]] = {table: [] for table in TABLES}
         rows["meta"] = [[META_DATASET, dataset.model_dump_json()], [META_KIND, KIND_TWIN]]
+        told = {v.name: marginals.of(v) if marginals is not None else None for v in dataset.variables}
         for person in range(1, people + 1):
             rows["cohort"].append([person, _DAY, _DAY, parts[person - 1]])
             gender = _GENDERS[int(generator.integers(2))]
             age = int(generator.integers(30, 80))
             for variable in dataset.variables:
                 if variable.source == "age":
-                    age = int(_number(variable, generator))
-                elif variable.source == "sex" and variable.categories:
-                    gender = _category(variable, generator)
+                    age = int(_number(variable, generator, told[variable.name]) or age)
+                elif variable.source == "sex" and (variable.categories or told[variable.name]):
+                    gender = _category(variable, generator, told[variable.name]) or gender
                 else:
-                    _add(rows, person, variable, generator)
+                    _add(rows, person, variable, generator, told[variable.name])
             rows["person"].append([person, gender, _DAY.year - age])
         for table, values in rows.items():
             if values:
@@ -69,9 +81,15 @@ def _parts(split: Split, people: int) -> list[Part]:
     return parts + ["validation"] * validation + ["test"] * test
 
 
-def _add(rows: dict[str, list[list[Any]]], person: int, variable: Variable, generator: np.random.Generator) -> None:
+def _add(
+    rows: dict[str, list[list[Any]]],
+    person: int,
+    variable: Variable,
+    generator: np.random.Generator,
+    told: Marginal | None,
+) -> None:
     if variable.source == "condition":
-        if generator.random() < 0.5:
+        if told.flag(generator) if told is not None else generator.random() < 0.5:
             table = rows["condition_occurrence"]
             table.append([len(table) + 1, person, variable.concept_id, _DAY, None])
         return
@@ -79,21 +97,38 @@ def _add(rows: dict[str, list[list[Any]]], person: int, variable: Variable, gene
         return
     number = concept = None
     if variable.value == "concept":
-        concept = _category(variable, generator)
+        concept = _category(variable, generator, told)
     else:
-        number = _number(variable, generator)
+        number = _number(variable, generator, told)
+    if number is None and concept is None:
+        return
     table = rows[variable.source]
     table.append([len(table) + 1, person, variable.concept_id, _DAY, number, concept, variable.unit])
 
 
-def _category(variable: Variable, generator: np.random.Generator) -> int:
+def _category(variable: Variable, generator: np.random.Generator, told: Marginal | None) -> int | None:
+    """A concept id; None where it is missing, which only marginals can say."""
+    if told is not None:
+        return told.concept(generator)
     return variable.categories[int(generator.integers(len(variable.categories)))].concept_id
 
 
-def _number(variable: Variable, generator: np.random.Generator) -> float:
-    """Uniform within the plausible range; whole where both ends are whole."""
+def _number(variable: Variable, generator: np.random.Generator, told: Marginal | None) -> float | None:
+    """Uniform within the plausible range, or within a bar of it; whole where both ends of the range are whole.
+
+    None where it is missing, which only marginals can say.
+    """
     low = variable.minimum if variable.minimum is not None else 0.0
     high = variable.maximum if variable.maximum is not None else low + 1.0
-    if low == int(low) and high == int(high):
+    whole = low == int(low) and high == int(high)
+    if told is not None:
+        bar = told.number(generator)
+        if bar is None:
+            return None
+        low, high = bar
+        if whole:
+            first, last = ceil(low), ceil(high) - (high != variable.maximum)
+            return float(generator.integers(first, max(first, last) + 1))
+    if whole:
         return float(generator.integers(int(low), int(high) + 1))
     return round(float(generator.uniform(low, high)), 3)
