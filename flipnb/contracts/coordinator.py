@@ -16,6 +16,9 @@ from flipnb.contracts.run import RoundSummary, RunId, RunState, RunView
 from flipnb.contracts.text import Identifier, Line
 from flipnb.contracts.total import TotalContext
 
+TRY_AGAIN = 75
+"""A coordinator's exit code (EX_TEMPFAIL of sysexits.h) where the hub was out of reach or full: no fault of its own."""
+
 
 class CoordinatorOrder(Document):
     """The order file. ``ca``, ``work_dir``, ``blobs`` and ``key`` are paths on the machine that both share.

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -90,6 +91,9 @@ def make_app(hub: Hub, directory: HubDirectory, url: str) -> FastAPI:
     app.add_exception_handler(FlipError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
+    # Said by handlers of their own: after one of Exception the connection is closed, and the answer may be lost.
+    app.add_exception_handler(OSError, _perhaps_full)
+    app.add_exception_handler(OperationalError, _perhaps_full)
     app.add_exception_handler(Exception, _broken)
     app.add_middleware(RequestLog)
     return app
@@ -125,10 +129,15 @@ def _http_error(request: Request, error: Exception) -> Response:
     return _problem("no-such-route", f"{request.method} {request.url.path}: {error.detail}.", error.status_code)
 
 
+def _perhaps_full(request: Request, error: Exception) -> Response:
+    if not is_full(error):
+        raise error
+    full = disk_full("the hub's")
+    log.error("disk full", extra={"path": request.url.path, "reason": str(error)})
+    return _problem(full.code, full.message, full.status, "Tell the hub's operator.")
+
+
 def _broken(request: Request, error: Exception) -> Response:
-    if is_full(error):
-        full = disk_full("the hub's")
-        return _problem(full.code, full.message, full.status, "Tell the hub's operator.")
     return _problem("hub-error", "The hub failed at this; its log says why.", 500, "Tell the hub's operator.")
 
 

@@ -332,10 +332,17 @@ def _become_part(
     if failure is not None:
         part.failure = failure.model_dump_json(exclude_none=True)
     tell_part(session, run, part, state, failure)
-    if state not in ACTIVE and state not in UNDECIDED and not lateness.is_late(part):
+    if not _may_still_answer(part):
         for task in _tasks(session, run.id, EXCHANGES, part.trust):
             task.state, task.reason = "void", why_of(part)
             ring(session, replies_of(run.id))
+
+
+def _may_still_answer(part: PartRow) -> bool:
+    """Word that a Trust has finished, or has left after its answer, can overtake that answer."""
+    if part.state in ACTIVE or part.state in UNDECIDED or part.state == "finished":
+        return True
+    return lateness.is_late(part) or (part.state == "left-out" and part.code == "left")
 
 
 def _dismiss(session: Session, run: RunRow) -> None:

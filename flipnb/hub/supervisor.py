@@ -13,7 +13,8 @@ import time
 
 from sqlalchemy import delete, select
 
-from flipnb.contracts.coordinator import CoordinatorOrder
+from flipnb.contracts.coordinator import TRY_AGAIN, CoordinatorOrder
+from flipnb.contracts.disk import is_full
 from flipnb.contracts.keys import SigningKey
 from flipnb.hub import run_life
 from flipnb.hub.configuration import HubDirectory
@@ -51,15 +52,25 @@ class Supervisor:
 
     async def run(self) -> None:
         """Until the hub stops. Keys of an earlier hub process's coordinators open nothing."""
-        with self._hub.database.transaction() as session:
-            session.execute(delete(CoordinatorRow))
         clock = asyncio.create_task(self._tick())
+        swept = False
         try:
             while not self._hub.waits.closing:
-                self._reconcile(self._wanted())
-                await self._hub.waits.until(RUNS, self._changed, 60.0)
+                try:
+                    if not swept:
+                        self._sweep()
+                        swept = True
+                    self._reconcile(self._wanted())
+                    await self._hub.waits.until(RUNS, self._changed, 60.0)
+                except Exception:  # a full disk, say; without this loop no run would ever start again
+                    log.exception("looking at the runs failed")
+                    await asyncio.sleep(_LONGEST_PAUSE)
         finally:
             clock.cancel()
+
+    def _sweep(self) -> None:
+        with self._hub.database.transaction() as session:
+            session.execute(delete(CoordinatorRow))
 
     async def close(self) -> None:
         """End all coordinators; their runs stay as they are and go on with the next hub process."""
@@ -96,7 +107,10 @@ class Supervisor:
             await self._restart_until_unwanted(run)
         except Exception as error:
             log.exception("a coordinator could not be kept", extra={"run": run})
-            self._fail(run, f"Its coordinator could not be started: {type(error).__name__}.")
+            if is_full(error):
+                await asyncio.sleep(_LONGEST_PAUSE)  # the run goes on when there is room again
+            else:
+                self._fail(run, f"Its coordinator could not be started: {type(error).__name__}.")
         finally:
             del self._keepers[run], self._unwanted[run]
             if not self._closing:
@@ -116,13 +130,14 @@ class Supervisor:
             if unwanted.is_set() or run not in self._wanted():
                 return
             healthy = time.monotonic() - began > _HEALTHY_SECONDS or self._rounds_done(run) > rounds_before
-            deaths = 1 if healthy else deaths + 1
+            if process.returncode != TRY_AGAIN:
+                deaths = 1 if healthy else deaths + 1
             log.warning("coordinator died", extra={"run": run, "exit": process.returncode, "deaths": deaths})
             if deaths > self._hub.configuration.coordinator_restarts:
                 self._fail(run, f"Its coordinator died {deaths} times, at last with exit code {process.returncode}.")
                 return
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(_FIRST_PAUSE * 2 ** (deaths - 1), _LONGEST_PAUSE)):
+                async with asyncio.timeout(min(_FIRST_PAUSE * 2 ** max(deaths - 1, 0), _LONGEST_PAUSE)):
                     await unwanted.wait()
 
     async def _start(self, run: str) -> asyncio.subprocess.Process:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shutil
 import sqlite3
 import sys
+import time
 from pathlib import Path
 
 from enclave_scenario import WEIGHTS, Chamber, Study, sealed, sha, update
-from round_scenario import federation
+from round_scenario import Principal, federation
 
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.problem import FlipError
@@ -22,13 +24,30 @@ STATE = secrets.token_bytes(24 << 10)
 def fill(directory: Path, leave: int) -> Path:
     """Fill the disk up to ``leave`` bytes."""
     filler = directory / "filler"
-    with filler.open("wb") as file:
-        file.write(b"\0" * max(0, shutil.disk_usage(directory).free - leave))
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:  # others write meanwhile
+        while (more := shutil.disk_usage(directory).free - leave) > 0:
+            file.write(b"\0" * more)
     return filler
 
 
+def insist(principal: Principal) -> None:
+    """From now on it asks again while the hub's disk is full, as an agent does."""
+    once = principal.call
+
+    def call(method: str, path: str, body: bytes = b"") -> bytes:
+        while True:
+            try:
+                return once(method, path, body)
+            except FlipError as error:
+                if error.code != "disk-full":
+                    raise
+                time.sleep(0.2)
+
+    principal.call = call  # type: ignore[method-assign]
+
+
 def sound(database: Path) -> None:
-    with sqlite3.connect(database) as connection:
+    with contextlib.closing(sqlite3.connect(database)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
@@ -68,6 +87,8 @@ def enclave(directory: Path) -> None:
 def hub(directory: Path) -> None:
     """Uploads and submissions are refused by name; with room again the next run succeeds."""
     with federation(directory) as made:
+        for trust in made.trusts:
+            insist(trust.principal)
         content = secrets.token_bytes(1 << 20)
         path = f"/v1/blobs/{sha(content)}?study=heart"
         filler = fill(directory, 200 << 10)
@@ -88,6 +109,16 @@ def hub(directory: Path) -> None:
         filler.unlink()
         fill_up.unlink()
         made.researcher.call("PUT", path, content)
+        made.trusts[0].pause = 0.3
+        run = made.submit(2, Plan(rounds=8, clip_norm=10.0), minimum=2)
+        made.until_round(run, 2)
+        filler = fill(directory, 0)
+        time.sleep(3)
+        filler.unlink()
+        insist(made.researcher)
+        view = made.ended(run)
+        assert (view.state, view.code) in {("succeeded", None), ("failed", "disk-full")}, (view, made.log(run))
+        made.trusts[0].pause = 0.0
         run = made.submit(2, Plan(rounds=2, clip_norm=10.0), minimum=2)
         assert made.ended(run).state == "succeeded", made.log(run)
         blobs = list((made.directory / "blobs").glob("??/*"))

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from flipnb.contracts import disk
-from flipnb.contracts.coordinator import CoordinatorEvent, CoordinatorOrder
+from flipnb.contracts.coordinator import TRY_AGAIN, CoordinatorEvent, CoordinatorOrder
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import as_line
 from flipnb.federation.coordinator.hub_link import TRANSIENT, HubLink
@@ -21,7 +21,6 @@ from flipnb.federation.coordinator.rounds import Rounds
 
 log = logging.getLogger("flip.coordinator")
 
-_TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
 _ENDED = (401, 404)  # this key opens nothing any more
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -54,9 +53,9 @@ def main(order_file: Path) -> int:
             try:
                 hub.tell(_drive(order, hub))
             except FlipError as error:
-                if error.status in TRANSIENT:
-                    log.error("the hub is out of reach", extra={"code": error.code, "reason": error.message})
-                    return _TRY_AGAIN
+                if error.status in TRANSIENT or error.code == disk.CODE:
+                    log.error("the hub can't be told now", extra={"code": error.code, "reason": error.message})
+                    return TRY_AGAIN
                 log.warning("the hub has ended this run", extra={"code": error.code, "reason": error.message})
             finally:
                 log.info("ended", extra={"seconds": round(time.monotonic() - began, 2)})

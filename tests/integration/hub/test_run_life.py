@@ -109,6 +109,25 @@ def test_a_trust_that_fails_is_named_and_its_round_is_not_waited_for(hasty_hub):
     assert first["left_out"] == {broken.key.key_id: "failed with ValueError in cell 5, line 3, round 1"}
 
 
+def test_word_of_the_end_may_overtake_the_last_answer(hasty_hub):
+    """As it does where the network was away for longer than a Trust holds it back."""
+    study = hasty_hub.three
+    run = study.submit()
+    study.approve(run)
+    play_rounds(study, run, rounds=(1, 2))
+    *others, slow = study.trusts
+    for trust in others:
+        study.reply(trust, run)
+    task = slow.task("round", run)
+    slow.report(run, 4, state="finished")
+    assert slow.task("round", run) == task
+    study.reply(slow, run)
+    view = study.researcher.wait_for(run, "succeeded", "failed")
+    assert view["state"] == "succeeded"
+    last = [event["round"] for event in events(study, run) if event["kind"] == "round"][-1]
+    assert (last["round"], last["left_out"], len(last["members"])) == (3, {}, 3)
+
+
 @pytest.mark.parametrize("comes_back", [True, False])
 def test_a_late_trust_is_asked_again_unless_it_refuses(hasty_hub, comes_back):
     study = hasty_hub.three
