@@ -118,11 +118,11 @@ def _measure(slots: Sequence[Slot], change: memoryview) -> tuple[float, dict[str
         if slot.dtype == "int64":
             continue
         for chunk in _chunks(slot, change):
-            wide = chunk.astype(np.float64)
             with np.errstate(over="ignore", invalid="ignore"):
-                part = float(np.dot(wide, wide))
+                # Not by dot: its threads would wait for each other, and their number would change the last bit.
+                part = float(np.sum(np.square(chunk, dtype=np.float64)))
             if not np.isfinite(part):
-                held = "NaN or infinity" if not np.isfinite(wide).all() else "numbers over 1e154"
+                held = "NaN or infinity" if not np.isfinite(chunk).all() else "numbers over 1e154"
                 raise FlipError("not-finite", f"The update's tensor {slot.tensor.name!r} holds {held}.")
             total += part
             largest[slot.tensor.name] = max(largest[slot.tensor.name], float(chunk.max()), -float(chunk.min()))

@@ -32,46 +32,26 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 
 
 def memory(processes: Iterable[psutil.Process]) -> int:
-    """Bytes of physical memory: the processes' PSS, and what their open memfds hold that none of them maps.
+    """Bytes of physical memory: the processes' PSS, and what their open memfds hold.
 
-    A memfd that is open but not mapped is in no PSS, yet takes memory; each is counted once.
+    A memfd that is open but not mapped is in no PSS, yet takes memory; one that is mapped is not counted twice.
     """
-    pss = 0
+    own = shared = 0
     held: dict[int, int] = {}
-    mapped: dict[int, int] = {}
     for process in processes:
         place = Path(f"/proc/{process.pid}")
         try:
-            pss += _pss(place)
+            lines = (line.split() for line in (place / "smaps_rollup").read_text().splitlines()[1:])
+            sizes = {words[0]: int(words[1]) * 1024 for words in lines}
+            own += sizes["Pss:"] - sizes["Pss_Shmem:"]
+            shared += sizes["Pss_Shmem:"]
             for descriptor in (place / "fd").iterdir():
                 if str(descriptor.readlink()).startswith("/memfd:"):
                     status = descriptor.stat()
                     held[status.st_ino] = status.st_blocks * 512
-            for inode, size in _mapped_memfds(place):
-                mapped[inode] = max(mapped.get(inode, 0), size)
         except (OSError, ProcessLookupError):
             continue
-    return pss + sum(max(size - mapped.get(inode, 0), 0) for inode, size in held.items())
-
-
-def _pss(place: Path) -> int:
-    for line in (place / "smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-def _mapped_memfds(place: Path) -> Iterable[tuple[int, int]]:
-    """Inode and resident bytes of each mapped memfd; the detailed map is read only where there is one."""
-    if "/memfd:" not in (place / "maps").read_text():
-        return
-    inode = 0
-    for line in (place / "smaps").read_text().splitlines():
-        words = line.split()
-        if "-" in words[0] and len(words) > 5:
-            inode = int(words[4]) if words[5].startswith("/memfd:") else 0
-        elif words[0] == "Rss:" and inode:
-            yield inode, int(words[1]) * 1024
+    return own + max(shared, sum(held.values()))
 
 
 class PeakMemory:
