@@ -253,6 +253,33 @@ class PayerPlanPeriod(PeriodCriterion):
     stop_reason_source_concept: int | None = None
 
 
+class Episode(Criterion):
+    """A disease episode or a course of treatment."""
+
+    codeset_id: int | None = None
+    first: bool = False
+    episode_start_date: DateRange | None = None
+    episode_end_date: DateRange | None = None
+    episode_number: NumericRange | None = None
+    age: NumericRange | None = None
+    gender_cs: ConceptSetSelection | None = None
+    episode_object_concept_cs: ConceptSetSelection | None = None
+    episode_type_cs: ConceptSetSelection | None = None
+
+
+class CustomEraCriterion(Criterion):
+    """Records of several criteria, joined where they are at most ``GapDays`` apart."""
+
+    criteria_list: tuple[Criteria, ...] = Field(min_length=1)
+    gap_days: Days = 0
+    first: bool = False
+    start_date: DateRange | None = None
+    end_date: DateRange | None = None
+    duration: NumericRange | None = None
+    age_at_start: NumericRange | None = None
+    gender_cs: ConceptSetSelection | None = None
+
+
 class LocationRegion(Criterion):
     """Where the person lived, by the location's region; reads ``location_history``, which CDM 5.4 itself has not."""
 
@@ -264,11 +291,13 @@ class Criteria(ExpressionPart):
 
     condition_era: ConditionEra | None = None
     condition_occurrence: ConditionOccurrence | None = None
+    custom_era: CustomEraCriterion | None = None
     death: Death | None = None
     device_exposure: DeviceExposure | None = None
     dose_era: DoseEra | None = None
     drug_era: DrugEra | None = None
     drug_exposure: DrugExposure | None = None
+    episode: Episode | None = None
     location_region: LocationRegion | None = None
     measurement: Measurement | None = None
     observation: Observation | None = None

@@ -21,6 +21,7 @@ from flipnb.contracts.cohort_criteria import (
     CountColumn,
     CriteriaGroup,
     Criterion,
+    CustomEraCriterion,
     DemographicCriterion,
 )
 from flipnb.estate.cohort.concept_sets import ConceptSets
@@ -251,7 +252,8 @@ class _Compiler:
         """The name of a subquery of a criterion's records: person_id, event_id, start_date, and what is asked for."""
         group = criterion.correlated_criteria
         wanted = columns if group is None else tuple(dict.fromkeys((*columns, "end_date", "visit_occurrence_id")))
-        sql = records(criterion, self._sets, wanted, counted, by_concept=self._by_concept)
+        table = self._custom_eras(criterion) if isinstance(criterion, CustomEraCriterion) else None
+        sql = records(criterion, self._sets, wanted, counted, by_concept=self._by_concept, table=table)
         found = self._name("records", sql)
         if group is None:
             return found
@@ -264,6 +266,19 @@ class _Compiler:
         )
         matching = f"SELECT p.event_id FROM {around} p WHERE {self._holds(group, around)}"
         return self._name("correlated", f"SELECT r.* FROM {found} r WHERE r.event_id IN ({matching})")
+
+    def _custom_eras(self, criterion: CustomEraCriterion) -> str:
+        """The name of a subquery of eras: event_id, person_id, start_date, end_date."""
+        found = " UNION ALL ".join(
+            f"SELECT person_id, start_date, end_date FROM {self._records(one.criterion, ('end_date',))}"
+            for one in criterion.criteria_list
+        )
+        eras = merged(found, criterion.gap_days, criterion.gap_days)
+        return self._name(
+            "custom_eras",
+            "SELECT row_number() OVER (ORDER BY m.person_id, m.start_date, m.end_date) AS event_id, m.person_id, "
+            f"m.start_date, m.end_date FROM ({eras}) m",
+        )
 
     def _holds(self, group: CriteriaGroup, events: str) -> str:
         """The condition that an event ``p`` meets the group."""

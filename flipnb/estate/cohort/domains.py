@@ -11,11 +11,13 @@ from flipnb.contracts.cohort_criteria import (
     ConditionOccurrence,
     CountColumn,
     Criterion,
+    CustomEraCriterion,
     Death,
     DeviceExposure,
     DoseEra,
     DrugEra,
     DrugExposure,
+    Episode,
     LocationRegion,
     Measurement,
     Observation,
@@ -317,6 +319,38 @@ DOMAINS: Mapping[type[Criterion], Domain] = {
                 for part in ("payer", "plan", "sponsor", "stop_reason")
                 for source in ("", "_source")
             },
+        },
+    ),
+    Episode: Domain(
+        table="episode",
+        event_id="t.episode_id",
+        concept="t.episode_concept_id",
+        codesets={"codeset_id": "t.episode_concept_id"},
+        start="t.episode_start_date",
+        end="t.episode_end_date",
+        filters={
+            **_PERSON,
+            "episode_start_date": ("dates", START),
+            "episode_end_date": ("dates", END),
+            "episode_number": ("whole", "t.episode_number"),
+            "age": ("age", START),
+            "episode_object_concept": ("concepts", "t.episode_object_concept_id"),
+            "episode_type": ("concepts", "t.episode_type_concept_id"),
+        },
+    ),
+    # Of a subquery that the compiler makes of its criteria.
+    CustomEraCriterion: Domain(
+        table="",
+        event_id="t.event_id",
+        concept="CAST(NULL AS INTEGER)",
+        start="t.start_date",
+        end="t.end_date",
+        filters={
+            **_PERSON,
+            "start_date": ("dates", START),
+            "end_date": ("dates", END),
+            "duration": ("whole", _LENGTH),
+            "age_at_start": ("age", START),
         },
     ),
     LocationRegion: Domain(

@@ -44,11 +44,12 @@ def records(
     counted: CountColumn | None,
     *,
     by_concept: bool,
+    table: str | None = None,
 ) -> str:
     """A SELECT of person_id, event_id and start_date, of ``columns`` (end_date, sort_date, visit_occurrence_id) and of
     what is ``counted``. The SELECT may give a record more than once only where its care site has several locations.
 
-    ``by_concept``: the database has the copies of ``by_concept``.
+    ``by_concept``: the database has the copies of ``by_concept``. ``table`` is read instead of the domain's.
     """
     domain = DOMAINS[type(criterion)]
     start, end = _dates(criterion, domain)
@@ -58,7 +59,7 @@ def records(
         if (codeset := getattr(criterion, attribute)) is not None
     ]
     conditions, joins = _filters(criterion, domain, sets, start, end)
-    table = domain.table
+    table = table or domain.table
     if by_concept and table in copied() and getattr(criterion, "codeset_id", None) is not None:
         table = table_by_concept(table)
     source = f"{table} t"

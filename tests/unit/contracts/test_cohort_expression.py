@@ -32,8 +32,8 @@ def primary(expression: dict) -> dict:
     ("change", "words"),
     [
         (
-            lambda e: e["PrimaryCriteria"].update(CriteriaList=[{"Episode": {"CodesetId": 0}}]),
-            "Episode at PrimaryCriteria.CriteriaList[0] is not supported",
+            lambda e: e["PrimaryCriteria"].update(CriteriaList=[{"TextMention": {"CodesetId": 0}}]),
+            "TextMention at PrimaryCriteria.CriteriaList[0] is not supported",
         ),
         (
             lambda e: primary(e)["Measurement"].update(ValueAsString={"Text": "a", "Op": "eq"}),

@@ -85,6 +85,11 @@ DOMAINS = {
         "drug_era", "drug", "drug_era_start_date", "drug_era_end_date",
         {"OccurrenceCount": ("whole", "drug_exposure_count"), "GapDays": ("whole", "gap_days")},
     ),
+    "Episode": (
+        "episode", "episode", "episode_start_date", "episode_end_date",
+        {"EpisodeNumber": ("whole", "episode_number"), "EpisodeType": ("selected", "episode_type_concept_id"),
+         "EpisodeObjectConcept": ("selected", "episode_object_concept_id")},
+    ),
     "DoseEra": (
         "dose_era", "drug", "dose_era_start_date", "dose_era_end_date",
         {"Unit": ("kind", "unit_concept_id"), "DoseValue": ("value", "dose_value")},
@@ -127,7 +132,8 @@ def adjustments(draw):
 
 @st.composite
 def criteria(draw, depth=0):
-    domain = draw(st.sampled_from([*OTHERS, *OTHERS, *ERAS, "ObservationPeriod"]))
+    derived = ["CustomEra"] if depth < 2 else []
+    domain = draw(st.sampled_from([*OTHERS, *OTHERS, *ERAS, "ObservationPeriod", *derived]))
     one = {}
     if draw(rarely) and draw(maybe()):
         one["DateAdjustment"] = draw(adjustments())
@@ -137,6 +143,8 @@ def criteria(draw, depth=0):
         one["First"] = draw(maybe())
     if domain == "ObservationPeriod":
         return {domain: {**one, **draw(_period_fields())}}
+    if domain == "CustomEra":
+        return {domain: {**one, **draw(_custom_era(depth))}}
     if draw(st.sampled_from([True, True, True, False])):
         one["CodesetId"] = draw(CODESETS)
     age = ["AgeAtStart", "AgeAtEnd"] if domain in ERAS else ["Age"]
@@ -164,6 +172,17 @@ def _period_fields(draw):
 
 
 @st.composite
+def _custom_era(draw, depth):
+    fields = {"CriteriaList": draw(st.lists(criteria(depth=depth + 1), min_size=1, max_size=2)),
+              "GapDays": draw(st.integers(0, 9))}  # fmt: skip
+    more = {"Duration": ranges(0, 20), "AgeAtStart": ranges(20, 60), "GenderCS": selections, "StartDate": date_ranges(),
+            "EndDate": date_ranges()}  # fmt: skip
+    for name in draw(st.lists(st.sampled_from(sorted(more)), max_size=1)):
+        fields[name] = draw(more[name])
+    return fields
+
+
+@st.composite
 def _field(draw, domain, name):
     kind = DOMAINS[domain][4].get(name, ("", ""))[0]
     if name in ("Age", "AgeAtStart", "AgeAtEnd"):
@@ -171,12 +190,15 @@ def _field(draw, domain, name):
     if name in ("Start", "End"):
         if name == "End" and domain == "Death":
             return {}
-        prefix = "Era" if domain in ERAS else "Occurrence"
+        prefix = "Era" if domain in ERAS else "Episode" if domain == "Episode" else "Occurrence"
         return {f"{prefix}{name}Date": draw(date_ranges())}
     if name == "Abnormal":
         return {name: draw(maybe())}
     if name == "Gender":
-        return {name: draw(genders)} if draw(maybe()) else {"GenderCS": draw(selections)}
+        by_set = domain == "Episode" or draw(maybe())
+        return {"GenderCS": draw(selections)} if by_set else {name: draw(genders)}
+    if kind == "selected":
+        return {f"{name}CS": draw(selections)}
     if kind == "source":
         return {name: draw(CODESETS)}
     if kind == "text":
@@ -297,6 +319,7 @@ _VALUES = {
     "whole": (0, 1, 2, 3),
     "type": CODED,
     "kind": CODED,
+    "selected": CODED,
     "source": CODED,
     "concept": (None, *CODED),
     "abnormal": (None, 1, 2, 4155142, 4155143),

@@ -9,12 +9,19 @@ from datetime import date, timedelta
 from typing import Any
 
 WHOLE = {"Age", "AgeAtStart", "AgeAtEnd", "Refills", "DaysSupply", "VisitLength", "PeriodLength", "EraLength",
-         "OccurrenceCount", "GapDays", "VisitDetailLength"}  # fmt: skip
+         "OccurrenceCount", "GapDays", "VisitDetailLength", "Duration", "EpisodeNumber"}  # fmt: skip
 WHOLE_IN = {("ProcedureOccurrence", "Quantity"), ("DeviceExposure", "Quantity")}
-STARTS = {"OccurrenceStartDate", "EraStartDate", "PeriodStartDate", "VisitDetailStartDate"}
-ENDS = {"OccurrenceEndDate", "EraEndDate", "PeriodEndDate", "VisitDetailEndDate"}
-LENGTHS = {"VisitLength", "EraLength", "PeriodLength", "VisitDetailLength"}
-APART = {"CodesetId", "First", "CorrelatedCriteria", "DateAdjustment", "UserDefinedPeriod"}
+STARTS = {
+    "StartDate",
+    "EpisodeStartDate",
+    "OccurrenceStartDate",
+    "EraStartDate",
+    "PeriodStartDate",
+    "VisitDetailStartDate",
+}
+ENDS = {"EndDate", "EpisodeEndDate", "OccurrenceEndDate", "EraEndDate", "PeriodEndDate", "VisitDetailEndDate"}
+LENGTHS = {"Duration", "VisitLength", "EraLength", "PeriodLength", "VisitDetailLength"}
+APART = {"CriteriaList", "CodesetId", "First", "CorrelatedCriteria", "DateAdjustment", "UserDefinedPeriod"}
 
 
 @dataclass(frozen=True)
@@ -154,6 +161,11 @@ class Evaluator:
         events = [e for e in person.events if e.domain == domain]
         if domain == "ObservationPeriod":
             events = [Event(n, domain, 0, start, end, fields={"PeriodType": 0}) for n, start, end in person.periods]
+        if domain == "CustomEra":
+            gap = timedelta(days=criterion["GapDays"])
+            found = [e for inner in criterion["CriteriaList"] for e in self.records(inner, person)]
+            eras = merged([(e.start, e.end + gap) for e in found], 0)
+            events = [Event(n, domain, None, start, end - gap) for n, (start, end) in enumerate(eras)]
         for name in ("CodesetId", *(key for key in criterion if key.endswith("SourceConcept"))):
             if name in criterion:
                 wanted = self.sets[criterion[name]]
@@ -179,7 +191,7 @@ class Evaluator:
         if key == "UserDefinedPeriod":
             days = [date.fromisoformat(day) for day in limits.values()]
             return all(event.start <= day <= event.end for day in days)
-        if key in APART or key.endswith(("SourceConcept", "Exclude")):
+        if key in APART or (domain == "CustomEra" and key == "GapDays") or key.endswith(("SourceConcept", "Exclude")):
             return True
         if key == "Abnormal":
             value, low, high = (event.fields[name] for name in ("ValueAsNumber", "RangeLow", "RangeHigh"))

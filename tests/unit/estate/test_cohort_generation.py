@@ -14,6 +14,7 @@ from flipnb.cli.main import app
 from flipnb.contracts.problem import FlipError
 from flipnb.estate import Estate
 from flipnb.estate.cohort import generate
+from flipnb.estate.cohort.by_concept import write_by_concept
 from flipnb.estate.omop.cdm import tables
 
 READ = ("person", "observation_period", "condition_occurrence", "measurement", "visit_occurrence", "concept",
@@ -82,7 +83,7 @@ def statements() -> list[str]:
     return made
 
 
-@pytest.fixture(params=["duckdb", "postgresql"])
+@pytest.fixture(params=["duckdb", "by concept", "postgresql"])
 def estate(request, tmp_path):
     if request.param == "postgresql":
         address = request.getfixturevalue("postgresql_server").new_database()
@@ -95,6 +96,10 @@ def estate(request, tmp_path):
         with duckdb.connect(str(path)) as connection:
             for statement in statements():
                 connection.execute(statement)
+            if request.param == "by concept":
+                for name in set(tables()) - {*READ, "death"}:
+                    connection.execute(tables()[name].ddl())
+                write_by_concept(connection)
         return "0" * 32
 
     Estate.open(tmp_path / "estate").add(write)
