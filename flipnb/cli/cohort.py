@@ -27,16 +27,25 @@ WaitOption = Annotated[float, typer.Option(help="Seconds to wait for the Trusts.
 @speaks_plainly
 def count(
     cohort: CohortArgument,
-    study: Annotated[str, typer.Option(help="The study's name.")],
+    study: Annotated[str | None, typer.Option(help="The study's name.")] = None,
     funnel: FunnelOption = False,
     chart: ChartOption = None,
+    twin: Annotated[
+        bool, typer.Option("--twin", help="Count the twin's invented people instead; asks nobody.")
+    ] = False,
+    plan: Annotated[Path | None, typer.Option(help="The plan file of the twin; else the only one here.")] = None,
     wait: WaitOption = 30.0,
     as_json: JsonOption = False,
 ) -> None:
     """Ask every Trust of a study how many people a cohort has: noisy, rounded, suppressed where few.
 
-    Each Trust charges its budget; ``flip cohort price`` says how much.
+    Each Trust charges its budget; ``flip cohort price`` says how much. With ``--twin`` the twin of a plan file answers.
     """
+    if twin:
+        _count_twin(cohort, plan, as_json)
+        return
+    if study is None:
+        raise typer.BadParameter("Give --study, or --twin.")
     from flipnb.workbench.chart_words import read_chart
     from flipnb.workbench.counting import count as ask
     from flipnb.workbench.home import Home
@@ -51,6 +60,17 @@ def count(
     for item in counts:
         if item.reply is not None and (item.reply.funnel or item.reply.charts):
             _print_parts(item)
+
+
+def _count_twin(cohort: Path, plan: Path | None, as_json: bool) -> None:
+    from flipnb.workbench.plan_file import load_cohort
+    from flipnb.workbench.twin_count import twin_count
+
+    found = twin_count(load_cohort(cohort), plan)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        print(f"twin: {found.people} of {found.of} invented people")
 
 
 @app.command()

@@ -2,5 +2,6 @@
 
 from flipnb.twin.making import make
 from flipnb.twin.marginals import Marginals
+from flipnb.twin.preview import Preview, preview
 
-__all__ = ["Marginals", "make"]
+__all__ = ["Marginals", "Preview", "make", "preview"]

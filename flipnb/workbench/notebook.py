@@ -16,12 +16,14 @@ from flipnb.workbench import runs as at_the_hub
 from flipnb.workbench.chart_words import chart_words, read_chart
 from flipnb.workbench.home import Home
 from flipnb.workbench.plan_file import load_cohort
+from flipnb.workbench.twin_count import twin_count as counted_on_twin
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from flipnb.records import Records
     from flipnb.session.rounds import Rounds
+    from flipnb.twin import Preview
 
 __all__ = ["cohort", "data", "results", "rounds", "runs", "submit", "total"]
 
@@ -56,6 +58,13 @@ class Cohort:
                 "left": pd.array([budget.left if budget is not None else None for budget in budgets], dtype="Int64"),
             }
         )
+
+    def twin_count(self, plan: str | Path | None = None) -> Preview:
+        """How many of the twin's invented people fit, of how many: at once, for nothing, and nobody is asked.
+
+        ``plan`` as for ``flip.data``. Raises FlipError ``twin-cannot-say``.
+        """
+        return counted_on_twin(self.expression, Path(plan) if plan is not None else None)
 
     def funnel(self, study: str, *, wait_seconds: float = 30.0) -> pd.DataFrame:
         """People left after each inclusion rule: a row per Trust and rule, ``people`` and ``shown`` as in ``count``."""

@@ -173,15 +173,19 @@ def local_records(plan: str | Path | None = None) -> Records:
     record = os.environ.get(RECORD)
     if record:
         return Records(Path(record) / "twin.duckdb")
-    path, current = current_plan()
+    return Records(local_twin(*current_plan()))
+
+
+def local_twin(path: Path, plan: PlanFile) -> Path:
+    """The file of a plan's twin, made where it is not there yet."""
     directory = path.parent / ".flip" / path.name.removesuffix(".flip.json")
     directory.mkdir(parents=True, exist_ok=True)
-    marginals = kept_marginals(path, current)
-    shape = current.dataset.digest() if marginals is None else marginals.digest()
+    marginals = kept_marginals(path, plan)
+    shape = plan.dataset.digest() if marginals is None else marginals.digest()
     twin = directory / f"twin-{shape[:12]}.duckdb"
     if not twin.exists():
-        make(current.dataset, current.split, twin, marginals=marginals)
-    return Records(twin)
+        make(plan.dataset, plan.split, twin, marginals=marginals)
+    return twin
 
 
 def local_channel() -> LocalChannel:

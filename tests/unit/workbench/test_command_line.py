@@ -16,7 +16,7 @@ COMMANDS = [
     [],
     *([name] for name in ("rehearse", "validate", "submit", "runs", "stop", "logs", "results", "up", "down", "status")),
     *(["study", name] for name in ("create", "list", "join")),
-    *(["cohort", name] for name in ("count", "price")),
+    *(["cohort", name] for name in ("count", "price", "twin")),
     *(["enclave", n] for n in ("requests", "show", "approve", "decline", "stop", "status", "runs", "doctor", "card")),
     *(["estate", name] for name in ("load", "quality")),
 ]
