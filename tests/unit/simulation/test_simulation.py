@@ -102,3 +102,14 @@ def test_a_twin_that_fails_is_named_with_cell_line_and_error(write):
 def test_a_federation_has_a_bounded_number_of_trusts(write):
     with pytest.raises(FlipError, match="1 to 64 Trusts, not 65"):
         flip.rehearse(write(AVERAGE), trusts=65)
+
+
+def test_the_second_tutorial_ends_when_its_twins_agree(tmp_path):
+    for file in (*NOTEBOOKS.glob("until_agreement.*"), NOTEBOOKS / "heart_disease.cohort.json"):
+        shutil.copy(file, tmp_path)
+    found = flip.rehearse(tmp_path / "until_agreement.ipynb", trusts=2)
+    assert found.code == "agreed"
+    *before, last, final = found.rounds
+    assert [(s.votes, s.voters) for s in (before[-1], last)] == [(2, 2), (2, 2)]
+    assert (found.rounds[0].votes, final.training) == (0, False)
+    assert final.metrics["loss"] < found.rounds[0].metrics["loss"]
