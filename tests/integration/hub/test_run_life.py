@@ -311,7 +311,8 @@ def test_a_single_trusts_update_is_for_the_coordinator_alone(hub):
     assert study.trusts[0].call("PUT", f"{path}?run={run}", update).status_code == 201
     study.trusts[0].task("round", run)
     coordinator = Client(hub, SigningKey.load(hub.root / "runs" / run / "key.pem"))
-    assert coordinator.call("GET", path).content == update
+    assert (hub.root / "blobs" / sha256(update)[:2] / sha256(update)).read_bytes() == update  # where it reads it
+    assert coordinator.call("GET", path).status_code == 404
     assert study.trusts[0].call("GET", path).status_code == 200
     assert study.trusts[1].call("GET", path).status_code == 404
     assert study.researcher.call("GET", path).status_code == 404
