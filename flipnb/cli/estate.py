@@ -59,6 +59,25 @@ def load(
         print_text(f"Ignored: {name}, which is none of the mapping's")
 
 
+class Dialect(StrEnum):
+    duckdb = "duckdb"
+    postgres = "postgres"
+
+
+@app.command()
+@speaks_plainly
+def ddl(
+    dialect: Annotated[Dialect, typer.Option(help="Of the database.")] = Dialect.postgres,
+    schema: Annotated[str, typer.Option(help="To make the tables in; else where the database puts them.")] = "",
+) -> None:
+    """Print OMOP CDM 5.4 as SQL, made from OHDSI's field-level specification: 39 tables with their keys."""
+    from flipnb.estate.omop.cdm import script
+
+    if schema and not schema.isidentifier():
+        raise FlipError("bad-schema", f"{schema!r} is no name of a schema.", remedy="Use letters, digits and _.")
+    print(script(dialect.value, schema), end="")
+
+
 class TableFormat(StrEnum):
     json = "json"
     csv = "csv"

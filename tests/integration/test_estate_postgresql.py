@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import psycopg
 import pytest
 
 from flipnb.contracts.problem import FlipError
 from flipnb.estate import Estate, load
 from flipnb.estate.database import reading
-from flipnb.estate.omop.cdm import tables
+from flipnb.estate.omop.cdm import script, tables
 from flipnb.estate.quality import assess
 
 SYNTHEA = Path(__file__).parents[3] / "shared" / "data" / "omop-synthea27nj" / "Synthea27Nj_5.4.zip"
@@ -102,3 +103,23 @@ def test_quality_is_the_same_on_both(address, tmp_path):
         one.model_dump(exclude={"example"}) for one in here.findings
     ]
     assert there.years == here.years and len(here.findings) > 500
+
+
+def test_the_cdm_with_all_its_keys(address):
+    """The generated script runs on an empty database, and makes every key of the specification."""
+    with psycopg.connect(address) as connection:
+        connection.execute(script("postgres", "cdm"))
+        found = connection.execute(
+            "SELECT contype::text, count(*) FROM pg_constraint JOIN pg_namespace n ON n.oid = connamespace "
+            "WHERE n.nspname = 'cdm' GROUP BY contype"
+        ).fetchall()
+        columns = connection.execute(
+            "SELECT table_name, column_name, is_nullable FROM information_schema.columns WHERE table_schema = 'cdm'"
+        ).fetchall()
+    fields = [(table.name, field) for table in tables().values() for field in table.fields]
+    keys = {"p": sum(field.primary_key for _, field in fields), "f": sum(bool(f.foreign_key) for _, f in fields)}
+    assert {kind: count for kind, count in found if kind in keys} == keys
+    assert set(columns) == {(name, field.name, "NO" if field.required else "YES") for name, field in fields}
+    assert len(tables()) == 39 and len(fields) == 432
+    with duckdb.connect() as connection:
+        connection.execute(script("duckdb"))

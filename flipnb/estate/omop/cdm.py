@@ -115,7 +115,7 @@ class Table:
         return f"ALTER TABLE {_qualified(schema, self.name)} ADD PRIMARY KEY ({self.key.quoted})"
 
     def foreign_key_ddl(self, schema: str = "") -> list[str]:
-        """``ALTER TABLE`` for every foreign key (PostgreSQL; DuckDB can't add them)."""
+        """``ALTER TABLE`` for every foreign key, for PostgreSQL."""
         return [
             f"ALTER TABLE {_qualified(schema, self.name)} ADD FOREIGN KEY ({field.quoted}) "
             f"REFERENCES {_qualified(schema, field.foreign_key.table)} ({field.foreign_key.field})"
@@ -132,6 +132,18 @@ def tables() -> Mapping[str, Table]:
     for row in csv.DictReader(text.splitlines()):
         fields.setdefault(row["table"], []).append(_field(row))
     return MappingProxyType({name: Table(name, tuple(columns)) for name, columns in fields.items()})
+
+
+def script(dialect: Dialect, schema: str = "") -> str:
+    """The CDM as a SQL script: every table with types, NOT NULL and primary key; in PostgreSQL the foreign keys, too.
+
+    DuckDB can't add a foreign key to a table that is there, and tables refer to each other in circles.
+    """
+    statements = [table.ddl(dialect, schema=schema) for table in tables().values()]
+    if dialect == "postgres":
+        statements += [statement for table in tables().values() for statement in table.foreign_key_ddl(schema)]
+    head = [f"CREATE SCHEMA IF NOT EXISTS {schema}"] if schema else []
+    return "".join(f"{statement};\n" for statement in (*head, *statements))
 
 
 def _field(row: dict[str, str]) -> Field:
