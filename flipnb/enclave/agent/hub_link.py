@@ -97,11 +97,22 @@ class HubLink:
             return
         upload = Upload(self._bulk, path, digest, f"run={run}")
 
+        before = -1
+
         async def attempt() -> None:
-            body = await self._ask("GET", f"/v1/blobs/{digest}/received?run={run}")
-            there = _read(ReceivedBlob, body, "What the hub has received")
-            if not there.whole:
-                await self._in_thread(upload, partial(upload.run, there.size))
+            nonlocal before
+            while True:
+                body = await self._ask("GET", f"/v1/blobs/{digest}/received?run={run}")
+                there = _read(ReceivedBlob, body, "What the hub has received")
+                if there.whole:
+                    return
+                try:
+                    await self._in_thread(upload, partial(upload.run, there.size))
+                    return
+                except HubUnreachable:
+                    if there.size <= before:
+                        raise
+                    before = there.size  # it gets on: no need to wait
 
         await self.patiently(attempt)
 
