@@ -216,7 +216,11 @@ _ROUTED = f"""CREATE OR REPLACE TEMP TABLE routed AS WITH
         SELECT b.*, coalesce(m.concept_id, 0) AS concept_id FROM best b
         LEFT JOIN mapped m ON m.vocabulary = b.vocabulary AND m.code = b.code AND m.place = 0),
     ucum AS (
-        SELECT concept_code, min(concept_id) AS concept_id FROM concept WHERE vocabulary_id = 'UCUM' GROUP BY 1)
+        SELECT concept_code, min(concept_id) AS concept_id FROM concept WHERE vocabulary_id = 'UCUM' GROUP BY 1),
+    own_unit AS (
+        SELECT source_code, min(target_concept_id) AS concept_id FROM source_to_concept_map m
+        JOIN concept c ON c.concept_id = m.target_concept_id
+        WHERE c.domain_id = 'Unit' AND coalesce(m.invalid_reason, '') = '' GROUP BY 1)
     SELECT e.* REPLACE ((e.id + coalesce(m.place, 0)) & {_MASK} AS id),
         CASE WHEN m.domain IS NULL THEN e."table" WHEN e.intolerance THEN 'observation'
             ELSE CASE m.domain {_CASES} ELSE 'observation' END END AS target,
@@ -227,14 +231,15 @@ _ROUTED = f"""CREATE OR REPLACE TEMP TABLE routed AS WITH
         left(coalesce(b.code, b.text), 50) AS source_value,
         left(coalesce(v.code, v.text), 50) AS value_code, left(coalesce(v.text, v.code), 60) AS value_text,
         left(coalesce(r.code, r.text), 50) AS route_source_value,
-        if(e.unit IS NULL, NULL, coalesce(u.concept_id, 0)) AS unit_concept_id
+        if(e.unit IS NULL, NULL, coalesce(o.concept_id, u.concept_id, 0)) AS unit_concept_id
     FROM event e
     LEFT JOIN best b ON b.number_in_file = e.number_in_file AND b.role = 'code'
     LEFT JOIN mapped m ON m.vocabulary = b.vocabulary AND m.code = b.code
     LEFT JOIN mapped_value w ON w.vocabulary = b.vocabulary AND w.code = b.code
     LEFT JOIN role v ON v.number_in_file = e.number_in_file AND v.role = 'value'
     LEFT JOIN role r ON r.number_in_file = e.number_in_file AND r.role = 'route'
-    LEFT JOIN ucum u ON u.concept_code = e.unit"""
+    LEFT JOIN ucum u ON u.concept_code = e.unit
+    LEFT JOIN own_unit o ON o.source_code = e.unit"""
 
 _VISIT = {"provider_id": "provider_id", "visit_occurrence_id": "visit_id"}
 _UNIT = {"unit_concept_id": "unit_concept_id", "unit_source_value": "left(unit, 50)"}

@@ -50,6 +50,7 @@ def vocabulary(directory: Path) -> Path:
         "source_code,source_concept_id,source_vocabulary_id,source_code_description,target_concept_id,"
         "target_vocabulary_id,valid_start_date,valid_end_date,invalid_reason\n"
         "local,0,urn:trust,,2000000003,LOINC,1970-01-01,2099-12-31,\nold,0,urn:trust,,2000000003,LOINC,1970-01-01,2000-01-01,D\n"
+        "mmHg,0,units,,2000000005,UCUM,1970-01-01,2099-12-31,\n"
     )
     return directory
 
@@ -183,7 +184,7 @@ def test_values_units_components_and_ranges(tmp_path, estate):
                     "valueQuantity": quantity,
                     "referenceRange": [{"low": {"value": 90}, "high": {"value": 140}}],
                 },
-                {"code": coded(LOINC, "m2"), "valueQuantity": {"value": 80, "unit": "odd"}},
+                {"code": coded(LOINC, "m2"), "valueQuantity": {"value": 80, "unit": "mmHg"}},
             ],
         ),
         resource(
@@ -213,7 +214,7 @@ def test_values_units_components_and_ranges(tmp_path, estate):
     assert found == [
         ("m1", 2000000003, 120, 4171754, 2000000005, "mm[Hg]", 90, 140, None, "120.0"),
         ("m1", 2000000003, None, None, None, None, None, None, 2000000009, "v1"),
-        ("m2", 0, 80, None, 0, "odd", None, None, None, "80.0"),
+        ("m2", 0, 80, None, 2000000005, "mmHg", None, None, None, "80.0"),
         ("m3", 0, None, None, None, None, None, None, 0, "v9"),
     ]
     assert rows(estate, "SELECT measurement_id FROM measurement WHERE measurement_source_value = 'm2'") == [
