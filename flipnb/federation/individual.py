@@ -31,7 +31,7 @@ from flipnb.contracts.strategy import Strategy
 from flipnb.contracts.tensors import FLOATS, Tensor, TensorSpec
 from flipnb.federation.grid import RoundGrid
 from flipnb.federation.strategies import kept_state, restore_state
-from flipnb.federation.strategy_kinds import build, kind_of
+from flipnb.federation.strategy_kinds import aggregate, build, kind_of
 from flipnb.federation.sum import mean_difference
 from flipnb.federation.tally import Tally
 from flipnb.federation.update_file import UpdateFile, pieces
@@ -234,10 +234,7 @@ class IndividualStrategy:
                 }
             )
             replies.append(Message(content, reply_to=message))
-        made, _ = self._strategy.aggregate_train(number, replies)
-        if made is None:
-            raise FlipError("no-aggregate", f"Strategy {self._chosen.name} made no aggregate of round {number}.")
-        return {name: array.numpy() for name, array in made.items()}
+        return aggregate(self._strategy, self._chosen.name, number, replies)
 
 
 def _local(tensor: Tensor, start: npt.NDArray[Any], change: Int64, unit: float) -> npt.NDArray[Any]:

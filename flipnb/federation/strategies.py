@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
-from flipnb.contracts.problem import FlipError
 from flipnb.contracts.strategy import Strategy
 from flipnb.contracts.tensors import FLOATS, Tensor, TensorSpec
 from flipnb.federation.grid import RoundGrid
-from flipnb.federation.strategy_kinds import build, kind_of
+from flipnb.federation.strategy_kinds import aggregate, build, kind_of
 from flipnb.federation.weights import Arrays, Weights, in_file_order, moved
 
 GROUP = 1 << 22
@@ -33,7 +32,7 @@ class RoundStrategy:
 
     def __init__(self, chosen: Strategy, spec: TensorSpec) -> None:
         kind = kind_of(chosen, "sum")
-        self._kept = kind.state
+        self._kept, self._name = kind.state, chosen.name
         self._order = in_file_order(spec)
         self._groups = _groups([tensor for tensor in self._order if tensor.dtype in FLOATS], alone=chosen.installed)
         self._strategies = [build(kind, chosen) for _ in self._groups]
@@ -74,10 +73,7 @@ class RoundStrategy:
         )
         new = {t.name: Array(np.asarray(moved(t, old.pop(t.name), mean(t)))) for t in tensors}
         content = RecordDict({"arrays": ArrayRecord(new), "metrics": MetricRecord({"num-examples": weight})})
-        arrays, _ = strategy.aggregate_train(number, [Message(content, reply_to=asked[0])])
-        if arrays is None:
-            raise FlipError("no-aggregate", f"The strategy made no aggregate of round {number}.")
-        return {name: array.numpy() for name, array in arrays.items()}
+        return aggregate(strategy, self._name, number, [Message(content, reply_to=asked[0])])
 
     @staticmethod
     def _ask(strategy: Any, number: int, members: int, arrays: Mapping[str, Array]) -> list[Message]:

@@ -15,11 +15,13 @@ from typing import Any, Literal
 os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
 os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
 
+from flwr.app import Message
 from flwr.serverapp import strategy as flower
 
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.strategy import FLOWER, Aggregation, Strategy
 from flipnb.federation.installed import installed_strategies, require_installed
+from flipnb.federation.weights import Arrays
 
 _OURS = frozenset(
     {
@@ -83,6 +85,19 @@ def build(kind: Kind, chosen: Strategy, **ours: Any) -> flower.FedAvg:
         return kind.make(fraction_evaluate=0.0, min_train_nodes=1, min_available_nodes=1, **ours, **own)
     except (TypeError, ValueError) as error:
         raise FlipError("wrong-strategy-parameter", f"Strategy {chosen.name}: {error}") from None
+
+
+def aggregate(strategy: flower.FedAvg, name: str, number: int, replies: list[Message]) -> Arrays:
+    """What the strategy makes of a round's replies. Raises FlipError ``strategy-failed``, ``no-aggregate``."""
+    try:
+        arrays, _ = strategy.aggregate_train(number, replies)
+    except Exception as error:  # a package of the operator's may raise anything
+        raise FlipError(
+            "strategy-failed", f"Strategy {name} failed in round {number} with {type(error).__name__}: {error}"
+        ) from error
+    if arrays is None:
+        raise FlipError("no-aggregate", f"Strategy {name} made no aggregate of round {number}.")
+    return {key: array.numpy() for key, array in arrays.items()}
 
 
 def _installed(chosen: Strategy) -> Kind:

@@ -187,3 +187,16 @@ def test_an_installed_strategy_may_read_whole_tensors_or_the_model(tmp_path, mon
     weights = drawn(SPEC, 0)
     made = ours(tmp_path, SPEC, Strategy(name="lab.Farthest"), weights)
     assert distance(made, stock(Strategy(name="FedMedian"), weights)) < TOLERANCE
+
+
+class Broken(flower.FedMedian):
+    def aggregate_train(self, server_round, replies):
+        raise ZeroDivisionError("nobody is there")
+
+
+def test_a_strategy_that_fails_is_named_with_its_round(tmp_path, monkeypatch):
+    monkeypatch.setattr(individual, "kind_of", lambda chosen, aggregation: Kind(Broken, "elements"))
+    with pytest.raises(FlipError) as caught:
+        ours(tmp_path, SPEC, Strategy(name="lab.Broken"), drawn(SPEC, 0))
+    assert caught.value.code == "strategy-failed"
+    assert caught.value.message == "Strategy lab.Broken failed in round 1 with ZeroDivisionError: nobody is there"
