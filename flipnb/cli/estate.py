@@ -21,7 +21,7 @@ _SHOWN = 10
 @app.command()
 @speaks_plainly
 def load(
-    source: Annotated[str, typer.Argument(help="A file, a folder or a zip.")],
+    source: Annotated[str, typer.Argument(help="A file, a folder or a zip; for a mapping that asks one, a database.")],
     mapping: Annotated[
         str, typer.Option(help="A mapping file, or omop-5.4 (tables in OMOP shape), fhir-r4, or athena (a vocabulary).")
     ],
