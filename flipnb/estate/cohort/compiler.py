@@ -226,11 +226,12 @@ class _Compiler:
                 "SELECT i.event_id, d.end_date FROM included_events i JOIN drug_eras d "
                 "ON d.person_id = i.person_id AND i.start_date BETWEEN d.start_date AND d.end_date"
             )
-        exits += [
-            f"SELECT i.event_id, c.start_date AS end_date FROM included_events i JOIN {self._records(one.criterion)} c "
-            "ON c.person_id = i.person_id AND c.start_date >= i.start_date AND c.start_date <= i.op_end_date"
-            for one in censoring
-        ]
+        for one in censoring:
+            found = self._records(one.criterion, among="included_events")
+            exits.append(
+                f"SELECT i.event_id, c.start_date AS end_date FROM included_events i JOIN {found} c "
+                "ON c.person_id = i.person_id AND c.start_date >= i.start_date AND c.start_date <= i.op_end_date"
+            )
         self._subqueries["cohort_rows"] = (
             "(SELECT i.person_id, i.start_date, MIN(x.end_date) AS end_date FROM included_events i "
             f"JOIN ({' UNION ALL '.join(exits)}) x ON x.event_id = i.event_id AND x.end_date >= i.start_date "
@@ -248,8 +249,18 @@ class _Compiler:
             where = f" WHERE {start} <= {end}"
         return f"SELECT person_id, {start} AS start_date, {end} AS end_date FROM {rows}{where}"
 
-    def _records(self, criterion: Criterion, columns: tuple[str, ...] = (), counted: CountColumn | None = None) -> str:
-        """The name of a subquery of a criterion's records: person_id, event_id, start_date, and what is asked for."""
+    def _records(
+        self,
+        criterion: Criterion,
+        columns: tuple[str, ...] = (),
+        counted: CountColumn | None = None,
+        *,
+        among: str | None = None,
+    ) -> str:
+        """The name of a subquery of a criterion's records: person_id, event_id, start_date, and what is asked for.
+
+        ``among`` names events; records of other people may be left out.
+        """
         group = criterion.correlated_criteria
         wanted = columns if group is None else tuple(dict.fromkeys((*columns, "end_date", "visit_occurrence_id")))
         table = self._custom_eras(criterion) if isinstance(criterion, CustomEraCriterion) else None
@@ -257,6 +268,9 @@ class _Compiler:
         found = self._name("records", sql)
         if group is None:
             return found
+        if among is not None:
+            people = f"SELECT person_id FROM {among}"
+            found = self._name("among", f"SELECT r.* FROM {found} r WHERE r.person_id IN ({people})")
         around = self._name(
             "index",
             "SELECT r.*, op.observation_period_start_date AS op_start_date, "
@@ -306,7 +320,7 @@ class _Compiler:
         if one.restrict_visit:
             conditions.append("a.visit_occurrence_id = q.visit_occurrence_id")
         counted = (occurrence.count_column or "DOMAIN_CONCEPT") if occurrence.is_distinct else None
-        found = self._records(one.criteria.criterion, _columns(one), counted)
+        found = self._records(one.criteria.criterion, _columns(one), counted, among=events)
         having = _having(occurrence.type, occurrence.count, "DISTINCT a.counted" if counted else "*")
         inverted = occurrence.type == 1 or occurrence.count == 0
         return (
