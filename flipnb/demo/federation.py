@@ -28,7 +28,7 @@ from flipnb.contracts.policy import KernelLimits, Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Trust
 from flipnb.demo.certificates import make_ca, make_server_certificate
-from flipnb.demo.hospitals import HOSPITALS, Hospital
+from flipnb.demo.hospitals import CONCEPTS, HOSPITALS, Hospital
 from flipnb.enclave.setup import create_enclave
 
 AUDIENCE = "flip-demo-hub"
@@ -127,6 +127,9 @@ def build(directory: Path, lock_file: Path, *, per_trust_metrics: Callable[[Hosp
         },
     )
     researcher.save(federation.workbench / "keys" / "researcher.pem")
+    vocabulary = federation.workbench / "vocabulary" / "CONCEPT.csv"
+    vocabulary.parent.mkdir()
+    shutil.copyfile(CONCEPTS, vocabulary)
     lock = sha256(lock_file.read_bytes()).hexdigest()
     _write_json(
         federation.workbench / "config.json",

@@ -3,6 +3,18 @@
 /** The version that the server extension must have. */
 export const VERSION = '0.1.0';
 
+/** Age in years at the cohort's start, in bands of ``width`` years; the last is 90 and more. */
+export interface IAgeChartInput {
+  by?: 'age';
+  width?: 5 | 10 | 15 | 30;
+}
+
+/** Age in years at the cohort's start, in bands of ``width`` years; the last is 90 and more. */
+export interface IAgeChartOutput {
+  by: 'age';
+  width: 5 | 10 | 15 | 30;
+}
+
 /** What the Trust's policy allows at all; a person still decides on every bundle. */
 export interface IAllowance {
   per_trust_metrics: boolean;
@@ -32,6 +44,25 @@ export interface IAuditPage {
   entries: string[];
   size: number;
   head: string;
+}
+
+/** ``people`` is noisy and rounded; None where it is suppressed. */
+export interface IBar {
+  label: string;
+  people: number | null;
+}
+
+/**
+ * What the question cost, and what is left at this Trust for this study, of ``of`` in ``days`` days.
+ *
+ * ``renews`` is when the next part of what was spent comes back.
+ */
+export interface IBudget {
+  cost: number;
+  left: number;
+  of: number;
+  days: number;
+  renews: string | null;
 }
 
 /** An environment that the Trust built offline, and the distributions that its lock names. */
@@ -124,6 +155,13 @@ export interface IChanges {
   fields: IFieldChange[];
 }
 
+/** A chart's bars at one Trust; ``people`` is the sum of the bars that are shown, and no other total. */
+export interface IChartOfTrust {
+  chart: IAgeChartOutput | ISexChartOutput | IYearChartOutput | IMissingChartOutput | IVariableChartOutput;
+  bars: IBar[];
+  people: number;
+}
+
 /** ``cell`` counts from 1 without empty cells; ``cell_id`` finds it. ``trust`` is the key of the one that minds. */
 export interface ICheckIssue {
   severity: 'error' | 'warning';
@@ -150,6 +188,25 @@ export interface ICheckRequest {
   study: string;
   plan?: IPlanInput | null;
   minimum_trusts?: number | null;
+}
+
+/**
+ * ``problem`` says what is not supported or not valid, and where; None where all is well.
+ *
+ * What a question costs: ``count_costs`` for each number (a funnel has ``rules`` + 1), ``chart_costs`` for each chart.
+ */
+export interface ICohortCheck {
+  problem: string | null;
+  rules: number;
+  count_costs: number;
+  chart_costs: number;
+}
+
+/** A cohort file's content. ``version`` is its SHA-256, so that a save on top of another change is noticed. */
+export interface ICohortDefinition {
+  path: string;
+  expression: { [name: string]: unknown };
+  version: string;
 }
 
 /** ``path`` is relative to the root, with slashes, as the file browser names it. */
@@ -199,9 +256,26 @@ export interface ICountPolicy {
   period_days: number;
 }
 
+/** Sealed with the Trust's node key. ``problem`` says why a Trust refused; a suppressed count has none. */
+export interface ICountReply {
+  people: number | null;
+  suppressed: boolean;
+  threshold: number | null;
+  rounding: number | null;
+  noise: number | null;
+  estate_version: string | null;
+  funnel: IStep[];
+  charts: IChartOfTrust[];
+  version: 'flip/count-reply/1';
+  trust: string;
+  request: string;
+  budget: IBudget | null;
+  problem: IProblem | null;
+}
+
 /** What is frozen for a run, beside the cohort itself: nothing else can be seen by the kernel. */
 export interface IDataset {
-  variables: IVariable[];
+  variables: IVariableOutput[];
   tables: IFrozenTable[];
 }
 
@@ -290,6 +364,10 @@ export interface IEnvironment {
   lock: string;
 }
 
+export interface IExpression {
+  expression: { [name: string]: unknown };
+}
+
 /**
  * An error as it may leave an enclave: class out of a closed list, cell and line; never its message.
  *
@@ -307,6 +385,23 @@ export interface IFailure {
 export interface IFieldChange {
   field: string;
   lines: IChangedLine[];
+}
+
+/** ``descendants`` counts the concept itself too; None where the vocabulary has no ancestors. */
+export interface IFoundConcept {
+  concept_id: number;
+  name: string;
+  domain: string;
+  vocabulary: string;
+  code: string;
+  standard: boolean;
+  descendants: number | null;
+}
+
+/** The best matches first; ``total`` is the number of all. */
+export interface IFoundConcepts {
+  concepts: IFoundConcept[];
+  total: number;
 }
 
 export interface IFrozenNotebook {
@@ -359,6 +454,20 @@ export interface ILabStatus {
   version: string;
   researcher: string | null;
   contact: IHubContact;
+}
+
+/** For how many a concept is recorded at any time up to the cohort's end; a measurement needs a value too. */
+export interface IMissingChartInput {
+  by?: 'missing';
+  source: 'measurement' | 'observation' | 'condition';
+  concept_id: number;
+}
+
+/** For how many a concept is recorded at any time up to the cohort's end; a measurement needs a value too. */
+export interface IMissingChartOutput {
+  by: 'missing';
+  source: 'measurement' | 'observation' | 'condition';
+  concept_id: number;
 }
 
 /**
@@ -437,6 +546,13 @@ export interface IPolicy {
   kernel: IKernelLimits;
 }
 
+/** The JSON body of every error response between zones. */
+export interface IProblem {
+  code: string;
+  message: string;
+  remedy: string;
+}
+
 /** Where a Trust's part is, by the runner's own clock: 1-based cell of all code cells, round, seconds. */
 export interface IProgress {
   cell: number | null;
@@ -445,6 +561,14 @@ export interface IProgress {
   epoch: number | null;
   epochs: number | null;
   seconds: number | null;
+}
+
+/** What to ask the Trusts of a study; nothing at all asks for the budgets alone, and is free. */
+export interface IQuestion {
+  expression: { [name: string]: unknown };
+  people?: boolean;
+  funnel?: boolean;
+  charts?: (IAgeChartInput | ISexChartInput | IYearChartInput | IMissingChartInput | IVariableChartInput)[];
 }
 
 export interface IReceipt {
@@ -565,6 +689,13 @@ export interface IRunView {
   last_event: number;
 }
 
+/** ``base`` is the version that was read; None for a new file. */
+export interface ISavedCohort {
+  path: string;
+  expression: { [name: string]: unknown };
+  base?: string | null;
+}
+
 /** What the plan file says, as far as the form may change it. */
 export interface ISendPlan {
   title: string;
@@ -575,6 +706,16 @@ export interface ISendPlan {
   minimum_trusts: number | null;
   valid_days: number;
   outputs: IDeclaredOutput[];
+}
+
+/** OMOP's gender concepts 8532 and 8507, and every other. */
+export interface ISexChartInput {
+  by?: 'sex';
+}
+
+/** OMOP's gender concepts 8532 and 8507, and every other. */
+export interface ISexChartOutput {
+  by: 'sex';
 }
 
 /** Integer shares of the three parts, for example 2 : 0 : 1 for two thirds and one third. */
@@ -622,6 +763,12 @@ export interface ISplit {
   seed: number;
   shares: IShares;
   stratify: IStratify | null;
+}
+
+/** How many people the cohort has with its first ``rules`` inclusion rules; None where that is suppressed. */
+export interface IStep {
+  rules: number;
+  people: number | null;
 }
 
 /** A strategy by name, with its own parameters; a name with a dot is one that the hub's operator installed. */
@@ -696,6 +843,20 @@ export interface ITotalStep {
   round: number;
 }
 
+/** ``reply`` is None where a Trust has not answered; ``problem`` says why an answer can't be used. */
+export interface ITrustAnswer {
+  key: string;
+  title: string;
+  reply: ICountReply | null;
+  problem: string | null;
+}
+
+/** ``people`` adds the released numbers, without Trusts that suppress or are silent; None where there is none. */
+export interface ITrustAnswers {
+  answers: ITrustAnswer[];
+  people: number | null;
+}
+
 /**
  * Sealed with the node key, so that a hub can't promise anything for a Trust. Nothing in it comes from a patient.
  *
@@ -736,7 +897,27 @@ export interface ITrustsChange {
  * a condition is ``'flag'``. Missing stays missing. ``minimum``, ``maximum`` and ``categories`` say
  * what is plausible; the twin draws from them, nothing is cut off by them.
  */
-export interface IVariable {
+export interface IVariableInput {
+  name: string;
+  source: 'age' | 'sex' | 'measurement' | 'observation' | 'condition';
+  concept_id?: number | null;
+  value?: 'number' | 'concept' | 'flag';
+  unit?: string | null;
+  minimum?: number | null;
+  maximum?: number | null;
+  categories?: ICategory[];
+  label?: string;
+}
+
+/**
+ * A column of ``flip.data().train.frame()``: one value per person.
+ *
+ * ``age`` is in years at the cohort's start, ``sex`` a gender concept id. A measurement or observation is the last
+ * one up to the cohort's end: ``value='number'`` (in ``unit``, UCUM) or ``'concept'`` (a concept id);
+ * a condition is ``'flag'``. Missing stays missing. ``minimum``, ``maximum`` and ``categories`` say
+ * what is plausible; the twin draws from them, nothing is cut off by them.
+ */
+export interface IVariableOutput {
   name: string;
   source: 'age' | 'sex' | 'measurement' | 'observation' | 'condition';
   concept_id: number | null;
@@ -746,6 +927,42 @@ export interface IVariable {
   maximum: number | null;
   categories: ICategory[];
   label: string;
+}
+
+/**
+ * One variable of a dataset: the marginal that a twin is drawn from.
+ *
+ * A number with a plausible range has ten bars over it, the outer two open-ended; a coded value one bar per category
+ * and ``other``; a flag ``yes`` and ``no``. Whatever has no value is ``missing``.
+ */
+export interface IVariableChartInput {
+  by?: 'variable';
+  variable: IVariableInput;
+}
+
+/**
+ * One variable of a dataset: the marginal that a twin is drawn from.
+ *
+ * A number with a plausible range has ten bars over it, the outer two open-ended; a coded value one bar per category
+ * and ``other``; a flag ``yes`` and ``no``. Whatever has no value is ``missing``.
+ */
+export interface IVariableChartOutput {
+  by: 'variable';
+  variable: IVariableOutput;
+}
+
+/** The calendar year of the cohort's start, from ``first`` to ``last``, one bar each. */
+export interface IYearChartInput {
+  by?: 'year';
+  first: number;
+  last: number;
+}
+
+/** The calendar year of the cohort's start, from ``first`` to ``last``, one bar each. */
+export interface IYearChartOutput {
+  by: 'year';
+  first: number;
+  last: number;
 }
 
 /** Every endpoint of the server extension, by its method and path. */
@@ -784,6 +1001,34 @@ export interface IEndpoints {
     query: undefined;
     body: undefined;
     answer: ICohortList;
+  };
+  /** Whether the Trusts' compilers support a definition, and what questions about it cost */
+  'POST cohorts/checks': {
+    path: undefined;
+    query: undefined;
+    body: IExpression;
+    answer: ICohortCheck;
+  };
+  /** The definition in a cohort file, whether it is supported or not */
+  'GET cohorts/definition': {
+    path: undefined;
+    query: { path: string };
+    body: undefined;
+    answer: ICohortDefinition;
+  };
+  /** Write a cohort file, whole or not at all. 409 where it is not as it was read */
+  'PUT cohorts/definition': {
+    path: undefined;
+    query: undefined;
+    body: ISavedCohort;
+    answer: ICohortDefinition;
+  };
+  /** Concepts of the researcher's own vocabulary by name, code or id */
+  'GET concepts': {
+    path: undefined;
+    query: { text: string; domain?: string };
+    body: undefined;
+    answer: IFoundConcepts;
   };
   /** This Trust's enclave, where JupyterLab runs in one */
   'GET desk': {
@@ -903,6 +1148,13 @@ export interface IEndpoints {
     query: undefined;
     body: undefined;
     answer: IStudyList;
+  };
+  /** Ask every Trust of a study; each answer is noisy, rounded, and charged to the budget there */
+  'POST studies/{study}/counts': {
+    path: { study: string };
+    query: undefined;
+    body: IQuestion;
+    answer: ITrustAnswers;
   };
   /** A study's runs, the newest first */
   'GET studies/{study}/runs': {

@@ -7,6 +7,9 @@ from pathlib import Path
 
 _HERE = Path(__file__).parent
 
+CONCEPTS = _HERE / "mappings" / "concepts.csv"
+"""The demo's own concepts: invented ones, as no vocabulary may be shipped."""
+
 
 @dataclass(frozen=True)
 class Hospital:

@@ -26,10 +26,17 @@ class Bench:
 
     def file(self, path: str) -> Path:
         """The file under a path of the file browser. Raises FlipError ``outside`` (403), ``no-file`` (404)."""
-        root = self.root.resolve()
-        found = (root / path.removeprefix("RTC:").lstrip("/")).resolve()
-        if not found.is_relative_to(root):
-            raise FlipError("outside", f"{path} is outside the folder that JupyterLab shows.", status=403)
+        found = self.place(path)
         if not found.is_file():
             raise FlipError("no-file", f"There is no file {path}.", remedy="Save it first.", status=404)
+        return found
+
+    def place(self, path: str) -> Path:
+        """Where a file is or may be made, in a folder that exists. Raises FlipError ``outside``, ``no-folder``."""
+        root = self.root.resolve()
+        found = (root / path.removeprefix("RTC:").lstrip("/")).resolve()
+        if not found.is_relative_to(root) or found == root:
+            raise FlipError("outside", f"{path} is outside the folder that JupyterLab shows.", status=403)
+        if not found.parent.is_dir():
+            raise FlipError("no-folder", f"There is no folder for {path}.", remedy="Make it first.", status=404)
         return found

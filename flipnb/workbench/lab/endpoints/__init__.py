@@ -8,7 +8,8 @@ from flipnb.workbench.lab.endpoints import cohorts, desk, notebooks, runs, statu
 ALL: tuple[Endpoint, ...] = (
     *(status.get_status, status.try_hub),
     *(studies.list_studies, studies.list_trusts),
-    *(cohorts.list_cohorts,),
+    *(cohorts.list_cohorts, cohorts.read_definition, cohorts.save_definition, cohorts.check_definition),
+    *(cohorts.search_concepts, cohorts.ask_trusts),
     *(notebooks.check_notebook, notebooks.list_strategies, notebooks.prepare_bundle, notebooks.send_bundle),
     *(notebooks.get_bundle, notebooks.run_again),
     *(runs.list_runs, runs.view_run, runs.list_events, runs.stop_run),

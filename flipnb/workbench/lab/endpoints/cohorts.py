@@ -1,14 +1,26 @@
-"""Cohort definitions as files below the folder that JupyterLab shows."""
+"""Cohorts: definitions as files below the folder that JupyterLab shows, concepts, and what the Trusts count."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from flipnb.contracts.document import Document
+from pydantic import Field
+
+from flipnb.contracts.chart import Chart
+from flipnb.contracts.cohort import CohortExpression
+from flipnb.contracts.count import CHART_COSTS, COUNT_COSTS, CountReply
+from flipnb.contracts.document import Digest, Document, canonical_bytes, load_json, sha256
+from flipnb.contracts.keys import KeyId
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.text import Line, Name
+from flipnb.workbench import counting, vocabulary
 from flipnb.workbench.lab.bench import Bench
 from flipnb.workbench.lab.endpoint import endpoint
+from flipnb.workbench.vocabulary import FoundConcepts
 
 SUFFIX = ".cohort.json"
 _MOST = 200
@@ -26,6 +38,113 @@ class CohortList(Document):
     cohorts: tuple[CohortFile, ...]
 
 
+class CohortDefinition(Document):
+    """A cohort file's content. ``version`` is its SHA-256, so that a save on top of another change is noticed."""
+
+    path: str
+    expression: dict[str, Any]
+    version: Digest
+
+
+class SavedCohort(Document):
+    """``base`` is the version that was read; None for a new file."""
+
+    path: str
+    expression: dict[str, Any]
+    base: Digest | None = None
+
+
+class Expression(Document):
+    expression: dict[str, Any]
+
+
+class CohortCheck(Document):
+    """``problem`` says what is not supported or not valid, and where; None where all is well.
+
+    What a question costs: ``count_costs`` for each number (a funnel has ``rules`` + 1), ``chart_costs`` for each chart.
+    """
+
+    problem: str | None
+    rules: int
+    count_costs: int = COUNT_COSTS
+    chart_costs: int = CHART_COSTS
+
+
+class Question(Document):
+    """What to ask the Trusts of a study; nothing at all asks for the budgets alone, and is free."""
+
+    expression: dict[str, Any]
+    people: bool = True
+    funnel: bool = False
+    charts: tuple[Chart, ...] = Field(default=(), max_length=20)
+
+
+class TrustAnswer(Document):
+    """``reply`` is None where a Trust has not answered; ``problem`` says why an answer can't be used."""
+
+    key: KeyId
+    title: Line
+    reply: CountReply | None
+    problem: str | None
+
+
+class TrustAnswers(Document):
+    """``people`` adds the released numbers, without Trusts that suppress or are silent; None where there is none."""
+
+    answers: tuple[TrustAnswer, ...]
+    people: int | None
+
+
+@endpoint("GET", "concepts", "cohorts")
+def search_concepts(bench: Bench, text: str, domain: str = "") -> FoundConcepts:
+    """Concepts of the researcher's own vocabulary by name, code or id."""
+    return vocabulary.find_concepts(bench.home, text, domain)
+
+
+@endpoint("GET", "cohorts/definition", "cohorts")
+def read_definition(bench: Bench, path: str) -> CohortDefinition:
+    """The definition in a cohort file, whether it is supported or not."""
+    return _read(bench.file(path), path)
+
+
+@endpoint("PUT", "cohorts/definition", "cohorts")
+def save_definition(bench: Bench, body: SavedCohort) -> CohortDefinition:
+    """Write a cohort file, whole or not at all. 409 where it is not as it was read."""
+    target = bench.place(body.path)
+    found = _read(target, body.path).version if target.exists() else None
+    if found != body.base:
+        raise FlipError(
+            "changed-elsewhere", f"{body.path} was changed elsewhere.", remedy="Reload it, or keep yours.", status=409
+        )
+    partial = target.with_name(f".{target.name}.partial")
+    partial.write_text(json.dumps(body.expression, indent=2, ensure_ascii=False) + "\n")
+    partial.replace(target)
+    return _read(target, body.path)
+
+
+@endpoint("POST", "cohorts/checks", "cohorts")
+def check_definition(bench: Bench, body: Expression) -> CohortCheck:
+    """Whether the Trusts' compilers support a definition, and what questions about it cost."""
+    try:
+        parsed = CohortExpression.parse(body.expression)
+    except FlipError as error:
+        return CohortCheck(problem=str(error), rules=0)
+    return CohortCheck(problem=None, rules=len(parsed.inclusion_rules))
+
+
+@endpoint("POST", "studies/{study}/counts", "cohorts")
+def ask_trusts(bench: Bench, study: Name, body: Question) -> TrustAnswers:
+    """Ask every Trust of a study; each answer is noisy, rounded, and charged to the budget there."""
+    asked = counting.count(
+        bench.home, study, body.expression, people=body.people, funnel=body.funnel, charts=body.charts
+    )
+    answers = tuple(
+        TrustAnswer(key=a.trust.key_id, title=a.trust.title, reply=a.reply, problem=_problem(a)) for a in asked
+    )
+    released = [a.reply.people for a in answers if a.reply is not None and a.reply.people is not None]
+    return TrustAnswers(answers=answers, people=sum(released) if released else None)
+
+
 @endpoint("GET", "cohorts", "cohorts")
 def list_cohorts(bench: Bench) -> CohortList:
     """Cohort files, by path; hidden folders and those deeper than four are left out."""
@@ -34,6 +153,22 @@ def list_cohorts(bench: Bench) -> CohortList:
         for path in _files(bench.root)
     ]
     return CohortList(cohorts=tuple(sorted(found, key=lambda cohort: cohort.path)))
+
+
+def _problem(answer: counting.TrustCount) -> str | None:
+    if answer.problem is not None:
+        return answer.problem
+    if answer.reply is not None and answer.reply.problem is not None:
+        problem = answer.reply.problem
+        return f"{problem.message} {problem.remedy}".strip()
+    return None
+
+
+def _read(file: Path, path: str) -> CohortDefinition:
+    expression = load_json(file.read_bytes(), path)
+    if not isinstance(expression, dict):
+        raise FlipError("no-cohort", f"{path} holds no cohort expression.", status=422)
+    return CohortDefinition(path=path, expression=expression, version=sha256(canonical_bytes(expression)))
 
 
 def _files(root: Path) -> Iterator[Path]:
