@@ -9,22 +9,28 @@ import type {
   IBundleRequest,
   ICheckReport,
   ICheckRequest,
+  ICohortCheck,
+  ICohortDefinition,
   ICohortFile,
   IDeskHere,
   IDeskRun,
   IEndpoints,
+  IFoundConcepts,
   IHubContact,
   IKnownStrategy,
   ILabStatus,
+  IQuestion,
   IReceipt,
   IRequestDetail,
   IRequestSummary,
   IRunAgain,
   IRunEvent,
   IRunView,
+  ISavedCohort,
   IShownNotebook,
   IStudy,
-  IStudyTrust
+  IStudyTrust,
+  ITrustAnswers
 } from './contracts';
 
 /**
@@ -132,6 +138,28 @@ export class FlipApi {
   runAgain(bundle: string, point: IRunAgain['point']): Promise<IRunView> {
     const input = { path: { bundle }, body: { point } };
     return this._call('POST bundles/{bundle}/runs', input);
+  }
+
+  findConcepts(text: string): Promise<IFoundConcepts> {
+    return this._call('GET concepts', { query: { text } });
+  }
+
+  readDefinition(path: string): Promise<ICohortDefinition> {
+    return this._call('GET cohorts/definition', { query: { path } });
+  }
+
+  saveDefinition(body: ISavedCohort): Promise<ICohortDefinition> {
+    return this._call('PUT cohorts/definition', { body });
+  }
+
+  checkDefinition(
+    expression: ICohortDefinition['expression']
+  ): Promise<ICohortCheck> {
+    return this._call('POST cohorts/checks', { body: { expression } });
+  }
+
+  askTrusts(study: string, body: IQuestion): Promise<ITrustAnswers> {
+    return this._call('POST studies/{study}/counts', { path: { study }, body });
   }
 
   desk(): Promise<IDeskHere> {

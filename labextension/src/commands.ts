@@ -15,7 +15,12 @@ export namespace CommandIDs {
   export const rehearseNotebook = 'flip:rehearse-notebook';
   export const checkNotebook = 'flip:check-notebook';
   export const sendNotebook = 'flip:send-notebook';
+  export const newCohort = 'flip:new-cohort';
   export const openCohort = 'flip:open-cohort';
+  export const importCohort = 'flip:import-cohort';
+  export const exportCohort = 'flip:export-cohort';
+  export const insertCohort = 'flip:insert-cohort';
+  export const saveCohort = 'flip:save-cohort';
   export const openResults = 'flip:open-results';
   export const showDesk = 'flip:show-desk';
   export const openRequest = 'flip:open-request';

@@ -1,3 +1,4 @@
+import { cohortPlugin } from './plugins/cohort';
 import { deskPlugin } from './plugins/desk';
 import { notebookPlugin } from './plugins/notebook';
 import { panelPlugin } from './plugins/panel';
@@ -10,6 +11,7 @@ export { IDesk, IWorkbench } from './tokens';
 export default [
   workbenchPlugin,
   panelPlugin,
+  cohortPlugin,
   deskPlugin,
   notebookPlugin,
   runsPlugin,

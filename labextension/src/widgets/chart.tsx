@@ -1,9 +1,10 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { JSX } from 'react';
-import { useEffect, useRef, useState } from 'react';
+import { useState } from 'react';
 
 import type { ICurve } from '../models/curves';
 import { figures } from '../models/wording';
+import { baseLayout, colour, Plot } from './plot';
 
 export interface IChartProps {
   title: string;
@@ -77,7 +78,11 @@ export function CurveChart(props: IChartProps): JSX.Element {
       ) : asTable ? (
         <CurveTable {...props} />
       ) : (
-        <Plot {...props} />
+        <Plot
+          label={sentence(props)}
+          traces={() => traces(props)}
+          layout={() => layout(props)}
+        />
       )}
     </figure>
   );
@@ -96,71 +101,6 @@ function sentence(props: IChartProps): string {
     figures(all.values[all.values.length - 1]),
     all.rounds[all.rounds.length - 1]
   );
-}
-
-function Plot(props: IChartProps): JSX.Element {
-  const host = useRef<HTMLDivElement>(null);
-  const [theme, setTheme] = useState(0);
-
-  useEffect(() => {
-    const observer = new MutationObserver(() => setTheme(count => count + 1));
-    observer.observe(document.body, {
-      attributes: true,
-      attributeFilter: ['data-jp-theme-name']
-    });
-    return () => observer.disconnect();
-  }, []);
-
-  useEffect(() => {
-    const node = host.current;
-    if (node === null) {
-      return;
-    }
-    let gone = false;
-    const sized = new ResizeObserver(() => {
-      void import('plotly.js-basic-dist-min').then(({ default: plotly }) => {
-        if (!gone && node.clientWidth > 0 && node.hasChildNodes()) {
-          plotly.Plots.resize(node);
-        }
-      });
-    });
-    sized.observe(node);
-    return () => {
-      gone = true;
-      sized.disconnect();
-      void import('plotly.js-basic-dist-min').then(({ default: plotly }) =>
-        plotly.purge(node)
-      );
-    };
-  }, []);
-
-  useEffect(() => {
-    const node = host.current;
-    if (node === null) {
-      return;
-    }
-    void import('plotly.js-basic-dist-min').then(({ default: plotly }) => {
-      if (node.isConnected) {
-        void plotly.react(node, traces(props), layout(props), {
-          displayModeBar: false,
-          responsive: false
-        });
-      }
-    });
-  }, [props, theme]);
-
-  return (
-    <div
-      ref={host}
-      className="jp-FlipChart-plot"
-      role="img"
-      aria-label={sentence(props)}
-    />
-  );
-}
-
-function colour(name: string): string {
-  return getComputedStyle(document.body).getPropertyValue(name).trim();
 }
 
 function traces(props: IChartProps): Plotly.Data[] {
@@ -195,30 +135,19 @@ function traces(props: IChartProps): Plotly.Data[] {
 }
 
 function layout(props: IChartProps): Partial<Plotly.Layout> {
-  const grid = colour('--jp-border-color2');
-  const axis = { gridcolor: grid, linecolor: grid, zeroline: false };
+  const base = baseLayout(HEIGHT);
   return {
-    autosize: true,
-    height: HEIGHT,
-    margin: { l: 52, r: 12, t: 8, b: 40 },
-    paper_bgcolor: 'transparent',
-    plot_bgcolor: 'transparent',
-    font: {
-      color: colour('--jp-ui-font-color1'),
-      family: colour('--jp-ui-font-family'),
-      size: 12
-    },
+    ...base,
     showlegend: true,
     legend: { orientation: 'h', y: 1.12, x: 0 },
     hovermode: 'x unified',
-    hoverlabel: { bgcolor: colour('--jp-layout-color1') },
     xaxis: {
-      ...axis,
+      ...base.xaxis,
       title: { text: props.trans.__('round') },
       rangemode: 'tozero',
       tickformat: 'd'
     },
-    yaxis: { ...axis, title: { text: props.title } },
+    yaxis: { ...base.yaxis, title: { text: props.title } },
     shapes:
       props.threshold === undefined
         ? []

@@ -225,7 +225,7 @@ function Lines(props: {
       {props.lines.map((line, index) => (
         <span key={index} className={`jp-FlipLines-line jp-mod-${line.mark}`}>
           {spoken[line.mark] && (
-            <span className="jp-FlipSpoken">{spoken[line.mark]} </span>
+            <span className="jp-FlipHidden">{spoken[line.mark]} </span>
           )}
           <span aria-hidden="true">{MARKS[line.mark]} </span>
           {line.text}

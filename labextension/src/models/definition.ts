@@ -1,0 +1,254 @@
+/**
+ * An OHDSI cohort expression, the JSON that ATLAS writes, as far as the builder edits it. What else is in it is kept.
+ */
+export interface IDefinition {
+  Title?: string;
+  ConceptSets?: IConceptSet[];
+  PrimaryCriteria: IPrimary;
+  InclusionRules?: IRule[];
+  [other: string]: unknown;
+}
+
+export interface IPrimary {
+  CriteriaList: ICriterion[];
+  ObservationWindow?: { PriorDays?: number; PostDays?: number };
+  PrimaryCriteriaLimit?: { Type: string };
+  [other: string]: unknown;
+}
+
+export interface IConceptSet {
+  id: number;
+  name: string;
+  expression: { items: IConceptItem[] };
+}
+
+export interface IConceptItem {
+  concept: {
+    CONCEPT_ID: number;
+    CONCEPT_NAME?: string;
+    [other: string]: unknown;
+  };
+  isExcluded?: boolean;
+  includeDescendants?: boolean;
+  includeMapped?: boolean;
+}
+
+export interface IRule {
+  name: string;
+  description?: string;
+  expression: IGroup;
+}
+
+export interface IGroup {
+  Type: GroupType;
+  Count?: number | null;
+  CriteriaList?: ICounted[];
+  DemographicCriteriaList?: IDemographic[];
+  Groups?: IGroup[];
+}
+
+export type GroupType = 'ALL' | 'ANY' | 'AT_LEAST' | 'AT_MOST';
+
+export interface ICounted {
+  Criteria: ICriterion;
+  StartWindow?: IWindow;
+  Occurrence?: IOccurrence;
+  [other: string]: unknown;
+}
+
+/**
+ * One key, the domain, with its fields.
+ */
+export interface ICriterion {
+  [domain: string]: IFields;
+}
+
+export interface IFields {
+  CodesetId?: number | null;
+  First?: boolean | null;
+  ValueAsNumber?: IRange | null;
+  Age?: IRange | null;
+  [other: string]: unknown;
+}
+
+export interface IRange {
+  Value: number;
+  Op: RangeOp;
+  Extent?: number | null;
+}
+
+export type RangeOp = 'gte' | 'gt' | 'lte' | 'lt' | 'eq' | '!eq' | 'bt' | '!bt';
+
+export interface IWindow {
+  Start: IEdge;
+  End: IEdge;
+  [other: string]: unknown;
+}
+
+/**
+ * Days before (Coeff -1) or after (Coeff 1) the index event; no Days: as far as observation goes.
+ */
+export interface IEdge {
+  Days?: number | null;
+  Coeff: -1 | 1;
+  [other: string]: unknown;
+}
+
+/**
+ * Type 0: exactly, 1: at most, 2: at least.
+ */
+export interface IOccurrence {
+  Type: 0 | 1 | 2;
+  Count: number;
+  IsDistinct?: boolean;
+  [other: string]: unknown;
+}
+
+export interface IDemographic {
+  Age?: IRange | null;
+  Gender?: { CONCEPT_ID: number; [other: string]: unknown }[] | null;
+  [other: string]: unknown;
+}
+
+export const DOMAINS = [
+  'ConditionOccurrence',
+  'ConditionEra',
+  'DrugExposure',
+  'DrugEra',
+  'Measurement',
+  'Observation',
+  'ProcedureOccurrence',
+  'DeviceExposure',
+  'VisitOccurrence',
+  'Specimen',
+  'Death',
+  'ObservationPeriod'
+] as const;
+
+export const FEMALE = 8532;
+export const MALE = 8507;
+
+const NUMBERED: ReadonlySet<string> = new Set(['Measurement', 'Observation']);
+const CODED: ReadonlySet<string> = new Set(
+  DOMAINS.filter(domain => domain !== 'ObservationPeriod')
+);
+const FIRST: ReadonlySet<string> = new Set(
+  DOMAINS.filter(domain => domain !== 'Death')
+);
+const EDITED: ReadonlySet<string> = new Set([
+  'CodesetId',
+  'First',
+  'ValueAsNumber'
+]);
+
+/**
+ * A definition of a new cohort: whoever is observed, from the first day on.
+ */
+export function emptyDefinition(): IDefinition {
+  return {
+    ConceptSets: [],
+    PrimaryCriteria: {
+      CriteriaList: [{ ObservationPeriod: { First: true } }],
+      ObservationWindow: { PriorDays: 0, PostDays: 0 },
+      PrimaryCriteriaLimit: { Type: 'First' }
+    },
+    QualifiedLimit: { Type: 'First' },
+    ExpressionLimit: { Type: 'First' },
+    InclusionRules: []
+  };
+}
+
+export function emptyRule(): IRule {
+  return { name: '', expression: { Type: 'ALL', CriteriaList: [] } };
+}
+
+/**
+ * At least one, at any time within the observation period.
+ */
+export function emptyCounted(): ICounted {
+  return {
+    Criteria: { ConditionOccurrence: {} },
+    StartWindow: { Start: { Days: null, Coeff: -1 }, End: { Days: null, Coeff: 1 } },
+    Occurrence: { Type: 2, Count: 1 }
+  };
+}
+
+export function domainOf(criterion: ICriterion): string {
+  return Object.keys(criterion)[0] ?? '';
+}
+
+export function fieldsOf(criterion: ICriterion): IFields {
+  return criterion[domainOf(criterion)] ?? {};
+}
+
+export function hasNumber(domain: string): boolean {
+  return NUMBERED.has(domain);
+}
+
+export function hasConcepts(domain: string): boolean {
+  return CODED.has(domain);
+}
+
+export function hasFirst(domain: string): boolean {
+  return FIRST.has(domain);
+}
+
+/**
+ * Another domain for a criterion: its concepts stay, what the new domain does not have goes.
+ */
+export function withDomain(criterion: ICriterion, domain: string): ICriterion {
+  const { CodesetId, First, ValueAsNumber } = fieldsOf(criterion);
+  return {
+    [domain]: {
+      ...(hasConcepts(domain) && CodesetId !== undefined ? { CodesetId } : {}),
+      ...(hasFirst(domain) && First ? { First } : {}),
+      ...(hasNumber(domain) && ValueAsNumber ? { ValueAsNumber } : {})
+    }
+  };
+}
+
+export function withFields(
+  criterion: ICriterion,
+  fields: Partial<IFields>
+): ICriterion {
+  return { [domainOf(criterion)]: { ...fieldsOf(criterion), ...fields } };
+}
+
+/**
+ * Names of the fields that a criterion has beyond those that are edited: they are kept as they are.
+ */
+export function otherFields(criterion: ICriterion): string[] {
+  return Object.entries(fieldsOf(criterion))
+    .filter(([name, value]) => !EDITED.has(name) && value !== null && value !== undefined)
+    .map(([name]) => name);
+}
+
+/**
+ * A list with one item replaced, or left out where there is no new one.
+ */
+export function replaced<T>(
+  items: ReadonlyArray<T>,
+  index: number,
+  item: T | null
+): T[] {
+  return item === null
+    ? items.filter((_, at) => at !== index)
+    : items.map((old, at) => (at === index ? item : old));
+}
+
+/**
+ * A list with one item one place further up or down.
+ */
+export function moved<T>(
+  items: ReadonlyArray<T>,
+  index: number,
+  by: -1 | 1
+): T[] {
+  const to = index + by;
+  if (to < 0 || to >= items.length) {
+    return [...items];
+  }
+  const result = [...items];
+  [result[index], result[to]] = [result[to], result[index]];
+  return result;
+}

@@ -1,0 +1,125 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { JSX } from 'react';
+import { useState } from 'react';
+
+import type { IBar, ICountReply } from '../contracts';
+import { shownNumber } from './answers';
+import { baseLayout, colour, Plot } from './plot';
+
+export interface ISeries {
+  name: string;
+  reply: ICountReply;
+  bars: ReadonlyArray<IBar>;
+}
+
+const COLOURS = [
+  '--jp-brand-color0',
+  '--jp-warn-color0',
+  '--jp-info-color1',
+  '--jp-inverse-layout-color4'
+];
+const PATTERNS = ['', '\\', '.', '-', '|', '+', 'x'] as const;
+const HEIGHT = 220;
+
+/**
+ * Bars by Trust; a suppressed bar is drawn hatched at half of the threshold, and says so.
+ */
+export function BarChart(props: {
+  title: string;
+  series: ReadonlyArray<ISeries>;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { title, series, trans } = props;
+  const [asTable, setAsTable] = useState(false);
+  const names = series.map(one => one.name).join(', ');
+  return (
+    <figure className="jp-FlipChart">
+      <figcaption>
+        <strong>{title}</strong>
+        <button
+          type="button"
+          className="jp-FlipLink"
+          aria-pressed={asTable}
+          onClick={() => setAsTable(!asTable)}
+        >
+          {asTable ? trans.__('Chart') : trans.__('Table')}
+        </button>
+      </figcaption>
+      {asTable ? (
+        <BarTable {...props} />
+      ) : (
+        <Plot
+          label={trans.__('%1, people by Trust: %2. The table has the numbers.', title, names)}
+          traces={() => series.map(traceOf)}
+          layout={() => {
+            const base = baseLayout(HEIGHT);
+            return {
+              ...base,
+              barmode: 'group',
+              showlegend: true,
+              legend: { orientation: 'h', y: 1.16, x: 0 },
+              xaxis: { ...base.xaxis, title: { text: title }, type: 'category' },
+              yaxis: { ...base.yaxis, title: { text: trans.__('people') } }
+            };
+          }}
+        />
+      )}
+    </figure>
+  );
+}
+
+function traceOf(one: ISeries, index: number): Plotly.Data {
+  const suppressed = one.bars.map(bar => bar.people === null);
+  const half = (one.reply.threshold ?? 0) / 2;
+  const own = PATTERNS[index % PATTERNS.length];
+  return {
+    type: 'bar',
+    name: one.name,
+    x: one.bars.map(bar => bar.label),
+    y: one.bars.map(bar => bar.people ?? half),
+    text: one.bars.map(bar => shownNumber(one.reply, bar.people)),
+    textposition: 'none',
+    hovertemplate: '%{text}',
+    marker: {
+      color: colour(COLOURS[index % COLOURS.length]),
+      opacity: suppressed.map(hidden => (hidden ? 0.45 : 1)),
+      pattern: { shape: suppressed.map(hidden => (hidden ? '/' : own)) }
+    }
+  } as Plotly.Data;
+}
+
+function BarTable(props: {
+  title: string;
+  series: ReadonlyArray<ISeries>;
+}): JSX.Element {
+  const { title, series } = props;
+  const labels = series[0]?.bars.map(bar => bar.label) ?? [];
+  return (
+    <div className="jp-FlipTable-scroll" tabIndex={0}>
+      <table className="jp-FlipTable">
+        <thead>
+          <tr>
+            <th scope="col">{title}</th>
+            {series.map(one => (
+              <th scope="col" key={one.name}>
+                {one.name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {labels.map((label, index) => (
+            <tr key={label}>
+              <th scope="row">{label}</th>
+              {series.map(one => (
+                <td key={one.name} className="jp-mod-number">
+                  {shownNumber(one.reply, one.bars[index]?.people ?? null)}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}

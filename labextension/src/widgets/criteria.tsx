@@ -1,0 +1,543 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { JSX } from 'react';
+
+import type {
+  GroupType,
+  IConceptSet,
+  ICounted,
+  ICriterion,
+  IDemographic,
+  IEdge,
+  IGroup,
+  IOccurrence,
+  IRange,
+  RangeOp
+} from '../models/definition';
+import {
+  DOMAINS,
+  domainOf,
+  emptyCounted,
+  FEMALE,
+  fieldsOf,
+  hasConcepts,
+  hasFirst,
+  hasNumber,
+  MALE,
+  otherFields,
+  replaced,
+  withDomain,
+  withFields
+} from '../models/definition';
+
+interface IPart {
+  sets: ReadonlyArray<IConceptSet>;
+  trans: TranslationBundle;
+}
+
+/**
+ * Records of one domain: which, of which concepts, with which value.
+ */
+export function CriterionFields(
+  props: IPart & {
+    criterion: ICriterion;
+    onChange: (criterion: ICriterion) => void;
+  }
+): JSX.Element {
+  const { criterion, sets, trans, onChange } = props;
+  const domain = domainOf(criterion);
+  const fields = fieldsOf(criterion);
+  const others = otherFields(criterion);
+  const known = (DOMAINS as ReadonlyArray<string>).includes(domain);
+  return (
+    <span className="jp-FlipCriterion">
+      <select
+        className="jp-mod-styled"
+        aria-label={trans.__('Domain')}
+        value={domain}
+        onChange={event => onChange(withDomain(criterion, event.target.value))}
+      >
+        {DOMAINS.map(name => (
+          <option key={name} value={name}>
+            {domainWord(trans, name)}
+          </option>
+        ))}
+        {!known && <option value={domain}>{domain}</option>}
+      </select>
+      {hasConcepts(domain) && (
+        <select
+          className="jp-mod-styled"
+          aria-label={trans.__('Concept set')}
+          value={fields.CodesetId ?? ''}
+          onChange={event =>
+            onChange(
+              withFields(criterion, {
+                CodesetId:
+                  event.target.value === '' ? null : Number(event.target.value)
+              })
+            )
+          }
+        >
+          <option value="">{trans.__('any concept')}</option>
+          {sets.map(set => (
+            <option key={set.id} value={set.id}>
+              {set.name || trans.__('Concept set %1', set.id)}
+            </option>
+          ))}
+        </select>
+      )}
+      {hasNumber(domain) && (
+        <RangeFields
+          label={trans.__('Value')}
+          range={fields.ValueAsNumber ?? null}
+          trans={trans}
+          onChange={range =>
+            onChange(withFields(criterion, { ValueAsNumber: range }))
+          }
+        />
+      )}
+      {hasFirst(domain) && (
+        <label className="jp-FlipCheck">
+          <input
+            type="checkbox"
+            checked={fields.First === true}
+            onChange={event =>
+              onChange(withFields(criterion, { First: event.target.checked }))
+            }
+          />
+          {trans.__('first only')}
+        </label>
+      )}
+      {others.length > 0 && (
+        <span className="jp-FlipView-note" title={others.join(', ')}>
+          {trans._n('and %1 more field', 'and %1 more fields', others.length)}
+        </span>
+      )}
+    </span>
+  );
+}
+
+export function domainWord(trans: TranslationBundle, domain: string): string {
+  switch (domain) {
+    case 'ConditionOccurrence':
+      return trans.__('condition');
+    case 'ConditionEra':
+      return trans.__('condition era');
+    case 'DrugExposure':
+      return trans.__('drug exposure');
+    case 'DrugEra':
+      return trans.__('drug era');
+    case 'Measurement':
+      return trans.__('measurement');
+    case 'Observation':
+      return trans.__('observation');
+    case 'ProcedureOccurrence':
+      return trans.__('procedure');
+    case 'DeviceExposure':
+      return trans.__('device');
+    case 'VisitOccurrence':
+      return trans.__('visit');
+    case 'Specimen':
+      return trans.__('specimen');
+    case 'Death':
+      return trans.__('death');
+    case 'ObservationPeriod':
+      return trans.__('observation period');
+    default:
+      return domain;
+  }
+}
+
+const OPERATORS: ReadonlyArray<[RangeOp, string]> = [
+  ['gte', '≥'],
+  ['gt', '>'],
+  ['lte', '≤'],
+  ['lt', '<'],
+  ['eq', '='],
+  ['bt', '…']
+];
+
+/**
+ * A range of numbers, or none: operator, number, and a second number for "between".
+ */
+export function RangeFields(props: {
+  label: string;
+  range: IRange | null;
+  onChange: (range: IRange | null) => void;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { label, range, onChange, trans } = props;
+  return (
+    <span className="jp-FlipRange">
+      <select
+        className="jp-mod-styled"
+        aria-label={trans.__('%1: compared how', label)}
+        value={range?.Op ?? ''}
+        onChange={event => {
+          const Op = event.target.value as RangeOp | '';
+          onChange(
+            Op === ''
+              ? null
+              : {
+                  Value: range?.Value ?? 0,
+                  Op,
+                  ...(Op === 'bt' ? { Extent: range?.Extent ?? 0 } : {})
+                }
+          );
+        }}
+      >
+        <option value="">{trans.__('any %1', label.toLowerCase())}</option>
+        {OPERATORS.map(([op, sign]) => (
+          <option key={op} value={op}>
+            {op === 'bt' ? trans.__('between') : sign}
+          </option>
+        ))}
+        {range && !OPERATORS.some(([op]) => op === range.Op) && (
+          <option value={range.Op}>{range.Op}</option>
+        )}
+      </select>
+      {range && (
+        <NumberInput
+          label={label}
+          value={range.Value}
+          onChange={Value => onChange({ ...range, Value })}
+        />
+      )}
+      {range?.Op === 'bt' && (
+        <>
+          {trans.__('and')}
+          <NumberInput
+            label={trans.__('%1, upper', label)}
+            value={range.Extent ?? 0}
+            onChange={Extent => onChange({ ...range, Extent })}
+          />
+        </>
+      )}
+    </span>
+  );
+}
+
+export function NumberInput(props: {
+  label: string;
+  value: number;
+  onChange: (value: number) => void;
+  minimum?: number;
+}): JSX.Element {
+  return (
+    <input
+      className="jp-mod-styled jp-FlipNumber"
+      type="number"
+      step="any"
+      min={props.minimum}
+      aria-label={props.label}
+      value={props.value}
+      onChange={event => {
+        if (event.target.value !== '') {
+          props.onChange(Number(event.target.value));
+        }
+      }}
+    />
+  );
+}
+
+/**
+ * All, any, at least or at most so many of conditions; conditions may be groups again.
+ */
+export function GroupFields(
+  props: IPart & {
+    group: IGroup;
+    onChange: (group: IGroup) => void;
+  }
+): JSX.Element {
+  const { group, sets, trans, onChange } = props;
+  const criteria = group.CriteriaList ?? [];
+  const people = group.DemographicCriteriaList ?? [];
+  const groups = group.Groups ?? [];
+  const counted = group.Type === 'AT_LEAST' || group.Type === 'AT_MOST';
+  return (
+    <fieldset className="jp-FlipGroup">
+      <legend>
+        <select
+          className="jp-mod-styled"
+          aria-label={trans.__('How many of these')}
+          value={group.Type}
+          onChange={event => {
+            const Type = event.target.value as GroupType;
+            const plain = Type === 'ALL' || Type === 'ANY';
+            onChange({ ...group, Type, Count: plain ? null : (group.Count ?? 1) });
+          }}
+        >
+          <option value="ALL">{trans.__('ALL of')}</option>
+          <option value="ANY">{trans.__('ANY of')}</option>
+          <option value="AT_LEAST">{trans.__('AT LEAST')}</option>
+          <option value="AT_MOST">{trans.__('AT MOST')}</option>
+        </select>
+        {counted && (
+          <NumberInput
+            label={trans.__('How many')}
+            minimum={0}
+            value={group.Count ?? 1}
+            onChange={Count => onChange({ ...group, Count })}
+          />
+        )}
+      </legend>
+      {people.map((demographic, index) => (
+        <div className="jp-FlipCondition" key={`person-${index}`}>
+          <DemographicFields
+            demographic={demographic}
+            trans={trans}
+            onChange={next =>
+              onChange({
+                ...group,
+                DemographicCriteriaList: replaced(people, index, next)
+              })
+            }
+          />
+          <Remove
+            trans={trans}
+            onRemove={() =>
+              onChange({
+                ...group,
+                DemographicCriteriaList: replaced(people, index, null)
+              })
+            }
+          />
+        </div>
+      ))}
+      {criteria.map((item, index) => (
+        <div className="jp-FlipCondition" key={`criterion-${index}`}>
+          <CountedFields
+            counted={item}
+            sets={sets}
+            trans={trans}
+            onChange={next =>
+              onChange({ ...group, CriteriaList: replaced(criteria, index, next) })
+            }
+          />
+          <Remove
+            trans={trans}
+            onRemove={() =>
+              onChange({ ...group, CriteriaList: replaced(criteria, index, null) })
+            }
+          />
+        </div>
+      ))}
+      {groups.map((inner, index) => (
+        <div className="jp-FlipCondition" key={`group-${index}`}>
+          <GroupFields
+            group={inner}
+            sets={sets}
+            trans={trans}
+            onChange={next =>
+              onChange({ ...group, Groups: replaced(groups, index, next) })
+            }
+          />
+          <Remove
+            trans={trans}
+            onRemove={() =>
+              onChange({ ...group, Groups: replaced(groups, index, null) })
+            }
+          />
+        </div>
+      ))}
+      <p className="jp-FlipAdd">
+        <button
+          type="button"
+          className="jp-FlipLink"
+          onClick={() =>
+            onChange({ ...group, CriteriaList: [...criteria, emptyCounted()] })
+          }
+        >
+          {trans.__('Add Records')}
+        </button>
+        <button
+          type="button"
+          className="jp-FlipLink"
+          onClick={() =>
+            onChange({
+              ...group,
+              DemographicCriteriaList: [
+                ...people,
+                { Age: { Value: 18, Op: 'gte' } }
+              ]
+            })
+          }
+        >
+          {trans.__('Add Age or Sex')}
+        </button>
+        <button
+          type="button"
+          className="jp-FlipLink"
+          onClick={() =>
+            onChange({
+              ...group,
+              Groups: [...groups, { Type: 'ANY', CriteriaList: [emptyCounted()] }]
+            })
+          }
+        >
+          {trans.__('Add Group')}
+        </button>
+      </p>
+    </fieldset>
+  );
+}
+
+function Remove(props: {
+  trans: TranslationBundle;
+  onRemove: () => void;
+}): JSX.Element {
+  return (
+    <button type="button" className="jp-FlipLink" onClick={props.onRemove}>
+      {props.trans.__('Remove')}
+    </button>
+  );
+}
+
+function DemographicFields(props: {
+  demographic: IDemographic;
+  onChange: (demographic: IDemographic) => void;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { demographic, onChange, trans } = props;
+  const sexes = (demographic.Gender ?? []).map(concept => concept.CONCEPT_ID);
+  const sex = sexes.length === 1 ? sexes[0] : '';
+  return (
+    <span className="jp-FlipCriterion">
+      {trans.__('Age')}
+      <RangeFields
+        label={trans.__('Age')}
+        range={demographic.Age ?? null}
+        trans={trans}
+        onChange={Age => onChange({ ...demographic, Age })}
+      />
+      {trans.__('sex')}
+      <select
+        className="jp-mod-styled"
+        aria-label={trans.__('Sex')}
+        value={sex}
+        onChange={event => {
+          const id = Number(event.target.value);
+          onChange({ ...demographic, Gender: id ? [{ CONCEPT_ID: id }] : [] });
+        }}
+      >
+        <option value="">{trans.__('any')}</option>
+        <option value={FEMALE}>{trans.__('female')}</option>
+        <option value={MALE}>{trans.__('male')}</option>
+      </select>
+    </span>
+  );
+}
+
+function CountedFields(
+  props: IPart & {
+    counted: ICounted;
+    onChange: (counted: ICounted) => void;
+  }
+): JSX.Element {
+  const { counted, sets, trans, onChange } = props;
+  const occurrence: IOccurrence = counted.Occurrence ?? { Type: 2, Count: 1 };
+  const window = counted.StartWindow ?? {
+    Start: { Days: null, Coeff: -1 as const },
+    End: { Days: null, Coeff: 1 as const }
+  };
+  return (
+    <span className="jp-FlipCounted">
+      <span className="jp-FlipCriterion">
+        <select
+          className="jp-mod-styled"
+          aria-label={trans.__('Number of records: compared how')}
+          value={occurrence.Type}
+          onChange={event =>
+            onChange({
+              ...counted,
+              Occurrence: {
+                ...occurrence,
+                Type: Number(event.target.value) as IOccurrence['Type']
+              }
+            })
+          }
+        >
+          <option value={2}>{trans.__('at least')}</option>
+          <option value={1}>{trans.__('at most')}</option>
+          <option value={0}>{trans.__('exactly')}</option>
+        </select>
+        <NumberInput
+          label={trans.__('Number of records')}
+          minimum={0}
+          value={occurrence.Count}
+          onChange={Count =>
+            onChange({ ...counted, Occurrence: { ...occurrence, Count } })
+          }
+        />
+      </span>
+      <CriterionFields
+        criterion={counted.Criteria}
+        sets={sets}
+        trans={trans}
+        onChange={Criteria => onChange({ ...counted, Criteria })}
+      />
+      <span className="jp-FlipCriterion">
+        {trans.__('starting')}
+        <EdgeFields
+          label={trans.__('Window from')}
+          edge={window.Start}
+          trans={trans}
+          onChange={Start =>
+            onChange({ ...counted, StartWindow: { ...window, Start } })
+          }
+        />
+        {trans.__('to')}
+        <EdgeFields
+          label={trans.__('Window to')}
+          edge={window.End}
+          trans={trans}
+          onChange={End =>
+            onChange({ ...counted, StartWindow: { ...window, End } })
+          }
+        />
+        {trans.__('the start')}
+      </span>
+    </span>
+  );
+}
+
+function EdgeFields(props: {
+  label: string;
+  edge: IEdge;
+  onChange: (edge: IEdge) => void;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { label, edge, onChange, trans } = props;
+  const unbounded = edge.Days === null || edge.Days === undefined;
+  const choice = unbounded ? `all ${edge.Coeff}` : String(edge.Coeff);
+  return (
+    <span className="jp-FlipRange">
+      {!unbounded && (
+        <NumberInput
+          label={trans.__('%1: days', label)}
+          minimum={0}
+          value={edge.Days ?? 0}
+          onChange={Days => onChange({ ...edge, Days })}
+        />
+      )}
+      <select
+        className="jp-mod-styled"
+        aria-label={label}
+        value={choice}
+        onChange={event => {
+          const [first, second] = event.target.value.split(' ');
+          const Coeff = Number(second ?? first) as -1 | 1;
+          onChange({
+            ...edge,
+            Coeff,
+            Days: first === 'all' ? null : (edge.Days ?? 0)
+          });
+        }}
+      >
+        <option value="all -1">{trans.__('any time before')}</option>
+        <option value="-1">{trans.__('days before')}</option>
+        <option value="1">{trans.__('days after')}</option>
+        <option value="all 1">{trans.__('any time after')}</option>
+      </select>
+    </span>
+  );
+}

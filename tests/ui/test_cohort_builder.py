@@ -1,0 +1,144 @@
+"""A researcher defines a cohort in the browser and asks real Trusts; the file is ATLAS JSON that the compiler takes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from enclave_federation import AUDIENCE, Federation
+from lab_page import DARK, LabPage, chromium
+from lab_server import LabServer
+
+from flipnb.contracts.cohort import CohortExpression
+from flipnb.demo.hospitals import CONCEPTS
+from flipnb.workbench.home import Home
+from flipnb.workbench.studies import roster_path
+
+
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory):
+    federation = Federation(tmp_path_factory.mktemp("federation"))
+    try:
+        federation.start()
+        federation.open_study()
+        yield federation
+    finally:
+        federation.close()
+
+
+@pytest.fixture(scope="module")
+def home(federation, tmp_path_factory):
+    """The researcher's home, with the roster and a vocabulary."""
+    directory = tmp_path_factory.mktemp("home")
+    configuration = {
+        "hub": federation.url,
+        "audience": AUDIENCE,
+        "ca": str(federation.ca),
+        "name": "Test researcher",
+        "environment": {"name": "test", "lock": "0" * 64},
+    }
+    (directory / "config.json").write_text(json.dumps(configuration))
+    federation.study.researcher.save(directory / "keys" / "researcher.pem")
+    home = Home(directory)
+    kept = roster_path(home, federation.study.roster.study)
+    kept.parent.mkdir()
+    kept.write_bytes(federation.study.roster_envelope())
+    (directory / "vocabulary").mkdir()
+    shutil.copy(CONCEPTS, directory / "vocabulary" / "CONCEPT.csv")
+    return home
+
+
+@pytest.fixture(scope="module")
+def server(home, tmp_path_factory):
+    server = LabServer(tmp_path_factory.mktemp("jupyter"), tmp_path_factory.mktemp("root"), home.directory)
+    server.start()
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def page(server):
+    with chromium() as browser:
+        lab = LabPage(browser, server, width=1500, height=900)
+        yield lab.open()
+        lab.close()
+
+
+def test_define_ask_save_and_reopen(server, page):
+    view = page.page.locator(".jp-FlipCohort:visible")
+    page.command("flip:new-cohort")
+    view.get_by_role("button", name="Add Concept Set").click()
+    search = view.get_by_role("combobox", name="Add a concept to")
+    search.fill("systolic pressure")
+    view.get_by_role("option").first.wait_for()
+    search.press("Enter")
+    view.get_by_text("2000000101").wait_for()
+    search.fill("3004249")
+    page.page.wait_for_timeout(600)
+    search.press("Enter")
+    view.get_by_text("Concept 3004249").wait_for()
+
+    view.get_by_role("combobox", name="Domain").first.select_option("Measurement")
+    view.get_by_role("combobox", name="Concept set").first.select_option("0")
+    view.get_by_role("button", name="Add Rule").click()
+    view.get_by_role("textbox", name="Name of rule 1").fill("Born before 1970")
+    view.get_by_role("button", name="Add Age or Sex").click()
+    view.get_by_role("button", name="Add Rule").click()
+    view.get_by_role("textbox", name="Name of rule 2").fill("High pressure")
+    second = view.locator(".jp-FlipRule").nth(1)
+    second.get_by_role("button", name="Add Records").click()
+    second.get_by_role("combobox", name="Domain").select_option("Measurement")
+    second.get_by_role("combobox", name="Value: compared how").select_option("gte")
+    second.get_by_role("spinbutton", name="Value").fill("150")
+
+    view.get_by_role("checkbox", name="rule by rule").check()
+    view.get_by_role("checkbox", name="age").check()
+    ask = view.get_by_role("button", name="Ask the Trusts (5)")
+    ask.click()
+    view.get_by_text("2 of 2 Trusts").wait_for()
+    view.get_by_text("Attrition").wait_for()
+    numbers = view.locator(".jp-FlipAnswers .jp-FlipTable").first.inner_text()
+    assert "≈" in numbers or "<10" in numbers
+    view.locator(".js-plotly-plot").first.wait_for()
+    found = Axe().run(page.page, context=".jp-FlipCohort")
+    serious = [v for v in found.response["violations"] if v["impact"] in ("serious", "critical")]
+    assert serious == [], found.generate_report()
+
+    view.get_by_role("checkbox", name="Rule 2 counts").uncheck()
+    view.get_by_text("for an earlier definition").wait_for()
+    view.get_by_role("button", name="Undo").click()
+    view.get_by_text("counted").first.wait_for()
+    view.get_by_role("checkbox", name="Rule 2 counts").uncheck()
+
+    page.command("flip:save-cohort")
+    page.page.get_by_role("textbox", name="The name of the file").fill("pressure")
+    page.page.get_by_role("button", name="Save", exact=True).click()
+    file = server.root / "pressure.cohort.json"
+    view.get_by_text("saved", exact=True).wait_for()
+    expression = json.loads(file.read_text())
+    parsed = CohortExpression.parse(expression)
+    assert [rule.name for rule in parsed.inclusion_rules] == ["Born before 1970"]
+    assert [item.concept.concept_id for item in parsed.concept_sets[0].expression.items] == [2000000101, 3004249]
+
+    file.write_text(json.dumps({**expression, "Title": "changed by somebody else"}))
+    view.get_by_role("button", name="Remove Rule").first.click()
+    page.command("flip:save-cohort")
+    page.see("pressure.cohort.json was changed elsewhere")
+    page.page.get_by_role("button", name="Keep Mine").click()
+    view.get_by_text("saved", exact=True).wait_for()
+    assert json.loads(file.read_text())["InclusionRules"] == []
+
+    page.theme(DARK)
+    assert page.errors == []
+
+
+def test_what_no_compiler_supports_is_said_and_can_not_be_asked(server, page):
+    (server.root / "strange.cohort.json").write_text(
+        json.dumps({"PrimaryCriteria": {"CriteriaList": [{"ConditionOccurrence": {"Wizardry": True}}]}})
+    )
+    page.command("flip:open-cohort", path="strange.cohort.json")
+    view = page.page.locator(".jp-FlipCohort:visible")
+    view.get_by_text("Wizardry").first.wait_for()
+    assert view.get_by_role("button", name="Ask the Trusts").is_disabled()
