@@ -14,6 +14,7 @@ import type {
   ICohortFile,
   IDeskHere,
   IDeskRun,
+  IDraftCohort,
   IEndpoints,
   IFoundConcepts,
   IHubContact,
@@ -152,10 +153,8 @@ export class FlipApi {
     return this._call('PUT cohorts/definition', { body });
   }
 
-  checkDefinition(
-    expression: ICohortDefinition['expression']
-  ): Promise<ICohortCheck> {
-    return this._call('POST cohorts/checks', { body: { expression } });
+  checkDefinition(body: IDraftCohort): Promise<ICohortCheck> {
+    return this._call('POST cohorts/checks', { body });
   }
 
   askTrusts(study: string, body: IQuestion): Promise<ITrustAnswers> {

@@ -193,11 +193,13 @@ export interface ICheckRequest {
 /**
  * ``problem`` says what is not supported or not valid, and where; None where all is well.
  *
+ * ``twin`` is None where no plan beside the file names this cohort, or its twin has not what the definition asks for.
  * What a question costs: ``count_costs`` for each number (a funnel has ``rules`` + 1), ``chart_costs`` for each chart.
  */
 export interface ICohortCheck {
   problem: string | null;
   rules: number;
+  twin: ITwinCount | null;
   count_costs: number;
   chart_costs: number;
 }
@@ -358,14 +360,16 @@ export interface IDeskStatus {
 export interface IDone {
 }
 
+/** ``path`` is that of its file, None while it has none; the twin of a plan beside it may tell something. */
+export interface IDraftCohort {
+  expression: { [name: string]: unknown };
+  path?: string | null;
+}
+
 /** A named environment that a Trust built offline; ``lock`` is the SHA-256 of its lock file. */
 export interface IEnvironment {
   name: string;
   lock: string;
-}
-
-export interface IExpression {
-  expression: { [name: string]: unknown };
 }
 
 /**
@@ -889,6 +893,12 @@ export interface ITrustsChange {
   pulse: string;
 }
 
+/** ``people`` of the twin's ``of`` invented people fit: nobody was asked, and it is no Trust's number. */
+export interface ITwinCount {
+  people: number;
+  of: number;
+}
+
 /**
  * A column of ``flip.data().train.frame()``: one value per person.
  *
@@ -1002,11 +1012,11 @@ export interface IEndpoints {
     body: undefined;
     answer: ICohortList;
   };
-  /** Whether the Trusts' compilers support a definition, and what questions about it cost */
+  /** Whether the Trusts' compilers support a definition, what questions about it cost, and what the twin says */
   'POST cohorts/checks': {
     path: undefined;
     query: undefined;
-    body: IExpression;
+    body: IDraftCohort;
     answer: ICohortCheck;
   };
   /** The definition in a cohort file, whether it is supported or not */

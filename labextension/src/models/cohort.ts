@@ -301,7 +301,10 @@ export class CohortModel {
   private async _checkNow(): Promise<void> {
     const expression = this.expression;
     try {
-      const check = await this._api.checkDefinition(expression as { [name: string]: unknown });
+      const check = await this._api.checkDefinition({
+        expression: expression as { [name: string]: unknown },
+        path: this._path
+      });
       if (JSON.stringify(expression) === JSON.stringify(this.expression)) {
         this._check = check;
       }

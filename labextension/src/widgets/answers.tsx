@@ -6,7 +6,9 @@ import { useState } from 'react';
 import type { IChartOfTrust, ICountReply, ITrustAnswer } from '../contracts';
 import type { Chart, CohortModel } from '../models/cohort';
 import { clock } from '../models/wording';
+import { twinIcon } from '../icons';
 import { BarChart } from './barchart';
+import { ToneIcon } from './states';
 
 export interface IAnswersProps {
   model: CohortModel;
@@ -37,6 +39,7 @@ export function Answers(props: IAnswersProps): JSX.Element {
   return (
     <section className="jp-FlipAnswers" aria-label={trans.__('Counts')}>
       <h3>{trans.__('Counts')}</h3>
+      <TwinLine {...props} />
       <p className="jp-FlipCriterion">
         <label className="jp-FlipCheck">
           <input
@@ -101,6 +104,24 @@ export function Answers(props: IAnswersProps): JSX.Element {
       <Funnel {...props} />
       <Charts {...props} />
     </section>
+  );
+}
+
+/**
+ * What the twin says while one edits, marked as such.
+ */
+function TwinLine(props: IAnswersProps): JSX.Element | null {
+  const { model, trans } = props;
+  const twin = model.check?.twin ?? null;
+  return twin === null ? null : (
+    <p className="jp-FlipTwin" role="status">
+      <ToneIcon icon={twinIcon} tone="quiet" />{' '}
+      {trans.__(
+        'Twin: %1 of %2 invented people',
+        twin.people.toLocaleString(),
+        twin.of.toLocaleString()
+      )}
+    </p>
   );
 }
 

@@ -19,7 +19,7 @@ const COLOURS = [
   '--jp-inverse-layout-color4'
 ];
 const PATTERNS = ['', '\\', '.', '-', '|', '+', 'x'] as const;
-const HEIGHT = 220;
+const HEIGHT = 260;
 
 /**
  * Bars by Trust; a suppressed bar is drawn hatched at half of the threshold, and says so.
@@ -55,6 +55,7 @@ export function BarChart(props: {
             const base = baseLayout(HEIGHT);
             return {
               ...base,
+              margin: { l: 52, r: 12, t: 8, b: 72 },
               barmode: 'group',
               showlegend: true,
               legend: { orientation: 'h', y: 1.16, x: 0 },

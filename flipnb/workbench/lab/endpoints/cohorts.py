@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from flipnb.contracts.text import Line, Name
 from flipnb.workbench import counting, vocabulary
 from flipnb.workbench.lab.bench import Bench
 from flipnb.workbench.lab.endpoint import endpoint
+from flipnb.workbench.plan_file import read_plan
+from flipnb.workbench.twin_count import twin_count
 from flipnb.workbench.vocabulary import FoundConcepts
 
 SUFFIX = ".cohort.json"
@@ -54,18 +57,30 @@ class SavedCohort(Document):
     base: Digest | None = None
 
 
-class Expression(Document):
+class DraftCohort(Document):
+    """``path`` is that of its file, None while it has none; the twin of a plan beside it may tell something."""
+
     expression: dict[str, Any]
+    path: str | None = None
+
+
+class TwinCount(Document):
+    """``people`` of the twin's ``of`` invented people fit: nobody was asked, and it is no Trust's number."""
+
+    people: int
+    of: int
 
 
 class CohortCheck(Document):
     """``problem`` says what is not supported or not valid, and where; None where all is well.
 
+    ``twin`` is None where no plan beside the file names this cohort, or its twin has not what the definition asks for.
     What a question costs: ``count_costs`` for each number (a funnel has ``rules`` + 1), ``chart_costs`` for each chart.
     """
 
     problem: str | None
     rules: int
+    twin: TwinCount | None = None
     count_costs: int = COUNT_COSTS
     chart_costs: int = CHART_COSTS
 
@@ -123,13 +138,14 @@ def save_definition(bench: Bench, body: SavedCohort) -> CohortDefinition:
 
 
 @endpoint("POST", "cohorts/checks", "cohorts")
-def check_definition(bench: Bench, body: Expression) -> CohortCheck:
-    """Whether the Trusts' compilers support a definition, and what questions about it cost."""
+def check_definition(bench: Bench, body: DraftCohort) -> CohortCheck:
+    """Whether the Trusts' compilers support a definition, what questions about it cost, and what the twin says."""
     try:
         parsed = CohortExpression.parse(body.expression)
     except FlipError as error:
         return CohortCheck(problem=str(error), rules=0)
-    return CohortCheck(problem=None, rules=len(parsed.inclusion_rules))
+    twin = _on_twin(bench, body) if body.path is not None else None
+    return CohortCheck(problem=None, rules=len(parsed.inclusion_rules), twin=twin)
 
 
 @endpoint("POST", "studies/{study}/counts", "cohorts")
@@ -153,6 +169,17 @@ def list_cohorts(bench: Bench) -> CohortList:
         for path in _files(bench.root)
     ]
     return CohortList(cohorts=tuple(sorted(found, key=lambda cohort: cohort.path)))
+
+
+def _on_twin(bench: Bench, draft: DraftCohort) -> TwinCount | None:
+    assert draft.path is not None
+    file = bench.place(draft.path)
+    for plan in sorted(file.parent.glob("*.flip.json")):
+        with suppress(FlipError):
+            if read_plan(plan).cohort == file.name:
+                found = twin_count(draft.expression, plan)
+                return TwinCount(people=found.people, of=found.of)
+    return None
 
 
 def _problem(answer: counting.TrustCount) -> str | None:
