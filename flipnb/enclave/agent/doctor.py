@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from flipnb.contracts.bound import best_guess
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.agent.audit import AuditLog
 from flipnb.enclave.agent.configuration import EnclaveDirectory
@@ -15,6 +16,7 @@ from flipnb.enclave.agent.estate import EstateWorker
 from flipnb.enclave.agent.hub_link import HubLink, HubUnreachable
 from flipnb.enclave.agent.identities import estate_worker_uid, run_uid
 from flipnb.enclave.agent.installation import require_environment
+from flipnb.enclave.agent.ledger import Ledger
 from flipnb.enclave.agent.membership import Memberships
 from flipnb.enclave.agent.store import Store
 from flipnb.enclave.kernels.probe import probe, refuse_if_weaker
@@ -52,6 +54,7 @@ def examine(directory: Path) -> list[Finding]:
         ("environments", _environments),
         ("runtime directory", _runtime),
         ("audit log", _audit),
+        ("counts", _counts),
         ("sandbox", _sandbox),
         ("estate", _estate),
         ("hub", _hub),
@@ -111,6 +114,28 @@ def _audit(enclave: EnclaveDirectory) -> str:
         return f"{AuditLog.verify(enclave.audit, enclave.load_node_key(), store)} entries, unchanged"
     finally:
         store.close()
+
+
+def _counts(enclave: EnclaveDirectory) -> str:
+    policy = enclave.policy().counts
+    if policy.noise == 0 or policy.seed == "members":
+        why = "have no noise" if policy.noise == 0 else "have noise by members"
+        raise _Unhealthy(
+            f"Counts {why}: nothing bounds what they tell of a person.",
+            "Set counts.noise and counts.seed in policy.json.",
+        )
+    left = policy.budget
+    if enclave.ledger.exists():
+        ledger = Ledger(enclave.ledger)
+        try:
+            left = ledger.left_to_all(policy)
+        finally:
+            ledger.close()
+    guess = best_guess(policy.budget, policy.noise)
+    return (
+        f"{left} of {policy.budget} left in {policy.period_days} days; whoever is told all of it is right about one "
+        f"person at most {guess:.1%} of the time (guessing: 50%)"
+    )
 
 
 def _sandbox(enclave: EnclaveDirectory) -> str:

@@ -87,6 +87,11 @@ class Ledger:
         with self._transaction() as db:
             return self._budget(db, study, policy, now or datetime.now(UTC))
 
+    def left_to_all(self, policy: CountPolicy, *, now: datetime | None = None) -> int:
+        """What is left of the Trust's own budget, whatever a single study may still spend."""
+        alone = policy.model_copy(update={"budget_per_study": policy.budget})
+        return self.budget("", alone, now=now).left
+
     def answer(self, estate: str, question: str, policy: str) -> tuple[bytes, float] | None:
         """The answer that was given, and after how many seconds."""
         with self._lock:

@@ -72,6 +72,7 @@ def test_studies_together_cannot_spend_more_than_the_trusts_budget(path):
         ledger.charge("two", "v1", {"b": 5}, POLICY, now=NOW)
     ledger.charge("two", "v1", {"b": 4}, POLICY, now=NOW)
     assert left(ledger, "three") == 0
+    assert ledger.left_to_all(POLICY.model_copy(update={"budget": 15}), now=NOW) == 5
 
 
 def test_what_was_spent_comes_back_after_the_period(path):
