@@ -74,6 +74,9 @@ class Model:
             )
         )
 
+    def zeros(self) -> dict[str, np.ndarray]:
+        return {tensor.name: np.zeros(tensor.shape, np.float32) for tensor in self.spec.tensors}
+
     def notebook(self, step: str, imports: str) -> FrozenNotebook:
         shapes = f"[(f'layer{{i:03d}}.weight', ({self.elements},)) for i in range({self.tensors})]"
         source = NOTEBOOK.strip().replace("SHAPES", shapes).replace("STEP", step).replace("IMPORTS", imports)
@@ -242,9 +245,7 @@ class Federation:
         """A bundle of the model's no-op notebook, at the hub and approved for many executions."""
         members = list(trusts or self.trusts)
         initial = self.directory / "initial.safetensors"
-        zeros = {t.name: np.zeros(t.shape, np.float32) for t in model.spec.tensors}
-        digest, _ = write_weights(initial, model.spec, zeros)
-        del zeros
+        digest, _ = write_weights(initial, model.spec, model.zeros())
 
         def chunks() -> Iterator[bytes]:
             with initial.open("rb") as file:
