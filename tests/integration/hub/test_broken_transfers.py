@@ -1,4 +1,4 @@
-"""An enclave's transfers through a proxy that cuts every connection long before the end: they go on where they broke."""
+"""An enclave's transfers through a proxy that cuts connections long before the end: they go on where they broke."""
 
 import asyncio
 import os
