@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import duckdb
@@ -123,3 +124,27 @@ def test_the_cdm_with_all_its_keys(address):
     assert len(tables()) == 39 and len(fields) == 432
     with duckdb.connect() as connection:
         connection.execute(script("duckdb"))
+
+
+def test_codes_find_the_servers_vocabulary(address, tmp_path):
+    """FHIR after a vocabulary, both on the server: the concept decides, and nothing of the vocabulary comes twice."""
+    columns = ",".join(tables()["concept"].columns)
+    (tmp_path / "concept.csv").write_text(
+        f'{columns}\n2000000001,"A, ""b""",Observation,SNOMED,x,S,c1,1970-01-01,2099-12-31,\n'
+    )
+    patient = {"resourceType": "Patient", "id": "p", "birthDate": "1960-01-01"}
+    condition = {
+        "resourceType": "Condition",
+        "id": "c",
+        "subject": {"reference": "Patient/p"},
+        "code": {"coding": [{"system": "http://snomed.info/sct", "code": "c1"}]},
+        "onsetDateTime": "2001-01-01",
+    }
+    (tmp_path / "export.ndjson").write_text(f"{json.dumps(patient)}\n{json.dumps(condition)}\n")
+    load(tmp_path / "concept.csv", "omop-5.4", address)
+    report = load(tmp_path / "export.ndjson", "fhir-r4", address)
+    assert report.rows == {"person": 1, "observation_period": 1, "observation": 1, "cdm_source": 1, "concept": 1}
+    with reading(address) as server:
+        assert list(server.rows("SELECT observation_concept_id FROM observation")) == [(2000000001,)]
+        assert list(server.rows("SELECT concept_name FROM concept")) == [('A, "b"',)]
+    assert load(tmp_path / "export.ndjson", "fhir-r4", address).new is False
