@@ -109,6 +109,11 @@ class EventTable:
             "CREATE OR REPLACE TEMP TABLE event_code (number_in_file BIGINT, role VARCHAR, rank INTEGER, "
             "vocabulary VARCHAR, code VARCHAR, text VARCHAR)",
             "CREATE OR REPLACE TEMP TABLE told_domain (concept_id INTEGER, domain_id VARCHAR)",
+            "CREATE OR REPLACE TEMP TABLE answered (vocabulary VARCHAR, code VARCHAR)",
+            "CREATE OR REPLACE TEMP TABLE known (vocabulary VARCHAR, code VARCHAR, source_concept_id INTEGER)",
+            "CREATE OR REPLACE TEMP TABLE mapped (vocabulary VARCHAR, code VARCHAR, concept_id INTEGER, "
+            "domain VARCHAR, place BIGINT)",
+            "CREATE OR REPLACE TEMP TABLE mapped_value (vocabulary VARCHAR, code VARCHAR, concept_id INTEGER)",
         ):
             build.connection.execute(statement)
 
@@ -129,7 +134,8 @@ class EventTable:
         """All events that were added, into their tables."""
         self._flush()
         sql = self._build.connection.execute
-        for statement in (*_RESOLVE, _ROUTED):
+        self._resolve()
+        for statement in (_BEST, _ROUTED):
             sql(statement)
         for table, columns in _TARGETS.items():
             names, values = ", ".join(columns), ", ".join(columns.values())
@@ -139,6 +145,14 @@ class EventTable:
             )
         for name in ("event", "event_code"):
             sql(f"DELETE FROM {name}")
+
+    def _resolve(self) -> None:
+        """Look up the codes that no file before had: an export has thousands, a vocabulary millions."""
+        sql = self._build.connection.execute
+        sql(_ASKED)
+        if sql("SELECT 1 FROM asked LIMIT 1").fetchone():
+            for statement in _RESOLVE:
+                sql(statement)
 
     def discard(self) -> None:
         self._events.clear()
@@ -171,22 +185,27 @@ class EventTable:
 
 _VALID = "coalesce(invalid_reason, '') = ''"
 
+_ASKED = (
+    "CREATE OR REPLACE TEMP TABLE asked AS SELECT DISTINCT vocabulary, code FROM event_code "
+    "EXCEPT SELECT vocabulary, code FROM answered"
+)
+
 _RESOLVE = (
-    "CREATE OR REPLACE TEMP TABLE asked AS SELECT DISTINCT vocabulary, code FROM event_code",
     # A code's own concept, whether standard or not.
-    "CREATE OR REPLACE TEMP TABLE known AS SELECT k.vocabulary, k.code, min(c.concept_id) AS source_concept_id "
+    "INSERT INTO known SELECT k.vocabulary, k.code, min(c.concept_id) AS source_concept_id "
     "FROM asked k JOIN concept c ON c.vocabulary_id = k.vocabulary AND c.concept_code = k.code GROUP BY ALL",
     # Its standard concepts: what the Trust's own map says, else itself, else what it maps to.
-    f"""CREATE OR REPLACE TEMP TABLE mapped AS WITH
+    f"""INSERT INTO mapped WITH
+    asked_known AS (SELECT known.* FROM known JOIN asked USING (vocabulary, code)),
     own AS (
         SELECT k.vocabulary, k.code, m.target_concept_id AS concept_id FROM asked k JOIN source_to_concept_map m
         ON m.source_vocabulary_id = k.vocabulary AND m.source_code = k.code
         WHERE m.target_concept_id <> 0 AND {_VALID}),
     itself AS (
-        SELECT k.vocabulary, k.code, c.concept_id FROM known k JOIN concept c ON c.concept_id = k.source_concept_id
-        WHERE c.standard_concept = 'S'),
+        SELECT k.vocabulary, k.code, c.concept_id FROM asked_known k JOIN concept c
+        ON c.concept_id = k.source_concept_id WHERE c.standard_concept = 'S'),
     other AS (
-        SELECT k.vocabulary, k.code, r.concept_id_2 AS concept_id FROM known k JOIN concept_relationship r
+        SELECT k.vocabulary, k.code, r.concept_id_2 AS concept_id FROM asked_known k JOIN concept_relationship r
         ON r.concept_id_1 = k.source_concept_id WHERE r.relationship_id = 'Maps to' AND {_VALID}),
     chosen AS (
         SELECT * FROM (
@@ -197,17 +216,19 @@ _RESOLVE = (
     FROM chosen m LEFT JOIN concept c USING (concept_id)
     LEFT JOIN (SELECT concept_id, min(domain_id) AS domain_id FROM told_domain GROUP BY 1) t USING (concept_id)""",
     # The value within a code: "family history of X" maps to a history, with X as its value.
-    f"""CREATE OR REPLACE TEMP TABLE mapped_value AS
-    SELECT k.vocabulary, k.code, min(r.concept_id_2) AS concept_id FROM known k JOIN concept_relationship r
-    ON r.concept_id_1 = k.source_concept_id WHERE r.relationship_id = 'Maps to value' AND {_VALID} GROUP BY ALL""",
-    # Of several codes for one thing, the first that is mapped counts, else the first that is known, else the first.
-    """CREATE OR REPLACE TEMP TABLE best AS
+    f"""INSERT INTO mapped_value SELECT k.vocabulary, k.code, min(r.concept_id_2) FROM known k
+    JOIN asked USING (vocabulary, code) JOIN concept_relationship r ON r.concept_id_1 = k.source_concept_id
+    WHERE r.relationship_id = 'Maps to value' AND {_VALID} GROUP BY ALL""",
+    "INSERT INTO answered SELECT * FROM asked",
+)
+
+# Of several codes for one thing, the first that is mapped counts, else the first that is known, else the first.
+_BEST = """CREATE OR REPLACE TEMP TABLE best AS
     SELECT c.number_in_file, c.role, c.vocabulary, c.code, c.text, k.source_concept_id FROM event_code c
     LEFT JOIN known k USING (vocabulary, code)
     LEFT JOIN (SELECT vocabulary, code, true AS is_mapped FROM mapped WHERE place = 0) m USING (vocabulary, code)
     QUALIFY row_number() OVER (PARTITION BY c.number_in_file, c.role
-        ORDER BY m.is_mapped IS NULL, k.source_concept_id IS NULL, c.rank) = 1""",
-)
+        ORDER BY m.is_mapped IS NULL, k.source_concept_id IS NULL, c.rank) = 1"""
 
 _CASES = " ".join(f"WHEN '{domain}' THEN '{table}'" for domain, table in _TABLE_OF_DOMAIN.items())
 _NOT_GIVEN = "(e.intolerance AND m.domain IN ('Drug', 'Device'))"

@@ -325,6 +325,7 @@ def test_bundles_urls_streams_and_changes(tmp_path, estate, monkeypatch):
     monkeypatch.setattr(fhir_feed, "_WHOLE", 10)
     condition = resource("Condition", "1", code=coded(SNOMED, "c1"), onsetDateTime="2001-01-01")
     condition["subject"] = {"reference": "urn:uuid:other"}
+    again = {**condition, "id": "2", "subject": {"reference": "Patient/p"}}
     bundle = {
         "resourceType": "Bundle",
         "entry": [{"fullUrl": "urn:uuid:other", "resource": PATIENT}, {"resource": condition}],
@@ -332,10 +333,11 @@ def test_bundles_urls_streams_and_changes(tmp_path, estate, monkeypatch):
     source = tmp_path / "source"
     source.mkdir()
     (source / "a.json").write_text(json.dumps(bundle, indent=1))
-    (source / "b.json").write_text(json.dumps([{**PATIENT, "id": "q"}, PATIENT]))
+    (source / "b.json").write_text(json.dumps([{**PATIENT, "id": "q"}, PATIENT, again]))
     first = load(source, "fhir-r4", estate)
     assert first.people == 2
-    assert rows(estate, "SELECT person_id FROM condition_occurrence") == [(stable_id("Patient/p"),)]
+    found = rows(estate, "SELECT person_id, condition_concept_id FROM condition_occurrence")
+    assert found == [(stable_id("Patient/p"), 2000000001)] * 2
     (source / "b.json").write_text(json.dumps([{**PATIENT, "id": "r"}]))
     second = load(source, "fhir-r4", estate)
     assert set(second.read) == {"b.json", "(observation periods)"} and "a.json" in second.unchanged
