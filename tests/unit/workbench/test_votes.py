@@ -1,0 +1,81 @@
+"""The votes of a consensus, as a researcher reads them: in a terminal, in sentences, in the table of results."""
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from flipnb.cli.main import app
+from flipnb.contracts.run import Failure, RoundSummary, RunEvent, RunView, TrustPart
+from flipnb.workbench import home, runs
+from flipnb.workbench.narrative import describe
+from flipnb.workbench.results import Results
+
+NORTH, SOUTH = "a" * 64, "b" * 64
+NAMES = {NORTH: "north", SOUTH: "south"}
+
+
+def summary(number, votes, agreements, *, training=True):
+    return RoundSummary(
+        round=number, of=9, training=training, members=(NORTH, SOUTH), weights="0" * 64, metrics={"loss": 0.5},
+        trust_metrics={NORTH: {"loss": 0.4}}, votes=votes, voters=None if votes is None else 2, agreements=agreements,
+        seconds=0.1,
+    )  # fmt: skip
+
+
+ROUNDS = (
+    summary(1, 1, {NORTH: 0.9}),
+    summary(2, 2, {NORTH: 0.995}),
+    summary(3, None, {}, training=False),
+)
+
+
+def test_the_votes_of_each_round_are_shown(monkeypatch):
+    parts = tuple(TrustPart(trust=key, name=name, state="finished") for key, name in NAMES.items())
+    view = RunView(
+        run="0" * 32, study="heart", title="t", bundle="0" * 64, researcher=NORTH, point={}, state="succeeded",
+        code="agreed", reason="Agreed at round 2.", submitted=datetime.now(UTC), rounds_done=2, rounds=9, trusts=parts,
+        last_event=9,
+    )  # fmt: skip
+    monkeypatch.setattr(home.Home, "find", lambda: None)
+    monkeypatch.setattr(runs, "view_run", lambda home, run: view)
+    monkeypatch.setattr(runs, "view_rounds", lambda home, run: ROUNDS)
+    said = CliRunner().invoke(app, ["runs", "0" * 32])
+    assert said.exit_code == 0, said.output
+    assert "succeeded, round 2 of 9. Agreed at round 2." in said.output
+    rows = [" ".join(line.split()) for line in said.output.splitlines()]
+    assert rows[-2:] == ["1 1 of 2 0.9", "2 2 of 2 0.995"]
+    as_json = CliRunner().invoke(app, ["runs", "0" * 32, "--json"])
+    assert '"votes": 1' in as_json.output
+
+
+def test_a_round_as_a_sentence_has_its_votes():
+    event = RunEvent(run="0" * 32, number=1, at=datetime.now(UTC), kind="round", round=ROUNDS[0])
+    assert describe(event, NAMES) == "Round 1 of 9: loss 0.5; 1 of 2 agree (2 Trusts, 0.10 s)"
+
+
+def test_results_have_votes_and_the_figures_that_policies_let_out(tmp_path):
+    table = Results(tmp_path, SimpleNamespace(rounds=ROUNDS, members=NAMES)).metrics()
+    everybody = table[table["trust"] == "(all)"]
+    assert everybody["votes"].tolist()[:2] == [1, 2]
+    assert everybody["voters"].tolist()[:2] == [2, 2]
+    assert table[table["trust"] == "north"]["agreement"].tolist()[:2] == [0.9, 0.995]
+
+
+@pytest.mark.parametrize(
+    ("failure", "says"),
+    [
+        (Failure(error_class="KeyError", cell=3, line=7, round=2), "KeyError in cell 3, line 7, round 2"),
+        (Failure(error_class="OutOfMemory"), "OutOfMemory"),
+        (
+            Failure(error_class="FlipError", cell=3, refusal="output-out-of-bounds"),
+            "FlipError in cell 3: it reports a number out of its declared bounds",
+        ),
+    ],
+)
+def test_a_failure_says_class_place_and_what_was_refused(failure, says):
+    event = RunEvent(
+        run="0" * 32, number=1, at=datetime.now(UTC), kind="trust", trust=NORTH, trust_state="failed", failure=failure
+    )
+    assert describe(event, NAMES) == f"north is failed: {says}"
