@@ -20,7 +20,7 @@ from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.parameters import Parameter
 from flipnb.contracts.problem import FlipError
 from flipnb.workbench.freezing import freeze_notebook, notebook_parameters
-from flipnb.workbench.plan_file import plan_path, read_cohort, read_plan
+from flipnb.workbench.plan_file import PlanFile, plan_path, read_cohort, read_plan
 from flipnb.workbench.rehearsal import last_rehearsal
 
 Severity = Literal["error", "warning"]
@@ -82,6 +82,7 @@ def find_issues(notebook: Path, *, lock: Path | None = None) -> list[Issue]:
         return [_issue(error)]
     parameters: tuple[Parameter, ...] = ()
     outputs: tuple[DeclaredOutput, ...] | None = None
+    plan: PlanFile | None = None
     try:
         parameters = notebook_parameters(frozen)
     except FlipError as error:
@@ -97,6 +98,7 @@ def find_issues(notebook: Path, *, lock: Path | None = None) -> list[Issue]:
     except FlipError as error:
         issues.append(_issue(error))
     codes, broken = _parse(frozen)
+    issues += _agreements_and_totals(codes, plan) if plan is not None else []
     issues += [*broken, *_reports(codes, outputs), *_unused(parameters, frozen, codes)]
     issues += [*_paths(codes), *_files_written(codes), *_long_cells(frozen), *_imports(codes, lock)]
     if not any(issue.severity == "error" for issue in issues):
@@ -173,6 +175,48 @@ def _reports(codes: Sequence[_Code], outputs: Sequence[DeclaredOutput] | None) -
     if not unknown:
         for name in sorted(declared - named):
             yield Issue("error", "missing-output", f"The output {name!r} is declared, but no report has it.")
+
+
+def _agreements_and_totals(codes: Sequence[_Code], plan: PlanFile) -> Iterator[Issue]:
+    """``.agree(…)`` where the plan has a consensus; calls of ``flip.total({…})`` against the declared steps."""
+    calls = [
+        (code.number, node, node.func.attr)
+        for code in codes
+        for node in ast.walk(code.tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    ]
+    if plan.plan.consensus is not None and not any(name == "agree" for _, _, name in calls):
+        yield Issue("error", "no-agreement", "The plan has a consensus, and no cell calls agree(…) in its rounds.")
+    if plan.plan.consensus is not None and plan.split.shares.validation == 0:
+        yield Issue("error", "no-validation", "The plan has a consensus, and its split has no validation share.")
+    totals = [(number, call) for number, call, name in calls if name == "total" and _is_flips(call)]
+    unused = set(range(len(plan.totals)))
+    for number, call in totals:
+        names = _keys(call)
+        if names is None:
+            return
+        found = [index for index, step in enumerate(plan.totals) if step.names == names]
+        unused -= set(found)
+        if not found:
+            message = f"Totals {', '.join(sorted(names))}, which the plan file does not declare as one step of totals."
+            yield Issue("error", "undeclared-total", message, number, call.lineno)
+    for index in sorted(unused):
+        declared = ", ".join(sorted(plan.totals[index].names))
+        yield Issue("warning", "unused-total", f"The total of {declared} is declared, but no cell asks for it.")
+
+
+def _is_flips(call: ast.Call) -> bool:
+    """Whether it looks like ``flip.total({…})``, not another object's method."""
+    return isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name) and len(call.args) == 1
+
+
+def _keys(call: ast.Call) -> frozenset[str] | None:
+    """The names of a dictionary that is written out as the only argument; None where it is not."""
+    argument = call.args[0]
+    if not isinstance(argument, ast.Dict):
+        return None
+    keys = [key.value for key in argument.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
+    return frozenset(keys) if len(keys) == len(argument.keys) else None
 
 
 def _unused(parameters: Sequence[Parameter], frozen: FrozenNotebook, codes: Sequence[_Code]) -> Iterator[Issue]:

@@ -81,3 +81,29 @@ def test_errors_come_first(write):
     assert severities == sorted(severities)
     assert "error" in severities
     assert "warning" in severities
+
+
+ARRAY = {"name": "n", "minimum": 0, "maximum": 9, "decimals": 0}
+WITH_TOTAL = ROUNDS.replace("data = flip.data()", 'data = flip.data()\nflip.total({"n": 1})')
+
+
+@pytest.mark.parametrize(
+    ("source", "consensus", "arrays", "code", "line"),
+    [
+        (ROUNDS, True, [], "no-agreement", None),
+        (ROUNDS.replace("    rnd.report", "    rnd.agree([0], [0])\n    rnd.report"), True, [], "no-validation", None),
+        (WITH_TOTAL, False, [], "undeclared-total", 5),
+        (WITH_TOTAL, False, [{**ARRAY, "name": "m"}], "undeclared-total", 5),
+        (ROUNDS, False, [ARRAY], "unused-total", None),
+    ],
+)
+def test_agreement_and_totals_fit_the_plan(write, source, consensus, arrays, code, line):
+    notebook = write(parameters(), cell(source))
+    path = notebook.with_name("study.flip.json")
+    plan = json.loads(path.read_text())
+    plan["totals"] = [{"arrays": arrays}] if arrays else []
+    plan["plan"]["consensus"] = {} if consensus else None
+    path.write_text(json.dumps(plan))
+    assert (code, line) in [(issue.code, issue.line) for issue in find_issues(notebook)]
+    path.write_text(json.dumps(plan | {"totals": [{"arrays": [ARRAY]}], "plan": {**plan["plan"], "consensus": None}}))
+    assert not {"undeclared-total", "no-agreement"} & {issue.code for issue in find_issues(notebook)}
