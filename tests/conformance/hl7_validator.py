@@ -27,12 +27,20 @@ def errors_of(resources: list[dict]) -> list[str]:
             timeout=240,
         )
         result = subprocess.run(
-            ["java", "-Xmx1500m", "-cp", f"{classes}{os.pathsep}{path}", "Validate"],
+            [
+                "java",
+                "-Xmx1500m",
+                "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1",
+                "-cp",
+                f"{classes}{os.pathsep}{path}",
+                "Validate",
+            ],
             input=lines,
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=280,
+            timeout=480,
             check=False,
         )
     output = result.stdout.splitlines()

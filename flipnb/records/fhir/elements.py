@@ -8,7 +8,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from flipnb.records.fhir.store import Store
-from flipnb.records.fhir.systems import OHDSI, UCUM, system_of
+from flipnb.records.fhir.systems import OHDSI, SOURCE, UCUM, system_of
 
 Element = dict[str, Any]
 
@@ -59,8 +59,13 @@ def _concept_codings(store: Store, concept_ids: tuple[int | None, ...]) -> list[
 
 
 def codeable(store: Store, *concept_ids: int | None, source: Any = None) -> Element | None:
-    """A CodeableConcept of concepts; its text is the first one's name, else what the source had."""
+    """A CodeableConcept of concepts; its text is the first one's name, else what the source had.
+
+    What the source had is a coding of its own only where there is no concept.
+    """
     codings = concept_codings(store, *concept_ids)
+    if not codings and (unmapped := text(source)) is not None:
+        codings = [coding(SOURCE, " ".join(unmapped.split()))]
     names = [concept.name for number in concept_ids if (concept := store.concept(number)) is not None]
     words = text(names[0] if names else None) or text(source)
     return without_nothing({"coding": codings, "text": words}) or None

@@ -142,6 +142,7 @@ class ConceptParameter:
     """
 
     columns: tuple[str, ...]
+    source: str | None = None
     kind = "token"
 
     def condition(self, store: Store, table: Table, name: str, modifier: str | None, value: str) -> Condition:
@@ -161,10 +162,20 @@ class ConceptParameter:
         if modifier == "below":
             queries = _with_descendants(store, queries)
         concepts = _resolved(store, queries)
-        if not columns or concepts is None:
-            return NEVER
-        parts = [Condition(f"t.{column} IN ({concepts.sql})", concepts.values) for column in columns]
-        return Condition.any_of(parts)
+        parts = [] if concepts is None else [Condition(f"t.{c} IN ({concepts.sql})", concepts.values) for c in columns]
+        if modifier is None:
+            parts += self._unmapped(store, table, columns, value)
+        return Condition.any_of(parts) if parts else NEVER
+
+    def _unmapped(self, store: Store, table: Table, columns: list[str], value: str) -> list[Condition]:
+        """A source value is the code of a row without concepts."""
+        system, code = _token(value)
+        if self.source is None or system not in (None, systems.SOURCE) or not store.has(table.name, self.source):
+            return []
+        none = " AND ".join([f"COALESCE(t.{column}, 0) = 0" for column in columns] or ["1 = 1"])
+        if not code:
+            return [Condition(f"{none} AND t.{self.source} IS NOT NULL")]
+        return [Condition(f"{none} AND t.{self.source} = ?", (code,))]
 
     def sort_key(self, store: Store, table: Table) -> str | None:
         return None
@@ -575,7 +586,7 @@ _EVENT: dict[str, Parameter] = {**_PATIENT, "encounter": ReferenceParameter("vis
 def _observation(table: str, default: str | None) -> dict[str, Parameter]:
     return {
         **_EVENT,
-        "code": ConceptParameter((f"{table}_concept_id", f"{table}_source_concept_id")),
+        "code": ConceptParameter((f"{table}_concept_id", f"{table}_source_concept_id"), f"{table}_source_value"),
         "category": CodeParameter(observation_categories(default), systems.OBSERVATION_CATEGORY),
         "status": CodeParameter(always("final"), "http://hl7.org/fhir/observation-status"),
         "date": DateParameter(f"{table}_date", f"{table}_datetime"),
@@ -594,7 +605,7 @@ PARAMETERS: dict[str, dict[str, Parameter]] = {
     },
     "condition_occurrence": {
         **_EVENT,
-        "code": ConceptParameter(("condition_concept_id", "condition_source_concept_id")),
+        "code": ConceptParameter(("condition_concept_id", "condition_source_concept_id"), "condition_source_value"),
         "category": CodeParameter(condition_categories, systems.CONDITION_CATEGORY),
         "clinical-status": CodeParameter(ended("condition_end_date", "resolved", "active"), systems.CONDITION_CLINICAL),
         "verification-status": CodeParameter(always("confirmed"), systems.CONDITION_VERIFICATION),
@@ -605,7 +616,7 @@ PARAMETERS: dict[str, dict[str, Parameter]] = {
     "observation": _observation("observation", None),
     "drug_exposure": {
         **_EVENT,
-        "code": ConceptParameter(("drug_concept_id", "drug_source_concept_id")),
+        "code": ConceptParameter(("drug_concept_id", "drug_source_concept_id"), "drug_source_value"),
         "status": CodeParameter(
             ended("drug_exposure_end_date", "completed", "unknown"),
             "http://hl7.org/fhir/CodeSystem/medicationrequest-status",
@@ -615,7 +626,7 @@ PARAMETERS: dict[str, dict[str, Parameter]] = {
     },
     "procedure_occurrence": {
         **_EVENT,
-        "code": ConceptParameter(("procedure_concept_id", "procedure_source_concept_id")),
+        "code": ConceptParameter(("procedure_concept_id", "procedure_source_concept_id"), "procedure_source_value"),
         "status": CodeParameter(always("completed"), "http://hl7.org/fhir/event-status"),
         "date": DateParameter("procedure_date", "procedure_datetime"),
     },

@@ -10,6 +10,9 @@ OHDSI = "https://fhir-terminology.ohdsi.org"
 LOCAL = "urn:flip:vocabulary:"
 """Followed by the OMOP vocabulary's id: for vocabularies without a system, and a Trust's own."""
 
+SOURCE = "urn:flip:source"
+"""Codes are source values that no concept was found for: what the Trust's own system wrote."""
+
 PERSON = "urn:flip:person"
 DICOM_UID = "urn:dicom:uid"
 UCUM = "http://unitsofmeasure.org"

@@ -171,11 +171,16 @@ def amount(r):
         (f"Condition?code={ICD10}|", lambda r: ICD10 in {system for system, _ in codes(r.get("code"))}),
         (f"Condition?code={OHDSI}|201820", coded("201820")),
         ("Condition?code=|44054006", coded()),
+        ("Condition?code=urn:flip:source|E11", lambda r: ("urn:flip:source", "E11") in codes(r.get("code"))),
+        ("Procedure?code=P1", coded("P1")),
         ("Condition?code=http://example.org/none|1", coded()),
         (f"Condition?code:below={SNOMED}|73211009", coded("44054006", "73211009")),
         (f"Condition?code:in={SNOMED}?fhir_vs%3Disa/73211009", coded("44054006", "73211009")),
         ("Condition?code:not=44054006", lambda r: not coded("44054006")(r)),
-        ("Condition?code:text=TYPE 2", coded("44054006", "E11")),
+        (
+            "Condition?code:text=TYPE 2",
+            lambda r: any("Type 2" in coding.get("display", "") for coding in r.get("code", {}).get("coding", ())),
+        ),
         ("Condition?code:text=100%", coded()),
         ("Condition?clinical-status=resolved", lambda r: "abatementDateTime" in r),
         (
