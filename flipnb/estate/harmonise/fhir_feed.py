@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from flipnb.contracts.document import sha256
 from flipnb.estate.harmonise.build import SOURCE_ID, Build, Loading, SourceRecord
+from flipnb.estate.harmonise.eras import derive_eras
 from flipnb.estate.harmonise.events import Event, EventTable, dated_rows
 from flipnb.estate.harmonise.feed import Progress
 from flipnb.estate.harmonise.fhir_resources import References, Unusable, harmonise, understood
@@ -165,6 +166,7 @@ def _derive(build: Build, loading: Loading, feed: str) -> None:
         f"WHERE {SOURCE_ID} IN {own} AND person_id IN (SELECT person_id FROM person WHERE {SOURCE_ID} IN {own}) "
         "GROUP BY person_id"
     )
+    derive_eras(build, loading, own)
     sql(
         "INSERT INTO cdm_source (cdm_source_name, cdm_source_abbreviation, cdm_holder, source_description, "
         f"source_release_date, cdm_release_date, cdm_version, cdm_version_concept_id, vocabulary_version, {SOURCE_ID}) "

@@ -13,6 +13,7 @@ from flipnb.contracts.document import sha256
 from flipnb.contracts.problem import FlipError
 from flipnb.estate.harmonise.build import Build, Loading, SourceRecord
 from flipnb.estate.harmonise.code_lists import CodeMapping, read_code_list
+from flipnb.estate.harmonise.eras import derive_eras
 from flipnb.estate.harmonise.events import Code, Event, EventTable, stable_id
 from flipnb.estate.harmonise.extract import Row, read_rows
 from flipnb.estate.harmonise.feed import Progress
@@ -86,6 +87,8 @@ class MappedFeed:
             rows = _Harmoniser(self._mapping, self._vocabulary, self._converters, build, own, progress)
             rows.add_code_lists(self._code_lists)
             rows.read(places)
+            if self._mapping.events:
+                derive_eras(build, own, f"({', '.join(str(loading.source_id) for loading in loadings)})")
         return []
 
 

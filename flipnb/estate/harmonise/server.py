@@ -48,6 +48,8 @@ _BORROWED = 0
 _LOOKED_UP = {
     "concept": "true",
     "concept_relationship": "relationship_id IN ('Maps to', 'Maps to value')",
+    "concept_ancestor": "ancestor_concept_id IN (SELECT concept_id FROM {schema}.concept "
+    "WHERE concept_class_id = 'Ingredient')",
     "source_to_concept_map": "true",
 }
 _TYPE = "Type Concept"
@@ -113,7 +115,9 @@ def _borrow(connection: Connection, version: str, build: Build, scratch: Path) -
         fields = tables()[name].fields
         columns = ", ".join(field.quoted for field in fields)
         file = scratch / f"{name}.csv"
-        query = f"COPY (SELECT {columns} FROM {schema_of(version)}.{name} WHERE {condition}) TO STDOUT (FORMAT csv)"
+        schema = schema_of(version)
+        wanted = f"SELECT {columns} FROM {schema}.{name} WHERE {condition.format(schema=schema)}"
+        query = f"COPY ({wanted}) TO STDOUT (FORMAT csv)"
         with file.open("wb") as stream, connection.cursor().copy(query) as copy:
             for block in copy:
                 stream.write(block)
