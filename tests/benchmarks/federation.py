@@ -168,16 +168,16 @@ class Federation:
         )
         for trust in self.trusts:
             fill_estate(trust.enclave.estate)
-        until(self._hub_there, 60)
+        until(self._hub_there, 120)
         for trust in self.trusts:
             trust.start()
         for trust in self.trusts:
-            until(lambda trust=trust: self._ready(trust), 90)
+            until(lambda trust=trust: self._ready(trust), 300)
         self._ask("POST", "/v1/studies", seal(self.roster, ROSTER, self.researcher))
         for trust in self.trusts:
             membership = Membership(roster=self.roster, trust=trust.node.key_id, joined=datetime.now(UTC))
             trust.post("/memberships", Signed(envelope=seal(membership, MEMBERSHIP, trust.controller).decode()))
-        until(lambda: len(self._ask("GET", "/v1/studies").json()[0]["joined"]) == len(self.trusts), 60)
+        until(lambda: len(self._ask("GET", "/v1/studies").json()[0]["joined"]) == len(self.trusts), 120)
 
     def _hub_there(self) -> bool:
         try:
@@ -293,7 +293,7 @@ class Federation:
         def state() -> str | None:
             return next((r["state"] for r in trust.get("/requests")["requests"] if r["bundle"] == digest), None)
 
-        until(lambda: state() is not None, 60)
+        until(lambda: state() is not None, 120)
         if state() == "waiting":
             answer = trust.approve(digest, executions=1000)
             assert answer.is_success, answer.text
