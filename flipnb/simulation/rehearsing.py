@@ -31,6 +31,7 @@ from flipnb.workbench.freezing import freeze_notebook, notebook_parameters
 from flipnb.workbench.plan_file import plan_path, read_cohort, read_plan
 from flipnb.workbench.point import fix_point
 from flipnb.workbench.rehearsal import Rehearsal, rehearsal_directory
+from flipnb.workbench.twin_marginals import kept_marginals
 
 _SMALLEST, _LARGEST = 60, 400
 
@@ -90,6 +91,8 @@ def _simulate(
     began = time.monotonic()
     directory = rehearsal_directory(notebook).absolute() / "simulation"
     shutil.rmtree(directory, ignore_errors=True)
+    plan_file = plan_path(notebook)
+    marginals = kept_marginals(plan_file, read_plan(plan_file))
     with tempfile.TemporaryDirectory(prefix="flip") as short:
         trusts = [
             SimulatedTrust(
@@ -98,6 +101,7 @@ def _simulate(
                 Path(short) / f"{number}.sock",  # a socket's path has at most 107 bytes
                 people=_people(number),
                 seed=number,
+                marginals=marginals,
             )
             for number in range(1, count + 1)
         ]

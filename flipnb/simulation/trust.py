@@ -27,7 +27,7 @@ from flipnb.enclave.agent.lease import sealed_copy
 from flipnb.enclave.agent.store import Store
 from flipnb.session.enclave import BROKER, COHORT
 from flipnb.simulation.kernel import KernelOrder
-from flipnb.twin import make
+from flipnb.twin import Marginals, make
 
 POLICY = Policy(per_trust_metrics=True, individual_updates=True, minimum_trusts=1, minimum_train=1)
 """Every figure of a twin may be seen."""
@@ -37,10 +37,13 @@ _GRACE_S = 30.0
 
 
 class SimulatedTrust:
-    """``people`` synthetic persons, drawn with ``seed``; its files are in ``directory``."""
+    """``people`` synthetic persons, drawn with ``seed`` from ``marginals`` or the schema; files in ``directory``."""
 
-    def __init__(self, name: str, directory: Path, socket: Path, *, people: int, seed: int) -> None:
+    def __init__(
+        self, name: str, directory: Path, socket: Path, *, people: int, seed: int, marginals: Marginals | None = None
+    ) -> None:
         self.name, self.size = name, people
+        self._marginals = marginals
         self.key = SigningKey.generate()
         self._directory, self._socket, self._seed = directory, socket, seed
         self._misbehaved: str | None = None
@@ -53,7 +56,7 @@ class SimulatedTrust:
     def start(self, run: str, bundle: Bundle, values: Mapping[str, Scalar], folder: Path) -> None:
         """Draw the twin, open the airlock and start the notebook."""
         cohort = self._directory / "twin.duckdb"
-        make(bundle.dataset, bundle.split, cohort, people=self.size, seed=self._seed)
+        make(bundle.dataset, bundle.split, cohort, people=self.size, seed=self._seed, marginals=self._marginals)
         self._store = Store(self._directory / "state.sqlite")
         self._store.add_run(run, bundle=bundle.digest(), study=bundle.study, title=bundle.title, point=dict(values))
         self._audit = AuditLog(self._directory / "audit.jsonl", self.key, self._store)
