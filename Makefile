@@ -11,7 +11,7 @@ WITH_NODE = export PATH="$(CURDIR)/$(BIN):$$($(BIN)/python -c 'import nodejs_whe
 FRONT_END := flipnb/labextension/package.json
 LAB_LINK := $(VENV)/share/jupyter/labextensions/flipnb
 
-.PHONY: help install environment system demo lab labextension wheel test bench faults lint format lock clean
+.PHONY: help install environment system demo lab labextension wheel pictures test bench faults lint format lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ bench: environment ## measure: NAME=rounds, ONLY="PART …" (LIST=1 names the pa
 
 faults: environment ## the long fault campaign (FAULTS=200, SEED=1): a table of faults and recoveries
 	@PYTHONPATH=tests $(BIN)/python tests/faults/fault_campaign.py --faults $${FAULTS:-200} --seed $${SEED:-1}
+
+pictures: install ## take docs/images anew, in a browser on a demo federation
+	@$(BIN)/python tests/ui/take_pictures.py
 
 lint: $(STAMP) ## format, style, types, and who may import whom
 	@$(BIN)/ruff format --check .

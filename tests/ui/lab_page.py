@@ -37,8 +37,8 @@ class LabPage:
         self.context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce")
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE)
-        self.errors = []
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self._errors = []
+        self.page.on("pageerror", lambda error: self._errors.append(f"{error.message}\n{error.stack}"))
 
     def open(self, path="lab?reset"):
         separator = "&" if "?" in path else "?"
@@ -47,15 +47,19 @@ class LabPage:
         self.page.wait_for_selector(".jp-LauncherCard, .jp-Notebook, .jp-MainAreaWidget")
         return self
 
+    @property
+    def errors(self):
+        """Script errors that came through FLIP's code; JupyterLab has its own when its server is away."""
+        return [error for error in self._errors if "extensions/flipnb" in error]
+
     def command(self, name, **arguments):
         """Execute a command, as the palette does; returns at once."""
         call = "([name, args]) => { void window.jupyterapp.commands.execute(name, args); }"
         self.page.evaluate(call, [name, arguments])
 
     def theme(self, name):
-        self.page.evaluate("name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name)
-        light = "false" if name == DARK else "true"
-        self.page.wait_for_selector(f"body[data-jp-theme-light='{light}']", state="attached")
+        self.command("apputils:change-theme", theme=name)
+        self.page.wait_for_selector(f"body[data-jp-theme-name='{name}']", state="attached")
 
     def notebook(self, path):
         self.command("docmanager:open", path=path)

@@ -75,8 +75,7 @@ export function trustStateWord(
  * What a run is called in lists: its parameters, which tell a sweep's runs apart, else its title.
  */
 export function runName(run: IRunView): string {
-  const point = pointText(run);
-  return point ? `${run.title}, ${point}` : run.title;
+  return pointText(run) || run.title;
 }
 
 export function pointText(run: IRunView): string {

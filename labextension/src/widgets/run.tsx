@@ -128,7 +128,7 @@ function Header(props: IViewed): JSX.Element {
   const left = ended ? null : secondsLeft(model.rounds, view.rounds);
   const run = view.run;
   return (
-    <header className="jp-FlipView-header jp-FlipRun-header">
+    <div className="jp-FlipView-header jp-FlipRun-header">
       <RunStateIcon state={view.state} />
       <h2>{view.title}</h2>
       <span className="jp-FlipRun-state">{runStateWord(trans, view.state)}</span>
@@ -185,7 +185,7 @@ function Header(props: IViewed): JSX.Element {
           </>
         )}
       </p>
-    </header>
+    </div>
   );
 }
 
@@ -234,7 +234,9 @@ function TrustTable(props: IViewed): JSX.Element {
             <th scope="col">{trans.__('Trust')}</th>
             <th scope="col">{trans.__('State')}</th>
             <th scope="col">{trans.__('Progress')}</th>
-            <th scope="col">{trans.__('Heard')}</th>
+            <th scope="col" className="jp-mod-number">
+              {trans.__('Heard')}
+            </th>
           </tr>
         </thead>
         <tbody>

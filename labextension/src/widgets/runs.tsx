@@ -1,5 +1,5 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { FilterBox, ReactWidget } from '@jupyterlab/ui-components';
+import { ReactWidget } from '@jupyterlab/ui-components';
 import type { CommandRegistry } from '@lumino/commands';
 import type { JSX, KeyboardEvent } from 'react';
 import { useRef, useState } from 'react';
@@ -27,6 +27,11 @@ export interface IRunsProps {
 
 type Column = 'title' | 'state' | 'rounds' | 'submitted' | 'seconds';
 
+const NUMBERS: ReadonlySet<Column | null> = new Set<Column | null>([
+  'rounds',
+  'submitted',
+  'seconds'
+]);
 const PAGE = 100;
 
 export class RunsWidget extends ReactWidget {
@@ -95,21 +100,23 @@ function Runs(props: IRunsProps): JSX.Element {
   const states = [...new Set(workbench.runs.map(run => run.state))];
   return (
     <div className="jp-FlipView">
-      <header className="jp-FlipView-header">
+      <div className="jp-FlipView-header">
         <h2>{trans.__('Runs of %1', workbench.study?.study ?? '')}</h2>
         <span className="jp-FlipView-note" role="status">
           {found.length === workbench.runs.length
             ? trans._n('%1 run', '%1 runs', found.length)
             : trans.__('%1 of %2 runs', found.length, workbench.runs.length)}
         </span>
-      </header>
+      </div>
       <ContactBanner {...props} />
       <div className="jp-FlipRuns-filters">
-        <FilterBox
+        <input
+          type="search"
+          className="jp-mod-styled"
           placeholder={trans.__('Filter runs')}
           aria-label={trans.__('Filter runs')}
-          updateFilter={(_, query) => setFilter(query ?? '')}
-          useFuzzyFilter={false}
+          value={filter}
+          onChange={event => setFilter(event.target.value)}
         />
         <select
           className="jp-mod-styled"
@@ -143,6 +150,7 @@ function Runs(props: IRunsProps): JSX.Element {
                   <th
                     key={label}
                     scope="col"
+                    className={NUMBERS.has(name) ? 'jp-mod-number' : undefined}
                     aria-sort={
                       name !== null && name === column
                         ? falling

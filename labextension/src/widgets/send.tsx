@@ -65,7 +65,7 @@ function Send(props: ISendProps): JSX.Element {
   }
   return (
     <div className="jp-FlipView">
-      <header className="jp-FlipView-header">
+      <div className="jp-FlipView-header">
         <h2>{model.path.split('/').pop()}</h2>
         <span className="jp-FlipView-note">
           {model.checked
@@ -80,7 +80,7 @@ function Send(props: ISendProps): JSX.Element {
         >
           {trans.__('Check Again')}
         </button>
-      </header>
+      </div>
       <ContactBanner workbench={model.workbench} commands={commands} trans={trans} />
       {model.problem && (
         <p className="jp-FlipBanner jp-mod-error" role="alert">
@@ -583,7 +583,7 @@ function Footer(props: ISendProps): JSX.Element {
   const ready = model.preview !== null && model.activity === null;
   const obstacle = model.obstacle;
   return (
-    <footer className="jp-FlipView-footer">
+    <div className="jp-FlipView-footer">
       <span role="status" className="jp-FlipView-note">
         {obstacle ||
           (model.runs > 1
@@ -604,7 +604,7 @@ function Footer(props: ISendProps): JSX.Element {
               model.chosen.length
             )}
       </button>
-    </footer>
+    </div>
   );
 }
 
@@ -613,12 +613,12 @@ function Sent(props: ISendProps): JSX.Element {
   const runs = model.receipt?.runs ?? [];
   return (
     <div className="jp-FlipView">
-      <header className="jp-FlipView-header">
+      <div className="jp-FlipView-header">
         <h2>{trans.__('Sent to %1 Trusts', runs[0]?.trusts.length ?? 0)}</h2>
         <span className="jp-FlipView-note">
           {trans.__('bundle %1', shortDigest(model.receipt?.bundle ?? ''))}
         </span>
-      </header>
+      </div>
       <p>
         {trans.__(
           'Each Trust decides. Nothing runs there before. You can close Lab.'

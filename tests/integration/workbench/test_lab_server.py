@@ -127,3 +127,44 @@ def test_it_stops_at_once_and_begins_where_the_hub_is(lab):
     assert time.monotonic() - began < 25, "a long-poll held the server up"
     lab.start()
     assert lab.get("flipnb/studies").json()["studies"][0]["study"] == "heart"
+
+
+def test_a_notebook_is_checked_shown_and_sent_once_however_often_it_is_asked(lab, home, notebook):
+    report = lab.post("flipnb/notebooks/checks", {"path": notebook.name, "study": "heart"}).json()
+    assert report["rehearsed"]
+    assert [parameter["name"] for parameter in report["parameters"]] == ["lr", "solver", "seed"]
+    assert {issue["code"] for issue in report["issues"]} <= {"offline", "not-in-environment", "no-module"}
+    form = {
+        "path": notebook.name,
+        "study": "heart",
+        "title": "From the form",
+        "plan": {
+            **report["plan"]["plan"],
+            "rounds": 7,
+            "strategy": {"name": "FedProx", "parameters": {"proximal_mu": 0.5}},
+        },
+        "seed": 3,
+        "trusts": [trust["name"] for trust in lab.get("flipnb/studies/heart/trusts").json()["trusts"]][:2],
+        "minimum_trusts": 2,
+        "points": [{"lr": 0.03}, {"lr": 0.04}],
+    }
+    preview = lab.post("flipnb/bundles", form).json()
+    content = preview["content"]
+    assert (content["title"], content["split"]["seed"], content["plan"]["rounds"]) == ("From the form", 3, 7)
+    assert content["plan"]["strategy"]["name"] == "FedProx"
+    assert len(content["trusts"]) == 2
+    before = {run["run"] for run in lab.get("flipnb/studies/heart/runs").json()["runs"]}
+    first = lab.post(f"flipnb/bundles/{preview['bundle']}/sending").json()
+    again = lab.post(f"flipnb/bundles/{preview['bundle']}/sending").json()
+    assert [run["run"] for run in first["runs"]] == [run["run"] for run in again["runs"]]
+    after = {run["run"] for run in lab.get("flipnb/studies/heart/runs").json()["runs"]}
+    assert after - before == {run["run"] for run in first["runs"]}
+    assert lab.get(f"flipnb/bundles/{preview['bundle']}").json() == content
+    clone = lab.post(f"flipnb/bundles/{preview['bundle']}/runs", {"point": {"lr": 0.05}}).json()
+    assert clone["point"] == {"lr": 0.05, "solver": "sgd", "seed": 0}
+    assert refusal(lab.post(f"flipnb/bundles/{'0' * 64}/sending"), 409) == "not-shown"
+    assert refusal(lab.post("flipnb/bundles", {**form, "points": [{"lr": 1e9}]}), 400) == "out-of-bounds"
+    assert refusal(lab.post("flipnb/bundles", {**form, "unknown": 1}), 422) == "invalid-request"
+    assert (
+        refusal(lab.post("flipnb/notebooks/checks", {"path": "../../etc/passwd", "study": "heart"}), 403) == "outside"
+    )

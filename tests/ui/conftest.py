@@ -1,0 +1,37 @@
+"""One real federation of four hospitals, one JupyterLab and one browser for all tests of this folder."""
+
+import pytest
+from lab_page import LabPage, chromium
+from lab_server import LabServer
+from open_demo import open_demo
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory):
+    with open_demo(tmp_path_factory.mktemp("federation")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def server(demo, tmp_path_factory):
+    lab = LabServer(tmp_path_factory.mktemp("lab"), demo.notebook.parent, demo.federation.workbench)
+    lab.start()
+    yield lab
+    lab.end()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def lab(browser, server):
+    """A fresh window on an empty workspace; a script error in it fails the test."""
+    page = LabPage(browser, server)
+    page.open()
+    yield page
+    errors = page.errors
+    page.close()
+    assert errors == []

@@ -1,0 +1,187 @@
+"""A researcher's way in the browser, on a real federation: panel, rehearsal, sending, approval, rounds, stop."""
+
+import json
+import re
+import time
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from lab_page import DARK, LIGHT
+
+from flipnb.demo import federation
+from flipnb.workbench.runs import list_runs, view_run
+
+
+def newest(demo):
+    return list_runs(demo.home, "heart")[0]
+
+
+def set_rounds(demo, rounds):
+    plan = demo.notebook.with_name("heart_disease.flip.json")
+    content = json.loads(plan.read_text())
+    content["plan"]["rounds"] = rounds
+    plan.write_text(json.dumps(content, indent=2))
+
+
+def open_send(lab):
+    lab.notebook("heart_disease.ipynb")
+    lab.command("flip:send-notebook")
+    lab.page.locator(".jp-FlipSend .jp-FlipIssues, .jp-FlipSend .jp-FlipIssue").first.wait_for()
+
+
+def send(lab):
+    """Sign and send as the form stands."""
+    lab.page.locator(".jp-FlipSend .jp-FlipDigest code").wait_for()
+    digest = lab.text(".jp-FlipSend .jp-FlipDigest code")
+    lab.page.get_by_role("button", name=re.compile("^Sign and Send to")).click()
+    dialog = lab.page.locator(".jp-Dialog")
+    assert digest[:8] in dialog.inner_text()
+    dialog.get_by_role("button", name="Sign and Send").click()
+    return digest
+
+
+def test_the_panel_shows_trusts_cohorts_and_runs_and_is_reached_by_keyboard(lab):
+    lab.page.keyboard.press("Alt+Shift+F")
+    panel = lab.page.locator(".jp-FlipPanel")
+    for name in ("Cleveland", "Hungary", "Switzerland", "Long Beach VA"):
+        panel.get_by_role("button", name=re.compile(f"^{name}, online")).wait_for()
+    panel.get_by_role("button", name="heart_disease").wait_for()
+    lab.see("No runs yet", ".jp-FlipPanel")
+    panel.get_by_role("button", name=re.compile("^Cleveland")).focus()
+    lab.page.keyboard.press("ArrowDown")
+    lab.page.keyboard.press("Enter")
+    lab.see("Own metrics leave", ".jp-FlipFacts")
+    assert panel.locator(".jp-FlipRow[aria-expanded=true]").get_attribute("aria-label").startswith("Hungary, online")
+    commands = lab.page.evaluate("() => window.jupyterapp.commands.listCommands().filter(id => id.startsWith('flip:'))")
+    undescribed = lab.page.evaluate(
+        """async ids => { const c = window.jupyterapp.commands; const found = [];
+        for (const id of ids) if (!c.label(id, {run: ''}) || !(await c.describedBy(id)).args) found.push(id);
+        return found; }""",
+        commands,
+    )
+    assert undescribed == []
+
+
+def test_what_is_wrong_with_a_notebook_is_said_cell_by_cell_before_anything_is_sent(lab, demo):
+    broken = demo.notebook.with_name("broken.ipynb")
+    content = json.loads(demo.notebook.read_text())
+    code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+    code[1]["source"] = "import xgboost\n" + "".join(code[1]["source"])
+    code[2]["source"] = 'data.train.frame().to_csv("/home/me/out.csv")'
+    broken.write_text(json.dumps(content))
+    plan = demo.notebook.with_name("heart_disease.flip.json")
+    broken.with_name("broken.flip.json").write_text(plan.read_text())
+    lab.notebook("broken.ipynb")
+    lab.command("flip:check-notebook")
+    issues = lab.page.locator(".jp-FlipSend .jp-FlipIssues")
+    for title in ("Cleveland", "Hungary", "Switzerland", "Long Beach VA"):
+        issues.get_by_text(f"Imports xgboost, which {title} lacks.").wait_for()
+    assert issues.locator("[data-code=undeclared-file]").count() == 1
+    assert issues.locator("[data-code=absolute-path]").count() == 1
+    assert issues.locator("[data-code=not-rehearsed]").count() <= 1
+    assert lab.page.get_by_role("button", name=re.compile("^Sign and Send")).is_disabled()
+    issues.locator("[data-code=undeclared-file]").get_by_role("button", name="Go to Cell").click()
+    active = lab.page.locator(".jp-Notebook .jp-mod-active .cm-content").first
+    assert "to_csv" in active.inner_text()
+
+
+def test_rehearse_send_approve_follow_and_clone(lab, demo):
+    lab.command("flip:show-panel")
+    lab.notebook("heart_disease.ipynb")
+    lab.page.locator(".jp-NotebookPanel-toolbar").get_by_role("button", name="Rehearse").click()
+    lab.page.get_by_text(re.compile("^Rehearsed heart_disease.ipynb in")).first.wait_for(timeout=150_000)
+    open_send(lab)
+    form = lab.page.locator(".jp-FlipSend")
+    form.get_by_label("Rounds", exact=True).fill("3")
+    form.get_by_label("lr").fill("200")
+    lab.see("200 is outside 0.0001 to 10", ".jp-FlipSend")
+    form.get_by_label("lr").fill("0.25")
+    digest = send(lab)
+    view = lab.page.locator(".jp-FlipRun")
+    view.get_by_text("awaiting approval").first.wait_for()
+    run = newest(demo)
+    assert (run.bundle, run.point["lr"], run.rounds, len(run.trusts)) == (digest, 0.25, 3, 4)
+    assert "1 waiting" in lab.text(".jp-FlipStatus")
+    demo.approve(digest, executions=3)
+    view.locator(".jp-FlipRun-state").get_by_text("succeeded").wait_for(timeout=240_000)
+    assert view.locator("td").get_by_text("finished").count() == 4
+    view.locator(".jp-FlipChart-plot .scatterlayer .trace").first.wait_for()
+    view.get_by_role("button", name="Table").first.click()
+    assert view.locator(".jp-FlipChart table tbody tr").count() >= 3
+    view.get_by_role("tab", name="Log").click()
+    lab.see("Round 3 of 3", ".jp-FlipLog")
+    view.get_by_role("tab", name="Bundle").click()
+    lab.see("flip/bundle/1", ".jp-FlipRun .jp-FlipContents pre")
+    view.get_by_role("button", name="Clone…").click()
+    dialog = lab.page.locator(".jp-Dialog")
+    dialog.get_by_label("local_steps").fill("2")
+    dialog.get_by_role("button", name="Sign and Send").click()
+    lab.page.locator(".jp-FlipRun:visible").get_by_text("local_steps 2").wait_for()
+    clone = newest(demo)
+    assert (clone.bundle, clone.point["local_steps"]) == (digest, 2)
+
+
+def test_a_run_is_watched_over_a_restart_of_the_server_and_stopped(lab, server, demo):
+    set_rounds(demo, 900)
+    open_send(lab)
+    digest = send(lab)
+    view = lab.page.locator(".jp-FlipRun")
+    view.get_by_text("awaiting approval").first.wait_for()
+    run = newest(demo).run
+    demo.approve(digest, executions=1)
+    view.get_by_text(re.compile(r"round [1-9]\d* of 900")).first.wait_for(timeout=240_000)
+    server.end()
+    server.start()
+    done = view_run(demo.home, run).rounds_done
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        shown = re.search(r"round (\d+) of 900", view.inner_text())
+        if shown and int(shown[1]) > done:
+            break
+        lab.page.wait_for_timeout(500)
+    else:
+        pytest.fail("the view did not go on after the restart")
+    lab.page.reload()
+    view.get_by_text(re.compile(r"round \d+ of 900")).first.wait_for()
+    view.get_by_role("button", name="Stop…").click()
+    lab.see("Stop at all Trusts?", ".jp-Dialog")
+    lab.page.locator(".jp-Dialog").get_by_role("button", name="Stop Run").click()
+    view.locator(".jp-FlipRun-state").get_by_text("stopped").wait_for(timeout=120_000)
+    assert view_run(demo.home, run).state == "stopped"
+    lab.command("flip:show-runs")
+    rows = lab.page.locator(".jp-FlipRuns tbody tr")
+    assert rows.count() >= 3
+    rows.first.focus()
+    lab.page.keyboard.press("End")
+    assert rows.last.evaluate("row => row === document.activeElement")
+
+
+def test_the_hub_away_is_said_with_the_time_and_comes_back_by_itself(lab, demo):
+    lab.command("flip:show-panel")
+    lab.page.locator(".jp-FlipPanel .jp-FlipRow").first.wait_for()
+    federation.down(demo.federation.directory)
+    lab.see("No contact with the hub since", ".jp-FlipPanel")
+    lab.page.get_by_role("button", name="Try Now").click()
+    assert lab.page.locator(".jp-FlipPanel .jp-FlipRow").count() >= 5, "what was known stays on the screen"
+    federation.up(demo.federation.directory, attached=True)
+    lab.page.locator(".jp-FlipPanel .jp-FlipBanner").wait_for(state="detached", timeout=120_000)
+
+
+def test_no_view_has_a_serious_fault_of_accessibility(lab, demo):
+    lab.command("flip:show-panel")
+    lab.page.locator(".jp-FlipPanel .jp-FlipRow").first.click()
+    run = newest(demo).run
+    views = {
+        ".jp-FlipPanel": lambda: None,
+        ".jp-FlipRuns": lambda: lab.command("flip:show-runs"),
+        ".jp-FlipRun": lambda: lab.command("flip:open-run", run=run),
+        ".jp-FlipSend": lambda: open_send(lab),
+    }
+    for theme in (LIGHT, DARK):
+        lab.theme(theme)
+        for view, show in views.items():
+            show()
+            lab.page.locator(f"{view} :is(li, table)").first.wait_for()
+            found = Axe().run(lab.page, context=view).response["violations"]
+            assert [fault["id"] for fault in found if fault["impact"] in ("serious", "critical")] == [], view
+    lab.theme(LIGHT)

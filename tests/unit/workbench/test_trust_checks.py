@@ -1,0 +1,87 @@
+"""What one Trust's card says against a notebook and its plan."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from flipnb.contracts.bundle import Environment
+from flipnb.contracts.outputs import DeclaredOutput
+from flipnb.contracts.plan import Plan
+from flipnb.contracts.trust_card import Allowance, BuiltEnvironment, TrustCard
+from flipnb.workbench.trust_checks import find_trust_issues
+from flipnb.workbench.validation import Imported
+
+LOCK = "1" * 64
+ENVIRONMENT = Environment(name="built", lock=LOCK)
+ALLOWANCE = Allowance(
+    per_trust_metrics=False,
+    individual_updates=False,
+    minimum_trusts=2,
+    minimum_train=10,
+    maximum_clip_norm=10.0,
+    maximum_rounds=100,
+    bits_per_run=2000,
+)
+OUTPUTS = (DeclaredOutput(name="loss", minimum=0, maximum=10, decimals=3),)
+NUMPY = Imported("numpy", 2, 1)
+
+
+def card(**changes):
+    fields = {
+        "trust": "2" * 64,
+        "made": datetime.now(UTC),
+        "data": datetime.now(UTC),
+        "gpus": 0,
+        "slots": 1,
+        "environments": (BuiltEnvironment(name="built", lock=LOCK, distributions=("numpy", "pillow")),),
+        "allowance": ALLOWANCE,
+    }
+    return TrustCard(**{**fields, **changes})
+
+
+def found(trust=None, *, imported=(NUMPY,), minimum_trusts=2, **plan):
+    return list(
+        find_trust_issues(
+            "Hungary",
+            trust or card(),
+            plan=Plan(**{"rounds": 10, "clip_norm": 1.0, **plan}),
+            outputs=OUTPUTS,
+            minimum_trusts=minimum_trusts,
+            environment=ENVIRONMENT,
+            imported=imported,
+        )
+    )
+
+
+def test_a_plan_that_fits_has_no_issue():
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"rounds": 101}, "allows 100 rounds; the plan has 101"),
+        ({"clip_norm": 11.0}, "allows a clip norm of 10; the plan has 11"),
+        ({"minimum_trusts": 1}, "takes part from 2 Trusts on; the plan asks for 1"),
+        ({"trust": card(allowance=ALLOWANCE.model_copy(update={"bits_per_run": 153}))}, "lets 153 bits of numbers out"),
+        ({"strategy": {"name": "FedMedian"}, "aggregation": "individual"}, "does not let single Trusts' updates out"),
+        ({"trust": card(data=None)}, "has loaded no data yet"),
+    ],
+)
+def test_what_the_policy_refuses_is_said_with_both_numbers(changes, words):
+    (issue,) = found(**changes)
+    assert issue.severity == "error"
+    assert issue.trust == "2" * 64
+    assert issue.message.startswith("Hungary ") and words in issue.message
+
+
+def test_an_import_is_looked_up_by_the_distribution_that_brings_it():
+    issues = found(imported=(NUMPY, Imported("PIL", 3, 1), Imported("xgboost", 4, 2)))
+    assert [(issue.message, issue.cell, issue.line) for issue in issues] == [
+        ("Imports xgboost, which Hungary lacks.", 4, 2)
+    ]
+
+
+def test_an_environment_that_is_not_built_there_is_named():
+    (issue,) = found(card(environments=()))
+    assert issue.message == "Hungary has not built the environment built that runs name."
