@@ -1,6 +1,6 @@
 """``make pictures``: every view, light and dark, 1280 and 1920 wide, from a real run on the demo federation.
 
-Writes docs/images/VIEW-THEME-WIDTH.png, each with at most 128 colours, so that the repository stays small.
+Writes docs/images/VIEW-THEME-WIDTH.png, each with at most 256 colours, so that the repository stays small.
 """
 
 import io
@@ -76,7 +76,7 @@ VIEWS = {"panel": show_panel, "send": show_send, "run": show_run, "runs": show_r
 
 def save(lab, path):
     picture = Image.open(io.BytesIO(lab.page.screenshot())).convert("RGB")
-    picture.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

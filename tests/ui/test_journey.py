@@ -2,14 +2,8 @@
 
 import json
 import re
-import time
 
-import pytest
-from axe_playwright_python.sync_playwright import Axe
-from lab_page import DARK, LIGHT
-
-from flipnb.demo import federation
-from flipnb.workbench.runs import list_runs, view_run
+from flipnb.workbench.runs import list_runs
 
 
 def newest(demo):
@@ -119,69 +113,3 @@ def test_rehearse_send_approve_follow_and_clone(lab, demo):
     lab.page.locator(".jp-FlipRun:visible").get_by_text("local_steps 2").wait_for()
     clone = newest(demo)
     assert (clone.bundle, clone.point["local_steps"]) == (digest, 2)
-
-
-def test_a_run_is_watched_over_a_restart_of_the_server_and_stopped(lab, server, demo):
-    set_rounds(demo, 900)
-    open_send(lab)
-    digest = send(lab)
-    view = lab.page.locator(".jp-FlipRun")
-    view.get_by_text("awaiting approval").first.wait_for()
-    run = newest(demo).run
-    demo.approve(digest, executions=1)
-    view.get_by_text(re.compile(r"round [1-9]\d* of 900")).first.wait_for(timeout=240_000)
-    server.end()
-    server.start()
-    done = view_run(demo.home, run).rounds_done
-    until = time.monotonic() + 120
-    while time.monotonic() < until:
-        shown = re.search(r"round (\d+) of 900", view.inner_text())
-        if shown and int(shown[1]) > done:
-            break
-        lab.page.wait_for_timeout(500)
-    else:
-        pytest.fail("the view did not go on after the restart")
-    lab.page.reload()
-    view.get_by_text(re.compile(r"round \d+ of 900")).first.wait_for()
-    view.get_by_role("button", name="Stop…").click()
-    lab.see("Stop at all Trusts?", ".jp-Dialog")
-    lab.page.locator(".jp-Dialog").get_by_role("button", name="Stop Run").click()
-    view.locator(".jp-FlipRun-state").get_by_text("stopped").wait_for(timeout=120_000)
-    assert view_run(demo.home, run).state == "stopped"
-    lab.command("flip:show-runs")
-    rows = lab.page.locator(".jp-FlipRuns tbody tr")
-    assert rows.count() >= 3
-    rows.first.focus()
-    lab.page.keyboard.press("End")
-    assert rows.last.evaluate("row => row === document.activeElement")
-
-
-def test_the_hub_away_is_said_with_the_time_and_comes_back_by_itself(lab, demo):
-    lab.command("flip:show-panel")
-    lab.page.locator(".jp-FlipPanel .jp-FlipRow").first.wait_for()
-    federation.down(demo.federation.directory)
-    lab.see("No contact with the hub since", ".jp-FlipPanel")
-    lab.page.get_by_role("button", name="Try Now").click()
-    assert lab.page.locator(".jp-FlipPanel .jp-FlipRow").count() >= 5, "what was known stays on the screen"
-    federation.up(demo.federation.directory, attached=True)
-    lab.page.locator(".jp-FlipPanel .jp-FlipBanner").wait_for(state="detached", timeout=120_000)
-
-
-def test_no_view_has_a_serious_fault_of_accessibility(lab, demo):
-    lab.command("flip:show-panel")
-    lab.page.locator(".jp-FlipPanel .jp-FlipRow").first.click()
-    run = newest(demo).run
-    views = {
-        ".jp-FlipPanel": lambda: None,
-        ".jp-FlipRuns": lambda: lab.command("flip:show-runs"),
-        ".jp-FlipRun": lambda: lab.command("flip:open-run", run=run),
-        ".jp-FlipSend": lambda: open_send(lab),
-    }
-    for theme in (LIGHT, DARK):
-        lab.theme(theme)
-        for view, show in views.items():
-            show()
-            lab.page.locator(f"{view} :is(li, table)").first.wait_for()
-            found = Axe().run(lab.page, context=view).response["violations"]
-            assert [fault["id"] for fault in found if fault["impact"] in ("serious", "critical")] == [], view
-    lab.theme(LIGHT)

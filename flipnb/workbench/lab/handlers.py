@@ -6,12 +6,14 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.extension.handler import ExtensionHandlerMixin
 from tornado import web
+from tornado.iostream import StreamClosedError
 
 from flipnb.contracts.problem import FlipError
 from flipnb.workbench.lab.bench import Bench
@@ -62,7 +64,8 @@ class EndpointHandler(ExtensionHandlerMixin, APIHandler):
         except FlipError as error:
             self._refuse(error)
             return
-        await self.finish(answer.model_dump_json(by_alias=True))
+        with suppress(StreamClosedError):  # whoever asked has closed the page
+            await self.finish(answer.model_dump_json(by_alias=True))
 
     def _refuse(self, error: FlipError) -> None:
         self.set_status(error.status)
