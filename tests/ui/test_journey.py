@@ -10,13 +10,6 @@ def newest(demo):
     return list_runs(demo.home, "heart")[0]
 
 
-def set_rounds(demo, rounds):
-    plan = demo.notebook.with_name("heart_disease.flip.json")
-    content = json.loads(plan.read_text())
-    content["plan"]["rounds"] = rounds
-    plan.write_text(json.dumps(content, indent=2))
-
-
 def open_send(lab):
     lab.notebook("heart_disease.ipynb")
     lab.command("flip:send-notebook")
