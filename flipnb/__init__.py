@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     cohort: Callable[..., Any]
     data: Callable[..., Any]
+    follow: Callable[..., Any]
     rehearse: Callable[..., Any]
     results: Callable[..., Any]
     rounds: Callable[..., Any]
@@ -26,10 +27,10 @@ __version__ = "0.1.0"
 
 # Looked up by name, not imported: an enclave has no workbench, and nobody may reach one through this package.
 _IN_A_KERNEL = {"data", "rounds", "total"}
-_ON_A_WORKBENCH = {"cohort", "rehearse", "results", "runs", "submit"}
+_ON_A_WORKBENCH = {"cohort", "follow", "rehearse", "results", "runs", "submit"}
 _ELSEWHERE = {"rehearse": "flipnb.simulation.rehearsing"}
 
-__all__ = ["cohort", "data", "rehearse", "results", "rounds", "runs", "submit", "total"]
+__all__ = ["cohort", "data", "follow", "rehearse", "results", "rounds", "runs", "submit", "total"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from flipnb.workbench import results as fetched
 from flipnb.workbench import runs as at_the_hub
 from flipnb.workbench.chart_words import chart_words, read_chart
 from flipnb.workbench.home import Home
+from flipnb.workbench.narrative import describe
 from flipnb.workbench.plan_file import load_cohort
 from flipnb.workbench.twin_count import twin_count as counted_on_twin
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from flipnb.session.rounds import Rounds
     from flipnb.twin import Preview
 
-__all__ = ["cohort", "data", "results", "rounds", "runs", "submit", "total"]
+__all__ = ["cohort", "data", "follow", "results", "rounds", "runs", "submit", "total"]
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,13 @@ def runs(study: str) -> pd.DataFrame:
         [[getattr(view, column) for column in columns] for view in at_the_hub.list_runs(Home.find(), study)],
         columns=columns,
     ).set_index("run")
+
+
+def follow(run: str) -> Iterator[str]:
+    """What happens in a run, as sentences that name the Trust, until it has ended; interrupt to stop listening."""
+    home = Home.find()
+    names = {part.trust: part.name for part in at_the_hub.view_run(home, run).trusts}
+    return (describe(event, names) for event in at_the_hub.follow(home, run))
 
 
 def results(run: str, to: str | Path | None = None) -> fetched.Results:
