@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from flipnb.contracts.problem import FlipError
@@ -28,6 +28,17 @@ def keep_grant(session: Session, sha256: str, reach: str, *, study: str, run: st
         return False
     session.add(BlobRow(sha256=sha256, reach=reach, study=study, run=run, owner=owner, size=size, created=time.time()))
     return True
+
+
+def forget_updates(session: Session, run: str) -> list[str]:
+    """Take back the grants of a run's updates, which are in the sum now; the blobs that nobody else has.
+
+    Called between two rounds, so that no update of the next one is there yet.
+    """
+    own = select(BlobRow.sha256).where(BlobRow.run == run, BlobRow.reach == "update")
+    spent = set(session.scalars(own))
+    session.execute(delete(BlobRow).where(BlobRow.run == run, BlobRow.reach == "update"))
+    return sorted(spent - set(session.scalars(select(BlobRow.sha256).where(BlobRow.sha256.in_(spent)))))
 
 
 def may_read(session: Session, caller: Caller, sha256: str) -> bool:

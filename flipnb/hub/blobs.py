@@ -45,7 +45,9 @@ class BlobStore:
             return 0
 
     def remove(self, sha256: str) -> None:
-        self.path(sha256).unlink(missing_ok=True)
+        """Delete a blob that is granted to nobody, unless somebody is just bringing the same."""
+        if all(reception.sha256 != sha256 for reception in self._receptions.values()):
+            self.path(sha256).unlink(missing_ok=True)
 
     async def keep(self, chunks: AsyncIterator[bytes], sha256: str, upload: str, offset: int) -> int:
         """Go on with an upload at ``offset`` with what ``chunks`` yields; returns the blob's size once it is whole.
@@ -55,12 +57,12 @@ class BlobStore:
         """
         self._forget_old()
         before = self._receptions.get(upload)
-        reception = self._receptions[upload] = Reception(self._partial / upload, self._limit)
+        reception = self._receptions[upload] = Reception(self._partial / upload, sha256, self._limit)
         if before is not None:
             await before.give_way()
         try:
             await reception.open(offset)
-            size = await reception.take(chunks, sha256)
+            size = await reception.take(chunks)
             target = self.path(sha256)
             target.parent.mkdir(exist_ok=True)
             reception.path.replace(target)
@@ -81,8 +83,8 @@ class BlobStore:
 class Reception:
     """One request that brings an upload, or the rest of one. A later request for the same upload takes its place."""
 
-    def __init__(self, path: Path, limit: int) -> None:
-        self.path = path
+    def __init__(self, path: Path, sha256: str, limit: int) -> None:
+        self.path, self.sha256 = path, sha256
         self._limit = limit
         self._descriptor = -1
         self._digest = hashlib.sha256()
@@ -103,7 +105,7 @@ class Reception:
         self._size = offset
         os.lseek(self._descriptor, offset, os.SEEK_SET)
 
-    async def take(self, chunks: AsyncIterator[bytes], sha256: str) -> int:
+    async def take(self, chunks: AsyncIterator[bytes]) -> int:
         held: list[bytes] = []
         waiting = 0
         try:
@@ -116,11 +118,11 @@ class Reception:
                     await self._write(held)
                     held, waiting = [], 0
             await self._write(held)
-            if self._digest.hexdigest() != sha256:
+            if self._digest.hexdigest() != self.sha256:
                 found = self._digest.hexdigest()
                 raise FlipError(
                     "wrong-digest",
-                    f"The content has the SHA-256 {found[:16]}…, not {sha256[:16]}…; nothing was kept.",
+                    f"The content has the SHA-256 {found[:16]}…, not {self.sha256[:16]}…; nothing was kept.",
                     status=422,
                 )
             assert self._write_back is not None

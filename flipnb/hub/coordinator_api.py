@@ -16,7 +16,7 @@ from flipnb.contracts.total import TotalContext, TotalSum
 from flipnb.hub import run_life, runs, totals
 from flipnb.hub.authentication import Caller
 from flipnb.hub.authorisation import authorise, not_found
-from flipnb.hub.blob_grants import keep_grant
+from flipnb.hub.blob_grants import forget_updates, keep_grant
 from flipnb.hub.service import Here, Signed, answer, nothing, read
 from flipnb.hub.store.tables import BundleRow, RoundRow, RunRow, StudyRow, TotalRow
 from flipnb.hub.waits import replies_of
@@ -125,4 +125,7 @@ async def post_event(hub: Here, signed: Signed) -> Response:
         run = _own_run(session, signed.caller)
         event = read(CoordinatorEvent, signed.body, "The event")
         run_life.coordinator_says(session, hub.configuration, run, event)
+        spent = forget_updates(session, run.id) if event.state != "running" else []
+    for sha256 in spent:
+        hub.blobs.remove(sha256)
     return nothing()

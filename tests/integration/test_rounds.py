@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 import signal
+import sqlite3
 import threading
 import time
 
@@ -64,6 +65,12 @@ def test_rounds_equal_pooled_gradient_descent_after_every_round(fed):
     differences = follow(fed, run)
     assert len(differences) == 10
     assert max(differences) < EXACT
+    with sqlite3.connect(f"file:{fed.directory}/hub.sqlite?mode=ro", uri=True) as database:
+        (updates,) = database.execute("SELECT count(*) FROM blobs WHERE run=? AND reach='update'", (run,)).fetchone()
+        granted = {name for (name,) in database.execute("SELECT sha256 FROM blobs")}
+    # What is in the sum is on the hub's disk no more.
+    assert updates == 0
+    assert {path.name for path in (fed.directory / "blobs").glob("??/*")} <= granted
     final = fed.weights(view.final_weights)
     assert int(final["steps"]) == 10
     assert {name: (a.dtype.name, a.shape) for name, a in final.items()} == {
