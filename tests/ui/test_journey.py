@@ -3,7 +3,15 @@
 import json
 import re
 
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from lab_page import DARK, LIGHT
+
+from flipnb.demo import federation
 from flipnb.workbench.runs import list_runs
+
+pytestmark = pytest.mark.timeout(900)
+"""Sandboxed kernels start and train behind these screens, at a busy machine's pace."""
 
 
 def newest(demo):
@@ -106,3 +114,34 @@ def test_rehearse_send_approve_follow_and_clone(lab, demo):
     lab.page.locator(".jp-FlipRun:visible").get_by_text("local_steps 2").wait_for()
     clone = newest(demo)
     assert (clone.bundle, clone.point["local_steps"]) == (digest, 2)
+
+
+def test_the_hub_away_is_said_with_the_time_and_comes_back_by_itself(lab, demo):
+    lab.command("flip:show-panel")
+    lab.page.locator(".jp-FlipPanel .jp-FlipRow").first.wait_for()
+    federation.down(demo.federation.directory)
+    lab.see("No contact with the hub since", ".jp-FlipPanel")
+    lab.page.get_by_role("button", name="Try Now").click()
+    assert lab.page.locator(".jp-FlipPanel .jp-FlipRow").count() >= 5, "what was known stays on the screen"
+    federation.up(demo.federation.directory, attached=True)
+    lab.page.locator(".jp-FlipPanel .jp-FlipBanner").wait_for(state="detached", timeout=120_000)
+
+
+def test_no_view_has_a_serious_fault_of_accessibility(lab, demo):
+    lab.command("flip:show-panel")
+    lab.page.locator(".jp-FlipPanel .jp-FlipRow").first.click()
+    run = newest(demo).run
+    views = {
+        ".jp-FlipPanel": lambda: None,
+        ".jp-FlipRuns": lambda: lab.command("flip:show-runs"),
+        ".jp-FlipRun": lambda: lab.command("flip:open-run", run=run),
+        ".jp-FlipSend": lambda: open_send(lab),
+    }
+    for theme in (LIGHT, DARK):
+        lab.theme(theme)
+        for view, show in views.items():
+            show()
+            lab.page.locator(f"{view} :is(li, table)").first.wait_for()
+            found = Axe().run(lab.page, context=view).response["violations"]
+            assert [fault["id"] for fault in found if fault["impact"] in ("serious", "critical")] == [], view
+    lab.theme(LIGHT)
