@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from lab_page import DARK, LIGHT
 
 from flipnb.demo import federation
-from flipnb.workbench.runs import list_runs
+from flipnb.workbench.runs import list_runs, view_run
 
 pytestmark = pytest.mark.timeout(900)
 """Sandboxed kernels start and train behind these screens, at a busy machine's pace."""
@@ -114,6 +114,29 @@ def test_rehearse_send_approve_follow_and_clone(lab, demo):
     lab.page.locator(".jp-FlipRun:visible").get_by_text("local_steps 2").wait_for()
     clone = newest(demo)
     assert (clone.bundle, clone.point["local_steps"]) == (digest, 2)
+
+
+def test_a_run_outlives_the_server_is_found_again_after_a_reload_and_is_stopped(lab, server, demo):
+    open_send(lab)
+    send(lab)
+    view = lab.page.locator(".jp-FlipRun")
+    view.get_by_text("awaiting approval").first.wait_for()
+    run = newest(demo).run
+    lab.page.wait_for_timeout(3000)  # JupyterLab saves its layout a moment after a change
+    server.end()
+    server.start()
+    lab.page.reload()
+    view.get_by_text("awaiting approval").first.wait_for()
+    view.get_by_role("button", name="Stop…").click()
+    lab.see("Stop at all Trusts?", ".jp-Dialog")
+    lab.page.locator(".jp-Dialog").get_by_role("button", name="Stop Run").click()
+    view.locator(".jp-FlipRun-state").get_by_text("stopped").wait_for(timeout=120_000)
+    assert view_run(demo.home, run).state == "stopped"
+    lab.command("flip:show-runs")
+    rows = lab.page.locator(".jp-FlipRuns tbody tr")
+    rows.first.focus()
+    lab.page.keyboard.press("End")
+    assert rows.last.evaluate("row => row === document.activeElement")
 
 
 def test_the_hub_away_is_said_with_the_time_and_comes_back_by_itself(lab, demo):
