@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psutil
+from enclave_federation import until
 
 from benchmarks.federation import Model
 from benchmarks.processes import cpu_seconds, tree
@@ -110,7 +112,7 @@ class Flower:
         self._daemon(
             "flower-superlink", "--insecure", "--port", str(ports[0]), "--disable-runtime-dependency-installation"
         )
-        time.sleep(3)
+        until(lambda: _serves(ports[0]), 120)
         for port in ports[1:]:
             self._daemon("flower-supernode", "--insecure", "--superlink", f"127.0.0.1:{ports[0]}", "--port", str(port))
 
@@ -172,7 +174,7 @@ class Flower:
 
     def follow(self, notes: Path, began: float, seconds: float = 900) -> Noted:
         """Until the strategy has ended. Raises AssertionError with the SuperLink's last words where it does not."""
-        until = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds
         cpu: list[float] = []
         while True:
             lines = notes.read_text().splitlines() if notes.exists() else []
@@ -181,7 +183,7 @@ class Flower:
             if found and found[-1][0] == "ends":
                 return Noted(began, found, cpu)
             log = (self._directory / "flower-superlink-0.log").read_text()
-            assert time.monotonic() < until, log[-3000:]
+            assert time.monotonic() < deadline, log[-3000:]
             time.sleep(0.1)
 
     def run(self, model: Model, rounds: int, *, sleep: float = 0.0, evaluate: float = 1.0) -> Noted:
@@ -193,6 +195,13 @@ def _is_client(process: psutil.Process) -> bool:
         return any("flwr-clientapp" in word for word in process.cmdline())
     except psutil.Error:
         return True
+
+
+def _serves(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=10).is_success
+    except httpx.TransportError:
+        return False
 
 
 def _free_ports(count: int) -> list[int]:
