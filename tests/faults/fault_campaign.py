@@ -31,7 +31,7 @@ APART = 2
 
 def rounds_for(faults: int) -> int:
     """Training rounds such that the first of so many faults strikes while Trusts start, the last at the very end."""
-    return APART * faults - APART
+    return max(APART, APART * faults - APART)
 
 
 _PATIENCE = 400.0
@@ -145,7 +145,7 @@ def campaign(federation: SevenTrusts, faults: int, per_run: int, seed: int, netw
         order += turn
     order = order[:faults]
     runs = [order[start : start + per_run] for start in range(0, faults, per_run)]
-    bundle = federation.bundle_for(plan(rounds_for(per_run)))
+    bundle = federation.bundle_for(plan(rounds_for(min(per_run, faults))))
     steady = undisturbed(federation, bundle, executions=len(runs) + 2)
     struck = []
     for some in runs:
