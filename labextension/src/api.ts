@@ -26,6 +26,8 @@ import type {
   IRequestSummary,
   IRunAgain,
   IRunEvent,
+  IRunRecord,
+  IRunResults,
   IRunView,
   ISavedCohort,
   IShownNotebook,
@@ -159,6 +161,14 @@ export class FlipApi {
 
   askTrusts(study: string, body: IQuestion): Promise<ITrustAnswers> {
     return this._call('POST studies/{study}/counts', { path: { study }, body });
+  }
+
+  fetchResults(run: string): Promise<IRunResults> {
+    return this._call('POST runs/{run}/results', { path: { run } });
+  }
+
+  record(run: string): Promise<IRunRecord> {
+    return this._call('GET runs/{run}/record', { path: { run } });
   }
 
   desk(): Promise<IDeskHere> {

@@ -22,6 +22,8 @@ export namespace CommandIDs {
   export const insertCohort = 'flip:insert-cohort';
   export const saveCohort = 'flip:save-cohort';
   export const openResults = 'flip:open-results';
+  export const useResults = 'flip:use-results';
+  export const compareRuns = 'flip:compare-runs';
   export const showDesk = 'flip:show-desk';
   export const openRequest = 'flip:open-request';
   export const approveRequest = 'flip:approve-request';

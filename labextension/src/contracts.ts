@@ -611,6 +611,13 @@ export interface IRequestSummary {
   executions_left: number;
 }
 
+/** ``path`` as the file browser names it; ``size`` in bytes. */
+export interface IResultFile {
+  path: string;
+  size: number;
+  sha256: string;
+}
+
 /**
  * One finished round: averages over the members, and single Trusts' numbers where their policies allow.
  *
@@ -671,6 +678,35 @@ export interface IRunEvents {
 
 export interface IRunList {
   runs: IRunView[];
+}
+
+export interface IRunRecord {
+  run: string;
+  study: string;
+  title: string;
+  bundle: string;
+  membership: string;
+  researcher: string;
+  cohort: string;
+  environment: IEnvironment;
+  point: { [name: string]: boolean | number | string };
+  state: 'waiting' | 'starting' | 'running' | 'stopping' | 'succeeded' | 'failed' | 'stopped';
+  reason: string | null;
+  submitted: string;
+  started: string | null;
+  finished: string | null;
+  seconds: { [name: string]: number };
+  versions: { [name: string]: string };
+  members: { [name: string]: string };
+  rounds: IRoundSummary[];
+  initial_weights: string;
+  final_weights: string | null;
+}
+
+/** The record, and the files that were fetched; the weights' digest is the one that the record names. */
+export interface IRunResults {
+  record: IRunRecord;
+  files: IResultFile[];
 }
 
 /** A run as the hub shows it to the study's members. */
@@ -1130,6 +1166,20 @@ export interface IEndpoints {
     query: { after?: number };
     body: undefined;
     answer: IRunEvents;
+  };
+  /** A run's record as the hub has it now, of a run that goes on too */
+  'GET runs/{run}/record': {
+    path: { run: string };
+    query: undefined;
+    body: undefined;
+    answer: IRunRecord;
+  };
+  /** Fetch weights, metrics and record into ``results/RUN``; the weights are refused where their digest is wrong */
+  'POST runs/{run}/results': {
+    path: { run: string };
+    query: undefined;
+    body: undefined;
+    answer: IRunResults;
   };
   /** Stop the run at every Trust */
   'POST runs/{run}/stop': {

@@ -3,6 +3,7 @@ import { deskPlugin } from './plugins/desk';
 import { notebookPlugin } from './plugins/notebook';
 import { panelPlugin } from './plugins/panel';
 import { presencePlugin } from './plugins/presence';
+import { resultsPlugin } from './plugins/results';
 import { runsPlugin } from './plugins/runs';
 import { workbenchPlugin } from './plugins/workbench';
 
@@ -15,5 +16,6 @@ export default [
   deskPlugin,
   notebookPlugin,
   runsPlugin,
+  resultsPlugin,
   presencePlugin
 ];

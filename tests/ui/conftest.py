@@ -20,8 +20,9 @@ def server(demo, tmp_path_factory):
     lab.end()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
+    """One for each file: while it is open, nothing else in this process can have an event loop."""
     with chromium() as opened:
         yield opened
 

@@ -114,6 +114,23 @@ def test_rehearse_send_approve_follow_and_clone(lab, demo):
     lab.page.locator(".jp-FlipRun:visible").get_by_text("local_steps 2").wait_for()
     clone = newest(demo)
     assert (clone.bundle, clone.point["local_steps"]) == (digest, 2)
+    look_at_results(lab, demo, run.run, clone.run)
+
+
+def look_at_results(lab, demo, finished, other):
+    """The results of a run as files and numbers, and two runs side by side."""
+    lab.command("flip:open-results", run=finished)
+    results = lab.page.locator(".jp-FlipResults:visible")
+    results.get_by_role("row", name=re.compile("weights.safetensors")).get_by_text("as the record names it").wait_for()
+    assert results.get_by_text("kept inside").count() == 4, "two of four hospitals keep their own two numbers"
+    file = demo.notebook.parent / "results" / finished / "weights.safetensors"
+    assert file.is_file()
+    lab.command("flip:compare-runs", runs=[finished, other])
+    compared = lab.page.locator(".jp-FlipResults:visible")
+    compared.get_by_role("row", name=re.compile("^local_steps")).wait_for()
+    assert compared.get_by_role("row", name=re.compile("^l2")).count() == 0, "only differences are shown"
+    compared.get_by_label("Only differences").uncheck()
+    compared.get_by_role("row", name=re.compile("^l2")).wait_for()
 
 
 def test_a_run_outlives_the_server_is_found_again_after_a_reload_and_is_stopped(lab, server, demo):

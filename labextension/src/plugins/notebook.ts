@@ -22,7 +22,6 @@ import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { addToPalette, CommandIDs, NOTEBOOK_ARGS } from '../commands';
 import { twinIcon } from '../icons';
 import type { SendModel } from '../models/send';
-// eslint-disable-next-line jupyter/prefer-lazy-imports -- the panel has loaded it already
 import { shortDigest } from '../models/wording';
 import { IWorkbench } from '../tokens';
 import type { SendView } from '../widgets/send';

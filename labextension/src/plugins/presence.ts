@@ -13,7 +13,6 @@ import { Signal } from '@lumino/signaling';
 import { CommandIDs } from '../commands';
 import type { IRunView } from '../contracts';
 import { flipIcon } from '../icons';
-// eslint-disable-next-line jupyter/prefer-lazy-imports -- the panel has loaded it already
 import {
   failureText,
   hasEnded,

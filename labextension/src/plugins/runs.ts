@@ -19,7 +19,6 @@ import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { messageOf } from '../api';
 import { addToPalette, CommandIDs, NO_ARGS, RUN_ARGS } from '../commands';
 import { flipIcon } from '../icons';
-// eslint-disable-next-line jupyter/prefer-lazy-imports -- the panel has loaded it already
 import { hasEnded, runName } from '../models/wording';
 import { IWorkbench } from '../tokens';
 import type { RunWidget } from '../widgets/run';

@@ -107,6 +107,15 @@ function Runs(props: IRunsProps): JSX.Element {
             ? trans._n('%1 run', '%1 runs', found.length)
             : trans.__('%1 of %2 runs', found.length, workbench.runs.length)}
         </span>
+        {workbench.runs.length > 1 && (
+          <button
+            type="button"
+            className="jp-mod-styled jp-mod-reject"
+            onClick={() => void commands.execute(CommandIDs.compareRuns)}
+          >
+            {trans.__('Compare…')}
+          </button>
+        )}
       </div>
       <ContactBanner {...props} />
       <div className="jp-FlipRuns-filters">

@@ -20,7 +20,7 @@ def worlds(tmp_path_factory):
 
 @pytest.mark.parametrize("game", GAMES, ids=[game.name.replace(" ", "-") for game in GAMES])
 def test_an_attack_stays_below_the_bound(worlds, game):
-    outcome = play(game, POLICY, worlds, n=150, n_without=20)
+    outcome = play(game, POLICY, worlds, n=150, n_without=80)
     print(f"\n{game.name}: {outcome}")
     assert outcome.ours <= outcome.bound + outcome.slack
     assert outcome.without > outcome.bound + outcome.slack, "the attack could not tell whether the control works"

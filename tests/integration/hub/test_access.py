@@ -39,7 +39,7 @@ def resources(hub):
     task = study.trusts[0].task("run", run)["id"]
     yield {
         "study": study.name, "run": run, "digest": bundle, "sha256": sha256(study.weights),
-        "count": count, "task": task, "number": "1",
+        "count": count, "task": task, "number": "1", "step": "0",
     }  # fmt: skip
     study.researcher.post(f"/v1/runs/{run}/stop")
 

@@ -103,5 +103,5 @@ def test_a_verdict_leaves_without_what_the_enclave_saw() -> None:
     verdict = Verdict(outcome="failed", error_class="OutOfMemory", cell=2, reason="memory", status=137)
     failure = verdict.failure(3)
     assert failure is not None
-    assert failure.model_dump() == {"error_class": "OutOfMemory", "cell": 2, "line": None, "round": 3}
+    assert failure.model_dump() == {"error_class": "OutOfMemory", "cell": 2, "line": None, "refusal": None, "round": 3}
     assert Verdict(outcome="stopped").failure() is None

@@ -100,12 +100,12 @@ def test_a_wrong_plan_file_is_refused_by_field(home, tutorial, fields, code, sai
 def test_an_unsupported_cohort_is_refused_by_name(home, tutorial):
     path = tutorial.with_name("heart_disease.cohort.json")
     cohort = json.loads(path.read_text())
-    cohort["PrimaryCriteria"]["CriteriaList"] = [{"DrugEra": {}}]
+    cohort["PrimaryCriteria"]["CriteriaList"] = [{"ConditionOccurrence": {"Wizardry": True}}]
     path.write_text(json.dumps(cohort))
     with pytest.raises(FlipError) as caught:
         prepare(home, tutorial, "heart", [])
     assert caught.value.code == "unsupported-cohort"
-    assert "DrugEra" in str(caught.value)
+    assert "Wizardry" in str(caught.value)
 
 
 def test_without_a_rehearsal_nothing_is_prepared(home, write):

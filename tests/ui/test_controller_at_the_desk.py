@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from enclave_federation import NOTEBOOK, PASSPHRASE, Federation, until
-from lab_page import LabPage, chromium
+from lab_page import LabPage
 from lab_server import LabServer
 
 from flipnb.contracts.notebook import Cell, FrozenNotebook
@@ -50,15 +50,14 @@ def server(federation, tmp_path_factory):
 
 
 @pytest.fixture
-def page(server):
-    with chromium() as browser:
-        lab = LabPage(browser, server)
-        asked = []
-        lab.context.on("request", lambda request: asked.append(request.url))
-        lab.asked = asked
-        lab.page.on("dialog", lambda dialog: asked.append(f"dialog {dialog.message}"))
-        yield lab.open()
-        lab.close()
+def page(browser, server):
+    lab = LabPage(browser, server)
+    asked = []
+    lab.context.on("request", lambda request: asked.append(request.url))
+    lab.asked = asked
+    lab.page.on("dialog", lambda dialog: asked.append(f"dialog {dialog.message}"))
+    yield lab.open()
+    lab.close()
 
 
 def hostile_notebook():

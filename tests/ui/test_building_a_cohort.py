@@ -8,7 +8,7 @@ import shutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from enclave_federation import AUDIENCE, Federation
-from lab_page import DARK, LabPage, chromium
+from lab_page import DARK, LabPage
 from lab_server import LabServer
 
 from flipnb.contracts.cohort import CohortExpression
@@ -59,11 +59,10 @@ def server(home, tmp_path_factory):
 
 
 @pytest.fixture
-def page(server):
-    with chromium() as browser:
-        lab = LabPage(browser, server, width=1500, height=900)
-        yield lab.open()
-        lab.close()
+def page(browser, server):
+    lab = LabPage(browser, server, width=1500, height=900)
+    yield lab.open()
+    lab.close()
 
 
 def test_define_ask_save_and_reopen(server, page):

@@ -1,0 +1,168 @@
+import type {
+  JupyterFrontEnd,
+  JupyterFrontEndPlugin
+} from '@jupyterlab/application';
+import {
+  Dialog,
+  ICommandPalette,
+  MainAreaWidget,
+  Notification,
+  showDialog
+} from '@jupyterlab/apputils';
+import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import { tableRowsIcon } from '@jupyterlab/ui-components';
+import type { Widget } from '@lumino/widgets';
+
+import { messageOf } from '../api';
+import { addToPalette, CommandIDs, RUN_ARGS } from '../commands';
+import { IWorkbench } from '../tokens';
+
+const MOST = 12;
+
+/**
+ * What came of runs: the results of one, and several side by side.
+ */
+export const resultsPlugin: JupyterFrontEndPlugin<void> = {
+  id: 'flipnb:results',
+  description: 'Opens the results of a run, and compares runs.',
+  autoStart: true,
+  requires: [IWorkbench],
+  optional: [ITranslator, ICommandPalette, INotebookTracker],
+  activate: (
+    app: JupyterFrontEnd,
+    workbench: IWorkbench,
+    translator: ITranslator | null,
+    palette: ICommandPalette | null,
+    notebooks: INotebookTracker | null
+  ): void => {
+    const trans = (translator ?? nullTranslator).load('flipnb');
+    const { commands, shell } = app;
+
+    function show(id: string, label: string, content: Widget): void {
+      const view = new MainAreaWidget({ content });
+      view.id = id;
+      view.title.label = label;
+      view.title.icon = tableRowsIcon;
+      view.title.closable = true;
+      shell.add(view, 'main');
+      shell.activateById(id);
+    }
+
+    function failed(error: unknown): void {
+      Notification.error(messageOf(error), { autoClose: 8000 });
+    }
+
+    commands.addCommand(CommandIDs.openResults, {
+      label: trans.__('Open Results'),
+      caption: trans.__('Fetch weights, metrics and record, and show them'),
+      icon: tableRowsIcon,
+      isVisible: args => 'run' in args,
+      describedBy: RUN_ARGS,
+      execute: async args => {
+        const { run } = args as { run?: string };
+        if (run === undefined) {
+          return;
+        }
+        try {
+          const [results, { ResultsView }] = await Promise.all([
+            workbench.api.fetchResults(run),
+            import('../widgets/results')
+          ]);
+          show(
+            `flip-results-${run}-${Date.now()}`,
+            trans.__('Results %1', run.slice(0, 8)),
+            new ResultsView({ results, commands, trans })
+          );
+        } catch (error) {
+          failed(error);
+        }
+      }
+    });
+
+    commands.addCommand(CommandIDs.useResults, {
+      label: trans.__('Use Results in Notebook'),
+      caption: trans.__('Insert code that reads these results into the open notebook'),
+      isVisible: args => 'run' in args,
+      describedBy: RUN_ARGS,
+      execute: args => {
+        const { run } = args as { run?: string };
+        const panel = notebooks?.currentWidget;
+        if (run === undefined || !panel) {
+          Notification.info(trans.__('Open a notebook first.'), { autoClose: 5000 });
+          return;
+        }
+        NotebookActions.insertBelow(panel.content);
+        panel.content.activeCell?.model.sharedModel.setSource(
+          `import flipnb as flip\n\nresults = flip.results(${JSON.stringify(run)})\nresults.metrics()`
+        );
+        shell.activateById(panel.id);
+      }
+    });
+
+    commands.addCommand(CommandIDs.compareRuns, {
+      label: trans.__('Compare Runs'),
+      caption: trans.__('Parameters, numbers and curves of runs side by side'),
+      icon: tableRowsIcon,
+      isEnabled: () => workbench.runs.length > 1,
+      describedBy: {
+        args: {
+          type: 'object',
+          properties: {
+            runs: {
+              type: 'array',
+              items: { type: 'string' },
+              description: 'The ids of the runs; without them the person chooses'
+            }
+          }
+        }
+      },
+      execute: async args => {
+        let { runs } = args as { runs?: string[] };
+        if (runs === undefined) {
+          const { ChooseRuns } = await import('../widgets/chooseruns');
+          const answer = await showDialog({
+            title: trans.__('Compare Runs'),
+            body: new ChooseRuns(workbench.runs, MOST, trans),
+            buttons: [
+              Dialog.cancelButton({ label: trans.__('Cancel') }),
+              Dialog.okButton({ label: trans.__('Compare') })
+            ]
+          });
+          runs = answer.button.accept ? (answer.value ?? []) : [];
+        }
+        if (runs.length < 2) {
+          return;
+        }
+        try {
+          const [records, { CompareView }] = await Promise.all([
+            Promise.all(runs.slice(0, MOST).map(run => workbench.api.record(run))),
+            import('../widgets/compare')
+          ]);
+          const saveCsv = (text: string): void => download('runs.csv', text);
+          show(
+            `flip-compare-${Date.now()}`,
+            trans.__('Compare %1 Runs', records.length),
+            new CompareView({ records, saveCsv, trans })
+          );
+        } catch (error) {
+          failed(error);
+        }
+      }
+    });
+    workbench.changed.connect(
+      () => commands.notifyCommandChanged(CommandIDs.compareRuns),
+      workbench
+    );
+    addToPalette(palette, trans, [CommandIDs.compareRuns]);
+  }
+};
+
+function download(name: string, text: string): void {
+  const url = URL.createObjectURL(new Blob([text], { type: 'text/csv' }));
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(url);
+}
