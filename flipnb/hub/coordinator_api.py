@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Literal
 
 from fastapi import APIRouter
 from sqlalchemy import select
@@ -76,16 +77,7 @@ async def post_round(signed: Signed) -> Response:
 @routes.get("/rounds/{number}")
 async def get_replies(hub: Here, signed: Signed, number: int, after: int = 0, wait: float = 0.0) -> Response:
     """Answers when more than ``after`` members have replied or are gone, or after ``wait`` seconds."""
-
-    def look() -> tuple[bool, RoundReplies]:
-        with signed.transaction() as session:
-            run = _own_run(session, signed.caller)
-            if session.get(RoundRow, (run.id, number)) is None:
-                raise not_found("The round")
-            replies, gone = run_life.replies(session, run.id, number)
-        return len(replies) + len(gone) > after, RoundReplies(replies=replies, gone=gone)
-
-    return answer(await hub.waits.until(replies_of(signed.caller.run or ""), look, wait))
+    return await _replies(hub, signed, "round", number, after, wait)
 
 
 @routes.post("/totals")
@@ -99,16 +91,7 @@ async def post_total(signed: Signed) -> Response:
 @routes.get("/totals/{step}")
 async def get_total_replies(hub: Here, signed: Signed, step: int, after: int = 0, wait: float = 0.0) -> Response:
     """As of a round."""
-
-    def look() -> tuple[bool, RoundReplies]:
-        with signed.transaction() as session:
-            run = _own_run(session, signed.caller)
-            if session.get(TotalRow, (run.id, step)) is None:
-                raise not_found("The total")
-            replies, gone = run_life.replies(session, run.id, step, "total")
-        return len(replies) + len(gone) > after, RoundReplies(replies=replies, gone=gone)
-
-    return answer(await hub.waits.until(replies_of(signed.caller.run or ""), look, wait))
+    return await _replies(hub, signed, "total", step, after, wait)
 
 
 @routes.post("/sums")
@@ -129,3 +112,20 @@ async def post_event(hub: Here, signed: Signed) -> Response:
     for sha256 in spent:
         hub.blobs.remove(sha256)
     return nothing()
+
+
+async def _replies(
+    hub: Here, signed: Signed, kind: Literal["round", "total"], number: int, after: int, wait: float
+) -> Response:
+    """The replies to a round or a total of the caller's own run, once there are more than ``after``."""
+    table = RoundRow if kind == "round" else TotalRow
+
+    def look() -> tuple[bool, RoundReplies]:
+        with signed.transaction() as session:
+            run = _own_run(session, signed.caller)
+            if session.get(table, (run.id, number)) is None:
+                raise not_found(f"The {kind}")
+            replies, gone = run_life.replies(session, run.id, number, kind)
+        return len(replies) + len(gone) > after, RoundReplies(replies=replies, gone=gone)
+
+    return answer(await hub.waits.until(replies_of(signed.caller.run or ""), look, wait))

@@ -26,13 +26,9 @@ class HubClient:
     def __init__(self, configuration: Configuration, key: SigningKey) -> None:
         self._configuration = configuration
         self._key = key
-        try:
-            context = ssl.create_default_context(cafile=configuration.ca)
-        except (OSError, ssl.SSLError) as error:
-            raise FlipError(
-                "no-ca", f"The authority's certificate {configuration.ca} can't be read: {error}."
-            ) from None
-        self._http = httpx.Client(verify=context, timeout=httpx.Timeout(20.0, read=60.0), trust_env=False)
+        self._http = httpx.Client(
+            verify=trust_only(configuration.ca), timeout=httpx.Timeout(20.0, read=60.0), trust_env=False
+        )
 
     @classmethod
     def of(cls, home: Home) -> HubClient:
@@ -122,3 +118,11 @@ class HubClient:
             remedy="Try again when it is back; nothing was begun by halves.",
             status=503,
         )
+
+
+def trust_only(authority: str) -> ssl.SSLContext:
+    """TLS that believes the authority in this file and no other. Raises FlipError ``no-ca``."""
+    try:
+        return ssl.create_default_context(cafile=authority)
+    except (OSError, ssl.SSLError) as error:
+        raise FlipError("no-ca", f"The authority's certificate {authority} can't be read: {error}.") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import TypeVar
 
 import httpx
@@ -15,6 +14,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.request_signature import Request, sign_request
 from flipnb.contracts.run import RunEvent, RunView
 from flipnb.workbench.home import Configuration, Home
+from flipnb.workbench.hub_client import trust_only
 
 D = TypeVar("D", bound=Document)
 
@@ -31,13 +31,9 @@ class HubFeed:
     def __init__(self, configuration: Configuration, key: SigningKey) -> None:
         self._configuration = configuration
         self._key = key
-        try:
-            context = ssl.create_default_context(cafile=configuration.ca)
-        except (OSError, ssl.SSLError) as error:
-            raise FlipError(
-                "no-ca", f"The authority's certificate {configuration.ca} can't be read: {error}."
-            ) from None
-        self._http = httpx.AsyncClient(verify=context, timeout=httpx.Timeout(10.0, read=60.0), trust_env=False)
+        self._http = httpx.AsyncClient(
+            verify=trust_only(configuration.ca), timeout=httpx.Timeout(10.0, read=60.0), trust_env=False
+        )
 
     @classmethod
     def of(cls, home: Home) -> HubFeed:

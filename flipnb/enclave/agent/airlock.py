@@ -25,6 +25,7 @@ from flipnb.contracts.round import RoundContext, RoundReply
 from flipnb.enclave.agent.audit import AuditLog
 from flipnb.enclave.agent.facts import RunFacts
 from flipnb.enclave.agent.lease import Lease
+from flipnb.enclave.agent.members import wrong_members
 from flipnb.enclave.agent.store import Store, StoredRound
 from flipnb.enclave.agent.totals import TotalsGate
 from flipnb.federation.encoding import encode_update
@@ -340,7 +341,6 @@ class Airlock:
     def _check(self, context: RoundContext) -> None:
         facts, plan = self.facts, self.facts.bundle.plan
         last = self._store.last_round(facts.run)
-        members = context.members
         # Whether all agreed is the hub's word, but not before there can have been enough rounds.
         may_end = plan.consensus is not None and context.round > plan.consensus.rounds
         checks = (
@@ -364,12 +364,11 @@ class Airlock:
                 context.weights_size > facts.bundle.tensors.weight_bytes() + _HEADER_BYTES,
                 "its weights are larger than the bundle's tensors",
             ),
-            (list(members) != sorted(set(members)), "its members are not sorted or named twice"),
-            (not set(members) <= set(facts.members), "it names members who did not start this run"),
-            (self._key.key_id not in members, "this Trust is not among its members"),
-            (
-                len(members) < max(facts.bundle.minimum_trusts, self._policy.minimum_trusts),
-                f"{len(members)} members are fewer than bundle and policy demand",
+            *wrong_members(
+                context.members,
+                started=facts.members,
+                own_key=self._key.key_id,
+                least=max(facts.bundle.minimum_trusts, self._policy.minimum_trusts),
             ),
         )
         for wrong, reason in checks:

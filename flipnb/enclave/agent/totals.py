@@ -18,6 +18,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.total import TotalContext, TotalReply, TotalSum, Units, find_step
 from flipnb.enclave.agent.audit import AuditLog
 from flipnb.enclave.agent.facts import RunFacts
+from flipnb.enclave.agent.members import wrong_members
 from flipnb.enclave.agent.store import Store
 
 
@@ -143,16 +144,14 @@ class TotalsGate:
 
     def _check(self, context: TotalContext) -> None:
         facts = self._facts
-        members = context.members
         checks = (
             (context.run != facts.run or context.bundle != facts.bundle_digest, "it is of another run or bundle"),
             (context.step > len(facts.bundle.totals), f"the bundle has {len(facts.bundle.totals)} totals"),
-            (list(members) != sorted(set(members)), "its members are not sorted or named twice"),
-            (not set(members) <= set(facts.members), "it names members who did not start this run"),
-            (self._key.key_id not in members, "this Trust is not among its members"),
-            (
-                len(members) < max(facts.bundle.minimum_trusts, self._policy.minimum_trusts),
-                f"{len(members)} members are fewer than bundle and policy demand",
+            *wrong_members(
+                context.members,
+                started=facts.members,
+                own_key=self._key.key_id,
+                least=max(facts.bundle.minimum_trusts, self._policy.minimum_trusts),
             ),
         )
         for wrong, reason in checks:
