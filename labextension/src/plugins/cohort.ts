@@ -199,11 +199,12 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
       caption: trans.__('Save the definition as a file that ATLAS imports'),
       isEnabled: () => current() !== null,
       describedBy: NO_ARGS,
-      execute: () => {
+      execute: async () => {
         const model = current()?.model;
         if (model) {
           const name = model.path?.split('/').pop() ?? `cohort${SUFFIX}`;
-          download(name, JSON.stringify(model.expression, null, 2));
+          const { saveAs } = await import('../widgets/saveas');
+          saveAs(name, JSON.stringify(model.expression, null, 2), 'application/json');
         }
       }
     });
@@ -307,13 +308,4 @@ function pickFile(): Promise<string | null> {
     input.addEventListener('cancel', () => resolve(null));
     input.click();
   });
-}
-
-function download(name: string, text: string): void {
-  const url = URL.createObjectURL(new Blob([text], { type: 'application/json' }));
-  const link = document.createElement('a');
-  link.href = url;
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(url);
 }

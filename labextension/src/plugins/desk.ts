@@ -207,12 +207,13 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
       describedBy: NO_ARGS,
       execute: () =>
         show('flip-audit', trans.__('Audit Log'), async () => {
-          const [{ AuditModel }, { AuditView }] = await Promise.all([
+          const [{ AuditModel }, { AuditView }, { saveAs }] = await Promise.all([
             import('../models/audit'),
-            import('../widgets/audit')
+            import('../widgets/audit'),
+            import('../widgets/saveas')
           ]);
           const model = new AuditModel(desk);
-          const exportLog = (): void => save('audit.jsonl', model.text);
+          const exportLog = (): void => saveAs('audit.jsonl', model.text, 'application/jsonl');
           return new AuditView({ model, trans, exportLog });
         })
     });
@@ -299,15 +300,4 @@ async function told(
       autoClose: 8000
     });
   }
-}
-
-function save(name: string, text: string): void {
-  const url = URL.createObjectURL(
-    new Blob([text], { type: 'application/jsonl' })
-  );
-  const link = document.createElement('a');
-  link.href = url;
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(url);
 }

@@ -135,11 +135,12 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
           return;
         }
         try {
-          const [records, { CompareView }] = await Promise.all([
+          const [records, { CompareView }, { saveAs }] = await Promise.all([
             Promise.all(runs.slice(0, MOST).map(run => workbench.api.record(run))),
-            import('../widgets/compare')
+            import('../widgets/compare'),
+            import('../widgets/saveas')
           ]);
-          const saveCsv = (text: string): void => download('runs.csv', text);
+          const saveCsv = (text: string): void => saveAs('runs.csv', text, 'text/csv');
           show(
             `flip-compare-${Date.now()}`,
             trans.__('Compare %1 Runs', records.length),
@@ -157,12 +158,3 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
     addToPalette(palette, trans, [CommandIDs.compareRuns]);
   }
 };
-
-function download(name: string, text: string): void {
-  const url = URL.createObjectURL(new Blob([text], { type: 'text/csv' }));
-  const link = document.createElement('a');
-  link.href = url;
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(url);
-}

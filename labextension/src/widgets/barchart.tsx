@@ -4,7 +4,7 @@ import { useState } from 'react';
 
 import type { IBar, ICountReply } from '../contracts';
 import { shownNumber } from './answers';
-import { baseLayout, colour, Plot } from './plot';
+import { baseLayout, Plot, trustColour } from './plot';
 
 export interface ISeries {
   name: string;
@@ -12,12 +12,6 @@ export interface ISeries {
   bars: ReadonlyArray<IBar>;
 }
 
-const COLOURS = [
-  '--jp-brand-color0',
-  '--jp-warn-color0',
-  '--jp-info-color1',
-  '--jp-inverse-layout-color4'
-];
 const PATTERNS = ['', '\\', '.', '-', '|', '+', 'x'] as const;
 const HEIGHT = 260;
 
@@ -82,7 +76,7 @@ function traceOf(one: ISeries, index: number): Plotly.Data {
     textposition: 'none',
     hovertemplate: '%{text}',
     marker: {
-      color: colour(COLOURS[index % COLOURS.length]),
+      color: trustColour(index),
       opacity: suppressed.map(hidden => (hidden ? 0.45 : 1)),
       pattern: { shape: suppressed.map(hidden => (hidden ? '/' : own)) }
     }

@@ -4,7 +4,7 @@ import { useState } from 'react';
 
 import type { ICurve } from '../models/curves';
 import { figures } from '../models/wording';
-import { baseLayout, colour, Plot } from './plot';
+import { baseLayout, colour, Plot, trustColour } from './plot';
 
 export interface IChartProps {
   title: string;
@@ -25,12 +25,6 @@ export interface IChartProps {
   empty: string;
 }
 
-const COLOURS = [
-  '--jp-brand-color0',
-  '--jp-warn-color0',
-  '--jp-info-color1',
-  '--jp-inverse-layout-color4'
-];
 const DASHES = [
   'solid',
   'dash',
@@ -125,7 +119,7 @@ function traces(props: IChartProps): Plotly.Data[] {
       ...base,
       name: props.nameOf(curve.trust),
       line: {
-        color: colour(COLOURS[k % COLOURS.length]),
+        color: trustColour(k),
         dash: DASHES[k % DASHES.length],
         width: 2
       },

@@ -106,3 +106,17 @@ export function baseLayout(height: number): Partial<Plotly.Layout> {
     yaxis: axis
   };
 }
+
+const TRUST_COLOURS = [
+  '--jp-brand-color0',
+  '--jp-warn-color0',
+  '--jp-info-color1',
+  '--jp-inverse-layout-color4'
+];
+
+/**
+ * The colour of the k-th Trust; past the fourth they come again, told apart by dash, marker or pattern.
+ */
+export function trustColour(k: number): string {
+  return colour(TRUST_COLOURS[k % TRUST_COLOURS.length]);
+}
