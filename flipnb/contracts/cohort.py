@@ -82,6 +82,11 @@ class CustomEra(ExpressionPart):
     offset: Offset = 0
     days_supply_override: Days | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _in_days(cls, part: object) -> object:
+        return in_days(in_days(part, "GapDays", "GapUnit", "GapUnitValue"), "Offset", "OffsetUnit", "OffsetUnitValue")
+
 
 class EndStrategy(ExpressionPart):
     """Without one, a person leaves the cohort at the end of the observation period."""

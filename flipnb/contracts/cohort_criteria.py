@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from flipnb.contracts.cohort_values import (
     Concepts,
@@ -30,6 +30,12 @@ class Criterion(ExpressionPart):
 
     correlated_criteria: CriteriaGroup | None = None
     date_adjustment: DateAdjustment | None = None
+
+    @field_validator("correlated_criteria")
+    @classmethod
+    def _says_something(cls, group: CriteriaGroup | None) -> CriteriaGroup | None:
+        """As in circe, an empty group is none: it does not restrict the records to observation periods."""
+        return None if group is not None and group.is_empty else group
 
 
 class CodedCriterion(Criterion):

@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_pascal
 ConceptId = Annotated[int, Field(ge=0, lt=2**31)]
 Days = Annotated[int, Field(ge=0, le=100_000)]
 Offset = Annotated[int, Field(ge=-100_000, le=100_000)]
+_SHORTER_UNITS = ("hour", "minute", "second")
 RangeOperator = Literal["lt", "lte", "eq", "!eq", "gt", "gte", "bt", "!bt"]
 
 
@@ -56,9 +57,14 @@ Day = Annotated[date, BeforeValidator(_four_two_two)]
 
 
 def in_days(part: object, days: str, unit: str, amount: str) -> object:
-    """A part with its length under ``days``, where it says it in another way, in days; another unit stays, and so is
-    refused by name."""
-    if not isinstance(part, dict) or part.get(unit) != "day":
+    """A part with its length under ``days``, where newer tools say it by a unit and an amount.
+
+    No length has the same meaning in every unit; another length than in days stays, and so is refused by name.
+    """
+    if not isinstance(part, dict):
+        return part
+    no_length = part.get(unit) in _SHORTER_UNITS and not part.get(amount) and not part.get(days)
+    if part.get(unit) != "day" and not no_length:
         return part
     plain = {key: value for key, value in part.items() if key not in (unit, amount)}
     if part.get(amount) is not None and plain.setdefault(days, part[amount]) != part[amount]:

@@ -90,10 +90,29 @@ def test_lengths_in_days_by_another_name():
 
     said = parsed({"OffsetUnit": "day", "OffsetUnitValue": 31}, {"EraPad": 3, "EraPadUnit": "day"})
     assert said == parsed({"Offset": 31}, {"EraPad": 3})
+    assert parsed({"OffsetUnit": "hour", "OffsetUnitValue": 0}, {"EraPadUnit": "minute"}) == parsed({"Offset": 0}, {})
     with pytest.raises(FlipError, match="EraPadUnit at CollapseSettings is not supported"):
         parsed({"Offset": 31}, {"EraPad": 3, "EraPadUnit": "hour"})
     with pytest.raises(FlipError, match="Offset and OffsetUnitValue differ"):
         parsed({"Offset": 1, "OffsetUnit": "day", "OffsetUnitValue": 31}, {})
+
+
+def test_empty_correlated_criteria_are_none():
+    def parsed(**more) -> CohortExpression:
+        primary = {**BASE["PrimaryCriteria"], "CriteriaList": [{"ConditionOccurrence": more}]}
+        return CohortExpression.parse({**BASE, "PrimaryCriteria": primary})
+
+    assert parsed(CorrelatedCriteria={"Type": "ALL", "CriteriaList": [], "Groups": []}) == parsed()
+
+
+def test_continuous_exposure_in_days_by_another_name():
+    def parsed(**era) -> CohortExpression:
+        return CohortExpression.parse({**BASE, "EndStrategy": {"CustomEra": {"DrugCodesetId": 0, **era}}})
+
+    said = parsed(GapUnit="day", GapUnitValue=60, OffsetUnit="day", OffsetUnitValue=7)
+    assert said == parsed(GapDays=60, Offset=7)
+    with pytest.raises(FlipError, match=r"GapUnit at EndStrategy\.CustomEra is not supported"):
+        parsed(GapUnit="hour", GapUnitValue=60)
 
 
 def test_deep_nesting_is_refused_and_null_is_absent():
