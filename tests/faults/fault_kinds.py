@@ -9,47 +9,49 @@ import threading
 from collections.abc import Callable
 
 import psutil
+from enclave_federation import until
 from fault_federation import NAMES, SevenTrusts
 
 Fault = Callable[[SevenTrusts, str, random.Random], str]
 """``fault(federation, run, random)`` strikes; returns what was struck."""
 
 
-def _kill(process: psutil.Process | None, name: str) -> str:
-    """``kill -9``; a process that is not there at this moment (it is being started anew) can't be killed."""
-    if process is None:
-        return f"{name} (was not there)"
+def _kill(find: Callable[[], psutil.Process | None], name: str) -> str:
+    """``kill -9``, as soon as the process is there: just after another fault it may be being started anew."""
+    process: psutil.Process = until(find, 60)
     with contextlib.suppress(psutil.NoSuchProcess):
         process.kill()
     return name
 
 
 def hub(federation: SevenTrusts, run: str, chance: random.Random) -> str:
-    return _kill(federation.daemon("hub"), "hub")
+    return _kill(lambda: federation.daemon("hub"), "hub")
 
 
 def coordinator(federation: SevenTrusts, run: str, chance: random.Random) -> str:
-    return _kill(federation.coordinator(run), "coordinator")
+    return _kill(lambda: federation.coordinator(run), "coordinator")
 
 
 def agent(federation: SevenTrusts, run: str, chance: random.Random) -> str:
     name = chance.choice(NAMES)
-    return _kill(federation.daemon(name), f"agent of {name}")
+    return _kill(lambda: federation.daemon(name), f"agent of {name}")
 
 
 def estate_worker(federation: SevenTrusts, run: str, chance: random.Random) -> str:
-    name = chance.choice(NAMES)
-    return _kill(federation.worker(name), f"estate worker of {name}")
+    """Of the first Trust from a random one on that has one: after a death it starts with the next question."""
+    first = chance.randrange(len(NAMES))
+    name = until(lambda: next((n for n in NAMES[first:] + NAMES[:first] if federation.worker(n)), None), 60)
+    return _kill(lambda: federation.worker(name), f"estate worker of {name}")
 
 
 def runner(federation: SevenTrusts, run: str, chance: random.Random) -> str:
     name = chance.choice(NAMES)
-    return _kill(federation.runner(name), f"runner of {name}")
+    return _kill(lambda: federation.runner(name), f"runner of {name}")
 
 
 def kernel(federation: SevenTrusts, run: str, chance: random.Random) -> str:
     name = chance.choice(NAMES)
-    return _kill(federation.kernel(name), f"kernel of {name}")
+    return _kill(lambda: federation.kernel(name), f"kernel of {name}")
 
 
 def network(seconds: float) -> Fault:
