@@ -35,6 +35,12 @@ def view(definition: Path, over: Path, kind: Format, out: Path | None, stream: I
     FlipError ``invalid-view``, and what ``read_resources`` and ``write_parquet`` raise.
     """
     checked = read_view(definition)
+    if over.parts[:1] in (("postgresql:",), ("postgres:",)):
+        raise FlipError(
+            "no-resources",
+            "A view reads files of resources, no database.",
+            remedy="Ask flip estate serve for the resources, or use flip.data().view() in a notebook.",
+        )
     table = rows(checked, read_resources(over))
     if kind == "parquet":
         if out is None:

@@ -9,21 +9,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from flipnb.contracts.problem import FlipError
+from flipnb.estate.harmonise.fhir_entries import entries
 from flipnb.estate.harmonise.mapping import ExtractFile
 from flipnb.estate.harmonise.rejects import BadRow, Reject
+from flipnb.estate.harmonise.source import SourceFile
+from flipnb.records.view import rows as view_rows
+from flipnb.records.view_definition import ViewDefinition
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its texts by column, missing ones absent, and where it stands."""
+    """One row: its texts by column, missing ones absent, and where it stands.
+
+    ``part`` tells the rows of one place apart, where a view makes several of one resource.
+    """
 
     file: str
     line: int
     values: dict[str, str]
     decimal: str
+    part: int = 0
 
     def text(self, column: str) -> str | None:
         return self.values.get(column)
@@ -78,13 +86,17 @@ class Row:
         raise BadRow(Reject(self.file, self.line, column, reason, self.values.get(column or "")))
 
 
-def read_rows(file: ExtractFile, path: Path) -> Iterator[Row | Reject]:
+def read_rows(file: ExtractFile, source: SourceFile) -> Iterator[Row | Reject]:
     """Rows of one file in their order, and a Reject where a line is none.
 
     Raises FlipError ``no-source`` (no such file), ``bad-header``, ``not-text`` (another encoding).
     """
+    path = source.path
     if file.format == "parquet":
         yield from _parquet(file, path)
+        return
+    if file.format == "fhir":
+        yield from _resources(file, source)
         return
     try:
         stream = path.open(encoding=file.encoding, newline="")
@@ -179,6 +191,31 @@ def _parquet(file: ExtractFile, path: Path) -> Iterator[Row]:
                 yield Row(file.path, line, present, ".")
     except duckdb.Error as error:
         raise FlipError("no-source", f"{path} can't be read as Parquet: {str(error).splitlines()[0]}") from None
+
+
+def _resources(file: ExtractFile, source: SourceFile) -> Iterator[Row | Reject]:
+    """The view's rows, resource by resource; ``line`` is that of NDJSON, or the entry's place in its bundle."""
+    view = ViewDefinition.read(file.view)
+    for entry in entries(source):
+        if isinstance(entry, Reject):
+            yield entry
+            continue
+        if not isinstance(entry.resource, dict):
+            yield Reject(source.name, entry.line, None, "no FHIR resource")
+            continue
+        try:
+            for part, values in enumerate(view_rows(view, [entry.resource])):
+                present = {name: _text(name, value) for name, value in values.items() if value is not None}
+                kept = {name: text for name, text in present.items() if text not in file.missing}
+                yield Row(source.name, entry.line, kept, ".", part)
+        except FlipError as error:
+            yield Reject(source.name, entry.line, None, error.message, str(entry.resource.get("id")))
+
+
+def _text(column: str, value: Any) -> str:
+    if isinstance(value, dict | list):
+        raise FlipError("invalid-view", f"Column {column} holds an element with parts, not a value.")
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _quoted(path: Path) -> str:

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from flipnb.contracts.document import sha256
 from flipnb.estate.harmonise.build import SOURCE_ID, Build, Loading, SourceRecord
 from flipnb.estate.harmonise.eras import derive_eras
 from flipnb.estate.harmonise.events import Event, EventTable, dated_rows
 from flipnb.estate.harmonise.feed import Progress
+from flipnb.estate.harmonise.fhir_entries import SUFFIXES, Entry, document, entries, is_lines, opened
 from flipnb.estate.harmonise.fhir_resources import References, Unusable, harmonise, understood
 from flipnb.estate.harmonise.rejects import Reject
 from flipnb.estate.harmonise.source import SourceFile, open_source
 from flipnb.estate.omop.cdm import tables
 
-_SUFFIXES = (".json", ".ndjson", ".jsonl", ".json.gz", ".ndjson.gz", ".jsonl.gz")
-_WHOLE = 64 << 20
-"""Bytes up to which a JSON document is parsed at once; larger ones are streamed entry by entry."""
 _CHUNK = 20_000
 _DERIVED = "(observation periods)"
 _SHARED = ("care_site", "provider")
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """``line`` is the line of NDJSON, or the entry's place in its bundle or array, from 1."""
-
-    line: int
-    resource: Any
-    full_url: str | None = None
 
 
 class FhirFeed:
@@ -47,7 +34,7 @@ class FhirFeed:
         self._files: list[SourceFile] = []
 
     def open(self, source: str, scratch: Path) -> list[SourceFile]:
-        self._files = open_source(Path(source), scratch, lambda name: name.lower().endswith(_SUFFIXES))
+        self._files = open_source(Path(source), scratch, lambda name: name.lower().endswith(SUFFIXES))
         # What is derived of all files is made anew when one of them changes.
         everything = sha256(json.dumps([[file.name, file.digest] for file in self._files]).encode())
         return [*self._files, SourceFile(_DERIVED, Path(source), everything, 0)]
@@ -88,7 +75,7 @@ class _Reading:
     def read(self, file: SourceFile) -> None:
         self._events.discard()
         references = References(_full_urls(file), self._medications)
-        for entry in _entries(file):
+        for entry in entries(file):
             if isinstance(entry, Reject):
                 self._loading.rejects.append(entry)
                 continue
@@ -97,7 +84,7 @@ class _Reading:
         self._events.route(self._loading)
         self._unique()
 
-    def _take(self, file: SourceFile, entry: _Entry, references: References) -> None:
+    def _take(self, file: SourceFile, entry: Entry, references: References) -> None:
         resource = entry.resource
         kind = resource.get("resourceType") if isinstance(resource, dict) else None
         if not isinstance(kind, str):
@@ -142,7 +129,7 @@ class _Reading:
             )
 
 
-def _rejected(file: SourceFile, entry: _Entry, kind: str, reason: str) -> Reject:
+def _rejected(file: SourceFile, entry: Entry, kind: str, reason: str) -> Reject:
     return Reject(file.name, entry.line, None, f"{kind}: {reason}", str(entry.resource.get("id")))
 
 
@@ -177,102 +164,13 @@ def _derive(build: Build, loading: Loading, feed: str) -> None:
     )
 
 
-def _open(file: SourceFile) -> IO[bytes]:
-    return gzip.open(file.path) if file.name.lower().endswith(".gz") else file.path.open("rb")  # type: ignore[return-value]
-
-
-def _is_lines(file: SourceFile) -> bool:
-    """NDJSON: by its name, or because its first line is a whole resource and a second line follows."""
-    name = file.name.lower().removesuffix(".gz")
-    if name.endswith((".ndjson", ".jsonl")):
-        return True
-    with _open(file) as stream:
-        first = stream.readline(1 << 24)
-        if not stream.read(1):
-            return False
-    try:
-        return isinstance(json.loads(first), dict)
-    except ValueError:
-        return False
-
-
-def _entries(file: SourceFile) -> Iterator[_Entry | Reject]:
-    """The resources of one file, nested bundles unfolded."""
-    found = _lines(file) if _is_lines(file) else _document(file)
-    for entry in found:
-        if isinstance(entry, Reject):
-            yield entry
-        else:
-            yield from _unfolded(entry)
-
-
-def _unfolded(entry: _Entry) -> Iterator[_Entry]:
-    resource = entry.resource
-    if isinstance(resource, dict) and resource.get("resourceType") == "Bundle":
-        for inner in resource.get("entry", []):
-            if isinstance(inner, dict) and "resource" in inner:
-                yield from _unfolded(_Entry(entry.line, inner["resource"], inner.get("fullUrl")))
-    else:
-        yield entry
-
-
-def _lines(file: SourceFile) -> Iterator[_Entry | Reject]:
-    with _open(file) as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield _Entry(number, json.loads(line))
-            except (ValueError, RecursionError) as error:
-                yield Reject(file.name, number, None, f"no JSON ({error})")
-
-
-def _document(file: SourceFile) -> Iterator[_Entry | Reject]:
-    """A bundle, an array of resources, or one resource."""
-    if file.size > _WHOLE:
-        yield from _streamed(file)
-        return
-    try:
-        with _open(file) as stream:
-            content = json.load(stream)
-    except (ValueError, RecursionError, OSError, EOFError) as error:
-        yield Reject(file.name, getattr(error, "lineno", 1), None, f"no JSON ({error})")
-        return
-    if isinstance(content, dict) and content.get("resourceType") == "Bundle":
-        for number, item in enumerate(content.get("entry", []), start=1):
-            if isinstance(item, dict) and "resource" in item:
-                yield _Entry(number, item["resource"], item.get("fullUrl"))
-    else:
-        for number, item in enumerate(content if isinstance(content, list) else [content], start=1):
-            yield _Entry(number, item)
-
-
-def _streamed(file: SourceFile) -> Iterator[_Entry | Reject]:
-    import ijson
-
-    number = 0
-    try:
-        with _open(file) as stream:
-            array = stream.read(64).lstrip()[:1] == b"["
-        with _open(file) as stream:
-            for number, item in enumerate(
-                ijson.items(stream, "item" if array else "entry.item", use_float=True), start=1
-            ):
-                if array:
-                    yield _Entry(number, item)
-                elif isinstance(item, dict) and "resource" in item:
-                    yield _Entry(number, item["resource"], item.get("fullUrl"))
-    except (ijson.JSONError, OSError, EOFError) as error:
-        yield Reject(file.name, number + 1, None, f"no JSON from here on ({error})")
-
-
 def _full_urls(file: SourceFile) -> dict[str, str]:
     """Full URLs of a bundle's entries that differ from their resource's id: URL → type and id."""
     found: dict[str, str] = {}
-    if _is_lines(file):
+    if is_lines(file):
         return found
-    for entry in _document(file):
-        if isinstance(entry, _Entry) and entry.full_url and isinstance(entry.resource, dict):
+    for entry in document(file):
+        if isinstance(entry, Entry) and entry.full_url and isinstance(entry.resource, dict):
             kind, identity = entry.resource.get("resourceType"), entry.resource.get("id")
             if identity is not None and not entry.full_url.endswith(str(identity)):
                 found[entry.full_url] = f"{kind}/{identity}"
@@ -285,8 +183,8 @@ def _medications(files: Sequence[SourceFile]) -> dict[str, Any]:
     for file in files:
         if not _mentions_medications(file):
             continue
-        for entry in _entries(file):
-            resource = entry.resource if isinstance(entry, _Entry) else None
+        for entry in entries(file):
+            resource = entry.resource if isinstance(entry, Entry) else None
             if isinstance(resource, dict) and resource.get("resourceType") == "Medication":
                 identity = resource.get("id") or str(entry.full_url).rsplit(":", 1)[-1]  # type: ignore[union-attr]
                 found[f"Medication/{identity}"] = resource.get("code")
@@ -296,7 +194,7 @@ def _medications(files: Sequence[SourceFile]) -> dict[str, Any]:
 def _mentions_medications(file: SourceFile) -> bool:
     """Whether a file holds Medication resources, without parsing it."""
     overlap = b""
-    with _open(file) as stream:
+    with opened(file) as stream:
         while block := stream.read(1 << 20):
             text = overlap + block
             if b'"Medication"' in text:

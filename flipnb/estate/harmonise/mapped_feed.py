@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from flipnb.estate.harmonise.eras import derive_eras
 from flipnb.estate.harmonise.events import Code, Event, EventTable, stable_id
 from flipnb.estate.harmonise.extract import Row, read_rows
 from flipnb.estate.harmonise.feed import Progress
-from flipnb.estate.harmonise.mapping import CodedEvents, EventDate, FieldMapping, Mapping, read_mapping
+from flipnb.estate.harmonise.fhir_entries import SUFFIXES
+from flipnb.estate.harmonise.mapped_values import Converter, Person, Value, day_of, matches
+from flipnb.estate.harmonise.mapping import CodedEvents, FieldMapping, Mapping, read_mapping
 from flipnb.estate.harmonise.rejects import BadRow, Reject
 from flipnb.estate.harmonise.source import SourceFile, open_source
 from flipnb.estate.harmonise.source_database import is_database, write_query
-from flipnb.estate.harmonise.units import conversion_factor, require_unit
+from flipnb.estate.harmonise.units import require_unit
 from flipnb.estate.harmonise.vocabulary import Vocabulary, read_vocabulary
 from flipnb.estate.omop.cdm import tables
 
@@ -29,6 +31,8 @@ _CHUNK = 20_000
 _SOURCE_LENGTH = 50
 # The Trust's own records say no more about their provenance than that; 0 is OMOP's "no matching concept".
 _UNKNOWN = 0
+
+_Place = tuple[SourceFile, Loading]
 
 
 class MappedFeed:
@@ -41,7 +45,7 @@ class MappedFeed:
         self._vocabulary = read_vocabulary(self._mapping, mapping_file)
         self._vocabulary.check(self._mapping, mapping_file)
         self._converters = [
-            _Converter.of(field, self._vocabulary, f"The mapping file {mapping_file}, fields[{index}]")
+            Converter.of(field, self._vocabulary, f"The mapping file {mapping_file}, fields[{index}]")
             for index, field in enumerate(self._mapping.fields)
         ]
         self._code_lists = {
@@ -56,8 +60,16 @@ class MappedFeed:
 
     def open(self, source: str, scratch: Path) -> list[SourceFile]:
         asked = {file.path: file for file in self._mapping.files.values() if file.query is not None}
-        paths = {file.path for file in self._mapping.files.values()} - asked.keys()
-        found = open_source(Path(source), scratch, paths.__contains__, paths) if paths else []
+        needed = {file.path for file in self._mapping.files.values() if file.format not in ("sql", "fhir")}
+        exports = {file.path for file in self._mapping.files.values() if file.format == "fhir"}
+
+        def is_wanted(name: str) -> bool:
+            return name in needed or any(_is_of(name, path) for path in exports)
+
+        found = open_source(Path(source), scratch, is_wanted, needed) if needed or exports else []
+        for path in sorted(exports):
+            if not any(_is_of(file.name, path) for file in found):
+                raise FlipError("no-source", f"{source} has no {path} of FHIR.", remedy="The mapping names it.")
         for path, file in asked.items():
             if not is_database(source):
                 raise FlipError("no-source", f"{source} is no database, and the mapping asks one for {path}.")
@@ -82,60 +94,20 @@ class MappedFeed:
 
     def load(self, build: Build, files: Sequence[tuple[SourceFile, SourceRecord]], progress: Progress) -> list[str]:
         with build.together([record for _, record in files]) as loadings:
-            places = {file.name: (file.path, loading) for (file, _), loading in zip(files, loadings, strict=True)}
-            own = places.pop(self._file.name)[1]
+            opened = [(file, loading) for (file, _), loading in zip(files, loadings, strict=True)]
+            own = next(loading for file, loading in opened if file.name == self._file.name)
             rows = _Harmoniser(self._mapping, self._vocabulary, self._converters, build, own, progress)
             rows.add_code_lists(self._code_lists)
-            rows.read(places)
+            paths = {file.path for file in self._mapping.files.values()}
+            rows.read({path: [one for one in opened if _is_of(one[0].name, path)] for path in paths})
             if self._mapping.events:
                 derive_eras(build, own, f"({', '.join(str(loading.source_id) for loading in loadings)})")
         return []
 
 
-@dataclass(frozen=True)
-class _Person:
-    person_id: int
-    day: date
-
-
-@dataclass(frozen=True)
-class _Converter:
-    """A number of one field from the extract's unit to the estate's."""
-
-    factor: float
-    unit_concept: int
-    unit: str
-
-    @classmethod
-    def of(cls, field: FieldMapping, vocabulary: Vocabulary, where: str) -> _Converter | None:
-        if field.unit is None or field.target_unit is None:
-            return None
-        factor = conversion_factor(field.unit, field.target_unit, field.molar_mass, where)
-        return cls(factor, vocabulary.unit(field.target_unit, where), field.unit)
-
-
-@dataclass(frozen=True)
-class _Value:
-    """What one field of one row holds: its text, and the number (in the estate's unit) or concept that it means."""
-
-    text: str
-    day: date
-    number: float | None
-    concept: int | None
-
-    @classmethod
-    def read(cls, row: Row, person: _Person, field: FieldMapping, converter: _Converter | None) -> _Value | None:
-        """None where there is no value. Raises BadRow."""
-        text = row.text(field.column)
-        if text is None:
-            return None
-        number = None
-        if converter is not None:
-            number = (row.number(field.column) or 0.0) * converter.factor
-            if field.decimals is not None:
-                number = round(number, field.decimals)
-        concept = row.code(field.column, field.codes) if field.codes else None
-        return cls(text, person.day if field.date is None else _day(row, field.date), number, concept)
+def _is_of(name: str, path: str) -> bool:
+    """Whether a file of the source is what a mapping names, or lies in the folder of FHIR files that it names."""
+    return name == path or (name.startswith(f"{path}/") and name.lower().endswith(SUFFIXES))
 
 
 class _Harmoniser:
@@ -145,7 +117,7 @@ class _Harmoniser:
         self,
         mapping: Mapping,
         vocabulary: Vocabulary,
-        converters: Sequence[_Converter | None],
+        converters: Sequence[Converter | None],
         build: Build,
         own: Loading,
         progress: Progress,
@@ -155,18 +127,20 @@ class _Harmoniser:
         self._own = self._loading = own
         self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in tables()}
         self._numbers = dict.fromkeys(tables(), 0)
-        self._people: dict[str, _Person] = {}
+        self._people: dict[str, Person] = {}
         self._periods: dict[int, tuple[date, date]] = {}
         self._events = EventTable(build)
 
-    def read(self, places: dict[str, tuple[Path, Loading]]) -> None:
-        """``places``: where each of the mapping's files is, and what its transaction says of it."""
+    def read(self, places: dict[str, list[_Place]]) -> None:
+        """``places``: by path, what each of the mapping's files is, and what its transaction says of it."""
         self._add_concepts()
         self._flush()
-        self._read_people(*places[self._mapping.files[self._mapping.person.file].path])
+        for place in places[self._mapping.files[self._mapping.person.file].path]:
+            self._read_people(*place)
         for name, file in self._mapping.files.items():
-            self._read_fields(name, *places[file.path])
-            self._read_events(name, *places[file.path])
+            for place in places[file.path]:
+                self._read_fields(name, *place)
+                self._read_events(name, *place)
         self._loading = self._own
         for person_id, (start, end) in self._periods.items():
             self._add(
@@ -221,20 +195,20 @@ class _Harmoniser:
         if max(map(len, self._rows.values())) >= _CHUNK:
             self._flush()
 
-    def _good_rows(self, name: str, path: Path, loading: Loading) -> Iterator[Row]:
+    def _good_rows(self, name: str, source: SourceFile, loading: Loading) -> Iterator[Row]:
         """Rows of one file; what raises BadRow while a row is handled is kept as a reject, with nothing of that row."""
         self._loading = loading
-        for row in read_rows(self._mapping.files[name], path):
+        for row in read_rows(self._mapping.files[name], source):
             if isinstance(row, Reject):
                 loading.rejects.append(row)
                 continue
             yield row
             self._flush_if_full()
         self._flush()
-        self._progress(self._mapping.files[name].path, loading.rows)
+        self._progress(source.name, loading.rows)
 
-    def _read_people(self, path: Path, loading: Loading) -> None:
-        for row in self._good_rows(self._mapping.person.file, path, loading):
+    def _read_people(self, source: SourceFile, loading: Loading) -> None:
+        for row in self._good_rows(self._mapping.person.file, source, loading):
             try:
                 self._read_person(row)
                 loading.rows += 1
@@ -248,7 +222,7 @@ class _Harmoniser:
             row.refuse(f"column {persons.id}, the person's id, is missing", persons.id)
         if source_id in self._people:
             row.refuse(f"person {source_id[:40]!r} is there twice", persons.id)
-        day = _day(row, persons.date)
+        day = day_of(row, persons.date)
         if persons.age is not None:
             age = row.whole(persons.age)
             born = None if age is None else day.year - age
@@ -259,7 +233,7 @@ class _Harmoniser:
         if not day.year - 130 <= born <= day.year:
             row.refuse(f"{born} is no plausible year of birth", persons.age or persons.birth_year)
         gender = row.code(persons.sex.column, persons.sex.codes) or _UNKNOWN
-        person = _Person(len(self._people) + 1, day)
+        person = Person(len(self._people) + 1, day)
         self._people[source_id] = person
         self._extend_period(person, day)
         self._add(
@@ -273,7 +247,7 @@ class _Harmoniser:
             gender_source_value=(row.text(persons.sex.column) or "")[:_SOURCE_LENGTH] or None,
         )
 
-    def _read_fields(self, name: str, path: Path, loading: Loading) -> None:
+    def _read_fields(self, name: str, source: SourceFile, loading: Loading) -> None:
         fields = [
             (field, converter)
             for field, converter in zip(self._mapping.fields, self._converters, strict=True)
@@ -282,9 +256,9 @@ class _Harmoniser:
         if not fields:
             return
         people = name == self._mapping.person.file
-        for row in self._good_rows(name, path, loading):
+        for row in self._good_rows(name, source, loading):
             try:
-                person = self._person_of(row)
+                person = self._person_of(name, row)
                 if person is None:
                     continue
                 self._read_row(row, person, fields)
@@ -292,17 +266,17 @@ class _Harmoniser:
             except BadRow as bad:
                 loading.rejects.append(bad.reject)
 
-    def _person_of(self, row: Row) -> _Person | None:
+    def _person_of(self, name: str, row: Row) -> Person | None:
         """None for a person whose own row, in the same file, was rejected."""
         source_id = row.text(self._mapping.person.id)
         person = self._people.get(source_id or "")
-        if person is None and row.file != self._mapping.files[self._mapping.person.file].path:
+        if person is None and name != self._mapping.person.file:
             row.refuse(f"there is no person {(source_id or '')[:40]!r}", self._mapping.person.id)
         return person
 
-    def _read_row(self, row: Row, person: _Person, fields: Sequence[tuple[FieldMapping, _Converter | None]]) -> None:
+    def _read_row(self, row: Row, person: Person, fields: Sequence[tuple[FieldMapping, Converter | None]]) -> None:
         """All of a row's fields, or BadRow and none."""
-        wanted = [(field, converter) for field, converter in fields if _matches(row, field.where)]
+        wanted = [(field, converter) for field, converter in fields if matches(row, field.where)]
         if not wanted:
             where = fields[0][0].where
             described = ", ".join(f"{column} {row.text(column)!r}" for column in where)
@@ -310,19 +284,19 @@ class _Harmoniser:
         read = [
             (field, converter, value)
             for field, converter in wanted
-            if (value := _Value.read(row, person, field, converter)) is not None
+            if (value := Value.read(row, person, field, converter)) is not None
         ]
         for field, converter, value in read:
             self._add_value(person, field, converter, value)
 
-    def _read_events(self, name: str, path: Path, loading: Loading) -> None:
+    def _read_events(self, name: str, source: SourceFile, loading: Loading) -> None:
         wanted = [events for events in self._mapping.events if events.file == name]
         if not wanted:
             return
         counted = any(field.file == name for field in self._mapping.fields) or name == self._mapping.person.file
-        for row in self._good_rows(name, path, loading):
+        for row in self._good_rows(name, source, loading):
             try:
-                person = self._person_of(row)
+                person = self._person_of(name, row)
                 if person is None:
                     continue
                 for event in [one for events in wanted if (one := self._event(row, person, events)) is not None]:
@@ -334,21 +308,25 @@ class _Harmoniser:
                 loading.rejects.append(bad.reject)
         self._events.route(loading)
 
-    def _event(self, row: Row, person: _Person, events: CodedEvents) -> Event | None:
+    def _event(self, row: Row, person: Person, events: CodedEvents) -> Event | None:
         """None where the row has no code, or is another's."""
         code = row.text(events.column)
-        if code is None or not _matches(row, events.where):
+        if code is None or not matches(row, events.where):
             return None
         vocabulary = events.vocabulary or self._vocabulary_of(events.codes or "")
         value = None if events.value is None else row.text(events.value)
         number = None if events.value is None or value is None else row.number_or_none(events.value)
-        which = row.text(events.id) if events.id is not None else str(row.line)
-        place = f"{self._mapping.source.abbreviation}/{row.file}/{events.column}"
+        which = (
+            row.text(events.id) if events.id is not None else f"{row.line}.{row.part}" if row.part else str(row.line)
+        )
+        # Several views may read one file of FHIR; the name of a view keeps their rows apart.
+        view = f"{events.file}/" if self._mapping.files[events.file].format == "fhir" else ""
+        place = f"{self._mapping.source.abbreviation}/{row.file}/{view}{events.column}"
         return Event(
             id=stable_id(f"{place}#{which}"),
             table=events.table,
             person_id=person.person_id,
-            start=_day(row, events.date),
+            start=day_of(row, events.date),
             end=None if events.end is None else row.day(events.end),
             type_concept_id=_UNKNOWN,
             number=number,
@@ -357,7 +335,7 @@ class _Harmoniser:
             codes=(Code(vocabulary, code),),
         )
 
-    def _add_value(self, person: _Person, field: FieldMapping, converter: _Converter | None, value: _Value) -> None:
+    def _add_value(self, person: Person, field: FieldMapping, converter: Converter | None, value: Value) -> None:
         self._extend_period(person, value.day)
         if field.table == "condition_occurrence":
             if value.text in field.present:
@@ -399,7 +377,7 @@ class _Harmoniser:
                     observation_event_id=row_id,
                 )
 
-    def _extend_period(self, person: _Person, day: date) -> None:
+    def _extend_period(self, person: Person, day: date) -> None:
         start, end = self._periods.get(person.person_id, (day, day))
         self._periods[person.person_id] = (min(start, day), max(end, day))
 
@@ -412,14 +390,3 @@ class _Harmoniser:
             values[key.name] = number
         self._rows[table].append(values)
         return number
-
-
-def _matches(row: Row, where: dict[str, str]) -> bool:
-    return all(row.text(column) == text for column, text in where.items())
-
-
-def _day(row: Row, when: EventDate) -> date:
-    day = when.day if when.column is None else row.day(when.column)
-    if day is None:
-        row.refuse(f"the date in column {when.column} is missing", when.column)
-    return day

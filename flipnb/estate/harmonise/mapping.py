@@ -11,12 +11,13 @@ import tomllib
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Identifier
+from flipnb.records.view_definition import ViewDefinition
 
 FORMAT = "flip/mapping/1"
 FieldTable = Literal["measurement", "observation", "condition_occurrence"]
@@ -43,13 +44,16 @@ class ExtractFile(MappingPart):
     """One file of the extract. ``columns`` are all its columns in order; a header must say the same.
 
     ``format`` is delimited text (``csv``), one JSON object per line (``jsonl``, whose keys are columns; absent and null
-    keys are missing values), ``parquet``, or ``sql``: a ``query`` that the source, a database, is asked (order its
-    rows, so that the same data give the same version). ``missing`` are texts that mean that there is no value.
+    keys are missing values), ``parquet``, ``sql``: a ``query`` that the source, a database, is asked (order its
+    rows, so that the same data give the same version), or ``fhir``: FHIR R4 resources (a bundle, an array, NDJSON, or a
+    folder of them), whose rows and columns a SQL on FHIR ``view`` makes. ``missing`` are texts that mean that there is
+    no value.
     """
 
     path: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$")
-    format: Literal["csv", "jsonl", "parquet", "sql"] = "csv"
+    format: Literal["csv", "jsonl", "parquet", "sql", "fhir"] = "csv"
     query: str | None = Field(default=None, min_length=1)
+    view: dict[str, Any] | None = None
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     encoding: Literal["utf-8", "utf-8-sig", "latin-1", "windows-1252"] = "utf-8"
     decimal: Literal[".", ","] = "."
@@ -63,7 +67,25 @@ class ExtractFile(MappingPart):
             raise ValueError("two columns have the same name")
         if (self.format == "sql") != (self.query is not None):
             raise ValueError("a query is for the format sql, which needs one")
+        if (self.format == "fhir") != (self.view is not None):
+            raise ValueError("a view is for the format fhir, which needs one")
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _columns_of_the_view(cls, part: Any) -> Any:
+        if not isinstance(part, dict) or not isinstance(part.get("view"), dict):
+            return part
+        try:
+            view = ViewDefinition.read(part["view"])
+        except FlipError as error:
+            raise ValueError(error.message) from None
+        columns = tuple(column.name for column in view.columns)
+        if tuple(part.setdefault("columns", columns)) != columns:
+            raise ValueError("columns are not those of the view")
+        if many := next((column.name for column in view.columns if column.collection), None):
+            raise ValueError(f"the view's column {many} is a collection, a row needs one value")
+        return part
 
 
 class Sex(MappingPart):

@@ -41,6 +41,10 @@ def open_source(
     ``needed`` are files that must be there. Hidden files and what macOS adds to archives are left out. Raises
     FlipError ``no-source``, ``bad-archive``.
     """
+    if source.parts[:1] in (("postgresql:",), ("postgres:",)):
+        raise FlipError(
+            "no-source", "The source is a database, and this mapping reads files.", remedy="Name a file, folder or zip."
+        )
     if not source.exists():
         raise FlipError("no-source", f"{source} is not there.", status=404)
     if source.is_dir():

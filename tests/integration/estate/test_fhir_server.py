@@ -14,7 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 from fhir_samples import sample_estate
+from typer.testing import CliRunner
 
+from flipnb.cli.main import app
 from flipnb.estate import Estate
 
 FLIP = Path(sys.executable).with_name("flip")
@@ -249,6 +251,67 @@ def test_postgresql_answers_as_duckdb(tmp_path, postgresql_server):
         for item in (*mine, *other):
             del item["meta"]
         assert mine == other, query
+
+
+def test_postgresql_behind_every_command(tmp_path, postgresql_server, monkeypatch):
+    """Loaded, served as a process, asked for a cohort and its quality; a view over it is refused by name."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    source, address = tmp_path / "source", postgresql_server.new_database()
+    source.mkdir()
+    people = ["person_id,gender_concept_id,year_of_birth", "1,8507,1950", "2,8532,1961"]
+    (source / "observation_period.csv").write_text(
+        "person_id,observation_period_start_date,observation_period_end_date\n1,2019-01-01,2021-01-01\n"
+    )
+    (source / "condition_occurrence.csv").write_text(
+        "person_id,condition_concept_id,condition_start_date\n1,201826,2020-05-01\n"
+    )
+
+    def flip(*arguments: str):
+        return CliRunner().invoke(app, ["estate", *arguments])
+
+    def loaded(lines: list[str]) -> str:
+        (source / "person.csv").write_text("\n".join(lines))
+        result = flip("load", str(source), "--mapping", "omop-5.4", "--into", address, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.output)["version"]
+
+    first = loaded(people)
+    with serving(address, "--state", str(tmp_path / "state")) as (client, announced, process):
+        assert announced["version"] == first
+        assert stat.S_IMODE((tmp_path / "state" / "token").stat().st_mode) == 0o600
+        outcome(client.get("/Patient", headers={"Authorization": "Bearer x"}), 401, "login")
+        outcome(client.get("/Patient", headers={"Host": "evil.example"}), 421, "security")
+        page = bundle(client.get("/Patient?_count=1&_total=accurate"))
+        assert page["total"] == 2
+        assert bundle(client.get("/Condition?onset-date=2020"))["entry"][0]["resource"]["resourceType"] == "Condition"
+        second = loaded([*people, "3,8507,1970"])
+        assert second != first and bundle(client.get("/Patient?_total=accurate"))["total"] == 3
+        following = bundle(client.get(link(page, "next")))
+        assert [item["resource"]["meta"]["versionId"][:8] for item in following["entry"]] == [first[:8]]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+
+    definition = tmp_path / "definition.json"
+    definition.write_text(json.dumps(whoever_has_a_condition()))
+    assert json.loads(flip("cohort", str(definition), "--in", address, "--json").output)["people"] == 1
+    assert json.loads(flip("quality", address, "--json").output)["people"] == 3
+    view = {"resource": "Patient", "select": [{"column": [{"name": "id", "path": "id"}]}]}
+    definition.write_text(json.dumps(view))
+    refused = flip("view", str(definition), "--over", address)
+    assert refused.exit_code == 1 and "A view reads files of resources, no database" in refused.output
+    refused = flip("load", address, "--mapping", "omop-5.4", "--into", str(tmp_path / "estate"))
+    assert refused.exit_code == 1 and "database" in refused.output, refused.output
+
+
+def whoever_has_a_condition() -> dict:
+    return {
+        "ConceptSets": [],
+        "PrimaryCriteria": {
+            "CriteriaList": [{"ConditionOccurrence": {}}],
+            "ObservationWindow": {"PriorDays": 0, "PostDays": 0},
+            "PrimaryCriteriaLimit": {"Type": "All"},
+        },
+    }
 
 
 def copy_to_postgresql(estate, address):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 
@@ -163,6 +164,108 @@ def test_other_sources_give_the_same(source, kind, request):
     (source / "mapping.toml").write_text(mapping)
     load(asked, source / "mapping.toml", source / "estate")
     assert found(source / "estate") == EXPECTED
+
+
+FHIR_FILES = """
+[files.people]
+path = "export"
+format = "fhir"
+[files.people.view]
+resource = "Patient"
+[[files.people.view.select]]
+column = [
+  { name = "id", path = "getResourceKey()" },
+  { name = "sex", path = "gender" },
+  { name = "born", path = "birthDate.toString().substring(0, 4)" },
+]
+
+[files.events]
+path = "export"
+format = "fhir"
+[files.events.view]
+resource = "Observation"
+[[files.events.view.select]]
+forEach = "code.coding"
+column = [
+  { name = "id", path = "%resource.subject.getReferenceKey(Patient)" },
+  { name = "code", path = "code" },
+  { name = "day", path = "%resource.effective.ofType(dateTime).toDate()" },
+  { name = "until", path = "%resource.effective.ofType(Period).end.toDate()" },
+  { name = "result", path = "%resource.value.ofType(Quantity).value" },
+  { name = "unit", path = "%resource.value.ofType(Quantity).code" },
+]
+"""
+
+
+def fhir_mapping() -> str:
+    start, end = MAPPING.index("[files.people]"), MAPPING.index("[person]")
+    text = MAPPING[:start] + FHIR_FILES + MAPPING[end:]
+    return text.replace("codes = { f = 8532, m = 8507 }", "codes = { female = 8532, male = 8507 }")
+
+
+def observation(day: str, *codes: str, person: str = "a", value: float | None = None) -> dict:
+    quantity = {} if value is None else {"valueQuantity": {"value": value, "code": "mm[Hg]"}}
+    coding = [{"system": "urn:own", "code": code} for code in codes]
+    resource = {"resourceType": "Observation", "status": "final", "code": {"coding": coding}, "effectiveDateTime": day}
+    return {**resource, "subject": {"reference": f"Patient/{person}"}, **quantity}
+
+
+def test_resources_as_a_source(source):
+    """People and events by views over the same folder, a bundle and NDJSON; what a view can't use is named."""
+    patients = [
+        {"resourceType": "Patient", "id": "a", "gender": "female", "birthDate": "1950-02-03"},
+        {"resourceType": "Patient", "id": "b", "gender": "male", "birthDate": "1960"},
+    ]
+    export = source / "extract" / "export"
+    export.mkdir()
+    entry = [{"resource": one} for one in [*patients, observation("2000-01-01T08:00:00Z", "K1", "K2", value=5.5)]]
+    (export / "1.json").write_text(json.dumps({"resourceType": "Bundle", "type": "collection", "entry": entry}))
+    lines = [
+        observation("2000-01-03", "K3", person="b"),
+        observation("2000", "K1"),
+        observation("2000-01-03", "K1", person="c"),
+    ]
+    (export / "2.ndjson").write_text("".join(json.dumps(line) + "\n" for line in lines) + "nothing\n")
+    (source / "mapping.toml").write_text(fhir_mapping())
+    report = load(source / "extract", source / "mapping.toml", source / "estate", max_rejects=1)
+    assert report.people == 2 and report.rejected == 4
+    estate = Estate.open(source / "estate")
+    with estate.reading(report.version) as connection:
+        events = connection.execute(
+            "SELECT person_id, condition_source_value, condition_start_date::VARCHAR FROM condition_occurrence "
+            "UNION ALL SELECT person_id, measurement_source_value, measurement_date::VARCHAR FROM measurement "
+            "UNION ALL SELECT person_id, drug_source_value, drug_exposure_start_date::VARCHAR FROM drug_exposure "
+            "UNION ALL SELECT person_id, observation_source_value, observation_date::VARCHAR FROM observation "
+            "ORDER BY ALL"
+        ).fetchall()
+        assert events == [(1, "K1", "2000-01-01"), (1, "K2", "2000-01-01"), (2, "K3", "2000-01-03")]
+        value = connection.execute("SELECT value_as_number, unit_source_value FROM measurement").fetchall()
+        assert value == [(5.5, "mm[Hg]")]
+        rejects = connection.execute("SELECT file, line, reason FROM flip_reject ORDER BY ALL").fetchall()
+    # Each view reads the whole folder, and names what is none.
+    assert [(file, line) for file, line, _ in rejects] == [("export/2.ndjson", line) for line in (2, 3, 4, 4)]
+    assert "no ISO date" in rejects[0][2] and "there is no person 'c'" in rejects[1][2] and "no JSON" in rejects[2][2]
+    again = load(source / "extract", source / "mapping.toml", source / "estate", max_rejects=1)
+    assert not again.new
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('path = "gender"', 'path = "gen der"', "FHIRPath"),
+        ('path = "gender"', 'path = "gender", collection = true', "column sex is a collection"),
+        ('format = "fhir"', 'format = "csv"', "a view is for the format fhir"),
+        ('path = "export"\nformat', 'path = "export"\ncolumns = ["id"]\nformat', "columns are not those of the view"),
+        ('path = "export"', 'path = "exports"', "has no exports of FHIR"),
+    ],
+)
+def test_resources_that_a_mapping_gets_wrong(source, old, new, words):
+    (source / "extract" / "export").mkdir()
+    (source / "extract" / "export" / "1.json").write_text('{"resourceType": "Patient", "id": "a"}')
+    (source / "mapping.toml").write_text(fhir_mapping().replace(old, new, 1))
+    with pytest.raises(FlipError) as error:
+        load(source / "extract", source / "mapping.toml", source / "estate")
+    assert words in error.value.message
 
 
 def filled(kind, database, source, request) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from flipnb.contracts.problem import FlipError
 from flipnb.estate import Estate, load
-from flipnb.estate.harmonise import fhir_feed
+from flipnb.estate.harmonise import fhir_entries
 from flipnb.estate.harmonise.events import stable_id
 from flipnb.estate.omop.cdm import tables
 
@@ -322,7 +322,7 @@ def test_what_cannot_be_read_is_named(tmp_path, estate):
 
 def test_bundles_urls_streams_and_changes(tmp_path, estate, monkeypatch):
     """Full URLs that differ from ids; a file too large to parse at once; only what changed is read again."""
-    monkeypatch.setattr(fhir_feed, "_WHOLE", 10)
+    monkeypatch.setattr(fhir_entries, "_WHOLE", 10)
     condition = resource("Condition", "1", code=coded(SNOMED, "c1"), onsetDateTime="2001-01-01")
     condition["subject"] = {"reference": "urn:uuid:other"}
     again = {**condition, "id": "2", "subject": {"reference": "Patient/p"}}
