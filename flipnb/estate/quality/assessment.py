@@ -9,6 +9,7 @@ from typing import Any
 
 from flipnb.estate.database import Database, reading
 from flipnb.estate.omop.cdm import Field, Table, tables
+from flipnb.estate.quality.concept_checks import people_of_one_sex, values
 from flipnb.estate.quality.findings import Finding, QualityReport
 from flipnb.estate.quality.rules import (
     AFTER_DEATH_DAYS,
@@ -18,8 +19,8 @@ from flipnb.estate.quality.rules import (
     VISIT,
     RowRule,
     row_rules,
-    value_limits,
 )
+from flipnb.estate.quality.source_values import source_values
 
 _AT_ONCE = 60
 """Aggregates per query: more make plans slow to compile."""
@@ -52,7 +53,7 @@ class _Assessment:
         for name, rows in self._rows.items():
             if rows:
                 findings += self._table(tables()[name], rows)
-        findings += [*self._people(), *self._rejects()]
+        findings += [*self._people(), *self._eras(), *self._rejects()]
         return QualityReport(
             version=self._database.version,
             day=date.today(),
@@ -86,8 +87,13 @@ class _Assessment:
             yield self._overlaps(table)
         if table.start is not None and table.name not in ("visit_occurrence", "visit_detail"):
             yield from self._around_visits(table, table.start)
-        if table.name == "measurement" and self._rows.get("concept"):
-            yield from self._values(table)
+        if not table.vocabulary:
+            yield from source_values(self._database, table)
+        if self._rows.get("concept"):
+            if table.name == "measurement":
+                yield from values(self._database, table)
+            descendants = bool(self._rows.get("concept_ancestor"))
+            yield from people_of_one_sex(self._database, table, with_descendants=descendants)
 
     def _row_rules(self, table: Table, rows: int) -> Iterator[Finding]:
         rules = row_rules(table)
@@ -260,48 +266,6 @@ class _Assessment:
             allowed=VISIT,
         )
 
-    def _values(self, table: Table) -> Iterator[Finding]:
-        """Numbers of common measurements, in their unit; and numbers that have none."""
-        limits = ", ".join(f"('{one.loinc}', '{one.unit}', {one.low}, {one.high})" for one in value_limits())
-        query = (
-            "SELECT l.loinc, l.unit, count(*), "
-            "count(*) FILTER (WHERE m.value_as_number < l.low OR m.value_as_number > l.high), "
-            "min(CASE WHEN m.value_as_number < l.low OR m.value_as_number > l.high THEN m.value_as_number END) "
-            f"FROM {table.name} m "
-            "JOIN concept c ON c.concept_id = m.measurement_concept_id AND c.vocabulary_id = 'LOINC' "
-            "LEFT JOIN concept u ON u.concept_id = m.unit_concept_id AND u.vocabulary_id = 'UCUM' "
-            f"JOIN (VALUES {limits}) AS l (loinc, unit, low, high) ON l.loinc = c.concept_code "
-            "AND l.unit = coalesce(u.concept_code, m.unit_source_value) WHERE m.value_as_number IS NOT NULL "
-            "GROUP BY l.loinc, l.unit ORDER BY l.loinc, l.unit"
-        )
-        by_code = {(one.loinc, one.unit): one for one in value_limits()}
-        for loinc, unit, total, violated, example in self._database.rows(query):
-            limit = by_code[loinc, unit]
-            yield Finding(
-                category="plausibility",
-                check="value by unit",
-                table=table.name,
-                field="value_as_number",
-                meaning=f"{limit.name} (LOINC {loinc}) from {limit.low:g} to {limit.high:g} {unit}",
-                violated=int(violated),
-                total=int(total),
-                allowed=LIFE,
-                example=_text(example),
-            )
-        (found,) = self._database.rows(
-            "SELECT count(*) FILTER (WHERE unit_concept_id IS NULL AND unit_source_value IS NULL), count(*) "
-            f"FROM {table.name} WHERE value_as_number IS NOT NULL"
-        )
-        yield Finding(
-            category="completeness",
-            check="unit of a number",
-            table=table.name,
-            field="unit_concept_id",
-            meaning="a unit where there is a number",
-            violated=int(found[0]),
-            total=int(found[1]),
-        )
-
     def _people(self) -> Iterator[Finding]:
         """For each table, people without a row; everybody needs an observation period."""
         people = self._rows.get("person", 0)
@@ -320,6 +284,28 @@ class _Assessment:
                 violated=violated,
                 total=people,
                 allowed=EXACT if name == "observation_period" else None,
+            )
+
+    def _eras(self) -> Iterator[Finding]:
+        """People with records of a kind, and without the eras that are derived of them."""
+        for era, records, concept in (
+            ("condition_era", "condition_occurrence", "condition_concept_id"),
+            ("drug_era", "drug_exposure", "drug_concept_id"),
+        ):
+            if not self._rows.get(records) or era not in self._rows:
+                continue
+            (found,) = self._database.rows(
+                f"SELECT count(*), count(*) FILTER (WHERE NOT EXISTS "
+                f"(SELECT 1 FROM {era} e WHERE e.person_id = t.person_id)) "
+                f"FROM (SELECT DISTINCT person_id FROM {records} WHERE {concept} <> 0) t"
+            )
+            yield Finding(
+                category="completeness",
+                check="eras",
+                table=era,
+                meaning=f"everybody who has a {records}",
+                violated=int(found[1]),
+                total=int(found[0]),
             )
 
     def _rejects(self) -> Iterator[Finding]:

@@ -31,12 +31,12 @@ h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 40px 0 12
 .meter { height: 8px; border-radius: 4px; background: var(--tint); margin-top: 10px; overflow: hidden; }
 .meter i { display: block; height: 100%; background: var(--pass); }
 .meter.failing { background: var(--fail); }
-td.name { white-space: nowrap; }
+td.name { white-space: nowrap; } td.what { min-width: 240px; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th { text-align: left; color: var(--soft); font-weight: 600; border-bottom: 2px solid var(--line); }
 th, td { padding: 6px 10px 6px 0; }
 td { border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.n, th.n { text-align: right; padding-left: 10px; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .status { font-weight: 600; white-space: nowrap; }
 .fail { color: var(--fail); } .pass { color: var(--pass); } .note { color: var(--soft); }
 details { background: var(--paper); border: 1px solid var(--line); border-radius: 10px; }
@@ -65,7 +65,9 @@ def page(report: QualityReport) -> str:
 <section class="cards">{"".join(_card(name, judged) for name in _CATEGORIES)}</section>
 <h2>What failed</h2>{_failures(failed)}
 <h2>Rows by year</h2><section class="years">{"".join(_years(*one) for one in report.years.items())}</section>
-<h2>Table by table</h2>{"".join(_table(name, report) for name in _names(report))}
+<h2>Table by table</h2>
+<p class="about">A note is told and not judged: how much is right depends on the source.</p>
+{"".join(_table(name, report) for name in _names(report))}
 </main></body></html>
 """
 
@@ -128,7 +130,7 @@ def _row(finding: Finding, *, table: bool) -> str:
     return (
         f'<tr><td class="status {finding.status}">{finding.status}</td>{first}'
         f'<td class="name">{escape(finding.field or "")}</td>'
-        f'<td class="name">{escape(finding.check)}</td><td>{escape(finding.meaning)}{example}</td>'
+        f'<td class="name">{escape(finding.check)}</td><td class="what">{escape(finding.meaning)}{example}</td>'
         f'<td class="n">{finding.violated:,}</td><td class="n">{finding.total:,}</td>'
         f'<td class="n">{_percent(finding.share)}</td><td class="n">{allowed}</td></tr>'
     )
@@ -139,13 +141,14 @@ def _years(name: str, years: dict[int, int]) -> str:
     first, last, most = min(years), max(years), max(years.values())
     width = 300 / (last - first + 1)
     bars = "".join(
-        f'<rect x="{(year - first) * width:.2f}" y="{90 - 80 * count / most:.2f}" width="{max(width - 0.6, 0.4):.2f}" '
-        f'height="{80 * count / most:.2f}"><title>{year}: {count:,} rows</title></rect>'
+        f'<rect x="{(year - first) * width:.2f}" y="{90 - 76 * count / most:.2f}" width="{max(width - 0.6, 0.4):.2f}" '
+        f'height="{76 * count / most:.2f}"><title>{year}: {count:,} rows</title></rect>'
         for year, count in years.items()
     )
     return (
         f'<div class="panel"><h3>{escape(name)}</h3><svg viewBox="0 0 300 106" role="img" '
         f'aria-label="{escape(name)}: rows from {first} to {last}, at most {most:,} in a year">{bars}'
+        f'<text x="300" y="8" text-anchor="end">at most {most:,} in a year</text>'
         f'<text x="0" y="104">{first}</text><text x="300" y="104" text-anchor="end">{last}</text></svg></div>'
     )
 

@@ -112,6 +112,18 @@ def row_rules(table: Table) -> list[RowRule]:
                     MAPPED,
                 )
             )
+        if field.concept and field.name.endswith("_source_concept_id"):
+            found.append(
+                RowRule(
+                    "completeness",
+                    "source concept",
+                    field,
+                    "a concept other than 0 for the source's own code",
+                    f"{field.name} = 0",
+                    None,
+                    among=f"{field.name} IS NOT NULL",
+                )
+            )
     return [*found, *_order_of_times(table)]
 
 

@@ -21,6 +21,10 @@ CONCEPTS = [
     (2000000002, "Condition", "ICD10", "i1", ""),
     (2000000003, "Measurement", "LOINC", "8480-6", "S"),
     (2000000004, "Unit", "UCUM", "mm[Hg]", "S"),
+    (2000000005, "Unit", "UCUM", "kg", "S"),
+    (2000000006, "Condition", "SNOMED", "399068003", "S"),
+    (2000000007, "Condition", "SNOMED", "c2", "S"),
+    (8532, "Gender", "Gender", "F", "S"),
 ]
 ALIKE = [
     "person_id,gender_concept_id,year_of_birth,month_of_birth,race_concept_id,ethnicity_concept_id",
@@ -93,6 +97,7 @@ PLANTED = [
     (EVENT, 9, "well", "a reason that is too long", "text length", "stop_reason"),
     (EVENT, 10, "2001-01-01,2001-01-01", "1949-01-01,1949-01-01", "after birth", "condition_start_date"),
     ("measurement", 1, "120", "1200", "value by unit", "value_as_number"),
+    ("measurement", 2, "2000000004", "2000000005", "unit of a measurement", "unit_concept_id"),
 ]
 
 
@@ -111,6 +116,29 @@ def test_planted_faults_are_found(source, tmp_path):
         path.write_text("\n".join(lines) + "\n")
         expected.add((check, "flip_reject" if check == "rejected" else table, field))
     assert expected - failures(source, tmp_path) == set()
+
+
+def test_sex_and_what_has_no_concept(source, tmp_path):
+    """A woman with a tumour of the prostate, by a descendant; the commonest code without a concept is named."""
+    people = (source / "person.csv").read_text().replace("2,8507", "2,8532", 1)
+    (source / "person.csv").write_text(people)
+    (source / "concept_ancestor.csv").write_text(
+        "ancestor_concept_id,descendant_concept_id,min_levels_of_separation,max_levels_of_separation\n"
+        "2000000006,2000000007,1,1\n"
+    )
+    header = "person_id,condition_concept_id,condition_start_date,condition_source_value,condition_source_concept_id"
+    rows = ["1,2000000006,2001-01-01,a,5", "2,2000000007,2001-01-01,b,5", "3,0,2001-01-01,c,0", "4,0,2001-01-01,d,0"]
+    (source / f"{EVENT}.csv").write_text("\n".join([header, *rows, rows[-1]]) + "\n")
+    load(source, "omop-5.4", tmp_path / "estate", max_rejects=1)
+    found = {(one.check, one.field): one for one in assess(tmp_path / "estate").findings if one.table == EVENT}
+    sex = found["sex", "condition_concept_id"]
+    assert (sex.violated, sex.total, sex.status, sex.example) == (1, 2, "fail", "person 2")
+    unmapped = found["source value", "condition_source_value"]
+    assert (unmapped.violated, unmapped.total, unmapped.example, unmapped.status) == (2, 4, "d", "note")
+    source_concept = found["source concept", "condition_source_concept_id"]
+    assert (source_concept.violated, source_concept.total) == (3, 5)
+    eras = next(one for one in assess(tmp_path / "estate").findings if one.check == "eras")
+    assert (eras.table, eras.violated, eras.total) == ("condition_era", 2, 2)
 
 
 def test_every_required_field_and_date_has_its_rule():
