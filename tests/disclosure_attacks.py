@@ -282,6 +282,14 @@ def timing(trusts: list[Trust], chance: random.Random) -> bool:
     return seconds > 0.035 if not trust.practice.pads else seconds > 0.25 or chance.random() < 0.5
 
 
+def caches(trusts: list[Trust], chance: random.Random) -> bool:
+    """A question that is quick where the one before it has just read John's record, among those who are ill."""
+    (trust,) = trusts
+    trust.seconds(SICK_ONES, 0.05)
+    seconds = trust.seconds(has([NAMES + JOHN]), 0.05 - 0.03 * trust.world.john_is_ill)
+    return seconds < 0.035 if not trust.practice.pads else seconds < 0.25 or chance.random() < 0.5
+
+
 @dataclass(frozen=True)
 class Game:
     """An attack, the practice that it was made for, and how many Trusts it asks."""
@@ -333,6 +341,7 @@ def games(policy: CountPolicy, *, repeats: int, rewords: int) -> tuple[Game, ...
         Game("refusals", refusals, audited),
         Game("unique free text", free_text, text),
         Game("time", timing, exact),
+        Game("what is in the cache", caches, exact),
     )
 
 
