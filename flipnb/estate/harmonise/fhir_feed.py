@@ -13,8 +13,9 @@ from flipnb.estate.harmonise.build import SOURCE_ID, Build, Loading, SourceRecor
 from flipnb.estate.harmonise.eras import derive_eras
 from flipnb.estate.harmonise.events import Event, EventTable, dated_rows
 from flipnb.estate.harmonise.feed import Progress
+from flipnb.estate.harmonise.fhir_elements import References, Unusable
 from flipnb.estate.harmonise.fhir_entries import SUFFIXES, Entry, document, entries, is_lines, opened
-from flipnb.estate.harmonise.fhir_resources import References, Unusable, harmonise, understood
+from flipnb.estate.harmonise.fhir_resources import harmonise, understood
 from flipnb.estate.harmonise.rejects import Reject
 from flipnb.estate.harmonise.source import SourceFile, open_source
 from flipnb.estate.omop.cdm import tables

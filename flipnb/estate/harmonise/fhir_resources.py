@@ -11,42 +11,28 @@ import base64
 import binascii
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
 
-from flipnb.estate.harmonise.events import Code, Event, stable_id
-
-Resource = dict[str, Any]
-
-VOCABULARIES: Mapping[str, str] = MappingProxyType(
-    {
-        "http://snomed.info/sct": "SNOMED",
-        "http://loinc.org": "LOINC",
-        "http://www.nlm.nih.gov/research/umls/rxnorm": "RxNorm",
-        "http://unitsofmeasure.org": "UCUM",
-        "http://hl7.org/fhir/sid/cvx": "CVX",
-        "http://hl7.org/fhir/sid/ndc": "NDC",
-        "http://hl7.org/fhir/sid/icd-10": "ICD10",
-        "http://hl7.org/fhir/sid/icd-10-cm": "ICD10CM",
-        "http://hl7.org/fhir/sid/icd-9-cm": "ICD9CM",
-        "http://hl7.org/fhir/sid/icd-9-cm/diagnosis": "ICD9CM",
-        "http://hl7.org/fhir/sid/icd-9-cm/procedure": "ICD9Proc",
-        "http://www.cms.gov/Medicare/Coding/ICD10": "ICD10PCS",
-        "http://www.ama-assn.org/go/cpt": "CPT4",
-        "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets": "HCPCS",
-        "http://www.whocc.no/atc": "ATC",
-        "http://terminology.hl7.org/CodeSystem/icd-o-3": "ICDO3",
-        "http://nucc.org/provider-taxonomy": "NUCC",
-        "http://dicom.nema.org/resources/ontology/DCM": "DICOM",
-        "https://dmd.nhs.uk": "dm+d",
-        "https://fhir.hl7.org.uk/Id/opcs-4": "OPCS4",
-        "https://fhir.nhs.uk/Id/opcs-4": "OPCS4",
-        "http://fhir.de/CodeSystem/bfarm/icd-10-gm": "ICD10GM",
-        "http://fhir.de/CodeSystem/bfarm/ops": "OPS",
-    }
+from flipnb.estate.harmonise.events import Event, stable_id
+from flipnb.estate.harmonise.fhir_elements import (
+    References,
+    Resource,
+    Unusable,
+    codes_of,
+    ending,
+    first_of,
+    is_valued,
+    label_of,
+    many,
+    number_of,
+    person_of,
+    provider_id,
+    provider_of,
+    set_value,
+    unit_of,
+    when,
 )
-"""Code systems that OMOP has under another name; any other is looked up under its own."""
 
 _GENDERS = {"male": 8507, "female": 8532}
 # CDC race and ethnicity codes of US Core, as OMOP's concepts.
@@ -56,7 +42,6 @@ _ETHNICITIES = {"2135-2": 38003563, "2186-5": 38003564}
 _VISITS = {
     "AMB": 9202, "IMP": 9201, "ACUTE": 9201, "NONAC": 9201, "SS": 9201, "EMER": 9203, "HH": 581476, "VR": 722455,
 }  # fmt: skip
-_OPERATORS = {"<": 4171756, "<=": 4171754, ">": 4172704, ">=": 4171755}
 _EHR, _PRESCRIPTION, _ADMINISTRATION, _DISPENSING = 32817, 32838, 32818, 32825
 _UTF8 = 32678
 
@@ -76,46 +61,12 @@ _NOT_SO = frozenset(
 _US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
 
 
-class Unusable(Exception):
-    """A resource that makes no row, and why."""
-
-
 @dataclass(frozen=True)
 class Harmonised:
     """A row of a table that no concept's domain decides."""
 
     table: str
     values: dict[str, Any]
-
-
-class References:
-    """What a reference means: ``type`` and id, through a bundle's full URLs where there is one."""
-
-    def __init__(
-        self, full_urls: Mapping[str, str] | None = None, medications: Mapping[str, Any] | None = None
-    ) -> None:
-        self._full_urls = full_urls or {}
-        self.medications = medications or {}
-
-    def key(self, reference: Any, kind: str) -> str | None:
-        """``Patient/12``; None where nothing of that type is referred to."""
-        text = reference.get("reference") if isinstance(reference, dict) else None
-        if not isinstance(text, str) or text.startswith("#"):
-            return None
-        if text in self._full_urls:
-            key = self._full_urls[text]
-        elif text.startswith(("urn:uuid:", "urn:oid:")):
-            key = f"{kind}/{text.split(':', 2)[2]}"
-        else:
-            parts = text.split("?")[0].split("/_history/")[0].rstrip("/").split("/")
-            if len(parts) < 2 or "?" in text:
-                return None
-            key = "/".join(parts[-2:])
-        return key if key.startswith(f"{kind}/") else None
-
-    def id(self, reference: Any, kind: str) -> int | None:
-        key = self.key(reference, kind)
-        return None if key is None else stable_id(key)
 
 
 def harmonise(resource: Resource, references: References) -> Iterator[Event | Harmonised]:
@@ -131,20 +82,6 @@ def harmonise(resource: Resource, references: References) -> Iterator[Event | Ha
 def understood(kind: str) -> bool:
     """Whether resources of this type make rows (Medication does through those that refer to it)."""
     return kind in _READERS or kind == "Medication"
-
-
-def codes_of(concept: Any) -> tuple[Code, ...]:
-    """The codings of a CodeableConcept (or one Coding); its text alone where it has none."""
-    if not isinstance(concept, dict):
-        return ()
-    codings = concept.get("coding", [concept] if "code" in concept else [])
-    found = tuple(
-        Code(VOCABULARIES.get(item.get("system", ""), item.get("system", "")), str(item["code"]), item.get("display"))
-        for item in codings
-        if isinstance(item, dict) and item.get("code")
-    )
-    text = concept.get("text")
-    return found or ((Code("", str(text)[:50], str(text)),) if text else ())
 
 
 def _status(resource: Resource) -> str:
@@ -177,7 +114,7 @@ def _patient(resource: Resource, references: References) -> Iterator[Harmonised]
             "race_concept_id": _RACES.get(race or "", 0),
             "ethnicity_concept_id": _ETHNICITIES.get(ethnicity or "", 0),
             "provider_id": next(
-                (found for item in resource.get("generalPractitioner", []) if (found := _provider(item, None))), None
+                (found for item in resource.get("generalPractitioner", []) if (found := provider_id(item, None))), None
             ),
             "person_source_value": str(resource["id"])[:50],
             "gender_source_value": gender,
@@ -186,7 +123,7 @@ def _patient(resource: Resource, references: References) -> Iterator[Harmonised]
         },
     )
     if resource.get("deceasedDateTime"):
-        day, moment = _when(resource["deceasedDateTime"])
+        day, moment = when(resource["deceasedDateTime"])
         values = {"person_id": person_id, "death_date": day, "death_datetime": moment, "death_type_concept_id": _EHR}
         yield Harmonised("death", values)
 
@@ -204,24 +141,24 @@ def _category(resource: Resource, name: str) -> str | None:
 
 def _encounter(resource: Resource, references: References) -> Iterator[Harmonised]:
     period = resource.get("period") or {}
-    start, start_time = _when(period.get("start"))
-    end, end_time = _when(period.get("end")) if period.get("end") else (start, start_time)
+    start, start_time = when(period.get("start"))
+    end, end_time = when(period.get("end")) if period.get("end") else (start, start_time)
     kind = resource.get("class") or {}
     hospital = resource.get("hospitalization") or {}
     visit = {
         "visit_occurrence_id": stable_id(f"Encounter/{resource['id']}"),
-        "person_id": _person(resource, references),
+        "person_id": person_of(resource, references),
         "visit_concept_id": _VISITS.get(str(kind.get("code")), 0),
         "visit_start_date": start,
         "visit_start_datetime": start_time,
         "visit_end_date": end,
         "visit_end_datetime": end_time,
         "visit_type_concept_id": _EHR,
-        "provider_id": _provider_of(resource, references),
+        "provider_id": provider_of(resource, references),
         "care_site_id": references.id(resource.get("serviceProvider"), "Organization"),
         "visit_source_value": kind.get("code"),
-        "admitted_from_source_value": _label(hospital.get("admitSource")),
-        "discharged_to_source_value": _label(hospital.get("dischargeDisposition")),
+        "admitted_from_source_value": label_of(hospital.get("admitSource")),
+        "discharged_to_source_value": label_of(hospital.get("dischargeDisposition")),
     }
     yield Harmonised("visit_occurrence", visit)
 
@@ -233,7 +170,7 @@ def _organisation(resource: Resource, references: References) -> Iterator[Harmon
         "care_site_name": str(resource.get("name") or "")[:255] or None,
         "place_of_service_concept_id": 0,
         "care_site_source_value": str(resource["id"])[:50],
-        "place_of_service_source_value": next((_label(item) for item in resource.get("type", [])), None),
+        "place_of_service_source_value": next((label_of(item) for item in resource.get("type", [])), None),
     }
     yield Harmonised("care_site", values)
 
@@ -251,45 +188,45 @@ def _practitioner(resource: Resource, references: References) -> Iterator[Harmon
 
 
 def _condition(resource: Resource, references: References) -> Iterator[Event]:
-    start = _first(resource, "onsetDateTime", "onsetPeriod", "recordedDate", "assertedDate")
+    start = first_of(resource, "onsetDateTime", "onsetPeriod", "recordedDate", "assertedDate")
     event = _event(resource, references, "condition_occurrence", start, resource.get("code"))
-    event.end, event.end_time = _ending(_first(resource, "abatementDateTime", "abatementPeriod"))
-    event.status = _label(resource.get("clinicalStatus"))
+    event.end, event.end_time = ending(first_of(resource, "abatementDateTime", "abatementPeriod"))
+    event.status = label_of(resource.get("clinicalStatus"))
     yield event
 
 
 def _observation(resource: Resource, references: References) -> Iterator[Event]:
-    start = _first(resource, "effectiveDateTime", "effectivePeriod", "effectiveInstant", "issued")
+    start = first_of(resource, "effectiveDateTime", "effectivePeriod", "effectiveInstant", "issued")
     categories = {code.code for item in resource.get("category", []) for code in codes_of(item)}
     measured = bool(categories & {"laboratory", "vital-signs"})
-    parts = [("", resource)] if _valued(resource) or not resource.get("component") else []
+    parts = [("", resource)] if is_valued(resource) or not resource.get("component") else []
     parts += [(f"#{number}", part) for number, part in enumerate(resource.get("component", []), start=1)]
     base = _event(resource, references, "observation", start, None)
     for suffix, part in parts:
         event = replace(base, id=stable_id(f"Observation/{resource['id']}{suffix}"), codes=codes_of(part.get("code")))
-        _value(event, part)
+        set_value(event, part)
         event.table = "measurement" if measured or event.number is not None else "observation"
         limits = (part.get("referenceRange") or [{}])[0]
-        event.low, event.high = _number(limits.get("low")), _number(limits.get("high"))
+        event.low, event.high = number_of(limits.get("low")), number_of(limits.get("high"))
         yield event
 
 
 def _procedure(resource: Resource, references: References) -> Iterator[Event]:
-    start = _first(resource, "performedDateTime", "performedPeriod")
+    start = first_of(resource, "performedDateTime", "performedPeriod")
     event = _event(resource, references, "procedure_occurrence", start, resource.get("code"))
-    event.end, event.end_time = _ending(resource.get("performedPeriod"))
+    event.end, event.end_time = ending(resource.get("performedPeriod"))
     yield event
 
 
 def _medication(type_concept: int, *starts: str) -> Callable[[Resource, References], Iterator[Event]]:
     def read(resource: Resource, references: References) -> Iterator[Event]:
-        start = _first(resource, *starts)
+        start = first_of(resource, *starts)
         event = _event(resource, references, "drug_exposure", start, _substance(resource, references))
         event.type_concept_id = type_concept
-        event.end, event.end_time = _ending(_first(resource, "effectivePeriod"))
+        event.end, event.end_time = ending(first_of(resource, "effectivePeriod"))
         supply = resource.get("dispenseRequest") or resource
-        event.quantity = _number(supply.get("quantity"))
-        days = _number(supply.get("expectedSupplyDuration") or supply.get("daysSupply"))
+        event.quantity = number_of(supply.get("quantity"))
+        days = number_of(supply.get("expectedSupplyDuration") or supply.get("daysSupply"))
         event.days = None if days is None else int(days)
         event.refills = supply.get("numberOfRepeatsAllowed")
         dosage = resource.get("dosageInstruction") or resource.get("dosage") or []
@@ -297,10 +234,10 @@ def _medication(type_concept: int, *starts: str) -> Callable[[Resource, Referenc
         event.instructions = first.get("text") or resource.get("renderedDosageInstruction")
         event.route_codes = codes_of(first.get("route"))
         given = first.get("dose") or next((item.get("doseQuantity") for item in first.get("doseAndRate", [])), None)
-        event.unit = _unit(given)
+        event.unit = unit_of(given)
         if event.quantity is None and type_concept == _ADMINISTRATION:
-            event.quantity = _number(given)
-        event.stop_reason = _label(
+            event.quantity = number_of(given)
+        event.stop_reason = label_of(
             resource.get("statusReason") if isinstance(resource.get("statusReason"), dict) else None
         )
         yield event
@@ -322,17 +259,17 @@ def _substance(resource: Resource, references: References) -> Any:
 
 
 def _immunisation(resource: Resource, references: References) -> Iterator[Event]:
-    start = _first(resource, "occurrenceDateTime", "recorded")
+    start = first_of(resource, "occurrenceDateTime", "recorded")
     event = _event(resource, references, "drug_exposure", start, resource.get("vaccineCode"))
-    event.quantity = _number(resource.get("doseQuantity"))
-    event.unit = _unit(resource.get("doseQuantity"))
+    event.quantity = number_of(resource.get("doseQuantity"))
+    event.unit = unit_of(resource.get("doseQuantity"))
     event.route_codes = codes_of(resource.get("route"))
     yield event
 
 
 def _allergy(resource: Resource, references: References) -> Iterator[Event]:
     reactions = resource.get("reaction", [{}])
-    start = _first(resource, "onsetDateTime", "onsetPeriod", "recordedDate", "lastOccurrence")
+    start = first_of(resource, "onsetDateTime", "onsetPeriod", "recordedDate", "lastOccurrence")
     concept = resource.get("code") or next((item.get("substance") for item in reactions), None)
     event = _event(resource, references, "observation", start, concept)
     event.intolerance = True
@@ -340,12 +277,12 @@ def _allergy(resource: Resource, references: References) -> Iterator[Event]:
 
 
 def _report(resource: Resource, references: References) -> Iterator[Event | Harmonised]:
-    start = _first(resource, "effectiveDateTime", "effectivePeriod", "issued")
-    laboratory = any(code.code == "LAB" for item in _many(resource.get("category")) for code in codes_of(item))
+    start = first_of(resource, "effectiveDateTime", "effectivePeriod", "issued")
+    laboratory = any(code.code == "LAB" for item in many(resource.get("category")) for code in codes_of(item))
     event = _event(resource, references, "measurement" if laboratory else "observation", start, resource.get("code"))
     yield event
     texts = [resource.get("conclusion"), *(_attached(item) for item in resource.get("presentedForm", []))]
-    yield from _notes(resource, references, event, texts, _label(resource.get("code")))
+    yield from _notes(resource, references, event, texts, label_of(resource.get("code")))
 
 
 def _document(resource: Resource, references: References) -> Iterator[Harmonised]:
@@ -354,7 +291,7 @@ def _document(resource: Resource, references: References) -> Iterator[Harmonised
     encounters = (resource.get("context") or {}).get("encounter", [])
     event.visit_id = next((found for item in encounters if (found := references.id(item, "Encounter"))), None)
     texts = [_attached(item.get("attachment")) for item in resource.get("content", [])]
-    yield from _notes(resource, references, event, texts, _label(resource.get("type")))
+    yield from _notes(resource, references, event, texts, label_of(resource.get("type")))
 
 
 def _notes(
@@ -407,7 +344,7 @@ def _imaging(resource: Resource, references: References) -> Iterator[Event]:
 def _device(resource: Resource, references: References) -> Iterator[Event]:
     if "patient" not in resource:
         return
-    event = _event(resource, references, "device_exposure", _first(resource, "manufactureDate"), resource.get("type"))
+    event = _event(resource, references, "device_exposure", first_of(resource, "manufactureDate"), resource.get("type"))
     carriers = resource.get("udiCarrier", [])
     event.device = next((item.get("deviceIdentifier") or item.get("carrierHRF") for item in carriers), None)
     event.end, event.end_time = None, None
@@ -418,7 +355,7 @@ def _specimen(resource: Resource, references: References) -> Iterator[Event]:
     collection = resource.get("collection") or {}
     start = collection.get("collectedDateTime") or collection.get("collectedPeriod") or resource.get("receivedTime")
     event = _event(resource, references, "specimen", start, resource.get("type"))
-    event.quantity, event.unit = _number(collection.get("quantity")), _unit(collection.get("quantity"))
+    event.quantity, event.unit = number_of(collection.get("quantity")), unit_of(collection.get("quantity"))
     yield event
 
 
@@ -447,106 +384,15 @@ _READERS: Mapping[str, Callable[[Resource, References], Iterator[Any]]] = Mappin
 
 
 def _event(resource: Resource, references: References, table: str, start: Any, concept: Any) -> Event:
-    day, moment = _when(start)
+    day, moment = when(start)
     return Event(
         id=stable_id(f"{resource['resourceType']}/{resource['id']}"),
         table=table,
-        person_id=_person(resource, references),
+        person_id=person_of(resource, references),
         start=day,
         start_time=moment,
         type_concept_id=_EHR,
         visit_id=references.id(resource.get("encounter") or resource.get("context"), "Encounter"),
-        provider_id=_provider_of(resource, references),
+        provider_id=provider_of(resource, references),
         codes=codes_of(concept),
     )
-
-
-def _person(resource: Resource, references: References) -> int:
-    found = references.id(resource.get("subject") or resource.get("patient"), "Patient")
-    if found is None:
-        raise Unusable("it refers to no patient")
-    return found
-
-
-def _provider(reference: Any, references: References | None) -> int | None:
-    return (references or References()).id(reference, "Practitioner")
-
-
-def _provider_of(resource: Resource, references: References) -> int | None:
-    """Who did it: the first practitioner that the resource names."""
-    named = [resource.get(name) for name in ("recorder", "asserter", "requester")]
-    named += [item.get("individual") for item in _many(resource.get("participant"))]
-    named += [item.get("actor") for item in _many(resource.get("performer"))] + _many(resource.get("performer"))
-    return next((found for item in named if (found := _provider(item, references)) is not None), None)
-
-
-def _many(value: Any) -> list[Any]:
-    items = value if isinstance(value, list) else [value]
-    return [item for item in items if isinstance(item, dict)]
-
-
-def _first(resource: Resource, *names: str) -> Any:
-    return next((resource[name] for name in names if resource.get(name)), None)
-
-
-def _when(value: Any) -> tuple[date, datetime | None]:
-    """The day, and the moment where there is a time of day, of a dateTime, an instant or the start of a period."""
-    text = str((value.get("start") or value.get("end") or "") if isinstance(value, dict) else value or "")
-    if not text:
-        raise Unusable("its date is missing")
-    try:
-        if len(text) <= 10:
-            return date.fromisoformat((text + "-01-01")[:10] if len(text) < 10 else text), None
-        moment = datetime.fromisoformat(text).replace(tzinfo=None)
-    except ValueError:
-        raise Unusable(f"{text[:40]!r} is no date of FHIR") from None
-    return moment.date(), moment
-
-
-def _ending(value: Any) -> tuple[date | None, datetime | None]:
-    if isinstance(value, dict):
-        value = value.get("end")
-    return _when(value) if value else (None, None)
-
-
-def _valued(part: Resource) -> bool:
-    return any(name.startswith("value") for name in part)
-
-
-def _value(event: Event, part: Resource) -> None:
-    """One of FHIR's kinds of value into a number with its unit, codes, or text."""
-    for name in (name for name in part if name.startswith("value") and part[name] is not None):
-        value = part[name]
-        if name == "valueQuantity":
-            event.number, event.unit = _number(value), _unit(value)
-            event.operator = _OPERATORS.get(value.get("comparator"))
-        elif name == "valueCodeableConcept":
-            event.value_codes = codes_of(value)
-        elif name in ("valueInteger", "valueDecimal"):
-            event.number = float(value)
-        elif name == "valueRange":
-            event.text = f"{_number(value.get('low'))}-{_number(value.get('high'))}"
-            event.unit = _unit(value.get("low") or value.get("high"))
-        elif name == "valueRatio":
-            event.text = f"{_number(value.get('numerator'))}:{_number(value.get('denominator'))}"
-        elif name == "valueBoolean":
-            event.text = "true" if value else "false"
-        elif not isinstance(value, dict | list):
-            event.text = str(value)
-
-
-def _number(quantity: Any) -> float | None:
-    value = quantity.get("value") if isinstance(quantity, dict) else quantity
-    return None if value is None or isinstance(value, str | bool) else float(value)
-
-
-def _unit(quantity: Any) -> str | None:
-    if not isinstance(quantity, dict):
-        return None
-    found = quantity.get("code") or quantity.get("unit")
-    return None if found is None else str(found)
-
-
-def _label(concept: Any) -> str | None:
-    """The first code, else the text."""
-    return next((code.code[:50] for code in codes_of(concept)), None)

@@ -11,18 +11,10 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from flipnb.contracts.problem import FlipError
+from flipnb.records.fhir.date_parameters import date_range
 from flipnb.records.fhir.elements import Element
-from flipnb.records.fhir.parameters import (
-    ALWAYS,
-    INCLUDES,
-    NEVER,
-    PARAMETERS,
-    Condition,
-    IdParameter,
-    Parameter,
-    bad_value,
-    date_range,
-)
+from flipnb.records.fhir.parameter import ALWAYS, NEVER, Condition, Parameter, bad_value
+from flipnb.records.fhir.parameters import INCLUDES, PARAMETERS, IdParameter
 from flipnb.records.fhir.resources import RESOURCES, Table, concept_ids, resource, tables_of
 from flipnb.records.fhir.store import Store
 
