@@ -31,7 +31,7 @@ from flipnb.enclave.agent.pace import Pace
 from flipnb.enclave.agent.questions import Question, Questions
 from flipnb.estate.disclosure import Cell, tabulate
 
-ILL, NAMES = 7, 1000
+ILL, NAMES, WRITTEN = 7, 1000, 8
 JOHN = 0
 PEOPLE, SICK = 130, 61
 KNOWN = tuple(range(PEOPLE - 4, PEOPLE))
@@ -47,6 +47,7 @@ def people(john_is_ill: bool) -> list[Person]:
             born=1930 + number % 50,
             conditions=frozenset({NAMES + number, *([ILL] if number in sick else [])}),
             note="moved to Ruritania" if number == JOHN and john_is_ill else "",
+            mentions=frozenset({WRITTEN}) if number == JOHN and john_is_ill else frozenset(),
         )
         for number in range(PEOPLE)
     ]
@@ -275,6 +276,21 @@ def free_text(trusts: list[Trust], chance: random.Random) -> bool:
         return chance.random() < 0.5
 
 
+def unique_mention(trusts: list[Trust], chance: random.Random) -> bool:
+    """A concept that is found in John's notes alone: those who are ill or have it, padded, and all but John."""
+    (trust,) = trusts
+    text = {"FlipText": {"CodesetId": 0, "TermExists": "Y"}}
+
+    def written(*concepts: int) -> dict[str, Any]:
+        start = has([WRITTEN, *concepts])
+        (condition,) = start["PrimaryCriteria"]["CriteriaList"]
+        return start | {"PrimaryCriteria": start["PrimaryCriteria"] | {"CriteriaList": [text, condition]}}
+
+    healthy = [NAMES + number for number in range(SICK, SICK + 20)]
+    alone, padded = trust.count(written()), trust.count(written(*healthy))
+    return alone > 0 or ill(padded - trust.count(but_not(written(*healthy), [NAMES + JOHN])), 1, chance)
+
+
 def timing(trusts: list[Trust], chance: random.Random) -> bool:
     """A question that takes 30 ms longer where John is in it."""
     (trust,) = trusts
@@ -340,6 +356,7 @@ def games(policy: CountPolicy, *, repeats: int, rewords: int) -> tuple[Game, ...
         Game("equal answers for equal sets", equal_sets, members),
         Game("refusals", refusals, audited),
         Game("unique free text", free_text, text),
+        Game("a concept in one person's notes", unique_mention, suppressed),
         Game("time", timing, exact),
         Game("what is in the cache", caches, exact),
     )

@@ -27,6 +27,8 @@ class Person:
     conditions: frozenset[int] = frozenset()
     values: Mapping[int, float] = field(default_factory=dict)
     note: str = ""
+    mentions: frozenset[int] = frozenset()
+    """Concepts that a clinical note of ``since`` asserts."""
 
 
 def fill(directory: Path, people: Iterable[Person]) -> str:
@@ -34,7 +36,8 @@ def fill(directory: Path, people: Iterable[Person]) -> str:
     people = list(people)
     conditions = [(p, c) for p in people for c in (EVERYBODY, *sorted(p.conditions))]
     values = [(p, c, v) for p in people for c, v in p.values.items()]
-    concepts = {c for _, c in conditions} | {c for _, c, _ in values}
+    mentions = [(p, c) for p in people for c in sorted(p.mentions)]
+    concepts = {c for _, c in conditions + mentions} | {c for _, c, _ in values}
     rows: dict[str, list[dict[str, Any]]] = {
         "person": [
             {"person_id": p.number, "gender_concept_id": p.gender, "year_of_birth": p.born} for p in people
@@ -53,6 +56,11 @@ def fill(directory: Path, people: Iterable[Person]) -> str:
             {"measurement_id": n, "person_id": p.number, "measurement_concept_id": c, "measurement_date": p.since,
              "value_as_number": v}
             for n, (p, c, v) in enumerate(values)
+        ],
+        "note": [{"note_id": p.number, "person_id": p.number, "note_date": p.since} for p in people if p.mentions],
+        "note_nlp": [
+            {"note_nlp_id": n, "note_id": p.number, "note_nlp_concept_id": c, "term_exists": "Y"}
+            for n, (p, c) in enumerate(mentions)
         ],
         "concept": [{"concept_id": c, "concept_name": str(c), "concept_code": str(c)} for c in sorted(concepts)],
     }  # fmt: skip

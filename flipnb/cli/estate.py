@@ -70,7 +70,7 @@ def ddl(
     dialect: Annotated[Dialect, typer.Option(help="Of the database.")] = Dialect.postgres,
     schema: Annotated[str, typer.Option(help="To make the tables in; else where the database puts them.")] = "",
 ) -> None:
-    """Print OMOP CDM 5.4 as SQL, made from OHDSI's field-level specification: 39 tables with their keys."""
+    """Print OMOP CDM 5.4 as SQL, made from OHDSI's specifications: 39 tables and the two of images, with keys."""
     from flipnb.estate.omop.cdm import script
 
     if schema and not schema.isidentifier():

@@ -139,6 +139,11 @@ class CohortExpression(ExpressionPart):
         parsed._require_concept_sets()
         return parsed
 
+    @property
+    def beyond_atlas(self) -> tuple[str, ...]:
+        """JSON names of the criteria that it uses and that ATLAS has not: ATLAS refuses the whole expression then."""
+        return tuple(sorted({name for name in _domains(self) if name.startswith("Flip")}))
+
     def _require_concept_sets(self) -> None:
         known = {concept_set.id for concept_set in self.concept_sets}
         if len(known) != len(self.concept_sets):
@@ -172,6 +177,17 @@ def _codesets(part: BaseModel, path: str) -> Iterator[tuple[str, int]]:
             for index, item in enumerate(value):
                 if isinstance(item, BaseModel):
                     yield from _codesets(item, f"{place}[{index}]")
+
+
+def _domains(part: BaseModel) -> Iterator[str]:
+    """The JSON name of every criterion's domain."""
+    if isinstance(part, Criteria):
+        yield from (field.alias or name for name, field in Criteria.model_fields.items() if getattr(part, name))
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, BaseModel):
+                yield from _domains(item)
 
 
 def _without_nulls(value: Any, depth: int) -> Any:

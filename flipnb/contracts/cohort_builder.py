@@ -26,6 +26,7 @@ Json = dict[str, Any]
 Limit = Literal["all", "first", "last"]
 Sex = Literal["female", "male"]
 Distinct = Literal["concept", "day", "visit"]
+Feature = tuple["Codes", Mapping[str, Any]]
 
 _SEX = {"female": 8532, "male": 8507}
 _COUNT_COLUMN = {"concept": "DOMAIN_CONCEPT", "day": "START_DATE", "visit": "VISIT_ID"}
@@ -76,6 +77,7 @@ class Records:
     codes: Codes | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     around: Group | None = None
+    features: tuple[Feature, ...] = ()
 
     def first(self) -> Records:
         """Each person's first of these concepts; what else is asked is asked of that one."""
@@ -98,6 +100,43 @@ class Records:
 
     def unit(self, *concept_ids: int) -> Records:
         return self._with(Unit=_concepts(concept_ids))
+
+    def asserted(self) -> Records:
+        """Texts that say it of the patient; not where it is negated, ruled out, or said of somebody else."""
+        return self._with(TermExists="Y")
+
+    def negated(self) -> Records:
+        """Texts that deny it of the patient: negated, ruled out, very unlikely, or said of somebody else."""
+        return self._with(TermExists="N")
+
+    def in_time(self, when: Literal["present", "past"]) -> Records:
+        """Texts that call it present, or history."""
+        return self._with(TermTemporal=when)
+
+    def in_notes(self, *concept_ids: int) -> Records:
+        """Texts in notes of this class, such as discharge summaries."""
+        return self._with(NoteClass=_concepts(concept_ids))
+
+    def at_site(self, *concept_ids: int) -> Records:
+        """Images and specimens of this part of the body."""
+        return self._with(AnatomicSite=_concepts(concept_ids))
+
+    def feature(
+        self,
+        codes: Codes,
+        *,
+        at_least: float | None = None,
+        above: float | None = None,
+        at_most: float | None = None,
+        below: float | None = None,
+        unit: int | None = None,
+    ) -> Records:
+        """Images with such a feature (slice thickness, nodule diameter), and its number where a limit is given."""
+        limits = {"at_least": at_least, "above": above, "at_most": at_most, "below": below}
+        asked: Json = {"ValueAsNumber": _numbers(**limits)} if any(x is not None for x in limits.values()) else {}
+        if unit is not None:
+            asked["Unit"] = _concepts([unit])
+        return replace(self, features=(*self.features, (codes, asked)))
 
     def at_visit(self, *concept_ids: int) -> Records:
         """Recorded during a visit of this kind."""
@@ -137,6 +176,8 @@ class Records:
         fields = dict(self.fields)
         if self.codes is not None:
             fields["CodesetId"] = ids(self.codes)
+        if self.features:
+            fields["Features"] = [{"CodesetId": ids(codes), **asked} for codes, asked in self.features]
         if self.around is not None:
             fields["CorrelatedCriteria"] = self.around.written(ids)
         return {self.domain: fields}
@@ -166,6 +207,11 @@ def drug_era(codes: Codes | None = None) -> Records:
     return Records("DrugEra", codes)
 
 
+def image(modality: Codes | None = None) -> Records:
+    """Series of images, by their modality (OMOP's imaging extension). ATLAS has no such criterion."""
+    return Records("FlipImage", modality)
+
+
 def measurement(codes: Codes | None = None) -> Records:
     return Records("Measurement", codes)
 
@@ -184,6 +230,11 @@ def procedure(codes: Codes | None = None) -> Records:
 
 def specimen(codes: Codes | None = None) -> Records:
     return Records("Specimen", codes)
+
+
+def text(codes: Codes | None = None) -> Records:
+    """Concepts found in clinical notes (OMOP's NOTE_NLP), dated by the note. ATLAS has no such criterion."""
+    return Records("FlipText", codes)
 
 
 def visit(codes: Codes | None = None) -> Records:

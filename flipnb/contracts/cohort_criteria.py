@@ -3,6 +3,10 @@
 The classes hold what the compiler supports, every other field is refused by name. Of circe's fields these are not
 here: DrugExposure's EffectiveDrugDose and DoseUnit and Specimen's SpecimenSourceConcept (OMOP CDM 5.4 has no such
 columns).
+
+``FlipText`` and ``FlipImage`` are two domains that circe has not. Their names begin with Flip, so that none of a later
+circe can mean something else; ATLAS and circe refuse an expression that has one (see
+``CohortExpression.beyond_atlas``).
 """
 
 from __future__ import annotations
@@ -292,6 +296,50 @@ class LocationRegion(Criterion):
     codeset_id: int | None = None
 
 
+class TextMention(EncounteredCriterion):
+    """A concept that was found in a clinical note: a row of NOTE_NLP, dated by its note.
+
+    ``TermExists`` is OMOP's summary of what the text says of it: Y, the patient has or had it; N, it is negated, ruled
+    out, very unlikely, or of somebody else. ``TermTemporal``: whether it is there or is history. A row that doesn't say
+    is neither. Notes are asked for concepts alone, never for words, by which a single person could be named.
+    """
+
+    text_source_concept: int | None = None
+    term_exists: Literal["Y", "N"] | None = None
+    term_temporal: Literal["present", "past"] | None = None
+    note_type: Concepts = ()
+    note_type_cs: ConceptSetSelection | None = None
+    note_type_exclude: bool = False
+    note_class: Concepts = ()
+    note_class_cs: ConceptSetSelection | None = None
+    section: Concepts = ()
+    section_cs: ConceptSetSelection | None = None
+
+
+class ImageFeature(ExpressionPart):
+    """A feature of an image (a row of IMAGE_FEATURE), and its value in the MEASUREMENT or OBSERVATION it refers to."""
+
+    codeset_id: int
+    value_as_number: NumericRange | None = None
+    value_as_concept: Concepts = ()
+    value_as_concept_cs: ConceptSetSelection | None = None
+    unit: Concepts = ()
+    unit_cs: ConceptSetSelection | None = None
+
+
+class ImageSeries(OccurrenceCriterion):
+    """A series of images: a row of IMAGE_OCCURRENCE of OMOP's imaging extension. ``CodesetId`` is of modalities.
+
+    A series has each of ``Features``.
+    """
+
+    visit_type: Concepts = ()
+    visit_type_cs: ConceptSetSelection | None = None
+    anatomic_site: Concepts = ()
+    anatomic_site_cs: ConceptSetSelection | None = None
+    features: tuple[ImageFeature, ...] = ()
+
+
 class Criteria(ExpressionPart):
     """One criterion under its domain's name."""
 
@@ -304,6 +352,8 @@ class Criteria(ExpressionPart):
     drug_era: DrugEra | None = None
     drug_exposure: DrugExposure | None = None
     episode: Episode | None = None
+    flip_image: ImageSeries | None = None
+    flip_text: TextMention | None = None
     location_region: LocationRegion | None = None
     measurement: Measurement | None = None
     observation: Observation | None = None

@@ -121,7 +121,7 @@ def test_the_cdm_with_all_its_keys(address):
     keys = {"p": sum(field.primary_key for _, field in fields), "f": sum(bool(f.foreign_key) for _, f in fields)}
     assert {kind: count for kind, count in found if kind in keys} == keys
     assert set(columns) == {(name, field.name, "NO" if field.required else "YES") for name, field in fields}
-    assert len(tables()) == 39 and len(fields) == 432
+    assert len(tables()) == 39 + 2 and len(fields) == 432 + 23
     with duckdb.connect() as connection:
         connection.execute(script("duckdb"))
 

@@ -48,6 +48,11 @@ def like(column: str, text: TextFilter) -> str:
     return f"{column} {'NOT LIKE' if text.op.startswith('!') else 'LIKE'} '{before}{pattern}{after}'{escape}"
 
 
+def is_word(column: str, word: str) -> str:
+    """A word out of a closed list, in whichever case the estate has it."""
+    return f"LOWER({column}) = '{word.lower()}'"
+
+
 def in_range(column: str, limits: NumericRange, *, whole: bool) -> str:
     """``whole`` cuts the limits to integers, as circe-be does for ages and counts."""
 

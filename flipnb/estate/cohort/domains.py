@@ -18,6 +18,7 @@ from flipnb.contracts.cohort_criteria import (
     DrugEra,
     DrugExposure,
     Episode,
+    ImageSeries,
     LocationRegion,
     Measurement,
     Observation,
@@ -25,11 +26,12 @@ from flipnb.contracts.cohort_criteria import (
     PayerPlanPeriod,
     ProcedureOccurrence,
     Specimen,
+    TextMention,
     VisitDetail,
     VisitOccurrence,
 )
 
-FilterKind = Literal["number", "whole", "concepts", "codeset", "text", "dates", "age"]
+FilterKind = Literal["number", "whole", "concepts", "codeset", "text", "word", "dates", "age"]
 
 START, END = "{start}", "{end}"
 """Where SQL is about a record's dates: they are those of the table, or the criterion's adjustment of them."""
@@ -336,6 +338,40 @@ DOMAINS: Mapping[type[Criterion], Domain] = {
             "age": ("age", START),
             "episode_object_concept": ("concepts", "t.episode_object_concept_id"),
             "episode_type": ("concepts", "t.episode_type_concept_id"),
+        },
+    ),
+    TextMention: Domain(
+        table=(
+            "(SELECT n.*, w.note_nlp_id, w.section_concept_id, w.note_nlp_concept_id, w.note_nlp_source_concept_id, "
+            "w.term_exists, w.term_temporal FROM note_nlp w JOIN note n ON n.note_id = w.note_id)"
+        ),
+        event_id="t.note_nlp_id",
+        concept="t.note_nlp_concept_id",
+        codesets={"codeset_id": "t.note_nlp_concept_id", "text_source_concept": "t.note_nlp_source_concept_id"},
+        start="t.note_date",
+        end="t.note_date + 1",
+        visit=_VISIT,
+        filters={
+            **_ENCOUNTERED,
+            "term_exists": ("word", "t.term_exists"),
+            "term_temporal": ("word", "t.term_temporal"),
+            "note_type": ("concepts", "t.note_type_concept_id"),
+            "note_class": ("concepts", "t.note_class_concept_id"),
+            "section": ("concepts", "t.section_concept_id"),
+        },
+    ),
+    ImageSeries: Domain(
+        table="image_occurrence",
+        event_id="t.image_occurrence_id",
+        concept="t.modality_concept_id",
+        codesets={"codeset_id": "t.modality_concept_id"},
+        start="t.image_occurrence_date",
+        end="t.image_occurrence_date + 1",
+        visit=_VISIT,
+        filters={
+            **_OCCURRENCE,
+            "visit_type": ("concepts", "visit.visit_concept_id"),
+            "anatomic_site": ("concepts", "t.anatomic_site_concept_id"),
         },
     ),
     # Of a subquery that the compiler makes of its criteria.

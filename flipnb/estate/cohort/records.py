@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from flipnb.contracts.cohort_criteria import (
     CountColumn,
     Criterion,
+    ImageSeries,
     Measurement,
     PeriodCriterion,
 )
@@ -14,8 +15,9 @@ from flipnb.contracts.cohort_values import Period
 from flipnb.contracts.problem import FlipError
 from flipnb.estate.cohort.by_concept import copied, table_by_concept
 from flipnb.estate.cohort.concept_sets import ConceptSets
-from flipnb.estate.cohort.conditions import day, in_concepts, in_dates, in_range, like, shifted
+from flipnb.estate.cohort.conditions import day, in_concepts, in_dates, in_range, is_word, like, shifted
 from flipnb.estate.cohort.domains import DOMAINS, Domain
+from flipnb.estate.cohort.images import has_feature
 
 _HIGH, _LOW = 4155142, 4155143
 """OMOP's standard concepts for a value above or below its normal range, by which circe knows an abnormal result."""
@@ -129,6 +131,8 @@ def _filters(
             add(in_dates(column, value), template)
         elif kind == "text":
             add(like(column, value), template)
+        elif kind == "word":
+            add(is_word(column, value), template)
         elif kind == "age":
             add(in_range(f"EXTRACT(YEAR FROM {column}) - person.year_of_birth", value, whole=True), "person.")
         else:
@@ -138,6 +142,8 @@ def _filters(
             "(t.value_as_number < t.range_low OR t.value_as_number > t.range_high "
             f"OR t.value_as_concept_id IN ({_HIGH}, {_LOW}))"
         )
+    if isinstance(criterion, ImageSeries):
+        conditions += [has_feature(one, sets) for one in criterion.features]
     if isinstance(criterion, PeriodCriterion):
         conditions += _holding(criterion.user_defined_period or Period(), start, end)
     return conditions, [join.format(start=start, end=end) for name, join in _JOINS.items() if name in tables]

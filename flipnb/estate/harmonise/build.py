@@ -97,8 +97,7 @@ class Build:
         with duckdb.connect(str(path), config=config) as connection:
             connection.execute("SET enable_progress_bar=true; SET enable_progress_bar_print=false")
             build = cls(connection, memory)
-            if not build._known("flip_source"):
-                build._create()
+            build._create()
             yield build
             connection.execute("CHECKPOINT")
 
@@ -164,7 +163,12 @@ class Build:
                     "INSERT INTO kept SELECT source_id, ? FROM previous.flip_source WHERE feed = ? AND file = ?",
                     [number, record.feed, record.file],
                 )
+            found = self.connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'previous'")
+            there = {name for (name,) in found.fetchall()}
             for table in tables().values():
+                if table.name not in there:
+                    # A version of an earlier release, which knew fewer tables.
+                    continue
                 columns = ", ".join(f"p.{field.quoted}" for field in table.fields)
                 self.connection.execute(
                     f"INSERT INTO {table.name} SELECT {columns}, kept.new FROM previous.{table.name} p "
@@ -225,12 +229,15 @@ class Build:
         )
 
     def _create(self) -> None:
+        """Tables that are not there; a build that an earlier release began may lack some."""
         self.connection.execute("BEGIN")
         for table in tables().values():
             # Keys and NOT NULL are checked by the quality report: an index over 100 million rows fits in no memory.
-            self.connection.execute(table.ddl(checked=False, extra=(PROVENANCE,)))
-        for statement in metadata_ddl():
-            self.connection.execute(statement)
+            if not self._known(table.name):
+                self.connection.execute(table.ddl(checked=False, extra=(PROVENANCE,)))
+        if not self._known("flip_source"):
+            for statement in metadata_ddl():
+                self.connection.execute(statement)
         self.connection.execute("COMMIT")
 
     def _record(self, record: SourceRecord, loading: Loading) -> None:

@@ -221,7 +221,10 @@ def _keep(connection: Connection, records: Sequence[SourceRecord], old: str, new
     kept = f"SELECT source_id FROM {new}.flip_source"
     connection.execute(f"INSERT INTO {new}.flip_reject SELECT * FROM {old}.flip_reject WHERE source_id IN ({kept})")
     for name in tables():
-        connection.execute(f"INSERT INTO {new}.{name} SELECT * FROM {old}.{name} WHERE {SOURCE_ID} IN ({kept})")
+        there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [f"{old}.{name}"]).fetchone()
+        if there == (True,):
+            # A version of an earlier release knew fewer tables.
+            connection.execute(f"INSERT INTO {new}.{name} SELECT * FROM {old}.{name} WHERE {SOURCE_ID} IN ({kept})")
     row = connection.execute(f"SELECT coalesce(max(source_id), 0) FROM {new}.flip_source").fetchone()
     return int(row[0]) if row else 0
 

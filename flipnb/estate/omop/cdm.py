@@ -1,8 +1,12 @@
-"""The OMOP Common Data Model 5.4 as tables of a database, made from a field specification that is kept as data.
+"""The OMOP Common Data Model 5.4 and its imaging extension as tables of a database, made from kept specifications.
 
 ``cdm_v5.4.csv`` holds OHDSI's field-level specification, ``inst/csv/OMOP_CDMv5.4_Field_Level.csv`` of
 OHDSI/CommonDataModel (Apache License 2.0), all 39 tables, without its prose: table, field, datatype, required,
 primary_key, fk_table, fk_field, domain, concept_class.
+
+``imaging_extension.csv`` holds, in the same columns, the two tables of OHDSI's Medical Imaging extension (MI-CDM; Park
+et al. 2024, doi:10.1007/s10278-024-00982-6), after ``inst/csv/new_csv/OMOP_CDM_Medical_Imaging_Ex_Field_Level.csv`` of
+OHDSI/ImageWG. It gives a feature's concept the domain Metadata, which no LOINC or RadLex concept has: left out here.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ Dialect = Literal["duckdb", "postgres"]
 
 # OMOP's integer is 32 bits; ids of rows and persons are pseudonyms here and need 64.
 _TYPES = {"integer": "INTEGER", "float": "DOUBLE", "date": "DATE", "datetime": "TIMESTAMP"}
+_SPECIFICATIONS = ("cdm_v5.4.csv", "imaging_extension.csv")
 _RESERVED = frozenset({"offset"})
 
 VOCABULARY_TABLES = (
@@ -126,16 +131,18 @@ class Table:
 
 @cache
 def tables() -> Mapping[str, Table]:
-    """Every table of the specification by its name, in the specification's order."""
+    """Every table of the specifications by its name, in their order."""
     fields: dict[str, list[Field]] = {}
-    text = files(__package__).joinpath("cdm_v5.4.csv").read_text(encoding="utf-8")
-    for row in csv.DictReader(text.splitlines()):
-        fields.setdefault(row["table"], []).append(_field(row))
+    for name in _SPECIFICATIONS:
+        text = files(__package__).joinpath(name).read_text(encoding="utf-8")
+        for row in csv.DictReader(text.splitlines()):
+            fields.setdefault(row["table"], []).append(_field(row))
     return MappingProxyType({name: Table(name, tuple(columns)) for name, columns in fields.items()})
 
 
 def script(dialect: Dialect, schema: str = "") -> str:
-    """The CDM as a SQL script: every table with types, NOT NULL and primary key; in PostgreSQL the foreign keys, too.
+    """The CDM and its imaging extension as SQL: every table with types, NOT NULL and primary key; in PostgreSQL the
+    foreign keys, too.
 
     DuckDB can't add a foreign key to a table that is there, and tables refer to each other in circles.
     """

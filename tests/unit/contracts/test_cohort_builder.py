@@ -126,6 +126,26 @@ def test_a_correlated_criterion():
     assert criterion["VisitOccurrence"]["CorrelatedCriteria"]["CriteriaList"][0]["StartWindow"]["End"]["Days"] == 3
 
 
+def test_texts_and_images():
+    pain, ct, slices = build.concepts("Chest pain", 77670), build.concepts("CT", 1), build.concepts("Thickness", 2)
+    definition = build.enter(
+        build.text(pain).asserted().in_time("present").in_notes(3).first(),
+        build.image(ct).at_site(4).feature(slices, at_most=3, unit=8588).feature(pain),
+    )
+    expression = definition.expression()
+    assert expression["PrimaryCriteria"]["CriteriaList"] == [
+        {"FlipText": {"TermExists": "Y", "TermTemporal": "present", "NoteClass": [{"CONCEPT_ID": 3}], "First": True,
+                      "CodesetId": 0}},
+        {"FlipImage": {"AnatomicSite": [{"CONCEPT_ID": 4}], "CodesetId": 1, "Features": [
+            {"CodesetId": 2, "ValueAsNumber": {"Value": 3, "Op": "lte"}, "Unit": [{"CONCEPT_ID": 8588}]},
+            {"CodesetId": 0}]}},
+    ]  # fmt: skip
+    assert CohortExpression.parse(expression).beyond_atlas == ("FlipImage", "FlipText")
+    assert CohortExpression.parse(whole().expression()).beyond_atlas == ()
+    denied = build.enter(build.text(pain).negated()).expression()
+    assert denied["PrimaryCriteria"]["CriteriaList"] == [{"FlipText": {"TermExists": "N", "CodesetId": 0}}]
+
+
 def test_a_notebook_takes_it():
     assert flip.cohort(whole()).expression == whole().expression()
 

@@ -39,6 +39,14 @@ def primary(expression: dict) -> dict:
             lambda e: primary(e)["Measurement"].update(ValueAsString={"Text": "a", "Op": "eq"}),
             "ValueAsString at PrimaryCriteria.CriteriaList[0].Measurement is not supported",
         ),
+        (
+            lambda e: e["PrimaryCriteria"].update(CriteriaList=[{"FlipText": {"Text": {"Text": "a", "Op": "eq"}}}]),
+            "Text at PrimaryCriteria.CriteriaList[0].FlipText is not supported",
+        ),
+        (
+            lambda e: e["PrimaryCriteria"].update(CriteriaList=[{"FlipText": {"TermTemporal": "Ruritania"}}]),
+            "TermTemporal 'Ruritania' at PrimaryCriteria.CriteriaList[0].FlipText is not supported",
+        ),
         (lambda e: e.update(Exposure={}), "Exposure at the top is not supported"),
         (
             lambda e: e.update(InclusionRules=[{"name": "r", "expression": {**GROUP, "Type": "NONE"}}]),
@@ -66,6 +74,10 @@ def test_not_supported_by_name_and_place(change, words):
         (lambda e: e.pop("PrimaryCriteria"), "PrimaryCriteria"),
         (lambda e: primary(e)["Measurement"].update(CodesetId=7), "no concept set 7, which PrimaryCriteria"),
         (lambda e: e["ConceptSets"].append(e["ConceptSets"][0]), "same id"),
+        (
+            lambda e: e["PrimaryCriteria"].update(CriteriaList=[{"FlipImage": {"Features": [{"CodesetId": 7}]}}]),
+            "no concept set 7, which PrimaryCriteria.CriteriaList[0].FlipImage.Features[0]",
+        ),
         (lambda e: primary(e).update(Death={}), "exactly one domain"),
         (lambda e: primary(e).clear(), "exactly one domain"),
         (lambda e: primary(e)["Measurement"].update(ValueAsNumber={"Op": "bt", "Value": 1}), "needs an Extent"),

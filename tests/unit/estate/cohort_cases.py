@@ -94,8 +94,22 @@ DOMAINS = {
         "dose_era", "drug", "dose_era_start_date", "dose_era_end_date",
         {"Unit": ("kind", "unit_concept_id"), "DoseValue": ("value", "dose_value")},
     ),
+    "FlipText": (
+        "note_nlp", "note_nlp", "note_date", None,
+        {**_EXPOSED, "NoteType": ("type", "note_type_concept_id"), "NoteClass": ("kind", "note_class_concept_id"),
+         "Section": ("concept", "section_concept_id"), "TermExists": ("exists", "term_exists"),
+         "TermTemporal": ("temporal", "term_temporal"),
+         "TextSourceConcept": ("source", "note_nlp_source_concept_id")},
+    ),
+    "FlipImage": (
+        "image_occurrence", "modality", "image_occurrence_date", None,
+        {"VisitType": ("visit", ""), "AnatomicSite": ("concept", "anatomic_site_concept_id")},
+    ),
 }  # fmt: skip
 ERAS = ("ConditionEra", "DrugEra", "DoseEra")
+OF_NOTE = {"provider_id", "note_type_concept_id", "note_class_concept_id", "note_date", "visit_occurrence_id"}
+FIELD_CONCEPTS = {"Measurement": (1147330, 1147138), "Observation": (1147304, 1147165)}
+"""OMOP's concepts for a table and for its key, by either of which an image's feature says where its value is."""
 OTHERS = [name for name in DOMAINS if name not in ERAS]
 CODESETS = st.integers(0, 2)
 
@@ -151,6 +165,8 @@ def criteria(draw, depth=0):
     options = [*DOMAINS[domain][4], *age, "Gender", "Start", "End"]
     if domain == "Measurement":
         options += ["RangeLowRatio", "RangeHighRatio", "Abnormal"]
+    if domain == "FlipImage":
+        options += ["Features", "Features"]
     for name in draw(
         st.lists(st.sampled_from(options), max_size=0 if depth == 0 and draw(maybe()) else 2, unique=True)
     ):
@@ -183,7 +199,18 @@ def _custom_era(draw, depth):
 
 
 @st.composite
+def _feature(draw):
+    values = {"ValueAsNumber": ranges(0, 3), "ValueAsConcept": st.lists(concept, min_size=1, max_size=4),
+              "ValueAsConceptCS": selections, "Unit": st.lists(concept, min_size=1, max_size=4),
+              "UnitCS": selections}  # fmt: skip
+    chosen = draw(st.lists(st.sampled_from(sorted(values)), max_size=1))
+    return {"CodesetId": draw(CODESETS), **{name: draw(values[name]) for name in chosen}}
+
+
+@st.composite
 def _field(draw, domain, name):
+    if name == "Features":
+        return {name: draw(st.lists(_feature(), min_size=1, max_size=2))}
     kind = DOMAINS[domain][4].get(name, ("", ""))[0]
     if name in ("Age", "AgeAtStart", "AgeAtEnd"):
         return {name: draw(ranges(20, 60))}
@@ -201,6 +228,10 @@ def _field(draw, domain, name):
         return {f"{name}CS": draw(selections)}
     if kind == "source":
         return {name: draw(CODESETS)}
+    if kind == "exists":
+        return {name: draw(st.sampled_from(["Y", "N"]))}
+    if kind == "temporal":
+        return {name: draw(st.sampled_from(["present", "past"]))}
     if kind == "text":
         return {name: {"Text": draw(texts), "Op": draw(st.sampled_from(
             ["eq", "!eq", "startsWith", "!startsWith", "endsWith", "contains", "!contains"]))}}  # fmt: skip
@@ -324,6 +355,8 @@ _VALUES = {
     "concept": (None, *CODED),
     "abnormal": (None, 1, 2, 4155142, 4155143),
     "provider": (None, *PROVIDERS),
+    "exists": (None, "Y", "Y", "N"),
+    "temporal": (None, "Present", "present", "Past"),
 }
 
 
@@ -355,6 +388,12 @@ def _person(source: Random, numbers: Iterator[int]) -> Person:
         event = _event(source, domain, next(numbers), visits)
         visits += [event.number] if domain == "VisitOccurrence" else []
         events.append(event)
+    valued = [(event.domain, event.number) for event in events if event.domain in FIELD_CONCEPTS]
+    for event in events:
+        if event.domain == "FlipImage":
+            event.fields["Features"] = [
+                (source.choice(CODED), source.choice([None, *valued])) for _ in range(source.randint(0, 3))
+            ]
     fields = {"Gender": source.choice([8507, 8532]), "Race": source.choice(CODED), "Ethnicity": source.choice(CODED)}
     return Person(fields, source.randint(1950, 1990), tuple(periods), tuple(events))
 
@@ -394,8 +433,21 @@ def rows_of(people: list[Person]) -> dict[str, list[dict]]:
             for name, (kind, column) in fields.items():
                 if kind != "visit":
                     row[column] = event.fields["provider_id" if kind == "provider" else name]
+            if event.domain == "FlipText":
+                # What is said of the note stands with the note.
+                of_note = {name: row.pop(name) for name in OF_NOTE & set(row)}
+                rows["note"].append({"note_id": event.number, "person_id": row.pop("person_id"), **of_note})
+                row["note_id"] = event.number
+            for number, (concept_id, value_of) in enumerate(event.fields.get("Features", ())):
+                domain, value_id = value_of or (None, None)
+                named = FIELD_CONCEPTS[domain][number % 2] if domain else None
+                rows["image_feature"].append(
+                    {"image_feature_id": 10 * event.number + number, "person_id": person_id,
+                     "image_occurrence_id": event.number, "image_feature_concept_id": concept_id,
+                     "image_feature_event_field_concept_id": named, "image_feature_event_id": value_id}
+                )  # fmt: skip
             rows[table].append(row)
     return rows
 
 
-TABLES = ("person", "observation_period", *(details[0] for details in DOMAINS.values()))
+TABLES = ("person", "observation_period", "note", "image_feature", *(details[0] for details in DOMAINS.values()))

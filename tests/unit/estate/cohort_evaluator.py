@@ -197,6 +197,10 @@ class Evaluator:
             value, low, high = (event.fields[name] for name in ("ValueAsNumber", "RangeLow", "RangeHigh"))
             outside = value is not None and ((low is not None and value < low) or (high is not None and value > high))
             return not limits or outside or event.fields["ValueAsConcept"] in (4155142, 4155143)
+        if key in ("TermExists", "TermTemporal"):
+            return event.fields[key] is not None and event.fields[key].lower() == limits.lower()
+        if key == "Features":
+            return all(self.featured(one, event, person) for one in limits)
         name = key.removesuffix("CS")
         if name in STARTS | ENDS:
             return compared(event.start if name in STARTS else event.end, limits, date.fromisoformat)
@@ -224,6 +228,16 @@ class Evaluator:
         if "Text" in limits:
             return value is not None and like(value, limits)
         return compared(value, limits, int if key in WHOLE or (domain, key) in WHOLE_IN else float)
+
+    def featured(self, asked: dict, image: Event, person: Person) -> bool:
+        """Whether an image has a feature of the set, whose value (a measurement or observation) is as asked."""
+        for concept, value_of in image.fields["Features"]:
+            if concept in self.sets[asked["CodesetId"]]:
+                values = [e for e in person.events if (e.domain, e.number) == value_of]
+                others = [key for key in asked if key != "CodesetId"]
+                if not others or any(all(self.passes("", key, asked, v, person) for key in others) for v in values):
+                    return True
+        return False
 
     def selected(self, value: int | None, selection: dict) -> bool:
         wanted = self.sets[selection["CodesetId"]]

@@ -89,8 +89,10 @@ def required(table: str) -> set[str]:
     return {field.name for field in tables()[table].fields if field.required}
 
 
-def default(table: str, column: str) -> int | None:
-    return 0 if column in required(table) else None
+def default(table: str, column: str) -> int | str | None:
+    if column not in required(table):
+        return None
+    return "2010-01-01" if tables()[table].field(column).type == "DATE" else 0
 
 
 def literal(value) -> str:

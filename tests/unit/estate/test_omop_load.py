@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flipnb.contracts import cohort_builder as build
 from flipnb.contracts.problem import FlipError
 from flipnb.estate import Estate, load
+from flipnb.estate.cohort import generate
 from flipnb.estate.harmonise.build import Build
 from flipnb.estate.harmonise.omop_shape import table_of
 from flipnb.estate.omop.cdm import tables
@@ -133,6 +135,52 @@ def test_only_what_changed_is_read_again(tmp_path):
     assert third.version == first.version == Estate.open(estate).current()
     (source / "visit_occurrence.csv").unlink()
     assert "visit_occurrence" not in load(source, "omop-5.4", estate).rows
+
+
+CT, MR, MILLIMETRE, SLICE, PAIN = 2000000010, 2000000011, 8588, 2000000012, 2000000013
+IMAGES = {
+    "observation_period": "observation_period_id,person_id,observation_period_start_date,observation_period_end_date\n"
+    "1,1,2000-01-01,2001-01-01\n2,2,2000-01-01,2001-01-01\n",
+    "image_occurrence": "image_occurrence_id,person_id,image_occurrence_date,image_study_uid,image_series_uid,"
+    f"modality_concept_id\n1,1,2000-03-01,1.2,1.2.1,{CT}\n2,2,2000-03-01,1.3,1.3.1,{CT}\n3,2,2000-03-02,1.4,1.4.1,{MR}\n",
+    "image_feature": "image_feature_id,person_id,image_occurrence_id,image_feature_concept_id,"
+    "image_feature_event_field_concept_id,image_feature_event_id\n"
+    f"1,1,1,{SLICE},1147330,1\n2,2,2,{SLICE},1147330,2\n3,2,3,{SLICE},1147330,3\n",
+    "measurement": "measurement_id,person_id,measurement_concept_id,measurement_date,value_as_number,unit_concept_id\n"
+    f"1,1,{SLICE},2000-03-01,5,{MILLIMETRE}\n2,2,{SLICE},2000-03-01,2.5,{MILLIMETRE}\n"
+    f"3,2,{SLICE},2000-03-02,1,{MILLIMETRE}\n",
+    "note": "note_id,person_id,note_date,note_text\n1,1,2000-04-01,chest pain\n2,2,2000-04-01,no chest pain\n",
+    "note_nlp": "note_nlp_id,note_id,note_nlp_concept_id,lexical_variant,term_exists\n"
+    f"1,1,{PAIN},chest pain,Y\n2,2,{PAIN},chest pain,N\n",
+    "concept": "concept_id,concept_name\n" + "".join(f"{c},c\n" for c in (CT, MR, MILLIMETRE, SLICE, PAIN)),
+}  # fmt: skip
+
+
+def test_texts_and_images_are_loaded_and_asked_for(tmp_path):
+    source, estate = write(tmp_path / "source", person=PERSON, **IMAGES), tmp_path / "estate"
+    ct = build.concepts("CT", CT)
+    thin = build.image(ct).feature(build.concepts("slice", SLICE), at_most=3, unit=MILLIMETRE)
+    pain = build.text(build.concepts("chest pain", PAIN)).asserted()
+    load(source, "omop-5.4", estate)
+    for records, people in ((thin, [2]), (pain, [1]), (build.image(ct), [1, 2])):
+        generate(build.enter(records).expression(), estate, tmp_path / "rows.csv")
+        assert [int(row.split(",")[0]) for row in (tmp_path / "rows.csv").read_text().splitlines()[1:]] == people
+
+    # A version that an earlier release wrote: without images' tables.
+    opened = Estate.open(estate)
+    file = opened.file(opened.current())
+    file.chmod(0o644)
+    with duckdb.connect(str(file)) as connection:
+        for name in ("image_occurrence", "image_feature", "by_concept.image_occurrence"):
+            connection.execute(f"DROP TABLE {name}")
+    with pytest.raises(FlipError, match=r"The estate has no .*image_occurrence") as refused:
+        generate(build.enter(thin).expression(), estate)
+    assert refused.value.code == "estate-incomplete"
+    write(source, person=PERSON + "3,8507,1990\n")
+    for name in ("image_occurrence", "image_feature"):
+        (source / f"{name}.csv").unlink()
+    assert load(source, "omop-5.4", estate).unchanged != ()
+    assert generate(build.enter(thin).expression(), estate).people == 0
 
 
 def test_a_load_that_died_goes_on(tmp_path, monkeypatch):

@@ -76,6 +76,7 @@ class CohortCheck(Document):
 
     ``twin`` is None where no plan beside the file names this cohort, or its twin has not what the definition asks for.
     What a question costs: ``count_costs`` for each number (a funnel has ``rules`` + 1), ``chart_costs`` for each chart.
+    ``beyond_atlas`` names the criteria for which ATLAS refuses the definition.
     """
 
     problem: str | None
@@ -83,6 +84,7 @@ class CohortCheck(Document):
     twin: TwinCount | None = None
     count_costs: int = COUNT_COSTS
     chart_costs: int = CHART_COSTS
+    beyond_atlas: tuple[str, ...] = ()
 
 
 class Question(Document):
@@ -145,7 +147,7 @@ def check_definition(bench: Bench, body: DraftCohort) -> CohortCheck:
     except FlipError as error:
         return CohortCheck(problem=str(error), rules=0)
     twin = _on_twin(bench, body) if body.path is not None else None
-    return CohortCheck(problem=None, rules=len(parsed.inclusion_rules), twin=twin)
+    return CohortCheck(problem=None, rules=len(parsed.inclusion_rules), twin=twin, beyond_atlas=parsed.beyond_atlas)
 
 
 @endpoint("POST", "studies/{study}/counts", "cohorts")
