@@ -133,6 +133,63 @@ def test_define_ask_save_and_reopen(server, page):
     assert page.errors == []
 
 
+def test_texts_images_and_missing_values(server, page):
+    (server.root / "images.cohort.json").write_text(
+        json.dumps(
+            {
+                "ConceptSets": [
+                    {"id": 0, "name": "Pressure", "expression": {"items": [{"concept": {"CONCEPT_ID": 2000000101}}]}},
+                    {"id": 1, "name": "Millimetre", "expression": {"items": [{"concept": {"CONCEPT_ID": 8588}}]}},
+                ],
+                "PrimaryCriteria": {"CriteriaList": [{"Measurement": {"CodesetId": 0}}]},
+            }
+        )
+    )
+    page.command("flip:open-cohort", path="images.cohort.json")
+    view = page.page.locator(".jp-FlipCohort:visible")
+    view.get_by_role("button", name="Add Rule").click()
+    rule = view.locator(".jp-FlipRule")
+    rule.get_by_role("button", name="Add Text").press("Enter")
+    rule.get_by_role("combobox", name="Concept set").select_option("0")
+    rule.get_by_role("combobox", name="Asserted or negated").select_option("negated")
+    rule.get_by_role("combobox", name="Present or past").select_option("past")
+    rule.get_by_role("button", name="Add Image").press("Enter")
+    rule.get_by_role("combobox", name="Modality").select_option("0")
+    rule.get_by_role("button", name="Add Feature").press("Enter")
+    rule.get_by_role("combobox", name="Feature 1").select_option("0")
+    rule.get_by_role("combobox", name="Value: compared how").select_option("lte")
+    rule.get_by_role("spinbutton", name="Value").fill("3")
+    rule.get_by_role("combobox", name="Unit").select_option("1")
+
+    page.command("flip:export-cohort")
+    page.see("ATLAS will refuse this definition")
+    page.page.get_by_role("button", name="Cancel").click()
+    page.command("flip:save-cohort")
+    view.get_by_text("saved", exact=True).wait_for()
+    expression = json.loads((server.root / "images.cohort.json").read_text())
+    assert CohortExpression.parse(expression).beyond_atlas == ("FlipImage", "FlipText")
+    assert [one["Criteria"] for one in expression["InclusionRules"][0]["expression"]["CriteriaList"]] == [
+        {"FlipText": {"TermExists": "N", "CodesetId": 0, "TermTemporal": "past"}},
+        {"FlipImage": {"CodesetId": 0, "Features": [
+            {"CodesetId": 0, "ValueAsNumber": {"Value": 3, "Op": "lte"}, "UnitCS": {"CodesetId": 1}}]}},
+    ]  # fmt: skip
+
+    view.get_by_role("checkbox", name="Rule 1 counts").uncheck()
+    view.get_by_text("Missing values").click()
+    search = view.get_by_role("combobox", name="Chart for how many people a concept is missing")
+    search.fill("systolic pressure")
+    view.get_by_role("option").first.wait_for()
+    search.press("Enter")
+    view.get_by_role("combobox", name="recorded as").wait_for()
+    view.get_by_role("button", name="Ask the Trusts (3)").click()
+    view.get_by_text("Recorded: ").first.wait_for()
+    view.locator(".js-plotly-plot").first.wait_for()
+    found = Axe().run(page.page, context=".jp-FlipCohort")
+    serious = [v for v in found.response["violations"] if v["impact"] in ("serious", "critical")]
+    assert serious == [], found.generate_report()
+    assert page.errors == []
+
+
 def test_what_no_compiler_supports_is_said_and_can_not_be_asked(server, page):
     (server.root / "strange.cohort.json").write_text(
         json.dumps({"PrimaryCriteria": {"CriteriaList": [{"ConditionOccurrence": {"Wizardry": True}}]}})

@@ -67,7 +67,36 @@ export interface IFields {
   CodesetId?: number | null;
   First?: boolean | null;
   ValueAsNumber?: IRange | null;
+  UnitCS?: ISelection | null;
   Age?: IRange | null;
+  TermExists?: TermExists | null;
+  TermTemporal?: TermTemporal | null;
+  Features?: IImageFeature[] | null;
+  [other: string]: unknown;
+}
+
+/**
+ * Concepts of a set.
+ */
+export interface ISelection {
+  CodesetId: number;
+  IsExclusion?: boolean;
+}
+
+/**
+ * What a note says of a concept: Y, the patient has it; N, it is negated, ruled out, or of somebody else.
+ */
+export type TermExists = 'Y' | 'N';
+
+export type TermTemporal = 'present' | 'past';
+
+/**
+ * A feature of an image, such as its slice thickness, and its number.
+ */
+export interface IImageFeature {
+  CodesetId: number;
+  ValueAsNumber?: IRange | null;
+  UnitCS?: ISelection | null;
   [other: string]: unknown;
 }
 
@@ -122,7 +151,9 @@ export const DOMAINS = [
   'VisitOccurrence',
   'Specimen',
   'Death',
-  'ObservationPeriod'
+  'ObservationPeriod',
+  'FlipText',
+  'FlipImage'
 ] as const;
 
 export const FEMALE = 8532;
@@ -138,7 +169,11 @@ const FIRST: ReadonlySet<string> = new Set(
 const EDITED: ReadonlySet<string> = new Set([
   'CodesetId',
   'First',
-  'ValueAsNumber'
+  'ValueAsNumber',
+  'UnitCS',
+  'TermExists',
+  'TermTemporal',
+  'Features'
 ]);
 
 /**
@@ -165,9 +200,11 @@ export function emptyRule(): IRule {
 /**
  * At least one, at any time within the observation period.
  */
-export function emptyCounted(): ICounted {
+export function emptyCounted(
+  criterion: ICriterion = { ConditionOccurrence: {} }
+): ICounted {
   return {
-    Criteria: { ConditionOccurrence: {} },
+    Criteria: criterion,
     StartWindow: { Start: { Days: null, Coeff: -1 }, End: { Days: null, Coeff: 1 } },
     Occurrence: { Type: 2, Count: 1 }
   };
@@ -193,16 +230,25 @@ export function hasFirst(domain: string): boolean {
   return FIRST.has(domain);
 }
 
+export function isText(domain: string): boolean {
+  return domain === 'FlipText';
+}
+
+export function isImage(domain: string): boolean {
+  return domain === 'FlipImage';
+}
+
 /**
  * Another domain for a criterion: its concepts stay, what the new domain does not have goes.
  */
 export function withDomain(criterion: ICriterion, domain: string): ICriterion {
-  const { CodesetId, First, ValueAsNumber } = fieldsOf(criterion);
+  const { CodesetId, First, ValueAsNumber, UnitCS } = fieldsOf(criterion);
   return {
     [domain]: {
       ...(hasConcepts(domain) && CodesetId !== undefined ? { CodesetId } : {}),
       ...(hasFirst(domain) && First ? { First } : {}),
-      ...(hasNumber(domain) && ValueAsNumber ? { ValueAsNumber } : {})
+      ...(hasNumber(domain) && ValueAsNumber ? { ValueAsNumber } : {}),
+      ...(hasNumber(domain) && UnitCS ? { UnitCS } : {})
     }
   };
 }

@@ -194,6 +194,25 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
       }
     });
 
+    /** Whether to export a definition with criteria that ATLAS has not. */
+    const forAtlas = async (beyond: ReadonlyArray<string>): Promise<boolean> => {
+      if (beyond.length === 0) {
+        return true;
+      }
+      const answer = await showDialog({
+        title: trans.__('ATLAS will refuse this definition'),
+        body: trans.__(
+          'ATLAS has no criteria on text and images: %1. FLIP reads the file again; to use it in ATLAS, leave them out.',
+          beyond.join(', ')
+        ),
+        buttons: [
+          Dialog.cancelButton({ label: trans.__('Cancel') }),
+          Dialog.okButton({ label: trans.__('Export Anyway') })
+        ]
+      });
+      return answer.button.accept;
+    };
+
     commands.addCommand(CommandIDs.exportCohort, {
       label: trans.__('Export ATLAS JSON…'),
       caption: trans.__('Save the definition as a file that ATLAS imports'),
@@ -201,7 +220,7 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
       describedBy: NO_ARGS,
       execute: async () => {
         const model = current()?.model;
-        if (model) {
+        if (model && (await forAtlas(model.check?.beyond_atlas ?? []))) {
           const name = model.path?.split('/').pop() ?? `cohort${SUFFIX}`;
           const { saveAs } = await import('../widgets/saveas');
           saveAs(name, JSON.stringify(model.expression, null, 2), 'application/json');

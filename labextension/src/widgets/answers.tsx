@@ -8,6 +8,8 @@ import type { Chart, CohortModel } from '../models/cohort';
 import { clock } from '../models/wording';
 import { twinIcon } from '../icons';
 import { BarChart } from './barchart';
+import type { IMissing } from './missingness';
+import { Missingness } from './missingness';
 import { ToneIcon } from './states';
 
 export interface IAnswersProps {
@@ -25,7 +27,17 @@ export function Answers(props: IAnswersProps): JSX.Element {
   const { model, trans } = props;
   const [funnel, setFunnel] = useState(false);
   const [kinds, setKinds] = useState<ReadonlySet<Chart['by']>>(new Set());
-  const charts = [...kinds].map(chartOf);
+  const [missing, setMissing] = useState<ReadonlyArray<IMissing>>([]);
+  const charts = [
+    ...[...kinds].map(chartOf),
+    ...missing.map(
+      ({ concept, source }): Chart => ({
+        by: 'missing',
+        source,
+        concept_id: concept
+      })
+    )
+  ];
   const price = model.price(funnel, charts.length);
   const scarcest = model.scarcest;
   const affordable = scarcest === null || scarcest.budget.left >= price;
@@ -68,6 +80,12 @@ export function Answers(props: IAnswersProps): JSX.Element {
           </label>
         ))}
       </p>
+      <Missingness
+        chosen={missing}
+        find={text => model.findConcepts(text)}
+        trans={trans}
+        onChange={setMissing}
+      />
       <p className="jp-FlipCriterion">
         <button
           type="button"
@@ -102,7 +120,7 @@ export function Answers(props: IAnswersProps): JSX.Element {
       )}
       <Numbers {...props} />
       <Funnel {...props} />
-      <Charts {...props} />
+      <Charts {...props} missing={missing} />
     </section>
   );
 }
@@ -313,23 +331,29 @@ function Funnel(props: IAnswersProps): JSX.Element | null {
   );
 }
 
-function Charts(props: IAnswersProps): JSX.Element {
-  const { model, trans } = props;
+function Charts(
+  props: IAnswersProps & { missing: ReadonlyArray<IMissing> }
+): JSX.Element {
+  const { model, missing, trans } = props;
   const replies = answered(model);
-  const kinds = [
-    ...new Set(replies.flatMap(({ reply }) => reply.charts.map(c => c.chart.by)))
-  ];
+  const charts = new Map(
+    replies.flatMap(({ reply }) =>
+      reply.charts.map(({ chart }) => [JSON.stringify(chart), chart] as const)
+    )
+  );
   return (
     <div className={model.current ? '' : 'jp-mod-old'}>
-      {kinds.map(kind => (
+      {[...charts].map(([key, chart]) => (
         <BarChart
-          key={kind}
-          title={chartTitle(trans, kind)}
+          key={key}
+          title={chartTitle(trans, chart, missing)}
           series={replies.flatMap(({ answer, reply }) => {
-            const chart = reply.charts.find(one => one.chart.by === kind);
-            return chart === undefined
+            const found = reply.charts.find(
+              one => JSON.stringify(one.chart) === key
+            );
+            return found === undefined
               ? []
-              : [{ name: answer.title, reply, bars: chart.bars }];
+              : [{ name: answer.title, reply, bars: found.bars }];
           })}
           trans={trans}
         />
@@ -340,17 +364,21 @@ function Charts(props: IAnswersProps): JSX.Element {
 
 function chartTitle(
   trans: TranslationBundle,
-  kind: IChartOfTrust['chart']['by']
+  chart: IChartOfTrust['chart'],
+  missing: ReadonlyArray<IMissing>
 ): string {
-  switch (kind) {
+  switch (chart.by) {
     case 'age':
       return trans.__('Age in years');
     case 'sex':
       return trans.__('Sex');
     case 'year':
       return trans.__('Year of start');
-    case 'missing':
-      return trans.__('Recorded');
+    case 'missing': {
+      const { concept_id: concept } = chart;
+      const name = missing.find(one => one.concept === concept)?.name;
+      return trans.__('Recorded: %1', name ?? trans.__('concept %1', concept));
+    }
     default:
       return trans.__('Variable');
   }

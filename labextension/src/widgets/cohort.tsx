@@ -10,7 +10,8 @@ import type { IConceptSet, ICriterion, IRule } from '../models/definition';
 import { emptyRule, moved, replaced } from '../models/definition';
 import { Answers } from './answers';
 import { ConceptSearch } from './conceptsearch';
-import { CriterionFields, GroupFields, NumberInput } from './criteria';
+import { CriterionFields, GroupFields } from './criteria';
+import { NumberInput } from './rangefields';
 import { ContactBanner } from './sidepanel';
 import { useSignal } from './signal';
 

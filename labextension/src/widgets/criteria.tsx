@@ -9,9 +9,7 @@ import type {
   IDemographic,
   IEdge,
   IGroup,
-  IOccurrence,
-  IRange,
-  RangeOp
+  IOccurrence
 } from '../models/definition';
 import {
   DOMAINS,
@@ -22,12 +20,16 @@ import {
   hasConcepts,
   hasFirst,
   hasNumber,
+  isImage,
+  isText,
   MALE,
   otherFields,
   replaced,
   withDomain,
   withFields
 } from '../models/definition';
+import { NumberInput, RangeFields } from './rangefields';
+import { FeatureFields, SetChoice, TextFields, UnitChoice } from './textandimage';
 
 interface IPart {
   sets: ReadonlyArray<IConceptSet>;
@@ -64,26 +66,14 @@ export function CriterionFields(
         {!known && <option value={domain}>{domain}</option>}
       </select>
       {hasConcepts(domain) && (
-        <select
-          className="jp-mod-styled"
-          aria-label={trans.__('Concept set')}
-          value={fields.CodesetId ?? ''}
-          onChange={event =>
-            onChange(
-              withFields(criterion, {
-                CodesetId:
-                  event.target.value === '' ? null : Number(event.target.value)
-              })
-            )
-          }
-        >
-          <option value="">{trans.__('any concept')}</option>
-          {sets.map(set => (
-            <option key={set.id} value={set.id}>
-              {set.name || trans.__('Concept set %1', set.id)}
-            </option>
-          ))}
-        </select>
+        <SetChoice
+          label={isImage(domain) ? trans.__('Modality') : trans.__('Concept set')}
+          any={isImage(domain) ? trans.__('any modality') : trans.__('any concept')}
+          chosen={fields.CodesetId ?? null}
+          sets={sets}
+          trans={trans}
+          onChange={CodesetId => onChange(withFields(criterion, { CodesetId }))}
+        />
       )}
       {hasNumber(domain) && (
         <RangeFields
@@ -93,6 +83,21 @@ export function CriterionFields(
           onChange={range =>
             onChange(withFields(criterion, { ValueAsNumber: range }))
           }
+        />
+      )}
+      {hasNumber(domain) && (
+        <UnitChoice
+          fields={fields}
+          sets={sets}
+          trans={trans}
+          onChange={UnitCS => onChange(withFields(criterion, { UnitCS }))}
+        />
+      )}
+      {isText(domain) && (
+        <TextFields
+          fields={fields}
+          trans={trans}
+          onChange={next => onChange(withFields(criterion, next))}
         />
       )}
       {hasFirst(domain) && (
@@ -111,6 +116,14 @@ export function CriterionFields(
         <span className="jp-FlipView-note" title={others.join(', ')}>
           {trans._n('and %1 more field', 'and %1 more fields', others.length)}
         </span>
+      )}
+      {isImage(domain) && (
+        <FeatureFields
+          features={fields.Features ?? []}
+          sets={sets}
+          trans={trans}
+          onChange={Features => onChange(withFields(criterion, { Features }))}
+        />
       )}
     </span>
   );
@@ -142,101 +155,13 @@ export function domainWord(trans: TranslationBundle, domain: string): string {
       return trans.__('death');
     case 'ObservationPeriod':
       return trans.__('observation period');
+    case 'FlipText':
+      return trans.__('text');
+    case 'FlipImage':
+      return trans.__('image');
     default:
       return domain;
   }
-}
-
-const OPERATORS: ReadonlyArray<[RangeOp, string]> = [
-  ['gte', '≥'],
-  ['gt', '>'],
-  ['lte', '≤'],
-  ['lt', '<'],
-  ['eq', '='],
-  ['bt', '…']
-];
-
-/**
- * A range of numbers, or none: operator, number, and a second number for "between".
- */
-export function RangeFields(props: {
-  label: string;
-  range: IRange | null;
-  onChange: (range: IRange | null) => void;
-  trans: TranslationBundle;
-}): JSX.Element {
-  const { label, range, onChange, trans } = props;
-  return (
-    <span className="jp-FlipRange">
-      <select
-        className="jp-mod-styled"
-        aria-label={trans.__('%1: compared how', label)}
-        value={range?.Op ?? ''}
-        onChange={event => {
-          const Op = event.target.value as RangeOp | '';
-          onChange(
-            Op === ''
-              ? null
-              : {
-                  Value: range?.Value ?? 0,
-                  Op,
-                  ...(Op === 'bt' ? { Extent: range?.Extent ?? 0 } : {})
-                }
-          );
-        }}
-      >
-        <option value="">{trans.__('any %1', label.toLowerCase())}</option>
-        {OPERATORS.map(([op, sign]) => (
-          <option key={op} value={op}>
-            {op === 'bt' ? trans.__('between') : sign}
-          </option>
-        ))}
-        {range && !OPERATORS.some(([op]) => op === range.Op) && (
-          <option value={range.Op}>{range.Op}</option>
-        )}
-      </select>
-      {range && (
-        <NumberInput
-          label={label}
-          value={range.Value}
-          onChange={Value => onChange({ ...range, Value })}
-        />
-      )}
-      {range?.Op === 'bt' && (
-        <>
-          {trans.__('and')}
-          <NumberInput
-            label={trans.__('%1, upper', label)}
-            value={range.Extent ?? 0}
-            onChange={Extent => onChange({ ...range, Extent })}
-          />
-        </>
-      )}
-    </span>
-  );
-}
-
-export function NumberInput(props: {
-  label: string;
-  value: number;
-  onChange: (value: number) => void;
-  minimum?: number;
-}): JSX.Element {
-  return (
-    <input
-      className="jp-mod-styled jp-FlipNumber"
-      type="number"
-      step="any"
-      min={props.minimum}
-      aria-label={props.label}
-      value={props.value}
-      onChange={event => {
-        if (event.target.value !== '') {
-          props.onChange(Number(event.target.value));
-        }
-      }}
-    />
-  );
 }
 
 /**
@@ -348,6 +273,30 @@ export function GroupFields(
           }
         >
           {trans.__('Add Records')}
+        </button>
+        <button
+          type="button"
+          className="jp-FlipLink"
+          onClick={() =>
+            onChange({
+              ...group,
+              CriteriaList: [...criteria, emptyCounted({ FlipText: { TermExists: 'Y' } })]
+            })
+          }
+        >
+          {trans.__('Add Text')}
+        </button>
+        <button
+          type="button"
+          className="jp-FlipLink"
+          onClick={() =>
+            onChange({
+              ...group,
+              CriteriaList: [...criteria, emptyCounted({ FlipImage: {} })]
+            })
+          }
+        >
+          {trans.__('Add Image')}
         </button>
         <button
           type="button"
