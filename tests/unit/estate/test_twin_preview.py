@@ -27,7 +27,12 @@ DATASET = Dataset(
         Variable(name="gout", source="condition", concept_id=GOUT, value="flag"),
     )
 )
-SETS = [concept_set(0, [CHOL, 99]), concept_set(1, [STROKE]), concept_set(2, [STROKE, GOUT])]
+SETS = [
+    concept_set(0, [CHOL, 99]),
+    concept_set(1, [STROKE]),
+    concept_set(2, [STROKE, GOUT]),
+    concept_set(3, [CHOL]),
+]
 
 
 @pytest.fixture(scope="module")
@@ -102,13 +107,37 @@ def test_a_twin_counts_as_the_compiler_does(twin_and_estate, start, rules):
     assert (found.people, found.of, found.twin) == (generate(cohort, estate).people, 120, True), json.dumps(cohort)
 
 
+def test_texts_and_images_are_drawn(twin_and_estate):
+    def people(criterion):
+        definition = {**has([STROKE]), "ConceptSets": SETS, "PrimaryCriteria": {"CriteriaList": [criterion]}}
+        return preview(twin_and_estate[0], CohortExpression.parse(definition)).people
+
+    texts = [people({"FlipText": {"CodesetId": 1, **asked}}) for asked in (
+        {}, {"TermExists": "Y"}, {"TermExists": "N"}, {"TermExists": "Y", "TermTemporal": "past"})]  # fmt: skip
+    assert texts[0] == texts[1] + texts[2] and 0 < texts[3] < texts[1] and texts[2] > 0
+    assert people({"FlipText": {"CodesetId": 2}}) > texts[0] == people({"FlipText": {"CodesetId": 1}})
+
+    def images(most):
+        wanted = {"CodesetId": 3, "ValueAsNumber": {"Op": "lte", "Value": most}}
+        return people({"FlipImage": {"CodesetId": 1, "Features": [wanted]}})
+
+    assert 0 == images(-1) < images(3) < images(6) < images(10) == people({"FlipImage": {"CodesetId": 1}}) < 120
+
+
 @pytest.mark.parametrize(
     ("domain", "said"),
-    [("DrugExposure", {}), ("ConditionOccurrence", {"ConditionType": [{"CONCEPT_ID": 3}]})],
+    [
+        ("DrugExposure", {}),
+        ("ConditionOccurrence", {"ConditionType": [{"CONCEPT_ID": 3}]}),
+        ("FlipText", {"NoteClass": [{"CONCEPT_ID": 3}]}),
+        ("FlipImage", {"Features": [{"CodesetId": 0, "ValueAsNumber": {"Op": "gt", "Value": 1}}]}),
+    ],
 )
 def test_what_a_twin_cannot_say_is_refused_by_name(twin_and_estate, domain, said):
     cohort = has([STROKE])
     cohort["PrimaryCriteria"]["CriteriaList"] = [{domain: {"CodesetId": 0, **said}}]
-    with pytest.raises(FlipError, match=next(iter(said), domain)) as caught:
+    with pytest.raises(
+        FlipError, match="image's feature" if "Features" in said else next(iter(said), domain)
+    ) as caught:
         preview(twin_and_estate[0], CohortExpression.parse(cohort))
     assert caught.value.code == "twin-cannot-say"
