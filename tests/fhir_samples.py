@@ -57,11 +57,6 @@ def sample_database(people=40, seed=1):
     connection = duckdb.connect()
     for table in tables().values():
         connection.execute(table.ddl())
-    connection.execute(
-        "CREATE TABLE image_occurrence (image_occurrence_id BIGINT, person_id BIGINT, visit_occurrence_id BIGINT, "
-        "image_occurrence_date DATE, image_study_uid VARCHAR, image_series_uid VARCHAR, modality_concept_id INTEGER, "
-        "anatomic_site_concept_id INTEGER)"
-    )
     for number, name, domain, vocabulary, kind, code in CONCEPTS:
         insert(
             connection, "concept", concept_id=number, concept_name=name, domain_id=domain, vocabulary_id=vocabulary,
@@ -171,7 +166,7 @@ class _Filler:
             for series in range(self.chance.choice([1, 2])):
                 insert(
                     self.connection, "image_occurrence", image_occurrence_id=self.next(), person_id=person,
-                    visit_occurrence_id=visit, image_occurrence_date=date(2020, 1, 5),
+                    procedure_occurrence_id=study, visit_occurrence_id=visit, image_occurrence_date=date(2020, 1, 5),
                     image_study_uid=f"1.2.826.{person}.{study}", image_series_uid=f"1.2.826.{person}.{study}.{series}",
                     modality_concept_id=self.chance.choice([4056681, 0]), anatomic_site_concept_id=0,
                 )  # fmt: skip
