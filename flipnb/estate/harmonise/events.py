@@ -62,6 +62,10 @@ class Event:
     status: str | None = None
     stop_reason: str | None = None
     device: str | None = None
+    # A series of images: the study's and its own DICOM UID, and the procedure that it was made in.
+    study_uid: str | None = None
+    series_uid: str | None = None
+    procedure_id: int | None = None
     # A substance that a person does not tolerate was not given: it is the value of an observation.
     intolerance: bool = False
     codes: Sequence[Code] = field(default_factory=tuple)
@@ -73,7 +77,7 @@ _PLAIN = tuple(item.name for item in fields(Event) if not item.name.endswith("co
 _COLUMNS: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(_PLAIN, "VARCHAR"),
-        **dict.fromkeys(("id", "person_id", "visit_id", "provider_id"), "BIGINT"),
+        **dict.fromkeys(("id", "person_id", "visit_id", "provider_id", "procedure_id"), "BIGINT"),
         **dict.fromkeys(("type_concept_id", "operator", "days", "refills"), "INTEGER"),
         **dict.fromkeys(("number", "low", "high", "quantity"), "DOUBLE"),
         **dict.fromkeys(("start", "end"), "DATE"),
@@ -243,7 +247,7 @@ _ROUTED = f"""CREATE OR REPLACE TEMP TABLE routed AS WITH
         JOIN concept c ON c.concept_id = m.target_concept_id
         WHERE c.domain_id = 'Unit' AND coalesce(m.invalid_reason, '') = '' GROUP BY 1)
     SELECT e.* REPLACE ((e.id + coalesce(m.place, 0)) & {_MASK} AS id),
-        CASE WHEN m.domain IS NULL THEN e."table" WHEN e.intolerance THEN 'observation'
+        CASE WHEN m.domain IS NULL OR e.series_uid IS NOT NULL THEN e."table" WHEN e.intolerance THEN 'observation'
             ELSE CASE m.domain {_CASES} ELSE 'observation' END END AS target,
         CASE WHEN {_NOT_GIVEN} THEN if(m.domain = 'Drug', {_ALLERGY_TO_DRUG}, 0)
             ELSE coalesce(m.concept_id, 0) END AS concept_id,
@@ -366,6 +370,17 @@ _TARGETS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "value_source_value": _VALUE_SOURCE,
             **_UNIT,
             **_VISIT,
+        },
+        "image_occurrence": {
+            "image_occurrence_id": "id",
+            "person_id": "person_id",
+            "visit_occurrence_id": "visit_id",
+            "procedure_occurrence_id": "procedure_id",
+            "image_occurrence_date": "start",
+            "image_study_uid": "study_uid",
+            "image_series_uid": "series_uid",
+            "modality_concept_id": "concept_id",
+            "anatomic_site_concept_id": "value_concept_id",
         },
         "specimen": {
             "specimen_id": "id",

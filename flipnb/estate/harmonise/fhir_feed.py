@@ -44,7 +44,7 @@ class FhirFeed:
         return True
 
     def version(self, files: Sequence[SourceFile]) -> str:
-        return sha256(b"fhir-r4/2")
+        return sha256(b"fhir-r4/3")
 
     def warnings(self, build: Build) -> list[str]:
         return []

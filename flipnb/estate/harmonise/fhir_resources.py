@@ -327,6 +327,9 @@ def _attached(attachment: Any) -> str | None:
         return None
 
 
+_OID = "urn:oid:"
+
+
 def _imaging(resource: Resource, references: References) -> Iterator[Event]:
     series = resource.get("series", [])
     start = resource.get("started") or next((item.get("started") for item in series), None)
@@ -339,6 +342,16 @@ def _imaging(resource: Resource, references: References) -> Iterator[Event]:
     ]
     event.codes = tuple(procedures or dict.fromkeys(modalities))
     yield event
+    identifiers = [str(item.get("value") or "") for item in resource.get("identifier", [])]
+    study = next((value.removeprefix(_OID) for value in identifiers if value.startswith(_OID)), None)
+    for one in series:
+        if one.get("uid") is None:
+            continue
+        image = _event(resource, references, "image_occurrence", one.get("started") or start, None)
+        image.id = stable_id(f"ImagingStudy/{resource['id']}#{one['uid']}")
+        image.study_uid, image.series_uid, image.procedure_id = study, str(one["uid"]), event.id
+        image.codes, image.value_codes = codes_of(one.get("modality")), codes_of(one.get("bodySite"))
+        yield image
 
 
 def _device(resource: Resource, references: References) -> Iterator[Event]:

@@ -92,6 +92,7 @@ def test_real_bundles_counted_independently(tmp_path):
         for entry in json.loads(file.read_text())["entry"]:
             kind = entry["resource"]["resourceType"]
             kinds[kind] += 1
+            kinds["series"] += len(entry["resource"].get("series", ()))
             for part in entry["resource"].get("component", [entry["resource"]]) if kind == "Observation" else ():
                 values["number" if "valueQuantity" in part else "other"] += 1
     report = load(BUNDLES, "fhir-r4", tmp_path / "estate")
@@ -100,6 +101,15 @@ def test_real_bundles_counted_independently(tmp_path):
     assert report.rows["condition_occurrence"] == kinds["Condition"]
     assert report.rows["drug_exposure"] == kinds["MedicationRequest"] + kinds["Immunization"]
     assert report.rows["procedure_occurrence"] == kinds["Procedure"] + kinds["ImagingStudy"]
+    assert report.rows["image_occurrence"] == kinds["series"] > 0
+    images = (
+        "SELECT count(*) FROM image_occurrence JOIN procedure_occurrence USING (procedure_occurrence_id, person_id)"
+    )
+    assert rows(tmp_path / "estate", images) == [(kinds["series"],)]
+    uids = "SELECT image_study_uid, image_series_uid FROM image_occurrence WHERE image_series_uid LIKE '%.87309432.%'"
+    assert rows(tmp_path / "estate", uids) == [
+        ("1.2.840.99999999.16429925.1559319190100", "1.2.840.99999999.1.87309432.1559319190100")
+    ]
     assert report.rows["measurement"] == values["number"] + kinds["DiagnosticReport"]
     assert report.rows["observation"] == values["other"]
     lost = "SELECT count(*) FROM measurement m LEFT JOIN person p USING (person_id) WHERE p.person_id IS NULL"
