@@ -178,7 +178,7 @@ def test_texts_images_and_missing_values(server, page):
     view.get_by_text("Missing values").click()
     search = view.get_by_role("combobox", name="Chart for how many people a concept is missing")
     search.fill("systolic pressure")
-    view.get_by_role("option").first.wait_for()
+    view.locator(".jp-FlipSearch-option").first.wait_for()
     search.press("Enter")
     view.get_by_role("combobox", name="recorded as").wait_for()
     view.get_by_role("button", name="Ask the Trusts (3)").click()
