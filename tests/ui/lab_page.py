@@ -65,6 +65,15 @@ class LabPage:
         self.command("docmanager:open", path=path)
         self.page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
 
+    def kernel(self):
+        """Wait until the open notebook's kernel can be asked."""
+        connected = "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+        self.page.wait_for_function(connected)
+
+    def run_cell(self, index):
+        self.page.locator(".jp-NotebookPanel .jp-CodeCell").nth(index).locator(".cm-content").click()
+        self.command("notebook:run-cell")
+
     def text(self, selector):
         return self.page.locator(selector).first.inner_text()
 

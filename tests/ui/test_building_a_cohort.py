@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from enclave_federation import AUDIENCE, Federation
@@ -198,3 +199,73 @@ def test_what_no_compiler_supports_is_said_and_can_not_be_asked(server, page):
     view = page.page.locator(".jp-FlipCohort:visible")
     view.get_by_text("Wizardry").first.wait_for()
     assert view.get_by_role("button", name="Ask the Trusts").is_disabled()
+
+
+CELLS = (
+    "import flipnb as flip\n"
+    "from flipnb.contracts import cohort_builder as build\n"
+    "adults = build.enter(build.observation_period()).require('Adults', build.age(at_least=18))\n"
+    "cohort = flip.cohort(adults)\n"
+    "cohort",
+    "print([rule['name'] for rule in cohort.expression['InclusionRules']], cohort.revision)",
+    "cohort.define(adults.require('Women', build.sex('female')))",
+)
+
+
+def test_in_a_notebook_the_python_object_and_the_screen_stay_in_step(server, page):
+    cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), server.root / "cohorts.ipynb")
+    page.notebook("cohorts.ipynb")
+    page.kernel()
+    page.run_cell(0)
+    widget = page.page.locator(".jp-OutputArea .jp-FlipWidget")
+    widget.get_by_text("in step with Python, revision 1").wait_for()
+    widget.get_by_text("counts left at").wait_for()
+    rule = widget.get_by_role("textbox", name="Name of rule 2")
+
+    widget.get_by_role("button", name="Add Rule").click()
+    rule.fill("Mine")
+    widget.get_by_text("in step with Python, revision 2").wait_for()
+    page.run_cell(1)
+    page.see("['Adults', 'Mine'] 2")
+
+    page.run_cell(2)
+    widget.get_by_text("in step with Python, revision 3").wait_for()
+    assert rule.input_value() == "Women"
+
+    days = widget.get_by_role("spinbutton", name="Days of observation before")
+    days.fill("-1")
+    widget.get_by_text("PriorDays: Input should be greater").wait_for()
+    widget.get_by_text("not in Python yet").wait_for()
+    widget.get_by_role("button", name="Remove Rule").last.click()
+    page.run_cell(1)
+    page.see("['Adults', 'Women'] 3")
+    page.page.locator(".jp-CodeCell .cm-content").nth(2).fill("cohort.define(adults.require('Men', build.sex('male')))")
+    page.run_cell(2)
+    widget.get_by_text("Changed in cell 5: Reload Keep Mine").wait_for()
+    assert days.input_value() == "-1"
+    widget.get_by_role("button", name="Reload").click()
+    widget.get_by_text("in step with Python, revision 4").wait_for()
+    assert rule.input_value() == "Men" and days.input_value() == "0"
+    widget.get_by_role("button", name="Undo").click()
+    days.fill("1")
+    widget.get_by_text("in step with Python, revision 5").wait_for()
+    page.run_cell(1)
+    page.see("['Adults'] 5")
+
+    widget.get_by_role("button", name="Add Concept Set").click()
+    search = widget.get_by_role("combobox", name="Add a concept to")
+    search.fill("systolic pressure")
+    widget.get_by_role("option").first.wait_for()
+    search.press("Enter")
+    widget.get_by_text("2000000101").wait_for()
+    widget.get_by_role("checkbox", name="sex").check()
+    widget.get_by_role("button", name="Ask the Trusts (3)").click()
+    widget.get_by_text("2 of 2 Trusts").wait_for()
+    numbers = widget.locator(".jp-FlipAnswers .jp-FlipTable").first.inner_text()
+    assert "≈" in numbers or "<10" in numbers
+    found = Axe().run(page.page, context=".jp-FlipWidget")
+    serious = [v for v in found.response["violations"] if v["impact"] in ("serious", "critical")]
+    assert serious == [], found.generate_report()
+    assert page.errors == []

@@ -1,19 +1,16 @@
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
-import type { FlipApi } from '../api';
-import { FlipRefusal, messageOf } from '../api';
 import type {
   IBudget,
   ICohortCheck,
-  ICohortDefinition,
   IFoundConcepts,
   IQuestion,
   ITrustAnswers
 } from '../contracts';
-import type { IWorkbench } from '../tokens';
 import type { IDefinition, IRule } from './definition';
 import { emptyDefinition } from './definition';
+import { messageOf } from './refusal';
 
 export type Chart = NonNullable<IQuestion['charts']>[number];
 
@@ -25,17 +22,30 @@ export interface ISwitchedRule {
   rule: IRule;
 }
 
-interface IState {
+/**
+ * What is edited.
+ */
+export interface ICohortState {
   definition: IDefinition;
   rules: ReadonlyArray<ISwitchedRule>;
 }
 
 /**
- * What a draft keeps in the browser: definitions, never counts.
+ * Who checks and counts a cohort: the server extension, or the kernel of a notebook.
  */
-export interface IDraft extends IState {
-  path: string | null;
-  version: string | null;
+export interface ICohortSource {
+  /**
+   * Whether the Trusts can be asked has changed.
+   */
+  readonly changed: ISignal<unknown, unknown>;
+  /**
+   * Whose Trusts are asked; null where there is no study.
+   */
+  readonly study: string | null;
+  readonly online: boolean;
+  check(expression: IDefinition): Promise<ICohortCheck>;
+  ask(study: string, question: IQuestion): Promise<ITrustAnswers>;
+  findConcepts(text: string): Promise<IFoundConcepts>;
 }
 
 const PAUSE_MILLISECONDS = 400;
@@ -45,28 +55,20 @@ const MOST_STEPS = 200;
  * One cohort definition under edit: with undo, checked as it changes, counted by the Trusts when they are asked.
  */
 export class CohortModel {
-  constructor(
-    readonly workbench: IWorkbench,
-    private readonly _keepDraft: (draft: IDraft) => void
-  ) {
-    this._state = { definition: emptyDefinition(), rules: [] };
-    this._schedule();
+  constructor(readonly source: ICohortSource) {
+    this.schedule();
   }
 
   get changed(): ISignal<this, void> {
     return this._changed;
   }
 
-  get path(): string | null {
-    return this._path;
-  }
-
   get definition(): IDefinition {
-    return this._state.definition;
+    return this.state.definition;
   }
 
   get rules(): ReadonlyArray<ISwitchedRule> {
-    return this._state.rules;
+    return this.state.rules;
   }
 
   /**
@@ -75,13 +77,6 @@ export class CohortModel {
   get expression(): IDefinition {
     const rules = this.rules.filter(({ on }) => on).map(({ rule }) => rule);
     return { ...this.definition, InclusionRules: rules };
-  }
-
-  /**
-   * Whether the file differs from what is shown.
-   */
-  get dirty(): boolean {
-    return JSON.stringify(this.expression) !== this._saved;
   }
 
   get canUndo(): boolean {
@@ -149,95 +144,49 @@ export class CohortModel {
   }
 
   edit(definition: IDefinition): void {
-    this._step({ ...this._state, definition });
+    this.step({ ...this.state, definition });
   }
 
   setRules(rules: ReadonlyArray<ISwitchedRule>): void {
-    this._step({ ...this._state, rules });
+    this.step({ ...this.state, rules });
   }
 
   undo(): void {
     const before = this._past.pop();
     if (before !== undefined) {
-      this._future.push(this._state);
-      this._show(before);
+      this._future.push(this.state);
+      this.show(before);
     }
   }
 
   redo(): void {
     const after = this._future.pop();
     if (after !== undefined) {
-      this._past.push(this._state);
-      this._show(after);
+      this._past.push(this.state);
+      this.show(after);
     }
   }
 
   /**
-   * Show the file at `path`. Throws what the server says where it can't be read.
-   */
-  async open(path: string): Promise<void> {
-    this._take(await this._api.readDefinition(path));
-  }
-
-  /**
-   * Show an imported definition; it is not saved yet.
+   * Show another definition, as an edit.
    */
   take(expression: IDefinition): void {
-    this._step(stateOf(expression));
-  }
-
-  restore(draft: IDraft): void {
-    this._path = draft.path;
-    this._version = draft.version;
-    this._saved = '';
-    this._show({ definition: draft.definition, rules: draft.rules });
-  }
-
-  /**
-   * Save under `path`, or where it was read from. False where the file was changed elsewhere.
-   */
-  async save(path = this._path, over = false): Promise<boolean> {
-    if (path === null) {
-      return false;
-    }
-    const base = path === this._path ? this._version : null;
-    const expression = this.expression as { [name: string]: unknown };
-    try {
-      let version = base;
-      if (over) {
-        version = (await this._api.readDefinition(path)).version;
-      }
-      const saved = await this._api.saveDefinition({ path, expression, base: version });
-      this._path = path;
-      this._version = saved.version;
-      this._saved = JSON.stringify(this.expression);
-      this._problem = '';
-      this._keep();
-      return true;
-    } catch (error) {
-      if (error instanceof FlipRefusal && error.reason === 'changed-elsewhere') {
-        return false;
-      }
-      this._problem = messageOf(error);
-      return true;
-    } finally {
-      this._changed.emit();
-    }
+    this.step(stateOf(expression));
   }
 
   /**
    * Ask every Trust; with nothing to count it asks for the budgets alone, for nothing.
    */
   async ask(what: { people: boolean; funnel: boolean; charts: Chart[] }): Promise<void> {
-    const study = this.workbench.study;
+    const { study } = this.source;
     if (study === null || this._asking) {
       return;
     }
     this._asking = true;
-    this._changed.emit();
+    this.changedNow();
     const expression = this.expression;
     try {
-      this._answers = await this._api.askTrusts(study.study, {
+      this._answers = await this.source.ask(study, {
         expression: expression as { [name: string]: unknown },
         ...what
       });
@@ -248,11 +197,11 @@ export class CohortModel {
       this._problem = messageOf(error);
     }
     this._asking = false;
-    this._changed.emit();
+    this.changedNow();
   }
 
   findConcepts(text: string): Promise<IFoundConcepts> {
-    return this._api.findConcepts(text);
+    return this.source.findConcepts(text);
   }
 
   dispose(): void {
@@ -260,40 +209,40 @@ export class CohortModel {
     Signal.clearData(this);
   }
 
-  private get _api(): FlipApi {
-    return this.workbench.api;
-  }
-
-  private _take(read: ICohortDefinition): void {
-    this._path = read.path;
-    this._version = read.version;
-    this._past = [];
-    this._future = [];
-    this._state = stateOf(read.expression as unknown as IDefinition);
-    this._saved = JSON.stringify(this.expression);
-    this._schedule();
-    this._changed.emit();
-  }
-
-  private _step(next: IState): void {
-    this._past.push(this._state);
+  protected step(next: ICohortState): void {
+    this._past.push(this.state);
     this._past.splice(0, this._past.length - MOST_STEPS);
     this._future = [];
-    this._show(next);
+    this.show(next);
   }
 
-  private _show(state: IState): void {
-    this._state = state;
-    this._keep();
-    this._schedule();
+  /**
+   * Show a state without a step to undo.
+   */
+  protected show(state: ICohortState): void {
+    this.state = state;
+    this.schedule();
+    this.changedNow();
+  }
+
+  /**
+   * Forget the steps: another cohort is shown.
+   */
+  protected forget(): void {
+    this._past = [];
+    this._future = [];
+  }
+
+  protected say(problem: string): void {
+    this._problem = problem;
+    this.changedNow();
+  }
+
+  protected changedNow(): void {
     this._changed.emit();
   }
 
-  private _keep(): void {
-    this._keepDraft({ ...this._state, path: this._path, version: this._version });
-  }
-
-  private _schedule(): void {
+  protected schedule(): void {
     window.clearTimeout(this._timer);
     this._timer = window.setTimeout(() => void this._checkNow(), PAUSE_MILLISECONDS);
   }
@@ -301,28 +250,23 @@ export class CohortModel {
   private async _checkNow(): Promise<void> {
     const expression = this.expression;
     try {
-      const check = await this._api.checkDefinition({
-        expression: expression as { [name: string]: unknown },
-        path: this._path
-      });
+      const check = await this.source.check(expression);
       if (JSON.stringify(expression) === JSON.stringify(this.expression)) {
         this._check = check;
-      }
-      if (check.problem === null && this._answers === null && !this._asking) {
-        await this.ask({ people: false, funnel: false, charts: [] });
+        this._problem = '';
+        if (check.problem === null && this._answers === null && !this._asking) {
+          await this.ask({ people: false, funnel: false, charts: [] });
+        }
       }
     } catch (error) {
       this._problem = messageOf(error);
     }
-    this._changed.emit();
+    this.changedNow();
   }
 
-  private _state: IState;
-  private _past: IState[] = [];
-  private _future: IState[] = [];
-  private _path: string | null = null;
-  private _version: string | null = null;
-  private _saved = '';
+  protected state: ICohortState = { definition: emptyDefinition(), rules: [] };
+  private _past: ICohortState[] = [];
+  private _future: ICohortState[] = [];
   private _check: ICohortCheck | null = null;
   private _problem = '';
   private _answers: ITrustAnswers | null = null;
@@ -333,7 +277,10 @@ export class CohortModel {
   private readonly _changed = new Signal<this, void>(this);
 }
 
-function stateOf(expression: IDefinition): IState {
+/**
+ * A definition with all of its rules switched on.
+ */
+export function stateOf(expression: IDefinition): ICohortState {
   const { InclusionRules, ...definition } = expression;
   return {
     definition: definition as IDefinition,

@@ -21,7 +21,7 @@ import type { ReadonlyPartialJSONValue } from '@lumino/coreutils';
 import { messageOf } from '../api';
 import { addToPalette, CommandIDs, NO_ARGS } from '../commands';
 import { cohortIcon } from '../icons';
-import type { IDraft } from '../models/cohort';
+import type { IDraft } from '../models/cohortfile';
 import type { IDefinition } from '../models/definition';
 import { IWorkbench } from '../tokens';
 import type { CohortView } from '../widgets/cohort';
@@ -85,11 +85,11 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
         shell.activateById(id);
         return;
       }
-      const [{ CohortModel }, { CohortView }] = await Promise.all([
-        import('../models/cohort'),
+      const [{ CohortFileModel }, { CohortView }] = await Promise.all([
+        import('../models/cohortfile'),
         import('../widgets/cohort')
       ]);
-      const model = new CohortModel(workbench, draft => {
+      const model = new CohortFileModel(workbench, draft => {
         void state?.save(`${DRAFT}:${id}`, draft as unknown as ReadonlyPartialJSONValue);
       });
       const content = new CohortView({ model, commands, trans });

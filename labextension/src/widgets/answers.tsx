@@ -1,20 +1,26 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import type { CommandRegistry } from '@lumino/commands';
-import type { JSX } from 'react';
+import type { ComponentType, JSX } from 'react';
 import { useState } from 'react';
 
 import type { IChartOfTrust, ICountReply, ITrustAnswer } from '../contracts';
 import type { Chart, CohortModel } from '../models/cohort';
 import { clock } from '../models/wording';
-import { twinIcon } from '../icons';
-import { BarChart } from './barchart';
+import type { IBarsProps } from './bartable';
+import { shownNumber } from './bartable';
 import type { IMissing } from './missingness';
 import { Missingness } from './missingness';
-import { ToneIcon } from './states';
+import { useSignal } from './signal';
 
 export interface IAnswersProps {
   model: CohortModel;
-  commands: CommandRegistry;
+  /**
+   * How numbers by bar are shown.
+   */
+  Chart: ComponentType<IBarsProps>;
+  /**
+   * What stands before the twin's number, beside its word.
+   */
+  twinMark: JSX.Element;
   trans: TranslationBundle;
 }
 
@@ -25,6 +31,7 @@ const FIRST_YEAR = 1985;
  */
 export function Answers(props: IAnswersProps): JSX.Element {
   const { model, trans } = props;
+  useSignal(model.source.changed);
   const [funnel, setFunnel] = useState(false);
   const [kinds, setKinds] = useState<ReadonlySet<Chart['by']>>(new Set());
   const [missing, setMissing] = useState<ReadonlyArray<IMissing>>([]);
@@ -42,7 +49,7 @@ export function Answers(props: IAnswersProps): JSX.Element {
   const scarcest = model.scarcest;
   const affordable = scarcest === null || scarcest.budget.left >= price;
   const valid = model.check?.problem === null;
-  const online = model.workbench.contact.state === 'online';
+  const { online } = model.source;
   const choices: [Chart['by'], string][] = [
     ['age', trans.__('age')],
     ['sex', trans.__('sex')],
@@ -133,7 +140,7 @@ function TwinLine(props: IAnswersProps): JSX.Element | null {
   const twin = model.check?.twin ?? null;
   return twin === null ? null : (
     <p className="jp-FlipTwin" role="status">
-      <ToneIcon icon={twinIcon} tone="quiet" />{' '}
+      {props.twinMark}{' '}
       {trans.__(
         'Twin: %1 of %2 invented people',
         twin.people.toLocaleString(),
@@ -152,18 +159,6 @@ function chartOf(kind: Chart['by']): Chart {
     default:
       return { by: 'age', width: 10 };
   }
-}
-
-/**
- * A released number, or what stands for a suppressed one.
- */
-export function shownNumber(
-  reply: ICountReply,
-  people: number | null
-): string {
-  return people === null
-    ? `<${reply.threshold ?? ''}`
-    : `n ≈ ${people.toLocaleString()}`;
 }
 
 function Numbers(props: IAnswersProps): JSX.Element | null {
@@ -334,7 +329,7 @@ function Funnel(props: IAnswersProps): JSX.Element | null {
 function Charts(
   props: IAnswersProps & { missing: ReadonlyArray<IMissing> }
 ): JSX.Element {
-  const { model, missing, trans } = props;
+  const { model, Chart, missing, trans } = props;
   const replies = answered(model);
   const charts = new Map(
     replies.flatMap(({ reply }) =>
@@ -344,7 +339,7 @@ function Charts(
   return (
     <div className={model.current ? '' : 'jp-mod-old'}>
       {[...charts].map(([key, chart]) => (
-        <BarChart
+        <Chart
           key={key}
           title={chartTitle(trans, chart, missing)}
           series={replies.flatMap(({ answer, reply }) => {

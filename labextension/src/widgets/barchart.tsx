@@ -1,16 +1,9 @@
-import type { TranslationBundle } from '@jupyterlab/translation';
 import type { JSX } from 'react';
 import { useState } from 'react';
 
-import type { IBar, ICountReply } from '../contracts';
-import { shownNumber } from './answers';
+import type { IBarsProps, ISeries } from './bartable';
+import { BarTable, shownNumber } from './bartable';
 import { baseLayout, Plot, trustColour } from './plot';
-
-export interface ISeries {
-  name: string;
-  reply: ICountReply;
-  bars: ReadonlyArray<IBar>;
-}
 
 const PATTERNS = ['', '\\', '.', '-', '|', '+', 'x'] as const;
 const HEIGHT = 260;
@@ -18,11 +11,7 @@ const HEIGHT = 260;
 /**
  * Bars by Trust; a suppressed bar is drawn hatched at half of the threshold, and says so.
  */
-export function BarChart(props: {
-  title: string;
-  series: ReadonlyArray<ISeries>;
-  trans: TranslationBundle;
-}): JSX.Element {
+export function BarChart(props: IBarsProps): JSX.Element {
   const { title, series, trans } = props;
   const [asTable, setAsTable] = useState(false);
   const names = series.map(one => one.name).join(', ');
@@ -81,40 +70,4 @@ function traceOf(one: ISeries, index: number): Plotly.Data {
       pattern: { shape: suppressed.map(hidden => (hidden ? '/' : own)) }
     }
   } as Plotly.Data;
-}
-
-function BarTable(props: {
-  title: string;
-  series: ReadonlyArray<ISeries>;
-}): JSX.Element {
-  const { title, series } = props;
-  const labels = series[0]?.bars.map(bar => bar.label) ?? [];
-  return (
-    <div className="jp-FlipTable-scroll" tabIndex={0}>
-      <table className="jp-FlipTable">
-        <thead>
-          <tr>
-            <th scope="col">{title}</th>
-            {series.map(one => (
-              <th scope="col" key={one.name}>
-                {one.name}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {labels.map((label, index) => (
-            <tr key={label}>
-              <th scope="row">{label}</th>
-              {series.map(one => (
-                <td key={one.name} className="jp-mod-number">
-                  {shownNumber(one.reply, one.bars[index]?.people ?? null)}
-                </td>
-              ))}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
 }

@@ -2,8 +2,8 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { JSX, KeyboardEvent } from 'react';
 import { useEffect, useId, useState } from 'react';
 
-import { messageOf } from '../api';
 import type { IFoundConcept, IFoundConcepts } from '../contracts';
+import { messageOf } from '../models/refusal';
 
 const PAUSE_MILLISECONDS = 250;
 

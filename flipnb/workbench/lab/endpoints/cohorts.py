@@ -9,16 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
-from flipnb.contracts.chart import Chart
-from flipnb.contracts.cohort import CohortExpression
-from flipnb.contracts.count import CHART_COSTS, COUNT_COSTS, CountReply
 from flipnb.contracts.document import Digest, Document, canonical_bytes, load_json, sha256
-from flipnb.contracts.keys import KeyId
 from flipnb.contracts.problem import FlipError
-from flipnb.contracts.text import Line, Name
-from flipnb.workbench import counting, vocabulary
+from flipnb.contracts.text import Name
+from flipnb.twin import Preview
+from flipnb.workbench import cohort_questions, vocabulary
+from flipnb.workbench.cohort_questions import CohortCheck, Question, TrustAnswers, check_cohort
 from flipnb.workbench.lab.bench import Bench
 from flipnb.workbench.lab.endpoint import endpoint
 from flipnb.workbench.plan_file import read_plan
@@ -64,54 +60,6 @@ class DraftCohort(Document):
     path: str | None = None
 
 
-class TwinCount(Document):
-    """``people`` of the twin's ``of`` invented people fit: nobody was asked, and it is no Trust's number."""
-
-    people: int
-    of: int
-
-
-class CohortCheck(Document):
-    """``problem`` says what is not supported or not valid, and where; None where all is well.
-
-    ``twin`` is None where no plan beside the file names this cohort, or its twin has not what the definition asks for.
-    What a question costs: ``count_costs`` for each number (a funnel has ``rules`` + 1), ``chart_costs`` for each chart.
-    ``beyond_atlas`` names the criteria for which ATLAS refuses the definition.
-    """
-
-    problem: str | None
-    rules: int
-    twin: TwinCount | None = None
-    count_costs: int = COUNT_COSTS
-    chart_costs: int = CHART_COSTS
-    beyond_atlas: tuple[str, ...] = ()
-
-
-class Question(Document):
-    """What to ask the Trusts of a study; nothing at all asks for the budgets alone, and is free."""
-
-    expression: dict[str, Any]
-    people: bool = True
-    funnel: bool = False
-    charts: tuple[Chart, ...] = Field(default=(), max_length=20)
-
-
-class TrustAnswer(Document):
-    """``reply`` is None where a Trust has not answered; ``problem`` says why an answer can't be used."""
-
-    key: KeyId
-    title: Line
-    reply: CountReply | None
-    problem: str | None
-
-
-class TrustAnswers(Document):
-    """``people`` adds the released numbers, without Trusts that suppress or are silent; None where there is none."""
-
-    answers: tuple[TrustAnswer, ...]
-    people: int | None
-
-
 @endpoint("GET", "concepts", "cohorts")
 def search_concepts(bench: Bench, text: str, domain: str = "") -> FoundConcepts:
     """Concepts of the researcher's own vocabulary by name, code or id."""
@@ -142,25 +90,13 @@ def save_definition(bench: Bench, body: SavedCohort) -> CohortDefinition:
 @endpoint("POST", "cohorts/checks", "cohorts")
 def check_definition(bench: Bench, body: DraftCohort) -> CohortCheck:
     """Whether the Trusts' compilers support a definition, what questions about it cost, and what the twin says."""
-    try:
-        parsed = CohortExpression.parse(body.expression)
-    except FlipError as error:
-        return CohortCheck(problem=str(error), rules=0)
-    twin = _on_twin(bench, body) if body.path is not None else None
-    return CohortCheck(problem=None, rules=len(parsed.inclusion_rules), twin=twin, beyond_atlas=parsed.beyond_atlas)
+    return check_cohort(body.expression, lambda: _on_twin(bench, body))
 
 
 @endpoint("POST", "studies/{study}/counts", "cohorts")
 def ask_trusts(bench: Bench, study: Name, body: Question) -> TrustAnswers:
     """Ask every Trust of a study; each answer is noisy, rounded, and charged to the budget there."""
-    asked = counting.count(
-        bench.home, study, body.expression, people=body.people, funnel=body.funnel, charts=body.charts
-    )
-    answers = tuple(
-        TrustAnswer(key=a.trust.key_id, title=a.trust.title, reply=a.reply, problem=_problem(a)) for a in asked
-    )
-    released = [a.reply.people for a in answers if a.reply is not None and a.reply.people is not None]
-    return TrustAnswers(answers=answers, people=sum(released) if released else None)
+    return cohort_questions.ask_trusts(bench.home, study, body)
 
 
 @endpoint("GET", "cohorts", "cohorts")
@@ -173,23 +109,14 @@ def list_cohorts(bench: Bench) -> CohortList:
     return CohortList(cohorts=tuple(sorted(found, key=lambda cohort: cohort.path)))
 
 
-def _on_twin(bench: Bench, draft: DraftCohort) -> TwinCount | None:
-    assert draft.path is not None
+def _on_twin(bench: Bench, draft: DraftCohort) -> Preview | None:
+    if draft.path is None:
+        return None
     file = bench.place(draft.path)
     for plan in sorted(file.parent.glob("*.flip.json")):
         with suppress(FlipError):
             if read_plan(plan).cohort == file.name:
-                found = twin_count(draft.expression, plan)
-                return TwinCount(people=found.people, of=found.of)
-    return None
-
-
-def _problem(answer: counting.TrustCount) -> str | None:
-    if answer.problem is not None:
-        return answer.problem
-    if answer.reply is not None and answer.reply.problem is not None:
-        problem = answer.reply.problem
-        return f"{problem.message} {problem.remedy}".strip()
+                return twin_count(draft.expression, plan)
     return None
 
 
