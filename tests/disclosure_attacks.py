@@ -22,8 +22,9 @@ from typing import Any
 from small_estate import EVERYBODY, FEMALE, MALE, Person, aged, but_not, concept_set, fill, group, has, ruled
 
 from flipnb.contracts.bound import best_guess
+from flipnb.contracts.chart import SexChart
 from flipnb.contracts.cohort import CohortExpression
-from flipnb.contracts.count import Budget
+from flipnb.contracts.count import Budget, CountAnswer
 from flipnb.contracts.policy import CountPolicy
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.agent.ledger import Ledger
@@ -66,7 +67,7 @@ class World:
         return self._version
 
     async def tabulate(self, version: str, cohort: Any, *, rules: Any, charts: Any, members: bool) -> list[list[Cell]]:
-        key = json.dumps([cohort, rules, members])
+        key = json.dumps([cohort, rules, members, [chart.by for chart in charts]])
         if key not in self._counted:
             expression = CohortExpression.parse(cohort)
             self._counted[key] = tabulate(
@@ -149,10 +150,22 @@ class Trust:
             self.asked.append(exact)
         if self.practice.reads_text:
             return exact
+        return self._told(Question(cohort), study).people or 0
+
+    def steps(self, cohort: dict[str, Any]) -> list[int]:
+        """The numbers of a funnel, 0 where one is suppressed."""
+        return [step.people or 0 for step in self._told(Question(cohort, funnel=True)).funnel or ()]
+
+    def bar(self, cohort: dict[str, Any], label: str) -> int:
+        """One bar of a chart by sex, 0 where it is suppressed."""
+        (chart,) = self._told(Question(cohort, people=False, charts=(SexChart(),))).charts
+        return next(bar.people or 0 for bar in chart.bars if bar.label == label)
+
+    def _told(self, question: Question, study: str = "one") -> CountAnswer:
         questions = self._new() if self.practice.fresh else self._questions
-        told = RUNNER.run(questions.answer(study, Question(cohort)))
+        told = RUNNER.run(questions.answer(study, question))
         self.spent += told.budget.cost
-        return told.answer.people or 0
+        return told.answer
 
     def seconds(self, cohort: dict[str, Any], takes: float) -> float:
         """How long an answer takes whose counting takes ``takes``."""
@@ -229,6 +242,20 @@ def rephrased(times: int, studies: tuple[str, ...] = ("one",)) -> Attack:
         return ill(difference, asked, chance)
 
     return attack
+
+
+def funnels(trusts: list[Trust], chance: random.Random) -> bool:
+    """A funnel whose rules leave everybody out of nothing tells the same number twice; with and without John."""
+    (trust,) = trusts
+    with_him, without_him = (trust.steps(ruled(one, group(aged("gte", 1)))) for one in (SICK_ONES, WITHOUT_JOHN))
+    # The first step of the second has him still.
+    return ill(sum(with_him) - sum(without_him[1:]), len(with_him), chance)
+
+
+def charts(trusts: list[Trust], chance: random.Random) -> bool:
+    """The bar of a chart that John stands in, with and without him."""
+    (trust,) = trusts
+    return ill(trust.bar(SICK_ONES, "female") - trust.bar(WITHOUT_JOHN, "female"), 1, chance)
 
 
 def intersecting(trusts: list[Trust], chance: random.Random) -> bool:
@@ -351,6 +378,8 @@ def games(policy: CountPolicy, *, repeats: int, rewords: int) -> tuple[Game, ...
         Game("the same question again", repeated(repeats), fresh),
         Game("the question rephrased", rephrased(rewords), fresh),
         Game("colluding studies", rephrased(rewords, studies), each),
+        Game("a funnel of the same people", funnels, exact),
+        Game("a bar of a chart", charts, exact),
         Game("intersecting Trusts", intersecting, exact, trusts=4),
         Game("tracker", tracker, suppressed),
         Game("equal answers for equal sets", equal_sets, members),
