@@ -107,6 +107,27 @@ def test_another_concept_or_rule_is_another_question():
     assert digest(fewer) == digest(HEART, rules=len(HEART["InclusionRules"]) - 1) != digest(HEART)
 
 
+def test_what_is_asked_of_texts_and_images_means_something():
+    def asking(*criteria):
+        primary = HEART["PrimaryCriteria"] | {"CriteriaList": list(criteria)}
+        sets = [{"id": n, "expression": {"items": [{"concept": {"CONCEPT_ID": 70 + n}}]}} for n in range(3)]
+        return digest({"ConceptSets": sets, "PrimaryCriteria": primary})
+
+    thin = {"CodesetId": 1, "ValueAsNumber": {"Value": 3, "Op": "lte"}}
+    written = (
+        {},
+        {"TermExists": "Y"},
+        {"TermExists": "N"},
+        {"TermTemporal": "past"},
+        {"NoteClass": [{"CONCEPT_ID": 1}]},
+    )
+    texts = [asking({"FlipText": {"CodesetId": 0, **more}}) for more in written]
+    in_mm, other = thin | {"Unit": [{"CONCEPT_ID": 8588}]}, {"CodesetId": 2}
+    seen = ([], [thin], [in_mm], [thin, other], [other, thin])
+    images = [asking({"FlipImage": {"CodesetId": 0, "Features": features}}) for features in seen]
+    assert len(set(texts)) == 5 and len(set(images)) == 4 and images[3] == images[4]
+
+
 def test_prices():
     years = YearChart(first=2000, last=2020)
     assert price(4) == 1

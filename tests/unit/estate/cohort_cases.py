@@ -106,6 +106,8 @@ DOMAINS = {
         {"VisitType": ("visit", ""), "AnatomicSite": ("concept", "anatomic_site_concept_id")},
     ),
 }  # fmt: skip
+_OFTEN = {"FlipImage": "Features", "FlipText": "TermExists"}
+"""What a criterion of the domain says every other time."""
 ERAS = ("ConditionEra", "DrugEra", "DoseEra")
 OF_NOTE = {"provider_id", "note_type_concept_id", "note_class_concept_id", "note_date", "visit_occurrence_id"}
 FIELD_CONCEPTS = {"Measurement": (1147330, 1147138), "Observation": (1147304, 1147165)}
@@ -165,8 +167,8 @@ def criteria(draw, depth=0):
     options = [*DOMAINS[domain][4], *age, "Gender", "Start", "End"]
     if domain == "Measurement":
         options += ["RangeLowRatio", "RangeHighRatio", "Abnormal"]
-    if domain == "FlipImage":
-        options += ["Features", "Features"]
+    if domain in _OFTEN and draw(maybe()):
+        one.update(draw(_field(domain, _OFTEN[domain])))
     for name in draw(
         st.lists(st.sampled_from(options), max_size=0 if depth == 0 and draw(maybe()) else 2, unique=True)
     ):
