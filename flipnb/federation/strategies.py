@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,32 +14,60 @@ from flipnb.contracts.strategy import Strategy
 from flipnb.contracts.tensors import FLOATS, Tensor, TensorSpec
 from flipnb.federation.grid import RoundGrid
 from flipnb.federation.strategy_kinds import aggregate, build, kind_of
+from flipnb.federation.update_file import pieces
 from flipnb.federation.weights import Arrays, Weights, in_file_order, moved
 
-GROUP = 1 << 22
-"""Elements of neighbouring tensors that a strategy is given at once (a larger tensor is given alone)."""
+GROUP = 1 << 19
+"""Elements of neighbouring tensors, or of a part of a large one, that a strategy is given at once: the copies that
+Flower's types make of them stay in a core's cache."""
 
-Mean = Callable[[Tensor], npt.NDArray[Any]]
-"""The weighted mean change of one tensor, asked once."""
+
+class Means(Protocol):
+    """A round's mean changes, read piece by piece (sum.Sum)."""
+
+    def mean_of(self, tensor: Tensor, start: int, end: int) -> npt.NDArray[Any]: ...
+    def forget(self, tensor: Tensor) -> None: ...
+
+    @property
+    def weight(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Part:
+    """Flat elements of a float tensor."""
+
+    tensor: Tensor
+    start: int
+    end: int
+
+    @property
+    def name(self) -> str:
+        return self.tensor.name
 
 
 class RoundStrategy:
     """A strategy that reads the mean, driven round by round, so that its state can be kept between rounds.
 
     Only float tensors go through it, as float32 or wider: momentum on an integer buffer means nothing. Flower's own
-    treat every element alike, so that each group of tensors has a strategy of its own and memory is bounded by a
-    group, not by the model; a group is given as one array, since each array costs Flower 0.3 ms of CPU whatever its
-    size. A strategy that the operator installed is given all tensors at once, each as it is.
+    treat every element alike, so that each group of tensors, and each part of a large one, has a strategy of its own
+    and memory is bounded by a tensor, not by the model; a group is given as one array, since each array costs Flower
+    0.3 ms of CPU whatever its size. A strategy that the operator installed is given all tensors at once, each as it is.
     """
 
     def __init__(self, chosen: Strategy, spec: TensorSpec) -> None:
         kind = kind_of(chosen, "sum")
         self._kept, self._name = kind.state, chosen.name
-        self._alone = chosen.installed
         self._order = in_file_order(spec)
+        self._alone = chosen.installed
         self._groups = _groups([tensor for tensor in self._order if tensor.dtype in FLOATS], alone=self._alone)
+        self._begins: dict[str, list[int]] = {}
+        for index, group in enumerate(self._groups):
+            self._begins.setdefault(group[0].name, []).append(index)
+        self._old: npt.NDArray[Any] = np.empty(0)
         self._strategies = [build(kind, chosen) for _ in self._groups]
         self._asked = build(kind, chosen)
+        # Of Flower's own, those that move the old weights by a rule keep them; the others only pass them on.
+        self._reads_old = self._alone or hasattr(self._asked, "current_arrays")
 
     def config(self, number: int, members: int) -> dict[str, float]:
         """The strategy's numbers for the members of a round (FedProx: ``proximal_mu``)."""
@@ -51,39 +80,53 @@ class RoundStrategy:
         return numbers
 
     def round(
-        self, number: int, members: int, weights: Weights, mean: Mean, weight: int
+        self, number: int, members: int, weights: Weights, means: Means
     ) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         """The new tensors in their order in a file: floats in float32 or wider, integers in int64.
 
-        ``weight`` is the sum of the members' weights. ``weights`` are not changed.
+        ``weights`` are not changed; ``means`` forget each tensor once it is made.
         """
-        groups = dict(zip((group[0].name for group in self._groups), range(len(self._groups)), strict=True))
         made: Arrays = {}
         for tensor in self._order:
             if tensor.dtype not in FLOATS:
-                yield tensor.name, moved(tensor, weights[tensor.name], mean(tensor))
+                change = means.mean_of(tensor, 0, tensor.elements).reshape(tensor.shape)
+                yield tensor.name, moved(tensor, weights[tensor.name], change)
+                means.forget(tensor)
                 continue
-            if tensor.name in groups:
-                made = self._aggregate(groups[tensor.name], number, members, weights, mean, weight)
-            yield tensor.name, made.pop(tensor.name)
+            for group in self._begins.get(tensor.name, ()):
+                self._aggregate(group, number, members, weights, means, made)
+            yield tensor.name, made.pop(tensor.name).reshape(tensor.shape)
 
-    def _aggregate(self, group: int, number: int, members: int, weights: Weights, mean: Mean, weight: int) -> Arrays:
-        strategy, tensors = self._strategies[group], self._groups[group]
-        old = {tensor.name: weights[tensor.name] for tensor in tensors}
-        asked = self._ask(
-            strategy, number, members, self._given(tensors, lambda t: np.asarray(old[t.name], t.update_dtype))
-        )
-        new = self._given(tensors, lambda t: moved(t, old.pop(t.name), mean(t)))
-        content = RecordDict({"arrays": ArrayRecord(new), "metrics": MetricRecord({"num-examples": weight})})
-        made = aggregate(strategy, self._name, number, [Message(content, reply_to=asked[0])])
-        return made if self._alone else _parted(tensors, made[tensors[0].name])
+    def _aggregate(self, group: int, number: int, members: int, weights: Weights, means: Means, made: Arrays) -> None:
+        """Fill ``made`` with what becomes of one group's parts, flat."""
+        strategy, parts = self._strategies[group], self._groups[group]
+        old, new = [], []
+        for part in parts:
+            tensor = part.tensor
+            if part.start == 0:
+                self._old = weights[tensor.name].reshape(-1)
+                made[tensor.name] = np.empty(tensor.elements, tensor.update_dtype)
+            before = self._old[part.start : part.end]
+            old.append(before.astype(tensor.update_dtype, copy=False))
+            new.append(moved(tensor, before, means.mean_of(tensor, part.start, part.end)))
+            if part.end == tensor.elements:
+                means.forget(tensor)
+        asked = self._ask(strategy, number, members, self._given(parts, old) if self._reads_old else {})
+        arrays, metrics = ArrayRecord(self._given(parts, new)), MetricRecord({"num-examples": means.weight})
+        reply = Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=asked[0])
+        answer = aggregate(strategy, self._name, number, [reply])
+        start = 0
+        for part in parts:
+            size = part.end - part.start
+            flat = answer[part.name].reshape(-1) if self._alone else answer[parts[0].name][start : start + size]
+            made[part.name][part.start : part.end] = flat
+            start += size
 
-    def _given(self, tensors: list[Tensor], value: Mean) -> dict[str, Array]:
+    def _given(self, parts: list[Part], arrays: list[npt.NDArray[Any]]) -> dict[str, Array]:
         """A group as its strategy gets it: one flat array under the first tensor's name, or each tensor as it is."""
         if self._alone:
-            return {tensor.name: Array(np.asarray(value(tensor))) for tensor in tensors}
-        flat = [np.asarray(value(tensor)).reshape(-1) for tensor in tensors]
-        return {tensors[0].name: Array(np.concatenate(flat) if len(flat) > 1 else flat[0])}
+            return {p.name: Array(array.reshape(p.tensor.shape)) for p, array in zip(parts, arrays, strict=True)}
+        return {parts[0].name: Array(np.concatenate(arrays) if len(arrays) > 1 else arrays[0])}
 
     @staticmethod
     def _ask(strategy: Any, number: int, members: int, arrays: Mapping[str, Array]) -> list[Message]:
@@ -107,28 +150,21 @@ class RoundStrategy:
             restore_state(strategy, self._kept, own)
 
 
-def _groups(tensors: list[Tensor], *, alone: bool) -> list[list[Tensor]]:
-    """Runs of neighbouring tensors with at most ``GROUP`` elements of one dtype, or one tensor; one where ``alone``."""
-    groups: list[list[Tensor]] = [[]]
-    size = 0
+def _groups(tensors: Sequence[Tensor], *, alone: bool) -> list[list[Part]]:
+    """Runs of neighbouring tensors of one dtype with at most ``GROUP`` elements together, and parts of larger ones;
+    one group of all where ``alone``."""
+    if alone:
+        return [[Part(tensor, 0, tensor.elements) for tensor in tensors]] if tensors else []
+    groups: list[list[Part]] = []
+    room = 0
     for tensor in tensors:
-        full = size + tensor.elements > GROUP or bool(groups[-1] and groups[-1][0].update_dtype != tensor.update_dtype)
-        if groups[-1] and full and not alone:
-            groups.append([])
-            size = 0
-        groups[-1].append(tensor)
-        size += tensor.elements
-    return groups if tensors else []
-
-
-def _parted(tensors: list[Tensor], flat: npt.NDArray[Any]) -> Arrays:
-    """The tensors that were joined into ``flat``, in their shapes."""
-    parts: Arrays = {}
-    start = 0
-    for tensor in tensors:
-        parts[tensor.name] = flat[start : start + tensor.elements].reshape(tensor.shape)
-        start += tensor.elements
-    return parts
+        if tensor.elements <= room and groups[-1][0].tensor.update_dtype == tensor.update_dtype:
+            groups[-1].append(Part(tensor, 0, tensor.elements))
+            room -= tensor.elements
+        else:
+            groups += [[Part(tensor, *piece)] for piece in pieces(tensor, GROUP)]
+            room = GROUP - tensor.elements
+    return groups
 
 
 def kept_state(strategy: object, attributes: tuple[str, ...]) -> Arrays:

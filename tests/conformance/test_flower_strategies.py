@@ -86,7 +86,7 @@ class Ours:
         total = Sum(spec=self.spec, plan=PLAN, outputs=(), training=True)
         for trust, people in enumerate(PEOPLE):
             total.add(self.update(number, trust, people), f"trust-{trust}")
-        made = dict(self.strategy.round(number, 2, self.weights, total.take_mean, total.weight))
+        made = dict(self.strategy.round(number, 2, self.weights, total))
         self.weights = {t.name: cast(t, made[t.name]) for t in self.spec.tensors}
 
     def update(self, number, trust, people):

@@ -106,7 +106,8 @@ class Rounds:
         if isinstance(self._strategy, RoundStrategy):
             assert isinstance(updates, Sum)
             members = self._bundle.minimum_trusts
-            yield from self._strategy.round(number, members, weights, updates.take_mean, updates.weight)
+            yield from self._strategy.round(number, members, weights, updates)
+            updates.clear()
         else:
             assert isinstance(updates, IndividualUpdates)
             made = self._strategy.round(number, weights, updates)
