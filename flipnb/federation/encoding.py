@@ -21,6 +21,7 @@ to even, in integers ("mean of differences, rounded half to even").
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,11 +92,11 @@ def encode_update(
             if name.startswith(UPDATE):
                 slot = slots[name.removeprefix(UPDATE)]
                 scale = factor * 2.0 ** (plan.fraction_bits - shifts[slot.tensor.name])
-                file.add(*(_encode(slot, chunk, scale) for chunk in _chunks(slot, change)))
+                file.add(_encoded(slot, change, scale))
             elif name == SHIFT:
-                file.add(np.array([shifts[tensor.name] for tensor in spec.tensors], np.uint8))
+                file.add([np.array([shifts[tensor.name] for tensor in spec.tensors], np.uint8)])
             else:
-                file.add(np.array([numbers[name]], "<i8"))
+                file.add([np.array([numbers[name]], "<i8")])
     return Encoded(file.sha256, file.size, factor)
 
 
@@ -113,6 +114,7 @@ def _measure(slots: Sequence[Slot], change: memoryview) -> tuple[float, dict[str
     honestly and is refused alike.
     """
     total = 0.0
+    squares = np.empty(_CHUNK, np.float64)
     largest = {slot.tensor.name: 0.0 for slot in slots}
     for slot in slots:
         if slot.dtype == "int64":
@@ -120,7 +122,7 @@ def _measure(slots: Sequence[Slot], change: memoryview) -> tuple[float, dict[str
         for chunk in _chunks(slot, change):
             with np.errstate(over="ignore", invalid="ignore"):
                 # Not by dot: its threads would wait for each other, and their number would change the last bit.
-                part = float(np.sum(np.square(chunk, dtype=np.float64)))
+                part = float(np.sum(np.square(chunk, out=squares[: chunk.size], dtype=np.float64)))
             if not np.isfinite(part):
                 held = "NaN or infinity" if not np.isfinite(chunk).all() else "numbers over 1e154"
                 raise FlipError("not-finite", f"The update's tensor {slot.tensor.name!r} holds {held}.")
@@ -139,17 +141,25 @@ def _shift(tensor: Tensor, largest: float, plan: Plan) -> int:
     return max(0, plan.fraction_bits + exponent - (_WIRE_BITS - 1))
 
 
-def _encode(slot: Slot, chunk: npt.NDArray[Any], scale: float) -> npt.NDArray[Any]:
+def _encoded(slot: Slot, change: memoryview | None, scale: float) -> Iterator[npt.NDArray[Any]]:
+    """A tensor's encoded chunks, in two buffers by turns: memory that is new to a process costs more than to encode."""
     if slot.dtype == "int64":
-        # Not by abs(): the magnitude of -2^63 is no int64.
-        if ((chunk > LARGEST_INTEGER_DIFFERENCE) | (chunk < -LARGEST_INTEGER_DIFFERENCE)).any():
-            raise FlipError(
-                "integer-change-too-large", f"The integer tensor {slot.tensor.name!r} changed by over 2^36."
-            )
-        return np.ascontiguousarray(chunk)
-    wide: npt.NDArray[np.float64] = np.multiply(chunk, scale, dtype=np.float64)
-    np.rint(wide, out=wide)
-    return wide.astype(f"<{'i4' if slot.tensor.wire_dtype == 'int32' else 'i8'}")
+        for chunk in _chunks(slot, change):
+            # Not by abs(): the magnitude of -2^63 is no int64.
+            if ((chunk > LARGEST_INTEGER_DIFFERENCE) | (chunk < -LARGEST_INTEGER_DIFFERENCE)).any():
+                raise FlipError(
+                    "integer-change-too-large", f"The integer tensor {slot.tensor.name!r} changed by over 2^36."
+                )
+            yield chunk
+        return
+    wide = np.empty(_CHUNK, np.float64)
+    wire = np.dtype("<i4" if slot.tensor.wire_dtype == "int32" else "<i8")
+    buffers = itertools.cycle((np.empty(_CHUNK, wire), np.empty(_CHUNK, wire)))
+    for chunk in _chunks(slot, change):
+        numbers = np.multiply(chunk, scale, out=wide[: chunk.size], dtype=np.float64)
+        encoded = next(buffers)[: chunk.size]
+        np.copyto(encoded, np.rint(numbers, out=numbers), casting="unsafe")
+        yield encoded
 
 
 def largest_magnitude(tensor: Tensor, plan: Plan) -> int:

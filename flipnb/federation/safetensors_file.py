@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,9 @@ _CODES = {
 _RANK = ("I64", "F64", "F32", "I32", "BF16", "F16", "I16", "I8", "U8", "BOOL")
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
+
+_WORTH_A_THREAD = 1 << 18
+"""Bytes from which on hashing and writing take longer than to hand them to a thread."""
 
 Entry = tuple[str, Sequence[int], str]
 """Name, shape, dtype."""
@@ -53,7 +57,8 @@ class SafetensorsWriter:
     """Writes ``entries`` (name, shape, dtype) in their order; the bytes are the same for the same content.
 
     The file appears under ``path`` complete and synced, or not at all. Use as a context manager and call ``add`` once
-    per entry with its little-endian bytes.
+    per entry with its little-endian bytes. Large ones are hashed and written while the caller makes the next: a buffer
+    may be used again when the one after it was taken.
     """
 
     def __init__(self, path: Path, entries: Sequence[Entry]) -> None:
@@ -65,6 +70,8 @@ class SafetensorsWriter:
         self._written = 0
         self._file: FileIO | None = None
         self._write_back: WriteBack | None = None
+        self._writer = ThreadPoolExecutor(1, "safetensors")
+        self._writing: Future[None] | None = None
 
     def __enter__(self) -> SafetensorsWriter:
         self._file = self._partial.open("wb", buffering=0)
@@ -76,16 +83,29 @@ class SafetensorsWriter:
             raise
         return self
 
-    def add(self, *chunks: Any) -> None:
+    def add(self, chunks: Iterable[Any]) -> None:
         """Append the next entry's bytes, in one or more buffers."""
         size = 0
         for chunk in chunks:
             view = memoryview(chunk).cast("B")
-            self._write(view)
+            self._hand_over(view)
             size += view.nbytes
         if size != self._sizes[self._index]:
             raise ValueError(f"entry {self._index} has {size} bytes, not {self._sizes[self._index]}")
         self._index += 1
+
+    def _hand_over(self, data: Any) -> None:
+        self._wait()
+        if len(data) < _WORTH_A_THREAD:
+            self._write(data)
+        else:
+            self._writing = self._writer.submit(self._write, data)
+
+    def _wait(self) -> None:
+        """What was handed over is hashed and in the file. Raises OSError where it is not."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
 
     def _write(self, data: Any) -> None:
         assert self._file is not None
@@ -108,10 +128,12 @@ class SafetensorsWriter:
                 raise ValueError(f"{len(self._sizes) - self._index} entries are missing")
             return
         try:
+            self._wait()
             self._write_back.finish()
         except OSError:
             self._abandon()
             raise
+        self._writer.shutdown()
         self._file.close()
         self._partial.replace(self._path)
         sync_directory(self._path.parent)
@@ -119,6 +141,7 @@ class SafetensorsWriter:
     def _abandon(self) -> None:
         assert self._file is not None
         assert self._write_back is not None
+        self._writer.shutdown()
         self._write_back.abandon()
         self._file.close()
         self._partial.unlink(missing_ok=True)

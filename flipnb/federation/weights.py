@@ -44,7 +44,7 @@ def stream_weights(path: Path, spec: TensorSpec, arrays: Iterable[tuple[str, npt
         for tensor, (name, array) in zip(order, arrays, strict=True):
             if name != tensor.name:
                 raise ValueError(f"{name} comes where {tensor.name} belongs")
-            file.add(np.ascontiguousarray(cast(tensor, array)).reshape(-1).view(np.uint8))
+            file.add([np.ascontiguousarray(cast(tensor, array)).reshape(-1).view(np.uint8)])
     return file.sha256, file.size
 
 

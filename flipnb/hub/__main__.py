@@ -17,6 +17,7 @@ from types import FrameType
 import uvicorn
 
 from flipnb.contracts.problem import FlipError
+from flipnb.federation.freed_memory import keep_freed_memory
 from flipnb.hub.app import make_app, open_hub
 from flipnb.hub.configuration import HubConfiguration, HubDirectory
 from flipnb.hub.journal import write_log_to
@@ -70,6 +71,7 @@ def serve(directory: HubDirectory) -> int:
 
     Raises FlipError ``no-configuration``, ``already-up``, ``no-port``.
     """
+    keep_freed_memory()
     configuration = directory.read_configuration()
     write_log_to(directory.logs / "hub.log")
     with (directory.root / "lock").open("w") as lock:

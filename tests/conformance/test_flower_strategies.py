@@ -143,6 +143,21 @@ def distance(one, other):
     return max(float(np.abs(one[name].astype(np.float64) - other[name]).max()) for name in other)
 
 
+@pytest.mark.parametrize("name", ["FedAvg", "FedAvgM", "FedAdam"])
+def test_a_large_tensor_in_parts_comes_out_bit_for_bit(name, tmp_path, monkeypatch):
+    strategy = Strategy(name=name, parameters={})
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole.mkdir()
+    parts.mkdir()
+    one = Ours(strategy, SPEC, whole)
+    monkeypatch.setattr(strategies, "GROUP", 2)
+    other = Ours(strategy, SPEC, parts)
+    for number in (1, 2):
+        one.round(number)
+        other.round(number)
+    assert {n: a.tobytes() for n, a in one.weights.items()} == {n: a.tobytes() for n, a in other.weights.items()}
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda s: s.name)
 def test_a_strategy_gives_stock_flowers_weights(tmp_path, strategy):
     ours, stock = Ours(strategy, SPEC, tmp_path), Stock(strategy)

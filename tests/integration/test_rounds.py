@@ -216,7 +216,7 @@ def overflowing(trust, task, reply):
     entries = update_entries(SPEC, Plan(rounds=1, clip_norm=10.0), OUTPUTS, training=True)
     with SafetensorsWriter(path, entries) as file:
         for name, _, _ in entries:
-            file.add(arrays[name].reshape(-1).view(np.uint8))
+            file.add([arrays[name].reshape(-1).view(np.uint8)])
     update = path.read_bytes()
     trust.put(task.run, update)
     hostile = reply.model_copy(update={"update": sha256(update), "update_size": len(update)})

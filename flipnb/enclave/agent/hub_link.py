@@ -139,10 +139,7 @@ class HubLink:
                     raise
                 await attempt()  # it was under way: no need to wait
 
-        try:
-            await self.patiently(attempt)
-        finally:
-            download.close()
+        await self.patiently(attempt)
 
     async def _in_thread(self, transfer: Transfer, run: Callable[[], None]) -> None:
         """Where this task is cancelled, the transfer is called off, and its thread has ended when this raises."""

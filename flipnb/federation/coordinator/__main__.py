@@ -18,6 +18,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import as_line
 from flipnb.federation.coordinator.hub_link import TRANSIENT, HubLink
 from flipnb.federation.coordinator.rounds import Rounds
+from flipnb.federation.freed_memory import keep_freed_memory
 
 log = logging.getLogger("flip.coordinator")
 
@@ -43,6 +44,7 @@ def main(order_file: Path) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("flwr").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, _terminate)
+    keep_freed_memory()
     order = CoordinatorOrder.model_validate_json(order_file.read_bytes())
     work = Path(order.work_dir)
     work.mkdir(parents=True, exist_ok=True)
