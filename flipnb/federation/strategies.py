@@ -158,7 +158,7 @@ def _groups(tensors: Sequence[Tensor], *, alone: bool) -> list[list[Part]]:
     groups: list[list[Part]] = []
     room = 0
     for tensor in tensors:
-        if tensor.elements <= room and groups[-1][0].tensor.update_dtype == tensor.update_dtype:
+        if groups and tensor.elements <= room and groups[-1][0].tensor.update_dtype == tensor.update_dtype:
             groups[-1].append(Part(tensor, 0, tensor.elements))
             room -= tensor.elements
         else:
