@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from flipnb.contracts.problem import FlipError
 from flipnb.estate.postgresql import connect, current_version, read_version
-from flipnb.estate.versions import Estate
+from flipnb.estate.versions import Bounds, Estate
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,15 +32,17 @@ class Database(Protocol):
     dialect: Literal["duckdb", "postgres"]
     version: str
     """The estate version that is read; empty where there are none."""
-    by_concept: bool
-    """Whether the version holds those copies; one of an earlier release does not."""
+
+    @property
+    def by_concept(self) -> bool:
+        """Whether the version holds those copies; one of an earlier release does not."""
 
     def rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
         """A query's rows, a page at a time. Raises FlipError ``estate-incomplete`` for a table that is not there."""
 
 
 @contextmanager
-def reading(estate: Path | str, version: str | None = None) -> Iterator[Database]:
+def reading(estate: Path | str, version: str | None = None, *, bounds: Bounds | None = None) -> Iterator[Database]:
     """The current version of an estate's directory, or the tables behind a ``postgresql://`` address.
 
     Raises FlipError ``no-estate``, ``unknown-version``, ``database-away``.
@@ -52,7 +55,7 @@ def reading(estate: Path | str, version: str | None = None) -> Iterator[Database
                 read_version(connection, found)
             yield _PostgresqlDatabase(connection, found or "")
         return
-    opened = Estate.open(Path(estate))
+    opened = Estate.open(Path(estate), bounds)
     current = version or opened.current()
     if current is None:
         raise FlipError(
@@ -68,11 +71,17 @@ class DuckDBDatabase:
     def __init__(self, connection: duckdb.DuckDBPyConnection, version: str = "") -> None:
         self._connection = connection
         self.version = version
-        found = connection.execute(
-            "SELECT 1 FROM information_schema.schemata WHERE schema_name = ? AND catalog_name = current_database()",
-            [BY_CONCEPT],
-        ).fetchone()
-        self.by_concept = found is not None
+
+    @cached_property
+    def by_concept(self) -> bool:
+        import duckdb
+
+        try:
+            # The catalog's own tables take longer to ask than a small cohort.
+            self._connection.execute(f"SELECT 1 FROM {BY_CONCEPT}.condition_occurrence LIMIT 0")
+        except duckdb.CatalogException:
+            return False
+        return True
 
     def rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
         import duckdb

@@ -18,7 +18,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.estate.cohort.generation import compiled_for, count_people
 from flipnb.estate.database import DuckDBDatabase, reading
 from flipnb.estate.frozen_file import Member, write_frozen
-from flipnb.estate.versions import CONFIG, Estate
+from flipnb.estate.versions import Bounds, Estate
 
 if TYPE_CHECKING:
     import duckdb
@@ -39,9 +39,9 @@ class FrozenCohort:
     salt: str
 
 
-def count(estate: Path, version: str, expression: CohortExpression) -> int:
+def count(estate: Path, version: str, expression: CohortExpression, *, bounds: Bounds | None = None) -> int:
     """How many people (not rows) a cohort has in one version: exact, for the enclave alone."""
-    with reading(estate, version) as database:
+    with reading(estate, version, bounds=bounds) as database:
         return count_people(database, expression)
 
 
@@ -53,6 +53,8 @@ def freeze(
     split: Split,
     key: bytes,
     path: Path,
+    *,
+    bounds: Bounds | None = None,
 ) -> FrozenCohort:
     """Write the cohort's frozen file to ``path``, complete or not at all.
 
@@ -67,7 +69,8 @@ def freeze(
     partial = path.with_name(path.name + ".partial")
     partial.unlink(missing_ok=True)
     try:
-        with Estate.open(estate).reading(version) as source:
+        opened = Estate.open(estate, bounds)
+        with opened.reading(version) as source:
             rows = compiled_for(DuckDBDatabase(source, version), expression).rows()
             members = source.execute(
                 f"SELECT person_id, min(start_date), arg_min(end_date, start_date) FROM ({rows}) GROUP BY 1 ORDER BY 1"
@@ -80,8 +83,8 @@ def freeze(
             Member(int(person), _pseudonym(key, int(person)), start, end, parts[int(person)])
             for person, start, end in members
         ]
-        with duckdb.connect(str(partial), config=CONFIG) as target:
-            write_frozen(target, Estate.open(estate).file(version), dataset, frozen)
+        with duckdb.connect(str(partial), config=opened.bounds.config(path.parent)) as target:
+            write_frozen(target, opened.file(version), dataset, frozen)
         partial.chmod(0o444)
         with partial.open("rb") as stream:
             os.fsync(stream.fileno())

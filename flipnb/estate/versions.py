@@ -37,15 +37,36 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
+READING_MEMORY = "2GB"
+"""What DuckDB may hold in memory while an estate is read, whatever its size."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a reading process may use: ``memory`` in DuckDB's words, beyond which it writes to the folder ``spill``.
+
+    Without a folder, one beside the versions is used. What DuckDB spilled goes when the last connection is closed.
+    """
+
+    memory: str = READING_MEMORY
+    spill: Path | None = None
+
+    def config(self, otherwise: Path) -> dict[str, str | bool | int | float | list[str]]:
+        """DuckDB's configuration; processes must not share a folder that they spill to."""
+        spill = self.spill or otherwise / f".spill-{os.getpid()}"
+        return {**CONFIG, "memory_limit": self.memory, "temp_directory": str(spill)}
+
+
 @dataclass(frozen=True)
 class Estate:
     """A Trust's estate in a directory, which need not exist yet."""
 
     directory: Path
+    bounds: Bounds = Bounds()
 
     @classmethod
-    def open(cls, directory: Path) -> Estate:
-        return cls(directory)
+    def open(cls, directory: Path, bounds: Bounds | None = None) -> Estate:
+        return cls(directory, bounds or Bounds())
 
     def current(self) -> str | None:
         """The id of the current version; None before the first load."""
@@ -72,11 +93,19 @@ class Estate:
 
     @contextmanager
     def reading(self, version: str) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A read-only connection to a version. Raises FlipError ``unknown-version``."""
+        """A read-only connection to a version, within the bounds. Raises FlipError ``unknown-version``."""
+        with self.connect(version) as connection:
+            yield connection
+
+    def connect(self, version: str) -> duckdb.DuckDBPyConnection:
+        """As ``reading``, for the caller to close. Connections of one process share what DuckDB has read.
+
+        Raises FlipError ``unknown-version``.
+        """
         import duckdb
 
-        with duckdb.connect(str(self.file(version)), read_only=True, config=CONFIG) as connection:
-            yield connection
+        config = self.bounds.config(self.directory)
+        return duckdb.connect(str(self.file(version)), read_only=True, config=config)
 
     def add(self, write: Callable[[Path], str]) -> str:
         """Make the version that ``write`` writes to the path it is given, and return its id, current.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from ohdsi_reference import PHENOTYPES, definition, definition_ids, generated, reference_rows, synthea
 
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.estate.cohort.by_concept import write_by_concept
-from flipnb.estate.cohort.generation import compiled_for
+from flipnb.estate.cohort.generation import compiled_for, count_people
 from flipnb.estate.database import DuckDBDatabase
 
 
@@ -52,3 +54,28 @@ def test_populations_are_telling(populations):
     print({label: f"{len(names)} of 59 definitions are not empty" for label, names in filled.items()})
     assert len(filled["synthea"]) == 4, filled["synthea"]
     assert len(filled["generated"]) >= 55, filled["generated"]
+
+
+LEAVING = {
+    "as it is": {},
+    "stays that may be empty": {"EndStrategy": {"DateOffset": {"DateField": "EndDate", "Offset": -2}}},
+    "a window of dates": {"CensorWindow": {"StartDate": "2010-01-01", "EndDate": "2016-06-30"}},
+}
+
+
+@pytest.mark.parametrize("leaving", LEAVING)
+def test_sizes_after_each_rule_in_one_pass(leaving, populations):
+    """As those of the definitions that have the first so many rules; who is counted is as many."""
+    database = DuckDBDatabase(populations["generated"].connection)
+    told = 0
+    for name in ("221", "792", "843", "1101"):
+        expression = CohortExpression.parse({**definition(name), **LEAVING[leaving]})
+        rules = range(len(expression.inclusion_rules) + 1)
+        once = compiled_for(database, expression, tuple(rules))
+        sizes = [people for _, people in database.rows(once.sizes())]
+        parts = [expression.model_copy(update={"inclusion_rules": expression.inclusion_rules[:n]}) for n in rules]
+        assert sizes == [count_people(database, part) for part in parts], name
+        members = Counter(number for number, _ in database.rows(once.members()))
+        assert sizes == [members[number] for number in rules], name
+        told += len(set(sizes)) > 1
+    assert told, "no funnel narrows"

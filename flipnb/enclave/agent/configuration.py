@@ -14,13 +14,17 @@ from flipnb.contracts.keys import PublicKey, SigningKey
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Line, Name
+from flipnb.estate.versions import READING_MEMORY
 
 SOCKET_PATH_BYTES = 107
 """What Linux allows for the path of a unix socket."""
 
 
 class Configuration(Document):
-    """``enclave.json``. Relative paths count from the enclave's directory."""
+    """``enclave.json``. Relative paths count from the enclave's directory.
+
+    ``estate_memory``: what the estate worker's database may hold in memory, as 512MB or 4GB; more is spilled to disk.
+    """
 
     name: Name
     title: Line
@@ -31,6 +35,7 @@ class Configuration(Document):
     runtime_dir: str
     estate_dir: str = "estate"
     environments_dir: str = "environments"
+    estate_memory: str = Field(default=READING_MEMORY, pattern=r"^[1-9][0-9]{0,5}[MG]B$")
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ class Agent:
         self._worker = EstateWorker(
             directory.estate,
             directory.frozen,
+            memory=configuration.estate_memory,
             uid=estate_worker_uid(directory.directory),
             hidden=(directory.keys,),
             log=self._worker_log,

@@ -147,7 +147,13 @@ def _sandbox(enclave: EnclaveDirectory) -> str:
 def _estate(enclave: EnclaveDirectory) -> str:
     async def current() -> str | None:
         uid = estate_worker_uid(enclave.directory)
-        worker = EstateWorker(enclave.estate, enclave.frozen, uid=uid, hidden=(enclave.keys,))
+        worker = EstateWorker(
+            enclave.estate,
+            enclave.frozen,
+            memory=enclave.configuration.estate_memory,
+            uid=uid,
+            hidden=(enclave.keys,),
+        )
         try:
             return await worker.current()
         finally:

@@ -26,18 +26,22 @@ _PATIENCE_S = 300.0
 
 
 class EstateWorker:
-    """``estate`` and ``frozen`` (where frozen cohorts are written) are all that the child sees of the enclave."""
+    """``estate`` and ``frozen`` (where frozen cohorts are written) are all that the child sees of the enclave.
+
+    ``memory`` is what its database may hold; the rest is spilled below ``frozen``.
+    """
 
     def __init__(
         self,
         estate: Path,
         frozen: Path,
         *,
+        memory: str,
         uid: int | None,
         hidden: tuple[Path, ...] = (),
         log: int | IO[bytes] = subprocess.DEVNULL,
     ) -> None:
-        self._estate, self._frozen = estate, frozen
+        self._estate, self._frozen, self._memory = estate, frozen, memory
         self._uid, self._hidden, self._log = uid, hidden, log
         self._turn = asyncio.Lock()
         self._process: JailedProcess | None = None
@@ -132,7 +136,7 @@ class EstateWorker:
         interpreter = Interpreter.current()
         command: list[str | Path] = [interpreter.executable, "-P", "-m", "flipnb.enclave.estate_worker"]
         return spawn(
-            [*command, str(inside.fileno()), str(self._estate), str(self._frozen)],
+            [*command, str(inside.fileno()), str(self._estate), str(self._frozen), self._memory],
             uid=self._uid,
             visible=[Bind(self._estate), Bind(self._frozen, writable=True)],
             hidden=self._hidden,

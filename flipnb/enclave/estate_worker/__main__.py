@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -26,18 +27,42 @@ from flipnb.enclave.estate_worker.order import (
 )
 from flipnb.estate.disclosure import tabulate
 from flipnb.estate.freezing import count, freeze
-from flipnb.estate.versions import Estate
+from flipnb.estate.versions import Bounds, Estate
 
 _LOG = logging.getLogger("flipnb.enclave.estate_worker")
 
 
-def answer(request: Current | Count | Tabulate | Freeze, estate: Path, frozen: Path) -> Answer:
-    """Do what ``request`` asks. Raises FlipError where the estate refuses."""
-    if isinstance(request, Current):
-        return Answer(version=Estate.open(estate).current())
+class Worker:
+    """Answers questions about ``estate`` within ``bounds``; frozen cohorts go to the directory ``frozen``.
+
+    The version that was asked last stays open, with what DuckDB has read of it, so that the next question about it
+    starts at once.
+    """
+
+    def __init__(self, estate: Path, frozen: Path, bounds: Bounds) -> None:
+        self._estate, self._frozen, self._bounds = estate, frozen, bounds
+        self._open: tuple[str, duckdb.DuckDBPyConnection] | None = None
+
+    def answer(self, request: Current | Count | Tabulate | Freeze) -> Answer:
+        """Do what ``request`` asks. Raises FlipError where the estate refuses."""
+        if isinstance(request, Current):
+            return Answer(version=Estate.open(self._estate).current())
+        # A frozen file is written by a second database, which gets all of the memory.
+        self._keep_open(None if isinstance(request, Freeze) else request.version)
+        return _answer(request, self._estate, self._frozen, self._bounds)
+
+    def _keep_open(self, version: str | None) -> None:
+        if self._open is not None and self._open[0] != version:
+            self._open[1].close()
+            self._open = None
+        if self._open is None and version is not None:
+            self._open = version, Estate.open(self._estate, self._bounds).connect(version)
+
+
+def _answer(request: Count | Tabulate | Freeze, estate: Path, frozen: Path, bounds: Bounds) -> Answer:
     expression = CohortExpression.parse(request.cohort)
     if isinstance(request, Count):
-        return Answer(people=count(estate, request.version, expression))
+        return Answer(people=count(estate, request.version, expression, bounds=bounds))
     if isinstance(request, Tabulate):
         tables = tabulate(
             estate,
@@ -46,6 +71,7 @@ def answer(request: Current | Count | Tabulate | Freeze, estate: Path, frozen: P
             rules=request.rules,
             charts=request.charts,
             members=request.members,
+            bounds=bounds,
         )
         return Answer(tables=tuple(tuple(ExactCell(people=c.people, members=c.members) for c in t) for t in tables))
     made = freeze(
@@ -56,6 +82,7 @@ def answer(request: Current | Count | Tabulate | Freeze, estate: Path, frozen: P
         request.split,
         bytes.fromhex(request.key),
         frozen / request.name,
+        bounds=bounds,
     )
     return Answer(
         frozen=FrozenFacts(
@@ -68,9 +95,9 @@ def answer(request: Current | Count | Tabulate | Freeze, estate: Path, frozen: P
     )
 
 
-def _safely(line: bytes, estate: Path, frozen: Path) -> Answer:
+def _safely(worker: Worker, line: bytes) -> Answer:
     try:
-        return answer(WORKER_REQUEST.validate_json(line), estate, frozen)
+        return worker.answer(WORKER_REQUEST.validate_json(line))
     except FlipError as error:
         return Answer(problem=error.problem())
     except ValidationError:
@@ -86,10 +113,13 @@ def _safely(line: bytes, estate: Path, frozen: Path) -> Answer:
 
 def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
-    descriptor, estate, frozen = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+    descriptor, estate, frozen, memory = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
+    spill = frozen / ".spill"
+    shutil.rmtree(spill, ignore_errors=True)
+    worker = Worker(estate, frozen, Bounds(memory, spill))
     with socket.socket(fileno=descriptor) as channel, channel.makefile("rb") as questions:
         while line := questions.readline(LINE_BYTES):
-            channel.sendall(_safely(line, estate, frozen).model_dump_json().encode() + b"\n")
+            channel.sendall(_safely(worker, line).model_dump_json().encode() + b"\n")
     return 0
 
 

@@ -12,7 +12,8 @@ that the rules before it left.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flipnb.contracts.cohort import CohortExpression
@@ -30,6 +31,8 @@ from flipnb.estate.cohort.eras import drug_eras, merged, offset_exit
 from flipnb.estate.cohort.records import records
 
 _EVENT = "event_id, person_id, start_date, end_date, op_start_date, op_end_date, visit_occurrence_id, ordinal"
+_SOURCE = re.compile(r"\b(?:FROM|JOIN) \(?(\w+)")
+_LIMITS = {"ALL": "All events", "FIRST": "First event", "LAST": "Last event"}
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,11 @@ class CompiledCohort:
     """A cohort's queries, in DuckDB's SQL."""
 
     _subqueries: dict[str, str]
+    _events: frozenset[str]
     _rows: str
     steps: tuple[Step, ...]
-    _with_people: str
-    """A subquery that has the cohort's people, if not their stays."""
+    _with_people: tuple[str, ...]
+    """Subqueries that have the people, if not their stays, of the cohort with so many rules as were asked for."""
 
     def rows(self) -> str:
         """A SELECT of person_id, start_date and end_date."""
@@ -56,7 +60,26 @@ class CompiledCohort:
 
     def people(self) -> str:
         """A SELECT of how many people there are."""
-        return self._with(f"SELECT COUNT(DISTINCT person_id) FROM {self._with_people} c")
+        return self._with(f"SELECT COUNT(DISTINCT person_id) FROM {self._with_people[-1]} c")
+
+    def sizes(self) -> str:
+        """A SELECT of number and people: how many there are with so many inclusion rules as were asked for, in order.
+
+        One pass: what the cohorts have in common is found once.
+        """
+        counts = [
+            f"SELECT {number} AS number, COUNT(DISTINCT person_id) AS people FROM {source} c"
+            for number, source in enumerate(self._with_people)
+        ]
+        return self._with(f"{' UNION ALL '.join(counts)} ORDER BY number")
+
+    def members(self) -> str:
+        """A SELECT of number and person_id: who ``sizes`` counts, each once for a number."""
+        found = [
+            f"SELECT DISTINCT {number} AS number, person_id FROM {source} c"
+            for number, source in enumerate(self._with_people)
+        ]
+        return self._with(" UNION ALL ".join(found))
 
     def attrition(self) -> str:
         """A SELECT of step (its number), people and events; the last row holds the cohort's people and rows."""
@@ -67,7 +90,27 @@ class CompiledCohort:
         return self._with(f"{' UNION ALL '.join(counts)} ORDER BY step")
 
     def _with(self, query: str) -> str:
-        return f"WITH {', '.join(f'{name} AS {sql}' for name, sql in self._subqueries.items())} {query}"
+        """The query with the subqueries that it needs; a database takes time to plan others, too.
+
+        Ids of events may be given anew each time that a subquery is read, so that it is kept where that is more than
+        once. Elsewhere a database may merge it with what reads it.
+        """
+        times: dict[str, int] = {}
+        needed: list[str] = []
+
+        def reads(sql: str, how_often: int) -> None:
+            for name in _SOURCE.findall(sql):
+                if name in self._subqueries:
+                    times[name] = times.get(name, 0) + how_often
+
+        reads(query, 1)
+        # A subquery reads earlier ones alone.
+        for name in reversed(self._subqueries):
+            if name in times:
+                kept = name in self._events and times[name] > 1
+                reads(self._subqueries[name], 1 if kept else times[name])
+                needed.append(f"{name} AS {'MATERIALIZED ' if kept else ''}({self._subqueries[name]})")
+        return f"WITH {', '.join(reversed(needed))} {query}" if needed else query
 
 
 def compile_steps(
@@ -75,12 +118,15 @@ def compile_steps(
     concepts: Mapping[int, tuple[int, ...]] | None = None,
     *,
     by_concept: bool = False,
+    rules: Sequence[int] = (),
 ) -> CompiledCohort:
     """The queries over OMOP CDM 5.4 tables; ``concepts`` holds the concepts of concept sets that are known already.
 
-    ``by_concept``: the database has the copies of ``cohort.by_concept``. Raises FlipError ``unsupported-cohort``.
+    ``by_concept``: the database has the copies of ``cohort.by_concept``. ``rules``: with how many inclusion rules
+    ``sizes`` and ``members`` are wanted; all of them, if not said. Raises FlipError ``unsupported-cohort``.
     """
-    return _Compiler(expression, ConceptSets(expression.concept_sets, concepts or {}), by_concept).compiled()
+    compiler = _Compiler(expression, ConceptSets(expression.concept_sets, concepts or {}), by_concept)
+    return compiler.compiled(rules or (len(expression.inclusion_rules),))
 
 
 def compile_cohort(expression: CohortExpression, dialect: str = "duckdb") -> str:
@@ -106,41 +152,56 @@ class _Compiler:
     _subqueries: dict[str, str] = field(default_factory=dict)
     _names: dict[str, str] = field(default_factory=dict)
     _steps: list[Step] = field(default_factory=list)
+    _kept: set[str] = field(default_factory=set)
 
-    def compiled(self) -> CompiledCohort:
-        self._subqueries["codesets"] = f"({self._sets.query()})"
+    def compiled(self, rules: Sequence[int]) -> CompiledCohort:
+        self._subqueries["codesets"] = self._sets.query()
         self._primary_events()
         self._qualified_events()
-        self._included_events()
-        self._cohort_rows()
-        rows = "eras"
-        if self._one_event_each:
-            rows = "cohort_rows"
-        else:
+        left = [self._steps[-1].events, *self._events_by_rule()]
+        rows, people = self._stays(left[-1], "")
+        self._steps.append(Step(_LIMITS[self._expression.expression_limit.type], "included_events"))
+        last = len(left) - 1
+        sizes = tuple(people if count == last else self._stays(left[count], f"_after_{count}")[1] for count in rules)
+        return CompiledCohort(self._subqueries, frozenset(self._kept), rows, tuple(self._steps), sizes)
+
+    def _stays(self, left: str, suffix: str) -> tuple[str, str]:
+        """The cohort's rows, and a source of its people, where ``left`` names the events that all rules left."""
+        self._included_events(left, suffix)
+        self._cohort_rows(suffix)
+        rows = f"cohort_rows{suffix}"
+        if not self._one_event_each:
             pad = self._expression.collapse_settings.era_pad
-            self._subqueries["eras"] = (
-                f"({merged('SELECT person_id, start_date, end_date FROM cohort_rows', pad, pad)})"
-            )
+            rows, stays = f"eras{suffix}", rows
+            self._subqueries[rows] = merged(f"SELECT person_id, start_date, end_date FROM {stays}", pad, pad)
         final = self._censored(rows)
         window = self._expression.censor_window
         if window.start_date is not None or window.end_date is not None:
-            people = f"({final})"
-        else:
-            people = "included_events" if self._stays_are_certain else "cohort_rows"
-        return CompiledCohort(self._subqueries, final, tuple(self._steps), people)
+            return final, f"({final})"
+        if not self._stays_are_certain:
+            return final, f"cohort_rows{suffix}"
+        # A limit leaves everybody an event, so that without it there are the same people.
+        return final, left if self._expression.inclusion_rules else self._before_limit
 
     def _name(self, prefix: str, sql: str) -> str:
         """The name of a subquery; the same text has one name."""
         if sql not in self._names:
             self._names[sql] = f"{prefix}_{len(self._names)}"
-            self._subqueries[self._names[sql]] = f"({sql})"
+            self._subqueries[self._names[sql]] = sql
         return self._names[sql]
 
-    def _step(self, name: str, events: str, sql: str) -> str:
-        # Ids of events may be given anew each time that a subquery is read, unless it is kept.
-        self._subqueries[events] = f"MATERIALIZED ({sql})"
+    def _keep(self, events: str, sql: str) -> None:
+        self._subqueries[events] = sql
+        self._kept.add(events)
+
+    def _step(self, name: str, events: str, sql: str) -> None:
+        self._keep(events, sql)
         self._steps.append(Step(name, events))
-        return events
+
+    @property
+    def _before_limit(self) -> str:
+        """The name of the events that come before inclusion rules, without the last limit."""
+        return "matching_events" if self._expression.additional_criteria is not None else "found_events"
 
     @property
     def _one_event_each(self) -> bool:
@@ -182,6 +243,7 @@ class _Compiler:
             f"AND {shifted('e.start_date', window.post_days)} <= op.observation_period_end_date"
         )
         shown = _EVENT.removeprefix("event_id, ")
+        self._subqueries["found_events"] = found.format(ordinal="0")
         if limit != "ALL":
             sql = f"SELECT person_id AS event_id, {shown} FROM ({found.format(ordinal=ordinal)}) p WHERE ordinal = 1"
         else:
@@ -195,47 +257,56 @@ class _Compiler:
             # As in circe, the limit is of no effect without additional criteria.
             return
         matching = f"SELECT {_EVENT} FROM primary_events p WHERE {self._holds(group, 'primary_events')}"
+        self._subqueries["matching_events"] = matching
         self._step("Additional criteria", "qualified_events", _limited(matching, limit))
 
-    def _included_events(self) -> None:
+    def _events_by_rule(self) -> list[str]:
+        """The names of the events that are left after each inclusion rule."""
+        names = []
         for number, rule in enumerate(self._expression.inclusion_rules):
             before = self._steps[-1].events
             condition = self._holds(rule.expression, before)
             sql = f"SELECT {_EVENT} FROM {before} p WHERE {condition}"
-            self._step(rule.name or f"Inclusion rule {number + 1}", f"rule_{number}", sql)
-        remaining, limit = self._steps[-1].events, self._expression.expression_limit.type
-        sql = _limited(f"SELECT {_EVENT} FROM {remaining}", limit)
-        names = {"ALL": "All events", "FIRST": "First event", "LAST": "Last event"}
-        self._step(names[limit], "included_events", sql)
+            names.append(f"rule_{number}")
+            self._step(rule.name or f"Inclusion rule {number + 1}", names[-1], sql)
+        return names
 
-    def _cohort_rows(self) -> None:
+    def _included_events(self, left: str, suffix: str) -> None:
+        limit = self._expression.expression_limit.type
+        if limit == "ALL":
+            self._subqueries[f"included_events{suffix}"] = f"SELECT * FROM {left}"
+        else:
+            self._keep(f"included_events{suffix}", _limited(f"SELECT {_EVENT} FROM {left}", limit))
+
+    def _cohort_rows(self, suffix: str) -> None:
+        included = f"included_events{suffix}"
         strategy = self._expression.end_strategy
         offset = None if strategy is None else strategy.date_offset
         end = "op_end_date" if offset is None else offset_exit(offset)
         era = None if strategy is None else strategy.custom_era
         censoring = self._expression.censoring_criteria
         if era is None and not censoring:
-            self._subqueries["cohort_rows"] = (
-                f"(SELECT person_id, start_date, {end} AS end_date FROM included_events WHERE {end} >= start_date)"
+            self._subqueries[f"cohort_rows{suffix}"] = (
+                f"SELECT person_id, start_date, {end} AS end_date FROM {included} WHERE {end} >= start_date"
             )
             return
-        exits = [f"SELECT event_id, {end} AS end_date FROM included_events"]
+        exits = [f"SELECT event_id, {end} AS end_date FROM {included}"]
         if era is not None:
-            self._subqueries["drug_eras"] = f"({drug_eras(era, self._sets, by_concept=self._by_concept)})"
+            eras = self._name("drug_eras", drug_eras(era, self._sets, included, by_concept=self._by_concept))
             exits.append(
-                "SELECT i.event_id, d.end_date FROM included_events i JOIN drug_eras d "
+                f"SELECT i.event_id, d.end_date FROM {included} i JOIN {eras} d "
                 "ON d.person_id = i.person_id AND i.start_date BETWEEN d.start_date AND d.end_date"
             )
         for one in censoring:
-            found = self._records(one.criterion, among="included_events")
+            found = self._records(one.criterion, among=included)
             exits.append(
-                f"SELECT i.event_id, c.start_date AS end_date FROM included_events i JOIN {found} c "
+                f"SELECT i.event_id, c.start_date AS end_date FROM {included} i JOIN {found} c "
                 "ON c.person_id = i.person_id AND c.start_date >= i.start_date AND c.start_date <= i.op_end_date"
             )
-        self._subqueries["cohort_rows"] = (
-            "(SELECT i.person_id, i.start_date, MIN(x.end_date) AS end_date FROM included_events i "
+        self._subqueries[f"cohort_rows{suffix}"] = (
+            f"SELECT i.person_id, i.start_date, MIN(x.end_date) AS end_date FROM {included} i "
             f"JOIN ({' UNION ALL '.join(exits)}) x ON x.event_id = i.event_id AND x.end_date >= i.start_date "
-            "GROUP BY i.person_id, i.event_id, i.start_date)"
+            "GROUP BY i.person_id, i.event_id, i.start_date"
         )
 
     def _censored(self, rows: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from flipnb.contracts.cohort import ConceptSet, ConceptSetItem
 from flipnb.contracts.cohort_values import ConceptSetSelection
-from flipnb.estate.cohort.conditions import in_concepts, in_ids
+from flipnb.estate.cohort.conditions import in_ids
 
 LISTED = 4000
 """Sets of up to so many concepts are written into the query, so that a database skips blocks that hold none of them."""
@@ -30,6 +30,18 @@ class ConceptSets:
             return "1 = 1" if exclude else "1 = 0"
         return in_ids(column, concepts, exclude=exclude)
 
+    def restricts(self, column: str, codeset: int) -> tuple[str, str]:
+        """A join and a condition, one of which may be empty, by which ``column`` is in the set; rows stay single.
+
+        Of a join with the concepts a database knows how many rows to expect and which blocks to read; of a long IN it
+        guesses a fifth of the table, and builds its other joins the wrong way round.
+        """
+        concepts = self.resolved.get(codeset, ())
+        if not 1 < len(concepts) <= LISTED:
+            return "", self.holds(column, codeset)
+        values = ", ".join(f"({int(one)})" for one in concepts)
+        return f"JOIN (VALUES {values}) AS listed (concept_id) ON listed.concept_id = {column}", ""
+
     def selects(self, column: str, selection: ConceptSetSelection) -> str | None:
         if selection.codeset_id is None:
             return None
@@ -42,47 +54,47 @@ class ConceptSets:
 
 
 def all_concepts(sets: Iterable[ConceptSet]) -> str:
-    """A SELECT of codeset_id and concept_id."""
-    queries = [f"SELECT {one.id} AS codeset_id, c.concept_id FROM ({_concepts(one)}) c" for one in sets]
-    if not queries:
+    """A SELECT of codeset_id and concept_id, each once: one plan, however many sets and items there are.
+
+    Named concepts that the vocabulary has, valid descendants of those that ask for them, and what is mapped to either;
+    an excluded item takes all of its own away.
+    """
+    items = [(one.id, item) for one in sets for item in one.expression.items]
+    if not items:
         return "SELECT CAST(NULL AS INTEGER) AS codeset_id, CAST(NULL AS INTEGER) AS concept_id WHERE 1 = 0"
-    return " UNION ALL ".join(queries)
-
-
-def _concepts(concept_set: ConceptSet) -> str:
-    items = concept_set.expression.items
-    included = _concept_union([item for item in items if not item.is_excluded])
-    excluded = [item for item in items if item.is_excluded]
-    if not excluded:
-        return f"SELECT DISTINCT i.concept_id FROM ({included}) i"
+    values = ", ".join(_row(codeset, item) for codeset, item in items)
+    parts = [
+        "SELECT i.codeset_id, i.mapped, i.excluded, c.concept_id FROM item i "
+        f"JOIN concept c ON c.concept_id = i.concept_id WHERE {_named(items, 'c.concept_id')}"
+    ]
+    ancestors = [(codeset, item) for codeset, item in items if item.include_descendants]
+    if ancestors:
+        parts.append(
+            "SELECT i.codeset_id, i.mapped, i.excluded, c.concept_id FROM item i "
+            "JOIN concept_ancestor ca ON ca.ancestor_concept_id = i.concept_id "
+            "JOIN concept c ON c.concept_id = ca.descendant_concept_id AND c.invalid_reason IS NULL "
+            f"WHERE i.descends = 1 AND {_named(ancestors, 'ca.ancestor_concept_id')}"
+        )
+    listed = f"item (codeset_id, concept_id, descends, mapped, excluded) AS (VALUES {values}), "
+    listed += f"listed AS ({' UNION ALL '.join(parts)})"
+    found = "SELECT codeset_id, excluded, concept_id FROM listed"
+    if any(item.include_mapped for _, item in items):
+        found += (
+            " UNION ALL SELECT l.codeset_id, l.excluded, cr.concept_id_1 AS concept_id FROM listed l "
+            "JOIN concept_relationship cr ON cr.concept_id_2 = l.concept_id AND cr.relationship_id = 'Maps to' "
+            "AND cr.invalid_reason IS NULL WHERE l.mapped = 1"
+        )
     return (
-        f"SELECT DISTINCT i.concept_id FROM ({included}) i LEFT JOIN ({_concept_union(excluded)}) x "
-        "ON i.concept_id = x.concept_id WHERE x.concept_id IS NULL"
+        f"WITH {listed} SELECT codeset_id, concept_id FROM ({found}) f "
+        "GROUP BY codeset_id, concept_id HAVING MAX(excluded) = 0"
     )
 
 
-def _concept_union(items: list[ConceptSetItem]) -> str:
-    parts = [_listed(items)]
-    mapped = [item for item in items if item.include_mapped]
-    if mapped:
-        parts.append(
-            f"SELECT DISTINCT cr.concept_id_1 AS concept_id FROM ({_listed(mapped)}) c JOIN concept_relationship cr "
-            "ON c.concept_id = cr.concept_id_2 AND cr.relationship_id = 'Maps to' AND cr.invalid_reason IS NULL"
-        )
-    return " UNION ".join(parts)
+def _row(codeset: int, item: ConceptSetItem) -> str:
+    flags = (item.include_descendants, item.include_mapped, item.is_excluded)
+    return f"({', '.join(str(int(value)) for value in (codeset, item.concept.concept_id, *flags))})"
 
 
-def _listed(items: list[ConceptSetItem]) -> str:
-    """Named concepts that the vocabulary has, and valid descendants of those that ask for them."""
-    if not items:
-        return "SELECT concept_id FROM concept WHERE 1 = 0"
-    named = in_concepts("concept_id", tuple(item.concept for item in items))
-    listed = f"SELECT concept_id FROM concept WHERE {named}"
-    ancestors = tuple(item.concept for item in items if item.include_descendants)
-    if ancestors:
-        listed += (
-            " UNION SELECT c.concept_id FROM concept c JOIN concept_ancestor ca "
-            "ON c.concept_id = ca.descendant_concept_id WHERE c.invalid_reason IS NULL "
-            f"AND {in_concepts('ca.ancestor_concept_id', ancestors)}"
-        )
-    return listed
+def _named(items: Iterable[tuple[int, ConceptSetItem]], column: str) -> str:
+    """Said of the column itself, so that blocks that hold none of the concepts are skipped."""
+    return in_ids(column, sorted({item.concept.concept_id for _, item in items}))

@@ -14,8 +14,9 @@ def offset_exit(strategy: DateOffset) -> str:
     return f"CASE WHEN {exit_date} > op_end_date THEN op_end_date ELSE {exit_date} END"
 
 
-def drug_eras(strategy: CustomEra, sets: ConceptSets, *, by_concept: bool) -> str:
-    """Eras of persistent exposure of the included people to the drugs of a concept set, by concept or source."""
+def drug_eras(strategy: CustomEra, sets: ConceptSets, included: str, *, by_concept: bool) -> str:
+    """Eras of persistent exposure of the people of the events ``included`` to the drugs of a concept set, by concept
+    or source."""
     start = "de.drug_exposure_start_date"
     end = f"COALESCE(de.drug_exposure_end_date, {start} + CAST(de.days_supply AS INTEGER), {start} + 1)"
     if strategy.days_supply_override is not None:
@@ -27,7 +28,7 @@ def drug_eras(strategy: CustomEra, sets: ConceptSets, *, by_concept: bool) -> st
     exposures = " UNION ALL ".join(
         f"SELECT de.person_id, {start} AS start_date, {end} AS end_date FROM {table} de "
         f"WHERE {sets.holds(f'de.{column}', strategy.drug_codeset_id)} "
-        "AND de.person_id IN (SELECT person_id FROM included_events)"
+        f"AND de.person_id IN (SELECT person_id FROM {included})"
         for column, table in tables.items()
     )
     return merged(exposures, strategy.gap_days + strategy.offset, strategy.gap_days)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -82,22 +82,25 @@ def count_people(database: Database, expression: CohortExpression) -> int:
     return int(people)
 
 
-def compiled_for(database: Database, expression: CohortExpression) -> CompiledCohort:
+def compiled_for(database: Database, expression: CohortExpression, rules: Sequence[int] = ()) -> CompiledCohort:
     """The cohort's queries, with the concepts of its concept sets looked up in this database's vocabulary."""
-    concepts = {one.id: _concepts(database, one) for one in expression.concept_sets}
-    return compile_steps(expression, concepts, by_concept=database.by_concept)
+    concepts = _concepts(database, expression.concept_sets)
+    return compile_steps(expression, concepts, by_concept=database.by_concept, rules=rules)
 
 
-def _concepts(database: Database, concept_set: ConceptSet) -> tuple[int, ...]:
-    key = concept_set.expression.model_dump_json()
-    if not database.version:
-        return _looked_up(database, concept_set)
-    remembered = _memory(database.version)
-    if key not in remembered:
-        if len(remembered) >= _REMEMBERED:
-            remembered.clear()
-        remembered[key] = _looked_up(database, concept_set)
-    return remembered[key]
+def _concepts(database: Database, sets: Sequence[ConceptSet]) -> dict[int, tuple[int, ...]]:
+    """The concepts of each set, of all that are not remembered in one query."""
+    remembered = _memory(database.version) if database.version else {}
+    if len(remembered) >= _REMEMBERED:
+        remembered.clear()
+    keys = {one.id: one.expression.model_dump_json() for one in sets}
+    unknown = [one for one in sets if keys[one.id] not in remembered]
+    if unknown:
+        found: dict[int, list[int]] = {one.id: [] for one in unknown}
+        for codeset, concept in database.rows(in_dialect(all_concepts(unknown), database.dialect)):
+            found[codeset].append(int(concept))
+        remembered.update({keys[codeset]: tuple(sorted(concepts)) for codeset, concepts in found.items()})
+    return {codeset: remembered[key] for codeset, key in keys.items()}
 
 
 @lru_cache(maxsize=2)
@@ -105,11 +108,6 @@ def _memory(version: str) -> dict[str, tuple[int, ...]]:
     """Concepts by concept set of one estate version, which never changes."""
     del version
     return {}
-
-
-def _looked_up(database: Database, concept_set: ConceptSet) -> tuple[int, ...]:
-    sql = f"SELECT DISTINCT concept_id FROM ({all_concepts([concept_set])}) c ORDER BY concept_id"
-    return tuple(int(concept) for (concept,) in database.rows(in_dialect(sql, database.dialect)))
 
 
 def _write_rows(database: Database, compiled: CompiledCohort, path: Path) -> None:

@@ -55,16 +55,22 @@ def records(
     """
     domain = DOMAINS[type(criterion)]
     start, end = _dates(criterion, domain)
-    of_concept = [
-        sets.holds(column, codeset)
-        for attribute, column in domain.codesets.items()
-        if (codeset := getattr(criterion, attribute)) is not None
-    ]
+    listed = ""
+    of_concept: list[str] = []
+    for attribute, column in domain.codesets.items():
+        if (codeset := getattr(criterion, attribute)) is None:
+            continue
+        if attribute == "codeset_id":
+            listed, condition = sets.restricts(column, codeset)
+        else:
+            # Most source concepts are 0, which a join's estimate takes for any other.
+            condition = sets.holds(column, codeset)
+        of_concept += [condition] if condition else []
     conditions, joins = _filters(criterion, domain, sets, start, end)
     table = table or domain.table
     if by_concept and table in copied() and getattr(criterion, "codeset_id", None) is not None:
         table = table_by_concept(table)
-    source = f"{table} t"
+    source = f"{table} t {listed}".rstrip()
     if getattr(criterion, "first", False):
         # The first of the concept set, whatever its value: other conditions come after, as in circe.
         where = f" WHERE {' AND '.join(of_concept)}" if of_concept else ""

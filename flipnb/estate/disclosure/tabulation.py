@@ -23,7 +23,7 @@ from flipnb.contracts.dataset import Variable
 from flipnb.estate.cohort.generation import compiled_for
 from flipnb.estate.database import DuckDBDatabase
 from flipnb.estate.disclosure.release import Cell
-from flipnb.estate.versions import Estate
+from flipnb.estate.versions import Bounds, Estate
 
 if TYPE_CHECKING:
     import duckdb
@@ -39,6 +39,7 @@ def tabulate(
     rules: Sequence[int],
     charts: Sequence[Chart],
     members: bool = False,
+    bounds: Bounds | None = None,
 ) -> list[list[Cell]]:
     """One cell for each of ``rules`` (the people with the first so many inclusion rules), then each chart's bars.
 
@@ -46,19 +47,15 @@ def tabulate(
     every statement is defined for every value that a column can hold: an error is the question's or the machine's.
     Raises FlipError ``unsupported-cohort``, ``unknown-version``, ``estate-incomplete``.
     """
-    steps = [expression.model_copy(update={"inclusion_rules": expression.inclusion_rules[:count]}) for count in rules]
     drawn = [_bars(chart) for chart in charts]
-    with Estate.open(estate).reading(version) as connection:
+    with Estate.open(estate, bounds).reading(version) as connection:
         database = DuckDBDatabase(connection, version)
-        counted = [compiled_for(database, step) for step in steps]
-        whole = compiled_for(database, expression).rows()
+        compiled = compiled_for(database, expression, rules)
+        whole = compiled.rows()
         if members:
-            tables = [
-                _cells(connection, f"SELECT DISTINCT person_id, 0 AS bar FROM ({one.rows()})", 1, members)
-                for one in counted
-            ]
+            tables = _people(connection, compiled.members(), len(rules)) if rules else []
         else:
-            tables = [[Cell(int(people))] for one in counted for (people,) in database.rows(one.people())]
+            tables = [[Cell(int(people))] for _, people in database.rows(compiled.sizes())] if rules else []
         if charts:
             connection.execute(
                 "CREATE TEMP TABLE member AS SELECT person_id, min(start_date) AS since, "
@@ -76,10 +73,15 @@ def _cells(connection: duckdb.DuckDBPyConnection, query: str, bars: int, members
     if not members:
         found = dict(connection.execute(f"SELECT bar, count(*) FROM ({query}) GROUP BY 1").fetchall())
         return [Cell(int(found.get(bar, 0))) for bar in range(bars)]
-    people: list[list[int]] = [[] for _ in range(bars)]
-    for person, bar in connection.execute(query).fetchall():
-        people[bar].append(int(person))
-    return [Cell(len(one), _digest(one)) for one in people]
+    return [cell for (cell,) in _people(connection, f"SELECT bar, person_id FROM ({query})", bars)]
+
+
+def _people(connection: duckdb.DuckDBPyConnection, query: str, cells: int) -> list[list[Cell]]:
+    """``query`` gives the number of a cell and a person who is in it; a table of its own for each cell."""
+    people: list[list[int]] = [[] for _ in range(cells)]
+    for number, person in connection.execute(query).fetchall():
+        people[number].append(int(person))
+    return [[Cell(len(one), _digest(one))] for one in people]
 
 
 def _digest(people: list[int]) -> str:

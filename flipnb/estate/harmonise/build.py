@@ -70,6 +70,17 @@ def metadata_ddl(schema: str = "", dialect: Dialect = "duckdb") -> list[str]:
     ]
 
 
+def configuration(path: Path, memory: str) -> dict[str, str | bool | int | float | list[str]]:
+    """DuckDB's, for writing a version at ``path``."""
+    return {
+        **CONFIG,
+        "memory_limit": memory,
+        "threads": os.cpu_count() or 1,
+        "temp_directory": str(path.with_name("spill")),
+        "preserve_insertion_order": False,
+    }
+
+
 def estate_tables() -> tuple[str, ...]:
     """The names of all tables of a version."""
     return (*tables(), "flip_source", "flip_reject")
@@ -87,14 +98,7 @@ class Build:
         """A new build at ``path``, or the one that is there, as its last whole transaction left it."""
         import duckdb
 
-        config = {
-            **CONFIG,
-            "memory_limit": memory,
-            "threads": os.cpu_count() or 1,
-            "temp_directory": str(path.with_name("spill")),
-            "preserve_insertion_order": False,
-        }
-        with duckdb.connect(str(path), config=config) as connection:
+        with duckdb.connect(str(path), config=configuration(path, memory)) as connection:
             connection.execute("SET enable_progress_bar=true; SET enable_progress_bar_print=false")
             build = cls(connection, memory)
             build._create()

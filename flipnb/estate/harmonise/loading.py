@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from flipnb.contracts.document import Document, canonical_bytes, sha256
 from flipnb.contracts.problem import FlipError
-from flipnb.estate.cohort.by_concept import write_by_concept
-from flipnb.estate.harmonise.build import MEMORY, Build, SourceRecord
+from flipnb.estate.cohort.by_concept import add_by_concept
+from flipnb.estate.harmonise.build import MEMORY, Build, SourceRecord, configuration
 from flipnb.estate.harmonise.feed import Feed, Progress
 from flipnb.estate.harmonise.rejects import refuse_load
 from flipnb.estate.harmonise.source import SourceFile
@@ -92,14 +92,15 @@ def load_directory(
             estate.use(plan.version)
             with estate.reading(plan.version) as connection:
                 return report_of(_asking(connection), plan, [], [], new=plan.version != current)
-        with estate.building(plan.version) as path, Build.open(path, memory=memory) as build:
-            if current is not None:
-                build.keep(estate.file(current), plan.kept)
-            ignored = read_files(build, feed, plan, progress)
-            check(build, max_rejects, directory / REJECTED)
-            warnings = feed.warnings(build)
-            progress("writing", sum(build.counts().values()))
-            write_by_concept(build.connection)
+        with estate.building(plan.version) as path:
+            with Build.open(path, memory=memory) as build:
+                if current is not None:
+                    build.keep(estate.file(current), plan.kept)
+                ignored = read_files(build, feed, plan, progress)
+                check(build, max_rejects, directory / REJECTED)
+                warnings = feed.warnings(build)
+                progress("writing", sum(build.counts().values()))
+            add_by_concept(path, configuration(path, memory), progress)
         with estate.reading(plan.version) as connection:
             return report_of(_asking(connection), plan, ignored, warnings, new=True)
 

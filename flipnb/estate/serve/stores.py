@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from flipnb.contracts.problem import FlipError
 from flipnb.estate.postgresql import connect, current_version, read_version, schema_of
-from flipnb.estate.versions import CONFIG, Estate
+from flipnb.estate.versions import Estate
 from flipnb.records.fhir import DuckDatabase, Pseudonyms, Store
 
 if TYPE_CHECKING:
@@ -63,15 +63,12 @@ class _DuckDBStores:
         return self.of(version)
 
     def of(self, version: str) -> Store:
-        import duckdb
-
         with self._lock:
             if version not in self._open:
                 try:
-                    path = self._estate.file(version)
+                    path, connection = self._estate.file(version), self._estate.connect(version)
                 except FlipError:
                     raise _gone() from None
-                connection = duckdb.connect(str(path), read_only=True, config=CONFIG)
                 updated = datetime.fromtimestamp(int(path.stat().st_mtime), UTC)
                 self._open[version] = (
                     connection,
