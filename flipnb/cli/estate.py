@@ -34,6 +34,7 @@ def load(
     as_json: JsonOption = False,
 ) -> None:
     """Harmonise a source into a new estate version and switch to it; all of it, or nothing."""
+    from flipnb.enclave.versions_in_use import versions_in_use
     from flipnb.estate import load as harmonise
 
     def progress(stage: str, rows: int) -> None:
@@ -41,7 +42,13 @@ def load(
         print(said, file=sys.stderr, flush=True)
 
     report = harmonise(
-        source, mapping, into, max_rejects=max_rejects, progress=None if quiet or as_json else progress, memory=memory
+        source,
+        mapping,
+        into,
+        max_rejects=max_rejects,
+        progress=None if quiet or as_json else progress,
+        memory=memory,
+        in_use=None if "://" in into else versions_in_use(Path(into)),
     )
     if as_json:
         print_json(report.model_dump(mode="json"))
@@ -49,6 +56,8 @@ def load(
     state = "new" if report.new else "nothing has changed"
     print(f"Estate version {report.version} ({state}): {report.people} people")
     print_table(["table", "rows"], [[name, f"{rows:,}"] for name, rows in report.rows.items()])
+    if report.removed:
+        print(f"Removed versions that no run needs: {', '.join(report.removed)}")
     for warning in report.warnings:
         print_text(f"Note: {warning}")
     if report.rejected:

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,8 @@ _LOCK = ".loading"
 _PARTIAL = ".partial-"
 _SCRATCH = ".scratch"
 _FILE = "estate.duckdb"
+_KEPT = 2
+"""The newest versions stay: a run that starts during a load starts on the one before."""
 _ID = re.compile(r"[0-9a-f]{32}")
 
 # Estates hold no extension and need none; nothing may be fetched.
@@ -169,6 +171,22 @@ class Estate:
         """Make a version that is there the current one. Raises FlipError ``unknown-version``."""
         self.file(version)
         self._point_to(version)
+
+    def prune(self, in_use: Collection[str]) -> tuple[str, ...]:
+        """Remove all versions but the current one, the newest, and those ``in_use``; returns the ids of the removed.
+
+        Who reads a removed version goes on: a file that is open lives until it is closed.
+        """
+        versions = self.versions()
+        kept = {self.current(), *versions[-_KEPT:], *in_use}
+        removed = tuple(version for version in versions if version not in kept)
+        for version in removed:
+            directory = self.directory / "versions" / version
+            # All of it goes at once, as far as others can see.
+            leaving = directory.with_name(f"{_PARTIAL}removed-{version}")
+            directory.rename(leaving)
+            shutil.rmtree(leaving, ignore_errors=True)
+        return removed
 
     def _directory_of_versions(self) -> Path:
         versions = self.directory / "versions"

@@ -10,8 +10,8 @@ from flipnb.estate.harmonise.build import Build, SourceRecord
 from flipnb.estate.harmonise.source import SourceFile
 
 Progress = Callable[[str, int], None]
-"""Called with a stage (a file's name, or "writing") and how many rows of it are done; during a long file also with its
-name and a percent sign, and how many percent of it are read (from another thread)."""
+"""Called with a stage (a file's name, "writing", or a copy by concept) and how many rows of it are done; during a long
+file also with its name and a percent sign, and how many percent of it are read (from another thread)."""
 
 
 class Feed(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from flipnb.contracts.problem import FlipError
@@ -26,6 +26,7 @@ def load(
     max_rejects: float = MAX_REJECTS,
     progress: Progress | None = None,
     memory: str = MEMORY,
+    in_use: Collection[str] | None = None,
 ) -> LoadReport:
     """Harmonise a source into OMOP CDM 5.4 and make it the estate's current version.
 
@@ -33,6 +34,8 @@ def load(
     estate, or a Trust's ``postgresql://`` address. What the same mapping brought before is replaced, files
     that have not changed are not read again, and the rows of other mappings stay. The same data by the same mappings
     give the same version id. A load that died goes on where it was. ``memory`` is what DuckDB may use before it spills.
+    A new version in a directory takes the place of those before the last, but for those ``in_use``; where that is not
+    said, all of them stay.
 
     Raises FlipError for the mapping, the source (``no-source``, ``bad-archive``, ``bad-header``), the rows
     (``too-many-rejects``, ``people-clash``) and the estate (``estate-busy``, ``database-away``); it is then as it was.
@@ -41,7 +44,9 @@ def load(
     told = progress or (lambda stage, rows: None)
     if str(into).startswith(("postgresql://", "postgres://")):
         return load_server(feed, str(source), str(into), max_rejects=max_rejects, progress=told, memory=memory)
-    return load_directory(feed, str(source), Path(into), max_rejects=max_rejects, progress=told, memory=memory)
+    return load_directory(
+        feed, str(source), Path(into), max_rejects=max_rejects, progress=told, memory=memory, in_use=in_use
+    )
 
 
 def _feed(mapping: Path | str) -> Feed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ class LoadReport(Document):
     """What a load made: the version's id, its people and rows per table, and what was not taken.
 
     ``unchanged`` are files that were taken over from the version before; ``new`` is false where nothing had changed.
+    ``removed`` are ids of older versions that went.
     """
 
     version: str
@@ -47,6 +48,7 @@ class LoadReport(Document):
     ignored_columns: dict[str, str]
     flagged: int
     warnings: tuple[str, ...]
+    removed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,14 @@ def plan_load(feed: Feed, files: Sequence[SourceFile], before: Sequence[SourceRe
 
 
 def load_directory(
-    feed: Feed, source: str, directory: Path, *, max_rejects: float, progress: Progress, memory: str = MEMORY
+    feed: Feed,
+    source: str,
+    directory: Path,
+    *,
+    max_rejects: float,
+    progress: Progress,
+    memory: str = MEMORY,
+    in_use: Collection[str] | None = None,
 ) -> LoadReport:
     """Load into a DuckDB estate. Raises FlipError: what the feed raises, ``no-source``, ``too-many-rejects``,
     ``people-clash``, ``estate-busy``; the estate is then as it was."""
@@ -102,7 +111,8 @@ def load_directory(
                 progress("writing", sum(build.counts().values()))
             add_by_concept(path, configuration(path, memory), progress)
         with estate.reading(plan.version) as connection:
-            return report_of(_asking(connection), plan, ignored, warnings, new=True)
+            report = report_of(_asking(connection), plan, ignored, warnings, new=True)
+        return report if in_use is None else report.model_copy(update={"removed": estate.prune(in_use)})
 
 
 def read_files(build: Build, feed: Feed, plan: Plan, progress: Progress) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,9 @@ from flipnb.contracts.problem import FlipError
 from flipnb.enclave.agent.configuration import EnclaveDirectory
 from flipnb.enclave.agent.identities import estate_worker_uid, run_uid
 from flipnb.enclave.agent.installation import differences, require_environment
+from flipnb.enclave.agent.store import Store
 from flipnb.enclave.setup import create_enclave
+from flipnb.enclave.versions_in_use import versions_in_use
 
 
 def make(directory: Path, lock: str = "", **changes: Any) -> EnclaveDirectory:
@@ -102,3 +105,19 @@ def test_every_child_has_a_user_of_its_own(tmp_path: Path, monkeypatch: pytest.M
     assert not {run_uid(tmp_path / "other", 0)} & set(uids)
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert estate_worker_uid(tmp_path) is None
+
+
+def test_versions_in_use_are_those_of_runs_that_are_not_over(tmp_path: Path) -> None:
+    enclave = make(tmp_path)
+    assert versions_in_use(enclave.estate) == ()
+    store = Store(enclave.state)
+    for name in ("waiting", "running", "over"):
+        store.add_run(name, bundle="b", study="s", title="t", point={})
+    with sqlite3.connect(enclave.state) as database:
+        database.execute("UPDATE runs SET estate_version = run || ' version' WHERE run <> 'waiting'")
+        database.execute("UPDATE runs SET state = 'finished' WHERE run = 'over'")
+    database.close()
+    store.close()
+    assert versions_in_use(enclave.estate) == ("running version",)
+    assert versions_in_use(tmp_path / "estate") is None, "no enclave"
+    assert versions_in_use(enclave.directory / "another") is None, "not its estate"

@@ -195,7 +195,10 @@ def test_a_load_that_died_goes_on(tmp_path, monkeypatch):
         load(source, "omop-5.4", estate, progress=die)
     assert stages == ["person.csv"] and Estate.open(estate).current() is None
     report = load(source, "omop-5.4", estate, progress=lambda stage, count: stages.append(stage))
-    assert stages == ["person.csv", "visit_occurrence.csv", "writing"] and report.people == 2
+    assert (
+        stages == ["person.csv", "visit_occurrence.csv", "writing", "visit_occurrence by concept"]
+        and report.people == 2
+    )
     assert [path.name for path in (estate / "versions").iterdir()] == [report.version]
 
 
@@ -212,6 +215,25 @@ def test_readers_keep_their_version_and_loads_exclude_each_other(tmp_path):
 
         assert load(source, "omop-5.4", estate, progress=another).people == 3
         assert connection.execute("SELECT count(*) FROM person").fetchone() == (2,)
+
+
+def test_older_versions_go_unless_a_run_needs_them(tmp_path):
+    """Only where it is known who needs them; who reads one goes on reading."""
+    source, estate = tmp_path / "source", tmp_path / "estate"
+
+    def loaded(people: int, in_use=None):
+        born = "".join(f"{number},8507,1990\n" for number in range(10, 10 + people))
+        return load(write(source, person=PERSON + born), "omop-5.4", estate, in_use=in_use)
+
+    made = [loaded(people).version for people in range(4)]
+    assert Estate.open(estate).versions() == tuple(made)
+    with Estate.open(estate).reading(made[1]) as connection:
+        report = loaded(4, in_use=[made[0]])
+        assert report.removed == (made[1], made[2])
+        assert Estate.open(estate).versions() == (made[0], made[3], report.version)
+        assert connection.execute("SELECT count(*) FROM person").fetchone() == (3,)
+    assert loaded(4, in_use=[]).removed == (), "the same load again"
+    assert [path.name for path in (estate / "versions").iterdir() if path.name.startswith(".")] == []
 
 
 def test_zip_and_parquet(tmp_path):
