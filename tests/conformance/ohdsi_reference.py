@@ -67,7 +67,11 @@ def reference_statements(name: str, dialect: str = "duckdb") -> tuple[str, ...]:
         "@target_cohort_id": "1",
     }.items():
         script = script.replace(parameter, value)
-    return tuple(text for text in sqlglot.transpile(script, read="tsql", write=dialect) if text.strip())
+    statements = [text for text in sqlglot.transpile(script, read="tsql", write=dialect) if text.strip()]
+    if dialect == "postgres":
+        # sqlglot leaves SQL Server's name of the function.
+        statements = [text.replace("DATE_FROM_PARTS(", "MAKE_DATE(") for text in statements]
+    return tuple(statements)
 
 
 def reference_rows(connection: duckdb.DuckDBPyConnection, name: str) -> list[tuple]:
