@@ -1,36 +1,12 @@
-"""One real federation of four hospitals for all tests of this folder: daemons, TLS, sandboxes, real records."""
-
-import os
-import shutil
-from pathlib import Path
+"""One real federation of four hospitals for all tests of this folder."""
 
 import pytest
-
-from flipnb.demo import federation, job
-from flipnb.demo.narration import Narration
-
-ROOT = Path(__file__).resolve().parents[3]
+from open_demo import open_demo
 
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
-    """A filled federation that is up and joined; its notebook is a copy that tests may change."""
-    directory = tmp_path_factory.mktemp("federation")
-    if os.geteuid() == 0:
-        for parent in (directory, *directory.parents):
-            if parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
-    made = job.make(directory / "demo", Narration(), ROOT)
-    notebooks = directory / "notebooks"
-    notebooks.mkdir()
-    for file in (ROOT / "notebooks").glob("heart_disease.*"):
-        shutil.copy(file, notebooks)
-    made.notebook = notebooks / "heart_disease.ipynb"
-    made.fill()
-    federation.up(made.federation.directory, attached=True)
-    try:
-        made.open_study()
+    """A rehearsed notebook on a filled federation that is up and joined; tests may change the notebook."""
+    with open_demo(tmp_path_factory.mktemp("federation")) as made:
         made.rehearse()
         yield made
-    finally:
-        federation.remove(made.federation.directory)

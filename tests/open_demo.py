@@ -1,4 +1,4 @@
-"""A demo federation that is filled, up and joined, for browser tests and for pictures."""
+"""A demo federation of four hospitals that is filled, up and joined: daemons, TLS, sandboxes, real records."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 from flipnb.demo import federation, job
 from flipnb.demo.narration import Narration
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @contextmanager
