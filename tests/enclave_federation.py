@@ -212,6 +212,7 @@ class Federation:
         certificate = make_server_certificate(directory / "hub", ca, ["127.0.0.1"])
         policy = Policy(
             per_trust_metrics=True,
+            memory_use=True,
             kernel=KernelLimits(memory_bytes=1 << 30, scratch_bytes=16 << 20, shm_bytes=16 << 20),
         )
         self.trusts = [

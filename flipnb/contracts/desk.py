@@ -190,3 +190,11 @@ class AuditPage(Document):
     entries: tuple[str, ...]
     size: int = Field(ge=0)
     head: str
+
+
+class AuditCheck(Document):
+    """GET /audit/check: the log was read again, whole. ``problem`` says what is wrong; None where nothing is."""
+
+    size: int = Field(ge=0)
+    checked: Moment
+    problem: str | None

@@ -60,11 +60,13 @@ class KernelLimits(Document):
 
 class Policy(Document):
     """``slots``: kernels at once. One that waits for its next round or a total longer than ``waiting_seconds`` gives
-    its slot to others: it is ended, and started anew from its saved state when the round comes.
+    its slot to others: it is ended, and started anew from its saved state when the round comes. ``memory_use``: whether
+    progress says how much memory a kernel has used, in eighths of its limit.
     """
 
     counts: CountPolicy = CountPolicy()
     per_trust_metrics: bool = False
+    memory_use: bool = False
     individual_updates: bool = False
     minimum_trusts: int = Field(default=2, ge=1)
     minimum_train: int = Field(default=10, ge=1)

@@ -83,7 +83,11 @@ def run_id(request_payload: bytes) -> str:
 
 
 class Progress(Document):
-    """Where a Trust's part is, by the runner's own clock: 1-based cell of all code cells, round, seconds."""
+    """Where a Trust's part is, by the runner's own clock: 1-based cell of all code cells, round, seconds.
+
+    ``memory_bytes`` is the most that the kernel has used so far, rounded up to an eighth of what it may have
+    (``memory_of_bytes``); None where the Trust's policy keeps it.
+    """
 
     cell: int | None = Field(default=None, ge=1)
     cells: int | None = Field(default=None, ge=1)
@@ -91,6 +95,8 @@ class Progress(Document):
     epoch: int | None = Field(default=None, ge=0)
     epochs: int | None = Field(default=None, ge=1)
     seconds: float | None = Field(default=None, ge=0)
+    memory_bytes: int | None = Field(default=None, ge=1)
+    memory_of_bytes: int | None = Field(default=None, ge=1)
 
 
 class Failure(Document):

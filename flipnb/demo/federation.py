@@ -102,6 +102,7 @@ def build(directory: Path, lock_file: Path, *, per_trust_metrics: Callable[[Hosp
             controller_passphrase=passphrase,
             policy=Policy(
                 per_trust_metrics=per_trust_metrics(enclave.hospital),
+                memory_use=per_trust_metrics(enclave.hospital),
                 kernel=KernelLimits(memory_bytes=2 << 30, scratch_bytes=64 << 20, shm_bytes=64 << 20),
             ),
             environment=ENVIRONMENT,

@@ -3,6 +3,7 @@ import { ServerConnection } from '@jupyterlab/services';
 
 import type {
   IApprovalPage,
+  IAuditCheck,
   IAuditPage,
   IBundle,
   IBundlePreview,
@@ -139,6 +140,11 @@ export class FlipApi {
     return this._call('POST runs/{run}/results', { path: { run } });
   }
 
+  async resultsNotebook(run: string): Promise<string> {
+    const input = { path: { run } };
+    return (await this._call('POST runs/{run}/notebook', input)).path;
+  }
+
   record(run: string): Promise<IRunRecord> {
     return this._call('GET runs/{run}/record', { path: { run } });
   }
@@ -181,6 +187,10 @@ export class FlipApi {
 
   audit(after: number): Promise<IAuditPage> {
     return this._call('GET desk/audit', { query: { after } });
+  }
+
+  checkAudit(): Promise<IAuditCheck> {
+    return this._call('GET desk/audit/check', {});
   }
 
   private async _call<K extends keyof IEndpoints>(

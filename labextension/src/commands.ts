@@ -23,6 +23,7 @@ export namespace CommandIDs {
   export const saveCohort = 'flip:save-cohort';
   export const openResults = 'flip:open-results';
   export const useResults = 'flip:use-results';
+  export const openResultsNotebook = 'flip:open-results-notebook';
   export const compareRuns = 'flip:compare-runs';
   export const showDesk = 'flip:show-desk';
   export const openRequest = 'flip:open-request';

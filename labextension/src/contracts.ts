@@ -39,6 +39,13 @@ export interface IAttachedFile {
   size: number;
 }
 
+/** GET /audit/check: the log was read again, whole. ``problem`` says what is wrong; None where nothing is. */
+export interface IAuditCheck {
+  size: number;
+  checked: string;
+  problem: string | null;
+}
+
 /** GET /audit: entries as canonical JSON text, and the tree head (RFC 6962) over the first ``size``. */
 export interface IAuditPage {
   entries: string[];
@@ -536,11 +543,13 @@ export interface IPlanOutput {
 
 /**
  * ``slots``: kernels at once. One that waits for its next round or a total longer than ``waiting_seconds`` gives
- * its slot to others: it is ended, and started anew from its saved state when the round comes.
+ * its slot to others: it is ended, and started anew from its saved state when the round comes. ``memory_use``: whether
+ * progress says how much memory a kernel has used, in eighths of its limit.
  */
 export interface IPolicy {
   counts: ICountPolicy;
   per_trust_metrics: boolean;
+  memory_use: boolean;
   individual_updates: boolean;
   minimum_trusts: number;
   minimum_train: number;
@@ -559,7 +568,12 @@ export interface IProblem {
   remedy: string;
 }
 
-/** Where a Trust's part is, by the runner's own clock: 1-based cell of all code cells, round, seconds. */
+/**
+ * Where a Trust's part is, by the runner's own clock: 1-based cell of all code cells, round, seconds.
+ *
+ * ``memory_bytes`` is the most that the kernel has used so far, rounded up to an eighth of what it may have
+ * (``memory_of_bytes``); None where the Trust's policy keeps it.
+ */
 export interface IProgress {
   cell: number | null;
   cells: number | null;
@@ -567,6 +581,8 @@ export interface IProgress {
   epoch: number | null;
   epochs: number | null;
   seconds: number | null;
+  memory_bytes: number | null;
+  memory_of_bytes: number | null;
 }
 
 /** What to ask the Trusts of a study; nothing at all asks for the budgets alone, and is free. */
@@ -618,6 +634,11 @@ export interface IResultFile {
   path: string;
   size: number;
   sha256: string;
+}
+
+/** A notebook's path, as the file browser names it. */
+export interface IResultsNotebook {
+  path: string;
 }
 
 /**
@@ -1092,6 +1113,13 @@ export interface IEndpoints {
     body: undefined;
     answer: IAuditPage;
   };
+  /** Have the agent read its audit log again, whole; while it is broken nothing can be approved */
+  'GET desk/audit/check': {
+    path: undefined;
+    query: undefined;
+    body: undefined;
+    answer: IAuditCheck;
+  };
   /** Requests that wait or hold; with ``decided`` all that ever came */
   'GET desk/requests': {
     path: undefined;
@@ -1168,6 +1196,13 @@ export interface IEndpoints {
     query: { after?: number };
     body: undefined;
     answer: IRunEvents;
+  };
+  /** Make ``NAME-results-RUN.ipynb`` beside the notebook that was sent, if it is not there yet */
+  'POST runs/{run}/notebook': {
+    path: { run: string };
+    query: undefined;
+    body: undefined;
+    answer: IResultsNotebook;
   };
   /** A run's record as the hub has it now, of a run that goes on too */
   'GET runs/{run}/record': {

@@ -4,6 +4,7 @@ import type { ISignal } from '@lumino/signaling';
 import type { FlipApi } from './api';
 import type {
   IApprovalPage,
+  IAuditCheck,
   IAuditPage,
   ICohortFile,
   IDeskRun,
@@ -126,6 +127,10 @@ export interface IDesk {
   stop(run: string): Promise<void>;
   executed(run: string): Promise<IShownNotebook>;
   audit(after: number): Promise<IAuditPage>;
+  /**
+   * Have the agent read its whole audit log again.
+   */
+  checkAudit(): Promise<IAuditCheck>;
 }
 
 export const IDesk = new Token<IDesk>(

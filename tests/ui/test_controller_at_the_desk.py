@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 import pytest
@@ -127,6 +128,8 @@ def test_a_controller_reads_approves_and_looks_at_what_ran(federation, server, p
 
     page.command("flip:open-audit")
     page.see("approved", ".jp-FlipTable")
+    page.page.get_by_role("button", name="Verify").click()
+    page.page.locator(".jp-FlipView-note").get_by_text(re.compile("verified")).wait_for()
     page.page.wait_for_timeout(500)
     assert [url for url in strangers(page, server) if not url.startswith(origin)] == []
     assert page.errors == []

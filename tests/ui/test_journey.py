@@ -3,6 +3,7 @@
 import json
 import re
 
+import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from lab_page import DARK, LIGHT
@@ -125,6 +126,10 @@ def look_at_results(lab, demo, finished, other):
     assert results.get_by_text("kept inside").count() == 4, "two of four hospitals keep their own two numbers"
     file = demo.notebook.parent / "results" / finished / "weights.safetensors"
     assert file.is_file()
+    results.get_by_role("button", name="Open as Notebook").click()
+    lab.page.locator(".jp-NotebookPanel:visible").get_by_text("results.metrics()").wait_for()
+    made = demo.notebook.with_name(f"heart_disease-results-{finished[:8]}.ipynb")
+    assert nbformat.read(made, as_version=4).cells[1].source.startswith("import flipnb as flip")
     lab.command("flip:compare-runs", runs=[finished, other])
     compared = lab.page.locator(".jp-FlipResults:visible")
     compared.get_by_role("row", name=re.compile("^local_steps")).wait_for()
@@ -144,6 +149,7 @@ def test_a_run_outlives_the_server_is_found_again_after_a_reload_and_is_stopped(
     server.start()
     lab.page.reload()
     view.get_by_text("awaiting approval").first.wait_for()
+    lab.page.locator(".jp-FlipSend").wait_for(state="attached")
     view.get_by_role("button", name="Stop…").click()
     lab.see("Stop at all Trusts?", ".jp-Dialog")
     lab.page.locator(".jp-Dialog").get_by_role("button", name="Stop Run").click()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from flipnb.contracts.audit import AuditEntry, AuditKind, leaf_hash, tree_head
-from flipnb.contracts.desk import AuditPage
+from flipnb.contracts.desk import AuditCheck, AuditPage
 from flipnb.contracts.disk import disk_full, is_full
 from flipnb.contracts.document import parse
 from flipnb.contracts.keys import SigningKey, verify
@@ -70,6 +70,7 @@ class AuditLog:
         self._key = key
         self._anchor = anchor
         self._lock = threading.Lock()
+        self._problem: str | None = None
         self._tree, torn = _read(path, key, anchor)
         if torn:
             # A torn last line is what a power cut leaves; nothing was released on its account.
@@ -87,6 +88,25 @@ class AuditLog:
     @property
     def size(self) -> int:
         return self._tree.size
+
+    def check(self) -> AuditCheck:
+        """Read all of it again. What is once found broken stays so, as evidence, until the agent starts anew."""
+        checked = datetime.now(UTC)
+        try:
+            size = AuditLog.verify(self._path, self._key, self._anchor)
+        except FlipError as error:
+            self._problem, size = error.message, self.size
+        return AuditCheck(size=size, checked=checked, problem=self._problem)
+
+    def require_whole(self) -> None:
+        """Raise FlipError ``audit-broken`` where a check has found the log changed."""
+        if self._problem is not None:
+            raise FlipError(
+                "audit-broken",
+                f"{self._problem} Approvals are off.",
+                remedy="Change nothing; tell your security officer.",
+                status=409,
+            )
 
     def append(self, kind: AuditKind, **details: Any) -> AuditEntry:
         """Write one entry and return when it is on disk. ``details`` is plain JSON data."""

@@ -40,6 +40,7 @@ from flipnb.contracts.desk import (
     Ticket,
 )
 from flipnb.contracts.document import Document, invalid
+from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.agent.approval_page import ApprovalPages
 from flipnb.enclave.agent.changes import changes
@@ -91,6 +92,7 @@ class Desk:
             ("GET", "/runs/{run}/notebook", self.notebook),
             ("GET", "/runs/{run}/shown", self.shown),
             ("GET", "/audit", self.audit),
+            ("GET", "/audit/check", self.audit_check),
             ("GET", "/changes", self.changes),
         )
         return Starlette(
@@ -201,6 +203,9 @@ class Desk:
             raise FlipError("bad-query", "after must be a number.")
         return self._enclave.audit.page(int(after))
 
+    async def audit_check(self, request: Request) -> Document:
+        return await asyncio.to_thread(self._enclave.audit.check)
+
     def _revision(self) -> str:
         return f"{self._started}-{self._enclave.store.revision}"
 
@@ -216,7 +221,7 @@ class Desk:
             count=await self._count(bundle, version),
             policy_digest=policy.digest(),
             estate_version=version,
-            what_leaves=what_leaves(bundle, per_trust_metrics=policy.per_trust_metrics),
+            what_leaves=what_leaves(bundle, policy),
         )
 
     def _approved_before(self, stored: StoredRequest) -> Iterator[Bundle]:
@@ -268,9 +273,9 @@ def _no_notebook() -> FlipError:
     return FlipError("no-notebook", "There is no executed notebook of this run.", status=404)
 
 
-def what_leaves(bundle: Bundle, *, per_trust_metrics: bool) -> tuple[str, ...]:
+def what_leaves(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
     """In words, everything that a run of the bundle lets out of the enclave."""
-    plan = bundle.plan
+    plan, per_trust_metrics = bundle.plan, policy.per_trust_metrics
     how = (
         "and multiplied by the number of people in train, summed with the other Trusts'"
         if plan.aggregation == "sum"
@@ -297,7 +302,10 @@ def what_leaves(bundle: Bundle, *, per_trust_metrics: bool) -> tuple[str, ...]:
         for step in bundle.totals
         for array in step.arrays
     ]
-    lines.append("Progress: cell, round, epoch, seconds. Of an error: its class out of a fixed list, cell and line.")
+    memory = ", the most memory so far in eighths of its limit" if policy.memory_use else ""
+    lines.append(
+        f"Progress: cell, round, epoch, seconds{memory}. Of an error: its class out of a fixed list, cell and line."
+    )
     return tuple(lines)
 
 

@@ -31,7 +31,7 @@ from flipnb.enclave.agent.identities import run_uid
 from flipnb.enclave.agent.slots import Slots
 from flipnb.enclave.agent.store import Store, StoredRun
 from flipnb.enclave.estate_worker.order import FrozenFacts
-from flipnb.enclave.runner.order import CellEvent, KernelStarted, RunnerOrder, Verdict
+from flipnb.enclave.runner.order import CellEvent, KernelStarted, MemoryEvent, RunnerOrder, Told, Verdict
 from flipnb.enclave.runner.process import RunnerProcess
 
 _LOG = logging.getLogger("flipnb.enclave.agent.run")
@@ -286,11 +286,13 @@ class ActiveRun:
             "kernel-died", run=self.run, round=self._progress.number, reason=verdict.reason, status=verdict.status
         )
 
-    def _hear(self, event: KernelStarted | CellEvent | Verdict) -> None:
+    def _hear(self, event: Told | Verdict) -> None:
         if isinstance(event, KernelStarted):
             self._enclave.store.advance(self.run, "running")
         elif isinstance(event, CellEvent) and event.state == "started":
             self._progress.cell(event.index, event.of)
+        elif isinstance(event, MemoryEvent) and self._policy.memory_use:
+            self._progress.memory(event.eighths, self._policy.kernel.memory_bytes)
 
     def _judge(self, verdict: Verdict, airlock: Airlock) -> Outcome:
         if verdict.outcome == "failed":
@@ -417,6 +419,7 @@ class ProgressKeeper:
         self._told = 0.0
         self._cell: tuple[int, int] | None = None
         self._epoch: tuple[int, int | None] | None = None
+        self._memory: tuple[int, int] | None = None
         self.number: int | None = None
 
     @property
@@ -431,6 +434,13 @@ class ProgressKeeper:
         self.number, self._epoch = number, None
         self._tell(force=True)
 
+    def memory(self, eighths: int, of_bytes: int) -> None:
+        """The most that a kernel of this run has used, which a kernel that is started anew does not undo."""
+        used = -(-eighths * of_bytes // 8)
+        if self._memory is None or used > self._memory[0]:
+            self._memory = (used, of_bytes)
+            self._tell(force=True)
+
     def tell(self, message: Tell) -> None:
         before, of = self._epoch or (-1, message.epochs)
         if message.epoch > before and (of is None or message.epoch <= of):
@@ -444,10 +454,20 @@ class ProgressKeeper:
         self._told = now
         cell, cells = self._cell or (None, None)
         epoch, epochs = self._epoch or (None, None)
+        memory, memory_of = self._memory or (None, None)
         seconds = round(now - self._started, 1)
         self._store.progress(
             self._run,
-            Progress(cell=cell, cells=cells, round=self.number, epoch=epoch, epochs=epochs, seconds=seconds),
+            Progress(
+                cell=cell,
+                cells=cells,
+                round=self.number,
+                epoch=epoch,
+                epochs=epochs,
+                seconds=seconds,
+                memory_bytes=memory,
+                memory_of_bytes=memory_of,
+            ),
         )
 
 

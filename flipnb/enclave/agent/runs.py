@@ -166,7 +166,11 @@ class Runs:
     # What the data controller decides
 
     async def approve(self, envelope: bytes) -> str:
-        """Take an approval; the bundle's digest. Raises FlipError as ``verify_approval``, and ``unknown-request``."""
+        """Take an approval; the bundle's digest.
+
+        Raises FlipError as ``verify_approval``, and ``unknown-request``, ``audit-broken``.
+        """
+        self._audit.require_whole()
         directory = self._enclave.directory
         verified = verify_approval(
             envelope,

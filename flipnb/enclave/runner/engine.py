@@ -37,7 +37,7 @@ from flipnb.enclave.kernels.limits import oom_kills
 from flipnb.enclave.kernels.provisioner import NAME, EnclaveProvisioner
 from flipnb.enclave.kernels.sandbox import Sandbox
 from flipnb.enclave.runner.meter import Meter, OutputLimitReached, metered_client
-from flipnb.enclave.runner.order import CellEvent, KernelStarted, Verdict
+from flipnb.enclave.runner.order import CellEvent, KernelStarted, MemoryEvent, Told, Verdict
 from flipnb.enclave.runner.outputs import KeptOutputs
 from flipnb.enclave.runner.place import failing_line
 from flipnb.enclave.runner.watch import Watch
@@ -53,21 +53,26 @@ _SIGBUS, _SIGXCPU, _SIGKILL = 135, 152, 137
 class Execution:
     """One run of a notebook through the engine: its kernel, its limits, and how it ended.
 
-    ``tell`` receives KernelStarted and CellEvents as they happen.
+    ``tell`` receives what happens, from this thread and from the watch's.
     """
 
     def __init__(
         self,
         sandbox: Sandbox,
         *,
-        tell: Callable[[KernelStarted | CellEvent], None],
+        tell: Callable[[Told], None],
         output_messages: int,
         kept_bytes: int,
     ) -> None:
         self.sandbox = sandbox
         self.tell = tell
         self.meter = Meter(sandbox.limits.output_bytes, output_messages)
-        self.watch = Watch(sandbox.limits, self.meter, watch_memory=not sandbox.cgroup)
+        self.watch = Watch(
+            sandbox.limits,
+            self.meter,
+            watch_memory=not sandbox.cgroup,
+            rose=lambda eighths: tell(MemoryEvent(eighths=eighths)),
+        )
         self.kept = KeptOutputs(kept_bytes)
         self.notebook: NotebookNode | None = None
         self.provisioner: EnclaveProvisioner | None = None

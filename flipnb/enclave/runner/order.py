@@ -82,6 +82,13 @@ class CellEvent(Document):
     state: Literal["started", "finished"]
 
 
+class MemoryEvent(Document):
+    """The kernel has used more memory than ever: so many eighths of its limit, begun ones counted."""
+
+    event: Literal["memory"] = "memory"
+    eighths: int = Field(ge=1, le=8)
+
+
 class Verdict(Document):
     """The last event, exactly one. ``error_class`` is one of ERROR_CLASSES; ``cell`` counts as in CellEvent.
 
@@ -111,5 +118,5 @@ class Verdict(Document):
         return Failure(error_class=self.error_class, cell=self.cell, line=self.line, round=round_number)
 
 
-RunnerEvent = Annotated[KernelStarted | CellEvent | Verdict, Field(discriminator="event")]
-RUNNER_EVENT: TypeAdapter[KernelStarted | CellEvent | Verdict] = TypeAdapter(RunnerEvent)
+Told = KernelStarted | CellEvent | MemoryEvent
+RUNNER_EVENT: TypeAdapter[Told | Verdict] = TypeAdapter(Annotated[Told | Verdict, Field(discriminator="event")])

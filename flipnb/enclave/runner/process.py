@@ -24,10 +24,9 @@ from flipnb.enclave.kernels.limits import ControlGroup, oom_kills
 from flipnb.enclave.runner.order import (
     EVENT_BYTES,
     RUNNER_EVENT,
-    CellEvent,
-    KernelStarted,
     RunnerOrder,
     RunnerTask,
+    Told,
     Verdict,
 )
 
@@ -138,9 +137,9 @@ class RunnerProcess:
         channel.setblocking(False)
         return cls(process, channel, order, Path(name), cgroup)
 
-    async def events(self) -> AsyncIterator[KernelStarted | CellEvent | Verdict]:
+    async def events(self) -> AsyncIterator[Told | Verdict]:
         """What the runner tells, until its verdict; afterwards everything of it is gone and the notebook stored."""
-        left = 2 * len(self._order.notebook.cells) + 8
+        left = 2 * len(self._order.notebook.cells) + 16
         try:
             while self.verdict is None and left > 0:
                 event = await self._next()
@@ -166,7 +165,7 @@ class RunnerProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
 
-    async def _next(self) -> KernelStarted | CellEvent | Verdict | None:
+    async def _next(self) -> Told | Verdict | None:
         """The next event; None where the runner is gone, silent beyond its time, or says what it must not."""
         limits = self._order.limits
         allowed = self._order.start_seconds + limits.wall_seconds + _GUARD_S

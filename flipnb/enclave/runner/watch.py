@@ -17,6 +17,7 @@ from flipnb.enclave.kernels.limits import proportional_bytes, resident_bytes
 from flipnb.enclave.runner.meter import Meter
 
 TICK_S = 0.1
+MEASURE_S = 2.0
 DISCONNECT_S = 0.7
 """A kernel that ends closes its channels too; one that still runs so long after has sent an oversized frame."""
 
@@ -27,15 +28,17 @@ _LOG = logging.getLogger(__name__)
 class Watch(threading.Thread):
     """``cause`` is why the kernel was ended, None while it was not.
 
-    ``watch_memory``: where no control group limits memory, resident memory is read at each tick.
+    ``watch_memory``: where no control group limits memory, resident memory is read at each tick. ``rose`` is called
+    whenever the most memory so far has entered another eighth of the limit.
     """
 
-    def __init__(self, limits: KernelLimits, meter: Meter, *, watch_memory: bool) -> None:
+    def __init__(self, limits: KernelLimits, meter: Meter, *, watch_memory: bool, rose: Callable[[int], None]) -> None:
         super().__init__(name="watch", daemon=True)
         self.cause: Cause | None = None
         self._limits = limits
         self._meter = meter
         self._watch_memory = watch_memory
+        self._rose, self._eighths, self._measured = rose, 0, 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self._since = 0.0
         self._cell_started: float | None = None
@@ -90,9 +93,20 @@ class Watch(threading.Thread):
                 _LOG.warning("the sandbox says: %s", complaint.encode("unicode_escape").decode())
             if self.cause is None and process.poll() is None:
                 self.cause = self._passed(process.pid)
+                self._measure(process.pid)
             if self.cause is not None and process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
+
+    def _measure(self, pid: int) -> None:
+        now, limit = time.monotonic(), self._limits.memory_bytes
+        if now - self._measured < MEASURE_S:
+            return
+        self._measured = now
+        eighths = min(8, -(-8 * proportional_bytes(pid) // limit))
+        if eighths > self._eighths:
+            self._eighths = eighths
+            self._rose(eighths)
 
     def _passed(self, pid: int) -> Cause | None:
         now, limits = time.monotonic(), self._limits

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +11,9 @@ from flipnb.contracts.problem import FlipError
 from flipnb.workbench.home import Home
 from flipnb.workbench.lab.listener import Listener
 from flipnb.workbench.lab.outbox import Outbox
+
+_MOST = 200
+_DEEPEST = 4
 
 
 @dataclass(frozen=True)
@@ -40,3 +45,21 @@ class Bench:
         if not found.parent.is_dir():
             raise FlipError("no-folder", f"There is no folder for {path}.", remedy="Make it first.", status=404)
         return found
+
+    def shown(self, text: str) -> str:
+        """``text`` with paths in the folder that JupyterLab shows as its file browser names them."""
+        return text.replace(f"{self.root.resolve()}/", "")
+
+    def files(self, suffix: str) -> Iterator[Path]:
+        """Files whose names end so, 200 at most; hidden folders and those deeper than four are left out."""
+        count = 0
+        for folder, folders, names in os.walk(self.root):
+            here = Path(folder)
+            deep = len(here.relative_to(self.root).parts)
+            folders[:] = (
+                [] if deep >= _DEEPEST else [f for f in folders if not f.startswith(".") and f != "node_modules"]
+            )
+            for name in names:
+                if name.endswith(suffix) and count < _MOST:
+                    count += 1
+                    yield here / name

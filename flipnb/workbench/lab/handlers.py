@@ -69,7 +69,8 @@ class EndpointHandler(ExtensionHandlerMixin, APIHandler):
 
     def _refuse(self, error: FlipError) -> None:
         self.set_status(error.status)
-        said = {"message": error.message, "reason": error.code, "remedy": error.remedy}
+        shown = self._bench.shown
+        said = {"message": shown(error.message), "reason": error.code, "remedy": shown(error.remedy)}
         self.finish(json.dumps(said))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:

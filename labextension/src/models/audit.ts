@@ -2,6 +2,7 @@ import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
 import { messageOf } from '../api';
+import type { IAuditCheck } from '../contracts';
 import type { IDesk } from '../tokens';
 
 export interface IAuditItem {
@@ -9,7 +10,7 @@ export interface IAuditItem {
   at: string;
   kind: string;
   /**
-   * Name and value pairs as text; they may come from strangers.
+   * Name and value pairs as text, without empty ones; they may come from strangers.
    */
   details: string;
 }
@@ -49,6 +50,30 @@ export class AuditModel {
 
   get problem(): string {
     return this._problem;
+  }
+
+  /**
+   * What the last reading of the whole log found; null before the first.
+   */
+  get check(): IAuditCheck | null {
+    return this._check;
+  }
+
+  get verifying(): boolean {
+    return this._verifying;
+  }
+
+  async verify(): Promise<void> {
+    this._verifying = true;
+    this._changed.emit();
+    try {
+      this._check = await this._desk.checkAudit();
+      this._problem = '';
+    } catch (error) {
+      this._problem = messageOf(error);
+    }
+    this._verifying = false;
+    this._changed.emit();
   }
 
   of(group: string): ReadonlyArray<IAuditItem> {
@@ -103,13 +128,17 @@ export class AuditModel {
   private _size = 0;
   private _head = '';
   private _problem = '';
+  private _check: IAuditCheck | null = null;
+  private _verifying = false;
   private _fetching = false;
   private readonly _changed = new Signal<this, void>(this);
 }
 
 function itemOf(line: string): IAuditItem {
   const { index, at, kind, details } = JSON.parse(line);
-  const parts = Object.entries(details as { [name: string]: unknown });
+  const parts = Object.entries(details as { [name: string]: unknown }).filter(
+    ([, value]) => value !== null
+  );
   return {
     index,
     at,

@@ -43,7 +43,8 @@ export function settingRows(
  * The numbers of the final weights: averages, then single Trusts' where their policies let them out.
  */
 export function metricRows(
-  records: ReadonlyArray<IRunRecord>
+  records: ReadonlyArray<IRunRecord>,
+  titleOf: (trust: string) => string
 ): IComparedRow[] {
   const lasts = records.map(lastRound);
   const names = [...new Set(lasts.flatMap(last => Object.keys(last?.metrics ?? {})))];
@@ -52,7 +53,7 @@ export function metricRows(
       ...new Set(lasts.flatMap(last => Object.keys(last?.trust_metrics ?? {})))
     ];
     const own = trusts.map(trust => ({
-      name: `${name}, ${trustName(records, trust)}`,
+      name: `${name}, ${titleOf(trust)}`,
       values: lasts.map(last => last?.trust_metrics[trust]?.[name] ?? null)
     }));
     return [
@@ -96,9 +97,4 @@ export function toCsv(
 
 function trustsOf(record: IRunRecord): string {
   return Object.values(record.members).sort().join(', ');
-}
-
-function trustName(records: ReadonlyArray<IRunRecord>, trust: string): string {
-  const record = records.find(record => trust in record.members);
-  return record ? record.members[trust] : trust.slice(0, 12);
 }

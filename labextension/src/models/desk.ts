@@ -5,6 +5,7 @@ import type { FlipApi } from '../api';
 import { messageOf } from '../api';
 import type {
   IApprovalPage,
+  IAuditCheck,
   IAuditPage,
   IDeskChange,
   IDeskRun,
@@ -98,6 +99,10 @@ export class Desk implements IDesk {
 
   audit(after: number): Promise<IAuditPage> {
     return this._api.audit(after);
+  }
+
+  checkAudit(): Promise<IAuditCheck> {
+    return this._api.checkAudit();
   }
 
   /**

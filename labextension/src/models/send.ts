@@ -12,11 +12,13 @@ import type {
   IKnownStrategy,
   IPlanInput,
   IReceipt,
+  IRunView,
   IStudyTrust
 } from '../contracts';
 import type { IWorkbench } from '../tokens';
 import type { IReading, Scalar } from './parameters';
 import { grid, readValues, shown } from './parameters';
+import { isUnwilling } from './wording';
 
 const MOST_RUNS = 200;
 const PAUSE_MILLISECONDS = 500;
@@ -167,6 +169,37 @@ export class SendModel {
       return trans.__('%1 runs are too many; %2 at most.', this.runs, MOST_RUNS);
     }
     return '';
+  }
+
+  /**
+   * What became of the runs that were sent, by Trust: those that the hub had when they were sent, as they are now.
+   */
+  get sent(): IRunView[] {
+    return (this._receipt?.runs ?? []).map(
+      run => this.workbench.runs.find(known => known.run === run.run) ?? run
+    );
+  }
+
+  /**
+   * Back to the form, without the Trusts that would have none of it.
+   */
+  async again(): Promise<void> {
+    const unwilling = new Set(
+      this.sent.flatMap(run =>
+        run.trusts.filter(part => isUnwilling(part)).map(part => part.trust)
+      )
+    );
+    this._receipt = null;
+    this._preview = null;
+    this.change({
+      without: this.workbench.trusts
+        .filter(
+          trust =>
+            unwilling.has(trust.key) || this._draft?.without.includes(trust.name)
+        )
+        .map(trust => trust.name)
+    });
+    await this.check();
   }
 
   get isDisposed(): boolean {
@@ -342,8 +375,16 @@ export class SendModel {
     }
   }
 
+  /**
+   * A view that is restored with Lab is there before the study is known.
+   */
   private _onWorkbench(): void {
-    this._changed.emit();
+    const untried = this._report === null && this._problem === '';
+    if (untried && this._activity === null && this.workbench.study !== null) {
+      void this.check();
+    } else {
+      this._changed.emit();
+    }
   }
 
   private _report: ICheckReport | null = null;

@@ -1,6 +1,6 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import type { IProgress, IRunEvent } from '../contracts';
+import type { IProgress, IRunEvent, ITrustPart } from '../contracts';
 import {
   duration,
   failureText,
@@ -55,11 +55,12 @@ export function eventText(
 }
 
 /**
- * Where a Trust's part is: "cell 4 of 9, round 7".
+ * Where a Trust's part is: "cell 4 of 9, round 7"; after the last of `rounds` it has the final weights.
  */
 export function progressText(
   trans: TranslationBundle,
-  progress: IProgress
+  progress: IProgress,
+  rounds = Infinity
 ): string {
   const parts: string[] = [];
   if (progress.cell !== null) {
@@ -70,7 +71,11 @@ export function progressText(
     );
   }
   if (progress.round) {
-    parts.push(trans.__('round %1', progress.round));
+    parts.push(
+      progress.round > rounds
+        ? trans.__('final weights')
+        : trans.__('round %1', progress.round)
+    );
   }
   if (progress.epoch !== null) {
     parts.push(
@@ -80,4 +85,11 @@ export function progressText(
     );
   }
   return parts.join(', ') || trans.__('at work');
+}
+
+/**
+ * The code cell, from 1, that a Trust's part is in or ended in; null before its first.
+ */
+export function cellOf(part: ITrustPart): number | null {
+  return part.failure?.cell ?? part.progress?.cell ?? null;
 }

@@ -22,6 +22,13 @@ export function isWaiting(run: IRunView): boolean {
   return run.state === 'waiting';
 }
 
+/**
+ * Whether a Trust will not take part, for its controller declined or its agent refused.
+ */
+export function isUnwilling(part: ITrustPart): boolean {
+  return part.state === 'declined' || part.state === 'refused';
+}
+
 export function runStateWord(trans: TranslationBundle, state: RunState): string {
   switch (state) {
     case 'waiting':
@@ -72,16 +79,24 @@ export function trustStateWord(
 }
 
 /**
- * What a run is called in lists: its parameters, which tell a sweep's runs apart, else its title.
+ * What a run is called in lists: the parameters that tell it from the others, else all of them, else its title.
  */
-export function runName(run: IRunView): string {
-  return pointText(run) || run.title;
+export function runName(
+  run: IRunView,
+  others: ReadonlyArray<IRunView> = []
+): string {
+  const telling = Object.keys(run.point).filter(name =>
+    others.some(other => other.point[name] !== run.point[name])
+  );
+  const names = telling.length > 0 ? telling : Object.keys(run.point);
+  return pointText(run, names) || run.title;
 }
 
-export function pointText(run: IRunView): string {
-  return Object.entries(run.point)
-    .map(([name, value]) => `${name} ${String(value)}`)
-    .join(', ');
+export function pointText(
+  run: IRunView,
+  names: ReadonlyArray<string> = Object.keys(run.point)
+): string {
+  return names.map(name => `${name} ${String(run.point[name])}`).join(', ');
 }
 
 /**
@@ -139,7 +154,47 @@ export function failureText(
   if (failure.line !== null) {
     place.push(trans.__('line %1', failure.line));
   }
-  return [failure.error_class, ...place].join(', ');
+  const where = [failure.error_class, ...place].join(', ');
+  const refused = failure.refusal ? refusalText(trans, failure.refusal) : '';
+  return refused ? `${where}: ${refused}` : where;
+}
+
+/**
+ * What an enclave's airlock had refused the notebook, by its code; empty for a code of another version.
+ */
+function refusalText(trans: TranslationBundle, refusal: string): string {
+  switch (refusal) {
+    case 'not-finite':
+      return trans.__('its update holds NaN or infinity');
+    case 'integer-change-too-large':
+      return trans.__('an integer tensor changed by more than can travel');
+    case 'update-missing':
+      return trans.__('it submitted no update in a training round');
+    case 'wrong-tensors':
+      return trans.__('its model has other tensors than the bundle');
+    case 'undeclared-output':
+      return trans.__('it reports a number that is not declared');
+    case 'missing-output':
+      return trans.__('its report lacks a declared number');
+    case 'not-a-number':
+      return trans.__('it reports what is no finite number');
+    case 'output-out-of-bounds':
+      return trans.__('it reports a number out of its declared bounds');
+    case 'no-agreement':
+      return trans.__('it compared nothing, which the consensus needs');
+    case 'wrong-agreement':
+      return trans.__('its agreement is no number in its range');
+    case 'undeclared-total':
+      return trans.__('it totals arrays that are not declared');
+    case 'wrong-total':
+      return trans.__('an array of its total is not as declared');
+    case 'wrong-place':
+      return trans.__('it totals in another round than declared');
+    case 'state-too-large':
+      return trans.__('its declared state is too large to be saved');
+    default:
+      return '';
+  }
 }
 
 /**
@@ -201,6 +256,29 @@ export function duration(trans: TranslationBundle, seconds: number): string {
   }
   const rest = String(minutes % 60).padStart(2, '0');
   return trans.__('%1 h %2 min', Math.floor(minutes / 60), rest);
+}
+
+/**
+ * 512 MB, 1.5 GB, of bytes in powers of 1024, as memory is sold.
+ */
+export function memory(trans: TranslationBundle, bytes: number): string {
+  const mega = bytes / 2 ** 20;
+  return mega < 1024
+    ? trans.__('%1 MB', figures(Math.round(mega)))
+    : trans.__('%1 GB', figures(mega / 1024));
+}
+
+/**
+ * A metric: three significant figures always, so that those of a column align.
+ */
+export function metric(value: number): string {
+  const size = Math.abs(value);
+  return size < 1e-4 || size >= 1000
+    ? figures(value)
+    : value.toLocaleString([], {
+        maximumSignificantDigits: 3,
+        minimumSignificantDigits: 3
+      });
 }
 
 /**

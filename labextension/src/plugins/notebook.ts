@@ -2,6 +2,7 @@ import type {
   JupyterFrontEnd,
   JupyterFrontEndPlugin
 } from '@jupyterlab/application';
+import { ILayoutRestorer } from '@jupyterlab/application';
 import {
   Dialog,
   ICommandPalette,
@@ -34,14 +35,15 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
   description: 'Rehearses the open notebook on a twin and sends it to Trusts.',
   autoStart: true,
   requires: [IWorkbench, INotebookTracker],
-  optional: [ITranslator, ICommandPalette, IStateDB],
+  optional: [ITranslator, ICommandPalette, IStateDB, ILayoutRestorer],
   activate: (
     app: JupyterFrontEnd,
     workbench: IWorkbench,
     notebooks: INotebookTracker,
     translator: ITranslator | null,
     palette: ICommandPalette | null,
-    state: IStateDB | null
+    state: IStateDB | null,
+    restorer: ILayoutRestorer | null
   ): void => {
     const trans = (translator ?? nullTranslator).load('flipnb');
     const { commands, shell } = app;
@@ -49,6 +51,7 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
       namespace: 'flipnb-send'
     });
     const models = new WeakMap<MainAreaWidget<SendView>, SendModel>();
+    const panels = new WeakMap<MainAreaWidget<SendView>, NotebookPanel>();
 
     function panelOf(args: ReadonlyPartialJSONObject): NotebookPanel | null {
       const { path } = args as { path?: string };
@@ -105,6 +108,7 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
         import('../widgets/send')
       ]);
       const save = async (): Promise<void> => {
+        await panel.context.ready;
         if (!panel.isDisposed && panel.context.model.dirty) {
           await panel.context.save();
         }
@@ -128,10 +132,11 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
       view.title.caption = trans.__('Send %1 to the Trusts', path);
       view.title.closable = true;
       models.set(view, model);
+      panels.set(view, panel);
       await views.add(view);
       shell.add(view, 'main', { mode: 'split-right', ref: panel.id });
       shell.activateById(view.id);
-      await model.check();
+      void model.check();
     }
 
     async function confirmAndSend(model: SendModel): Promise<void> {
@@ -189,6 +194,12 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
         }
       });
     }
+    void restorer?.restore(views, {
+      command: CommandIDs.sendNotebook,
+      args: view => ({ path: panels.get(view)?.context.path ?? '' }),
+      name: view => panels.get(view)?.context.path ?? '',
+      when: notebooks.restored
+    });
     addToPalette(palette, trans, [
       CommandIDs.rehearseNotebook,
       CommandIDs.checkNotebook,

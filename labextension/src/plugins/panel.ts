@@ -52,24 +52,37 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
     panel.title.caption = trans.__('FLIP: Trusts, cohorts and runs');
     panel.node.setAttribute('role', 'region');
     panel.node.setAttribute('aria-label', trans.__('FLIP'));
-    panel.header.addWidget(new SectionWidget(PanelHeader, props));
-    for (const [title, component] of [
-      [trans.__('Trusts'), TrustSection],
-      [trans.__('Cohorts'), CohortSection],
-      [trans.__('Runs'), RunSection]
-    ] as const) {
+    const header = new SectionWidget(PanelHeader, props);
+    panel.header.addWidget(header);
+    const ofResearcher = (
+      [
+        [trans.__('Trusts'), TrustSection],
+        [trans.__('Cohorts'), CohortSection],
+        [trans.__('Runs'), RunSection]
+      ] as const
+    ).map(([title, component]) => {
       const section = new SectionWidget(component, props);
       section.title.label = title;
       panel.addWidget(section);
-    }
+      return section;
+    });
     if (desk !== null) {
       const section = new DeskSection({ desk, commands, trans });
       section.title.label = trans.__('Desk');
-      desk.changed.connect(() => {
+      const arrange = (): void => {
         if (desk.status !== null && section.parent === null) {
           panel.addWidget(section);
         }
-      }, panel);
+        // In an enclave, a data controller who is no researcher as well has nothing but the desk.
+        if (desk.status !== null && workbench.contact.state === 'unconfigured') {
+          header.hide();
+          ofResearcher.forEach(other => {
+            other.parent = null;
+          });
+        }
+      };
+      desk.changed.connect(arrange, panel);
+      workbench.changed.connect(arrange, panel);
     }
     shell.add(panel, 'left', { rank: RANK, type: 'FLIP' });
     restorer?.add(panel, PANEL_ID);

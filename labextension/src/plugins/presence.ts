@@ -88,7 +88,7 @@ export const presencePlugin: JupyterFrontEndPlugin<void> = {
       name: trans.__('FLIP Runs'),
       running: () =>
         active().map(run => ({
-          label: () => runName(run),
+          label: () => runName(run, workbench.runs),
           labelTitle: () => trans.__('Run %1 of %2', run.run, run.study),
           detail: () => runDetail(trans, run),
           icon: () => flipIcon,
@@ -134,7 +134,7 @@ export const presencePlugin: JupyterFrontEndPlugin<void> = {
     }, workbench);
 
     function tell(run: IRunView, known: string): void {
-      const name = runName(run);
+      const name = runName(run, workbench.runs);
       const actions = [
         {
           label: trans.__('Open Run'),

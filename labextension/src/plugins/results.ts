@@ -11,7 +11,7 @@ import {
 } from '@jupyterlab/apputils';
 import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
-import { tableRowsIcon } from '@jupyterlab/ui-components';
+import { notebookIcon, tableRowsIcon } from '@jupyterlab/ui-components';
 import type { Widget } from '@lumino/widgets';
 
 import { messageOf } from '../api';
@@ -49,6 +49,8 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
       shell.activateById(id);
     }
 
+    const titleOf = (trust: string): string => workbench.trustTitle(trust);
+
     function failed(error: unknown): void {
       Notification.error(messageOf(error), { autoClose: 8000 });
     }
@@ -72,7 +74,7 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
           show(
             `flip-results-${run}-${Date.now()}`,
             trans.__('Results %1', run.slice(0, 8)),
-            new ResultsView({ results, commands, trans })
+            new ResultsView({ results, titleOf, commands, trans })
           );
         } catch (error) {
           failed(error);
@@ -97,6 +99,26 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
           `import flipnb as flip\n\nresults = flip.results(${JSON.stringify(run)})\nresults.metrics()`
         );
         shell.activateById(panel.id);
+      }
+    });
+
+    commands.addCommand(CommandIDs.openResultsNotebook, {
+      label: trans.__('Open Results as a Notebook'),
+      caption: trans.__('A notebook with the table, the curves and the weights of a run'),
+      icon: notebookIcon,
+      isVisible: args => 'run' in args,
+      describedBy: RUN_ARGS,
+      execute: async args => {
+        const { run } = args as { run?: string };
+        if (run === undefined) {
+          return;
+        }
+        try {
+          const path = await workbench.api.resultsNotebook(run);
+          await commands.execute('docmanager:open', { path });
+        } catch (error) {
+          failed(error);
+        }
       }
     });
 
@@ -144,7 +166,7 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
           show(
             `flip-compare-${Date.now()}`,
             trans.__('Compare %1 Runs', records.length),
-            new CompareView({ records, saveCsv, trans })
+            new CompareView({ records, titleOf, saveCsv, trans })
           );
         } catch (error) {
           failed(error);

@@ -89,7 +89,7 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
         view.title.closable = true;
         const name = (): void => {
           const shown = model.view;
-          view.title.label = shown ? runName(shown) : trans.__('Run');
+          view.title.label = shown ? runName(shown, workbench.runs) : trans.__('Run');
           view.title.caption = trans.__('Run %1', run);
         };
         name();
@@ -145,10 +145,10 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
             view.rounds_done > 0
               ? trans.__(
                   "%1: round %2's model is kept; the run can be cloned, not resumed.",
-                  runName(view),
+                  runName(view, workbench.runs),
                   view.rounds_done
                 )
-              : trans.__('%1: no round is over, so no model is kept.', runName(view)),
+              : trans.__('%1: no round is over, so no model is kept.', runName(view, workbench.runs)),
           buttons: [
             Dialog.cancelButton({ label: trans.__('Keep Running') }),
             Dialog.warnButton({ label: trans.__('Stop Run') })

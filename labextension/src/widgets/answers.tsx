@@ -200,9 +200,15 @@ function Numbers(props: IAnswersProps): JSX.Element | null {
         <thead>
           <tr>
             <th scope="col">{trans.__('Trust')}</th>
-            {counted && <th scope="col">{trans.__('People')}</th>}
+            {counted && (
+              <th scope="col" className="jp-mod-number">
+                {trans.__('People')}
+              </th>
+            )}
             {counted && <td />}
-            <th scope="col">{trans.__('Left')}</th>
+            <th scope="col" className="jp-mod-number">
+              {trans.__('Left')}
+            </th>
           </tr>
         </thead>
         <tbody>
@@ -210,7 +216,12 @@ function Numbers(props: IAnswersProps): JSX.Element | null {
             <tr key={answer.key}>
               <th scope="row">{answer.title}</th>
               {counted && (
-                <td title={captionOf(trans, answer)}>{wordOf(trans, answer)}</td>
+                <td
+                  className={answer.problem === null ? 'jp-mod-number' : undefined}
+                  title={captionOf(trans, answer)}
+                >
+                  {wordOf(trans, answer)}
+                </td>
               )}
               {counted && (
                 <td className="jp-FlipBars-cell" aria-hidden="true">
@@ -237,7 +248,29 @@ function Numbers(props: IAnswersProps): JSX.Element | null {
           )}
         </p>
       )}
+      {counted && <NoiseNote {...props} answers={answers.answers} />}
     </div>
+  );
+}
+
+/**
+ * How far a number may be off: by each Trust's own policy, so the largest is said.
+ */
+function NoiseNote(
+  props: IAnswersProps & { answers: ReadonlyArray<ITrustAnswer> }
+): JSX.Element | null {
+  const { trans } = props;
+  const replies = props.answers.flatMap(({ reply }) => (reply ? [reply] : []));
+  const noise = Math.max(0, ...replies.map(reply => reply.noise ?? 0));
+  const least = Math.min(...replies.map(reply => reply.threshold ?? Infinity));
+  return noise === 0 ? null : (
+    <p className="jp-FlipView-note">
+      {trans.__(
+        'n ≈ has noise with a standard deviation of %1, so that a Trust with nobody may show ≈ %2, too.',
+        noise,
+        Number.isFinite(least) ? least : 0
+      )}
+    </p>
   );
 }
 

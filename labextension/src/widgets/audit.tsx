@@ -4,6 +4,7 @@ import type { JSX } from 'react';
 import { useState } from 'react';
 
 import type { AuditModel, IAuditItem } from '../models/audit';
+import { clock } from '../models/wording';
 import { useSignal } from './signal';
 import { Tabs } from './tabs';
 
@@ -57,7 +58,22 @@ function Audit(props: IAuditProps): JSX.Element {
         <h2>{trans.__('Audit Log')}</h2>
         <span className="jp-FlipView-note">
           {trans._n('%1 entry', '%1 entries', model.size)}
+          {model.check !== null &&
+            model.check.problem === null &&
+            trans.__(
+              ', %1 verified %2',
+              model.check.size,
+              clock(model.check.checked)
+            )}
         </span>
+        <button
+          type="button"
+          className="jp-mod-styled jp-mod-accept"
+          disabled={model.verifying}
+          onClick={() => void model.verify()}
+        >
+          {model.verifying ? trans.__('Verifying…') : trans.__('Verify')}
+        </button>
         <button
           type="button"
           className="jp-mod-styled jp-mod-reject"
@@ -66,6 +82,14 @@ function Audit(props: IAuditProps): JSX.Element {
           {trans.__('Export')}
         </button>
       </header>
+      {model.check !== null && model.check.problem !== null && (
+        <p className="jp-FlipBanner jp-mod-error" role="alert">
+          {trans.__(
+            '%1 Approvals are off. Change nothing; tell your security officer.',
+            model.check.problem
+          )}
+        </p>
+      )}
       {model.problem && (
         <p className="jp-FlipBanner jp-mod-error" role="alert">
           {model.problem}

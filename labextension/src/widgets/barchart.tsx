@@ -6,7 +6,7 @@ import { BarTable, shownNumber } from './bartable';
 import { baseLayout, Plot, trustColour } from './plot';
 
 const PATTERNS = ['', '\\', '.', '-', '|', '+', 'x'] as const;
-const HEIGHT = 260;
+const HEIGHT = 280;
 
 /**
  * Bars by Trust; a suppressed bar is drawn hatched at half of the threshold, and says so.
@@ -38,10 +38,10 @@ export function BarChart(props: IBarsProps): JSX.Element {
             const base = baseLayout(HEIGHT);
             return {
               ...base,
-              margin: { l: 52, r: 12, t: 8, b: 72 },
+              margin: { l: 52, r: 12, t: 8, b: 56 },
               barmode: 'group',
               showlegend: true,
-              legend: { orientation: 'h', y: 1.16, x: 0 },
+              legend: { orientation: 'h', y: 1.02, yanchor: 'bottom', x: 0 },
               xaxis: { ...base.xaxis, title: { text: title }, type: 'category' },
               yaxis: { ...base.yaxis, title: { text: trans.__('people') } }
             };

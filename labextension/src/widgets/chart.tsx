@@ -3,7 +3,7 @@ import type { JSX } from 'react';
 import { useState } from 'react';
 
 import type { ICurve } from '../models/curves';
-import { figures } from '../models/wording';
+import { figures, metric } from '../models/wording';
 import { baseLayout, colour, Plot, trustColour } from './plot';
 
 export interface IChartProps {
@@ -184,7 +184,7 @@ function CurveTable(props: IChartProps): JSX.Element {
                 const at = curve.rounds.indexOf(round);
                 return (
                   <td key={curve.trust ?? ''} className="jp-mod-number">
-                    {at < 0 ? '' : figures(curve.values[at])}
+                    {at < 0 ? '' : metric(curve.values[at])}
                   </td>
                 );
               })}

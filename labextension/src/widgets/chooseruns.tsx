@@ -46,7 +46,7 @@ export class ChooseRuns
                 }
               }}
             />
-            {runName(run)} <code>{run.run.slice(0, 8)}</code>{' '}
+            {runName(run, this._runs)} <code>{run.run.slice(0, 8)}</code>{' '}
             {runDetail(trans, run)}
           </label>
         ))}

@@ -13,11 +13,15 @@ import {
   settingRows,
   toCsv
 } from '../models/comparison';
-import { figures } from '../models/wording';
+import { figures, metric } from '../models/wording';
 import { CurveChart } from './chart';
 
 export interface ICompareProps {
   records: ReadonlyArray<IRunRecord>;
+  /**
+   * A Trust's title, by its key.
+   */
+  titleOf: (trust: string) => string;
   saveCsv: (text: string) => void;
   trans: TranslationBundle;
 }
@@ -45,7 +49,7 @@ function Compare(props: ICompareProps): JSX.Element {
   const [onlyDifferent, setOnlyDifferent] = useState(true);
   const letters = records.map((_, index) => String.fromCharCode(65 + index));
   const settings = settingRows(records);
-  const metrics = metricRows(records);
+  const metrics = metricRows(records, props.titleOf);
   const shown = [...settings.filter(row => !onlyDifferent || differs(row)), ...metrics];
   const names = Object.keys(lastRound(records[0])?.metrics ?? {});
   const letterOf = (run: string): string =>
@@ -97,7 +101,12 @@ function Compare(props: ICompareProps): JSX.Element {
         </thead>
         <tbody>
           {shown.map(row => (
-            <ComparedRow key={row.name} row={row} trans={trans} />
+            <ComparedRow
+              key={row.name}
+              row={row}
+              shown={metrics.includes(row) ? metric : figures}
+              trans={trans}
+            />
           ))}
         </tbody>
       </table>
@@ -119,6 +128,7 @@ function Compare(props: ICompareProps): JSX.Element {
 
 function ComparedRow(props: {
   row: IComparedRow;
+  shown: (value: number) => string;
   trans: TranslationBundle;
 }): JSX.Element {
   const { row, trans } = props;
@@ -130,7 +140,7 @@ function ComparedRow(props: {
           {value === null
             ? trans.__('none')
             : typeof value === 'number'
-              ? figures(value)
+              ? props.shown(value)
               : String(value)}
         </td>
       ))}

@@ -6,10 +6,14 @@ import type { JSX } from 'react';
 import { CommandIDs } from '../commands';
 import type { IRunResults } from '../contracts';
 import { lastRound } from '../models/comparison';
-import { clock, figures, shortDigest } from '../models/wording';
+import { clock, figures, metric, shortDigest } from '../models/wording';
 
 export interface IResultsProps {
   results: IRunResults;
+  /**
+   * A Trust's title, by its key.
+   */
+  titleOf: (trust: string) => string;
   commands: CommandRegistry;
   trans: TranslationBundle;
 }
@@ -51,6 +55,17 @@ function Results(props: IResultsProps): JSX.Element {
             }
           >
             {trans.__('Use in Notebook')}
+          </button>
+          <button
+            type="button"
+            className="jp-mod-styled jp-mod-reject"
+            onClick={() =>
+              void commands.execute(CommandIDs.openResultsNotebook, {
+                run: record.run
+              })
+            }
+          >
+            {trans.__('Open as Notebook')}
           </button>
           <button
             type="button"
@@ -120,9 +135,9 @@ function Numbers(props: IResultsProps): JSX.Element {
     return <p className="jp-FlipEmpty">{trans.__('No round was finished.')}</p>;
   }
   const names = Object.keys(last.metrics);
-  const members = Object.entries(record.members).sort((a, b) =>
-    a[1].localeCompare(b[1])
-  );
+  const members = Object.keys(record.members)
+    .map(key => [key, props.titleOf(key)])
+    .sort((a, b) => a[1].localeCompare(b[1]));
   return (
     <table className="jp-FlipTable">
       <thead>
@@ -140,7 +155,7 @@ function Numbers(props: IResultsProps): JSX.Element {
           <th scope="row">{trans.__('all Trusts')}</th>
           {names.map(name => (
             <td key={name} className="jp-mod-number">
-              {figures(last.metrics[name])}
+              {metric(last.metrics[name])}
             </td>
           ))}
         </tr>
@@ -151,7 +166,7 @@ function Numbers(props: IResultsProps): JSX.Element {
               const value = last.trust_metrics[key]?.[name];
               return (
                 <td key={name} className="jp-mod-number">
-                  {value === undefined ? trans.__('kept inside') : figures(value)}
+                  {value === undefined ? trans.__('kept inside') : metric(value)}
                 </td>
               );
             })}

@@ -13,12 +13,13 @@ import {
   secondsLeft
 } from '../models/curves';
 import type { RunModel } from '../models/run';
-import { eventText, progressText } from '../models/sentences';
+import { cellOf, eventText, progressText } from '../models/sentences';
 import {
   clock,
   duration,
   failureText,
   hasEnded,
+  memory,
   pointText,
   runStateWord,
   shortDigest,
@@ -28,14 +29,13 @@ import { CurveChart } from './chart';
 import { useSignal } from './signal';
 import { ContactBanner } from './sidepanel';
 import { RunStateIcon, TrustStateIcon } from './states';
+import { Tabs } from './tabs';
 
 export interface IRunProps {
   model: RunModel;
   commands: CommandRegistry;
   trans: TranslationBundle;
 }
-
-type Tab = 'curves' | 'log' | 'bundle';
 
 export class RunWidget extends ReactWidget {
   constructor(private readonly _props: IRunProps) {
@@ -61,7 +61,7 @@ function Run(props: IRunProps): JSX.Element {
   const { model, commands, trans } = props;
   useSignal(model.changed);
   const { view } = model;
-  const [tab, setTab] = useState<Tab>('curves');
+  const [tab, setTab] = useState('curves');
   if (view === null) {
     return (
       <div className="jp-FlipView">
@@ -69,11 +69,6 @@ function Run(props: IRunProps): JSX.Element {
       </div>
     );
   }
-  const tabs: [Tab, string][] = [
-    ['curves', trans.__('Curves')],
-    ['log', trans.__('Log')],
-    ['bundle', trans.__('Bundle')]
-  ];
   return (
     <div className="jp-FlipView">
       <Header {...props} view={view} />
@@ -85,35 +80,33 @@ function Run(props: IRunProps): JSX.Element {
       )}
       <Announcements {...props} view={view} />
       <TrustTable {...props} view={view} />
-      <div className="jp-FlipTabs" role="tablist" aria-label={trans.__('Details')}>
-        {tabs.map(([name, label]) => (
-          <button
-            key={name}
-            type="button"
-            role="tab"
-            aria-selected={tab === name}
-            tabIndex={tab === name ? 0 : -1}
-            onClick={() => setTab(name)}
-            onKeyDown={event => {
-              const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-              if (step !== undefined) {
-                const at = tabs.findIndex(([other]) => other === name);
-                const next = (at + step + tabs.length) % tabs.length;
-                setTab(tabs[next][0]);
-                const siblings = event.currentTarget.parentElement?.children;
-                (siblings?.[next] as HTMLElement | undefined)?.focus();
-              }
-            }}
-          >
-            {label}
-          </button>
-        ))}
-      </div>
-      <div role="tabpanel" aria-label={tabs.find(([name]) => name === tab)?.[1]}>
-        {tab === 'curves' && <Curves {...props} view={view} />}
-        {tab === 'log' && <Log {...props} />}
-        {tab === 'bundle' && <BundleTab {...props} view={view} />}
-      </div>
+      <Tabs
+        label={trans.__('Details')}
+        chosen={tab}
+        onChoose={setTab}
+        tabs={[
+          {
+            id: 'curves',
+            label: trans.__('Curves'),
+            content: <Curves {...props} view={view} />
+          },
+          {
+            id: 'cells',
+            label: trans.__('Cells'),
+            content: <Cells {...props} view={view} />
+          },
+          {
+            id: 'log',
+            label: trans.__('Log'),
+            content: <Log {...props} />
+          },
+          {
+            id: 'bundle',
+            label: trans.__('Bundle'),
+            content: <BundleTab {...props} view={view} />
+          }
+        ]}
+      />
     </div>
   );
 }
@@ -226,14 +219,22 @@ function Announcements(props: IViewed): JSX.Element {
 
 function TrustTable(props: IViewed): JSX.Element {
   const { model, view, trans } = props;
+  const measured = view.trusts.some(
+    part => (part.progress?.memory_bytes ?? null) !== null
+  );
   return (
     <div className="jp-FlipTable-scroll">
-      <table className="jp-FlipTable jp-FlipRun-trusts">
+      <table className="jp-FlipTable">
         <thead>
           <tr>
             <th scope="col">{trans.__('Trust')}</th>
             <th scope="col">{trans.__('State')}</th>
             <th scope="col">{trans.__('Progress')}</th>
+            {measured && (
+              <th scope="col" className="jp-mod-number">
+                {trans.__('Memory, at most')}
+              </th>
+            )}
             <th scope="col" className="jp-mod-number">
               {trans.__('Heard')}
             </th>
@@ -241,7 +242,7 @@ function TrustTable(props: IViewed): JSX.Element {
         </thead>
         <tbody>
           {view.trusts.map(part => (
-            <TrustLine key={part.trust} part={part} {...props} />
+            <TrustLine key={part.trust} part={part} measured={measured} {...props} />
           ))}
         </tbody>
       </table>
@@ -259,8 +260,12 @@ function TrustTable(props: IViewed): JSX.Element {
   );
 }
 
-function TrustLine(props: IViewed & { part: ITrustPart }): JSX.Element {
-  const { model, part, trans } = props;
+function TrustLine(
+  props: IViewed & { part: ITrustPart; measured: boolean }
+): JSX.Element {
+  const { model, part, view, trans } = props;
+  const used = part.progress?.memory_bytes ?? null;
+  const most = part.progress?.memory_of_bytes ?? null;
   const last = [...model.events]
     .reverse()
     .find(event => event.trust === part.trust);
@@ -268,7 +273,7 @@ function TrustLine(props: IViewed & { part: ITrustPart }): JSX.Element {
   const why = part.failure ? failureText(trans, part.failure) : part.reason;
   return (
     <tr>
-      <th scope="row">
+      <th scope="row" className="jp-FlipTable-state">
         <TrustStateIcon state={part.state} />
         {model.workbench.trustTitle(part.trust)}
       </th>
@@ -278,7 +283,14 @@ function TrustLine(props: IViewed & { part: ITrustPart }): JSX.Element {
           <span className="jp-FlipView-note">{trans.__(' (offline)')}</span>
         )}
       </td>
-      <td>{why ?? (part.progress ? progressText(trans, part.progress) : '')}</td>
+      <td>{why ?? (part.progress ? progressText(trans, part.progress, view.rounds) : '')}</td>
+      {props.measured && (
+        <td className="jp-mod-number">
+          {used === null || most === null
+            ? trans.__('kept inside')
+            : trans.__('%1 of %2', memory(trans, used), memory(trans, most))}
+        </td>
+      )}
       <td className="jp-mod-number">{last ? clock(last.at) : ''}</td>
     </tr>
   );
@@ -320,6 +332,42 @@ function Curves(props: IViewed): JSX.Element {
         />
       )}
     </div>
+  );
+}
+
+/**
+ * The notebook's code cells as they were signed, and which Trust is in which; what a cell printed stays in its enclave.
+ */
+function Cells(props: IViewed): JSX.Element {
+  const { model, view, trans } = props;
+  useEffect(() => {
+    void model.fetchBundle();
+  }, [model]);
+  if (model.bundle === null) {
+    return <p role="status">{trans.__('Loading…')}</p>;
+  }
+  const cells = model.bundle.notebook.cells.filter(cell => cell.type === 'code');
+  return (
+    <ol className="jp-FlipCells" aria-label={trans.__('Code cells')}>
+      {cells.map((cell, index) => (
+        <li key={cell.id} className="jp-FlipCells-cell">
+          <div className="jp-FlipCells-head">
+            <strong>{trans.__('Cell %1 of %2', index + 1, cells.length)}</strong>
+            {view.trusts
+              .filter(part => cellOf(part) === index + 1)
+              .map(part => (
+                <span key={part.trust} className="jp-FlipWord">
+                  <TrustStateIcon state={part.state} />
+                  {model.workbench.trustTitle(part.trust)}
+                </span>
+              ))}
+          </div>
+          <pre className="jp-FlipLines" tabIndex={0}>
+            {cell.source}
+          </pre>
+        </li>
+      ))}
+    </ol>
   );
 }
 

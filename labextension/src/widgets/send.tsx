@@ -14,10 +14,16 @@ import { CommandIDs } from '../commands';
 import type { ICheckIssue, IParameter, IStudyTrust } from '../contracts';
 import { boundsText, shown } from '../models/parameters';
 import type { SendModel } from '../models/send';
-import { clock, runName, shortDigest } from '../models/wording';
+import {
+  clock,
+  isUnwilling,
+  runName,
+  shortDigest,
+  trustStateWord
+} from '../models/wording';
 import { useSignal } from './signal';
 import { ContactBanner } from './sidepanel';
-import { RunStateIcon, ToneIcon } from './states';
+import { RunStateIcon, ToneIcon, TrustStateIcon } from './states';
 
 export interface ISendProps {
   model: SendModel;
@@ -610,7 +616,7 @@ function Footer(props: ISendProps): JSX.Element {
 
 function Sent(props: ISendProps): JSX.Element {
   const { model, commands, trans } = props;
-  const runs = model.receipt?.runs ?? [];
+  const runs = model.sent;
   return (
     <div className="jp-FlipView">
       <div className="jp-FlipView-header">
@@ -618,6 +624,13 @@ function Sent(props: ISendProps): JSX.Element {
         <span className="jp-FlipView-note">
           {trans.__('bundle %1', shortDigest(model.receipt?.bundle ?? ''))}
         </span>
+        <button
+          type="button"
+          className="jp-mod-styled jp-mod-reject"
+          onClick={() => void model.again()}
+        >
+          {trans.__('Change and Send Again')}
+        </button>
       </div>
       <p>
         {trans.__(
@@ -628,7 +641,7 @@ function Sent(props: ISendProps): JSX.Element {
         {runs.map(run => (
           <li key={run.run} className="jp-FlipIssue">
             <RunStateIcon state={run.state} />
-            <span className="jp-FlipIssue-text">{runName(run)}</span>
+            <span className="jp-FlipIssue-text">{runName(run, runs)}</span>
             <button
               type="button"
               className="jp-FlipLink"
@@ -641,6 +654,39 @@ function Sent(props: ISendProps): JSX.Element {
           </li>
         ))}
       </ul>
+      <Receipts {...props} />
     </div>
+  );
+}
+
+/**
+ * What each Trust has said to the bundle so far; why, where it would have none of it.
+ */
+function Receipts(props: ISendProps): JSX.Element {
+  const { model, trans } = props;
+  const parts = model.sent[0]?.trusts ?? [];
+  return (
+    <table className="jp-FlipTable">
+      <caption className="jp-FlipHidden">{trans.__('Receipts')}</caption>
+      <thead>
+        <tr>
+          <th scope="col">{trans.__('Trust')}</th>
+          <th scope="col">{trans.__('State')}</th>
+          <th scope="col">{trans.__('Why')}</th>
+        </tr>
+      </thead>
+      <tbody>
+        {parts.map(part => (
+          <tr key={part.trust}>
+            <th scope="row" className="jp-FlipTable-state">
+              <TrustStateIcon state={part.state} />
+              {model.workbench.trustTitle(part.trust)}
+            </th>
+            <td>{trustStateWord(trans, part.state)}</td>
+            <td>{isUnwilling(part) ? part.reason : ''}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
   );
 }

@@ -326,7 +326,7 @@ export function RunSection(props: ISectionProps): JSX.Element {
   const rows = [...active, ...ended].map((run): IRow => {
     const share = runShare(run);
     const detail = runDetail(trans, run);
-    const name = runName(run);
+    const name = runName(run, workbench.runs);
     return {
       id: run.run,
       label: trans.__('%1, %2', name, detail),

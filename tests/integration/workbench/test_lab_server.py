@@ -129,6 +129,15 @@ def test_it_stops_at_once_and_begins_where_the_hub_is(lab):
     assert lab.get("flipnb/studies").json()["studies"][0]["study"] == "heart"
 
 
+def test_files_are_named_as_the_file_browser_names_them(lab, notebook):
+    fresh = notebook.with_name("fresh.ipynb")
+    fresh.write_bytes(notebook.read_bytes())
+    report = lab.post("flipnb/notebooks/checks", {"path": fresh.name, "study": "heart"}).json()
+    said = " ".join(issue["message"] for issue in report["issues"])
+    assert "fresh.flip.json" in said
+    assert str(notebook.parent) not in said
+
+
 def test_a_notebook_is_checked_shown_and_sent_once_however_often_it_is_asked(lab, home, notebook):
     report = lab.post("flipnb/notebooks/checks", {"path": notebook.name, "study": "heart"}).json()
     assert report["rehearsed"]

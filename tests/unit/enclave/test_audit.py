@@ -84,3 +84,20 @@ def test_a_line_that_a_power_cut_tore_is_dropped(tmp_path: Path, key: SigningKey
     log.close()
     assert path.read_bytes().startswith(good)
     assert AuditLog(path, key, store).size == 4
+
+
+def test_what_is_changed_while_the_agent_runs_is_found_by_a_check_and_turns_approvals_off(
+    tmp_path: Path, key: SigningKey
+) -> None:
+    store = write(tmp_path, key, 5)
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(path, key, store)
+    whole = path.read_bytes()
+    assert (log.check().size, log.check().problem) == (5, None)
+    log.require_whole()
+    path.write_bytes(whole.replace(b'"round":3', b'"round":4'))
+    assert "is not the one that was written" in (log.check().problem or "")
+    path.write_bytes(whole)
+    assert log.check().problem is not None, "restoring the file does not undo what was found"
+    with pytest.raises(FlipError, match="Approvals are off"):
+        log.require_whole()

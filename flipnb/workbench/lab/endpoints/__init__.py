@@ -13,7 +13,7 @@ ALL: tuple[Endpoint, ...] = (
     *(notebooks.check_notebook, notebooks.list_strategies, notebooks.prepare_bundle, notebooks.send_bundle),
     *(notebooks.get_bundle, notebooks.run_again),
     *(runs.list_runs, runs.view_run, runs.list_events, runs.stop_run),
-    *(results.fetch_run_results, results.view_record),
+    *(results.fetch_run_results, results.view_record, results.make_results_notebook),
     *(desk.view_desk, desk.list_requests, desk.view_request, desk.open_approval_page, desk.decline_request),
-    *(desk.list_desk_runs, desk.stop_here, desk.view_executed, desk.view_audit),
+    *(desk.list_desk_runs, desk.stop_here, desk.view_executed, desk.view_audit, desk.check_audit),
 )

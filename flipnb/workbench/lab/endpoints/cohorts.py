@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,6 @@ from flipnb.workbench.twin_count import twin_count
 from flipnb.workbench.vocabulary import FoundConcepts
 
 SUFFIX = ".cohort.json"
-_MOST = 200
-_DEEPEST = 4
 
 
 class CohortFile(Document):
@@ -104,7 +100,7 @@ def list_cohorts(bench: Bench) -> CohortList:
     """Cohort files, by path; hidden folders and those deeper than four are left out."""
     found = [
         CohortFile(path=path.relative_to(bench.root).as_posix(), name=path.name.removesuffix(SUFFIX))
-        for path in _files(bench.root)
+        for path in bench.files(SUFFIX)
     ]
     return CohortList(cohorts=tuple(sorted(found, key=lambda cohort: cohort.path)))
 
@@ -125,15 +121,3 @@ def _read(file: Path, path: str) -> CohortDefinition:
     if not isinstance(expression, dict):
         raise FlipError("no-cohort", f"{path} holds no cohort expression.", status=422)
     return CohortDefinition(path=path, expression=expression, version=sha256(canonical_bytes(expression)))
-
-
-def _files(root: Path) -> Iterator[Path]:
-    count = 0
-    for folder, folders, names in os.walk(root):
-        here = Path(folder)
-        deep = len(here.relative_to(root).parts)
-        folders[:] = [] if deep >= _DEEPEST else [f for f in folders if not f.startswith(".") and f != "node_modules"]
-        for name in names:
-            if name.endswith(SUFFIX) and count < _MOST:
-                count += 1
-                yield here / name

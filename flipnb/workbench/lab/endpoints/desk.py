@@ -7,6 +7,7 @@ from pathlib import Path
 from flipnb.contracts.approval import Decline
 from flipnb.contracts.desk import (
     ApprovalPage,
+    AuditCheck,
     AuditPage,
     DeskRuns,
     DeskStatus,
@@ -102,6 +103,13 @@ def view_audit(bench: Bench, after: int = 0) -> AuditPage:
     """Audit entries from the index ``after`` on, and the tree head (RFC 6962)."""
     with desk(_enclave(bench)) as client:
         return client.get(f"/audit?after={after}", AuditPage)
+
+
+@endpoint("GET", "desk/audit/check", "desk")
+def check_audit(bench: Bench) -> AuditCheck:
+    """Have the agent read its audit log again, whole; while it is broken nothing can be approved."""
+    with desk(_enclave(bench)) as client:
+        return client.get("/audit/check", AuditCheck)
 
 
 def _enclave(bench: Bench) -> Path:

