@@ -1,4 +1,9 @@
-"""The app that stock Flower runs: a no-op strategy round after round, and clients that send back what they got."""
+"""The app that stock Flower runs: a strategy round after round, and clients that change what they got and send it back.
+
+Flower names every 5 MB of a tensor by their SHA-256 and sends what the other side has by that name but once. Tensors of
+one constant, and nodes with the same answer, would therefore cross the wire as a few chunks: the model is random, and
+each node changes it in its own way.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 from flwr.serverapp.strategy import FedAvg
@@ -19,7 +24,9 @@ server = ServerApp()
 @client.train()
 def train(message, context):
     time.sleep(message.content["config"]["sleep"])
-    arrays = message.content["arrays"]
+    step = np.float32(0.001 + context.node_id % 1000 * 1e-5)
+    changed = {name: array.numpy() + step for name, array in message.content["arrays"].items()}
+    arrays = ArrayRecord({name: Array(array) for name, array in changed.items()})
     metrics = MetricRecord({"num-examples": 1, "loss": 0.5})
     return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
 
@@ -62,9 +69,8 @@ def main(grid, context):
         min_train_nodes=nodes, min_evaluate_nodes=nodes, min_available_nodes=nodes,
     )  # fmt: skip
     strategy.path = Path(str(run["notes"]))
-    model = [np.full(int(run["elements"]), 0.5, np.float32) for _ in range(int(run["tensors"]))]
-    from flwr.app import ConfigRecord
-
+    random = np.random.default_rng(1)
+    model = [random.standard_normal(int(run["elements"]), np.float32) for _ in range(int(run["tensors"]))]
     strategy.start(
         grid=grid,
         initial_arrays=ArrayRecord(model),
