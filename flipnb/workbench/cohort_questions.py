@@ -31,7 +31,6 @@ class CohortCheck(Document):
 
     ``twin`` is None where no plan names this cohort, or its twin has not what the definition asks for.
     What a question costs: ``count_costs`` for each number (a funnel has ``rules`` + 1), ``chart_costs`` for each chart.
-    ``beyond_atlas`` names the criteria for which ATLAS refuses the definition.
     """
 
     problem: str | None
@@ -39,7 +38,6 @@ class CohortCheck(Document):
     twin: TwinCount | None = None
     count_costs: int = COUNT_COSTS
     chart_costs: int = CHART_COSTS
-    beyond_atlas: tuple[str, ...] = ()
 
 
 class Question(Document):
@@ -75,7 +73,7 @@ def check_cohort(expression: Mapping[str, Any], twin: Callable[[], Preview | Non
         return CohortCheck(problem=str(error), rules=0)
     found = twin()
     told = TwinCount(people=found.people, of=found.of) if found is not None else None
-    return CohortCheck(problem=None, rules=len(parsed.inclusion_rules), twin=told, beyond_atlas=parsed.beyond_atlas)
+    return CohortCheck(problem=None, rules=len(parsed.inclusion_rules), twin=told)
 
 
 def ask_trusts(home: Home, study: str, question: Question) -> TrustAnswers:

@@ -202,7 +202,6 @@ export interface ICheckRequest {
  *
  * ``twin`` is None where no plan names this cohort, or its twin has not what the definition asks for.
  * What a question costs: ``count_costs`` for each number (a funnel has ``rules`` + 1), ``chart_costs`` for each chart.
- * ``beyond_atlas`` names the criteria for which ATLAS refuses the definition.
  */
 export interface ICohortCheck {
   problem: string | null;
@@ -210,7 +209,6 @@ export interface ICohortCheck {
   twin: ITwinCount | null;
   count_costs: number;
   chart_costs: number;
-  beyond_atlas: string[];
 }
 
 /** A cohort file's content. ``version`` is its SHA-256, so that a save on top of another change is noticed. */

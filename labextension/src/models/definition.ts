@@ -239,6 +239,20 @@ export function isImage(domain: string): boolean {
 }
 
 /**
+ * The criteria of a definition that ATLAS has not: it refuses the whole definition then.
+ */
+export function beyondAtlas(definition: IDefinition): string[] {
+  const found = new Set<string>();
+  JSON.stringify(definition, (key, value) => {
+    if (isText(key) || isImage(key)) {
+      found.add(key);
+    }
+    return value;
+  });
+  return [...found].sort();
+}
+
+/**
  * Another domain for a criterion: its concepts stay, what the new domain does not have goes.
  */
 export function withDomain(criterion: ICriterion, domain: string): ICriterion {

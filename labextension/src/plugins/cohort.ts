@@ -23,6 +23,7 @@ import { addToPalette, CommandIDs, NO_ARGS } from '../commands';
 import { cohortIcon } from '../icons';
 import type { IDraft } from '../models/cohortfile';
 import type { IDefinition } from '../models/definition';
+import { beyondAtlas } from '../models/definition';
 import { IWorkbench } from '../tokens';
 import type { CohortView } from '../widgets/cohort';
 
@@ -220,7 +221,7 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
       describedBy: NO_ARGS,
       execute: async () => {
         const model = current()?.model;
-        if (model && (await forAtlas(model.check?.beyond_atlas ?? []))) {
+        if (model && (await forAtlas(beyondAtlas(model.expression)))) {
           const name = model.path?.split('/').pop() ?? `cohort${SUFFIX}`;
           const { saveAs } = await import('../widgets/saveas');
           saveAs(name, JSON.stringify(model.expression, null, 2), 'application/json');
