@@ -24,6 +24,7 @@ import { cohortIcon } from '../icons';
 import type { IDraft } from '../models/cohortfile';
 import type { IDefinition } from '../models/definition';
 import { beyondAtlas } from '../models/definition';
+import { addView } from '../placement';
 import { IWorkbench } from '../tokens';
 import type { CohortView } from '../widgets/cohort';
 
@@ -113,8 +114,7 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
         return;
       }
       await views.add(view);
-      shell.add(view, 'main');
-      shell.activateById(id);
+      addView(app, view);
     }
 
     async function draft(id: string): Promise<IDraft | null> {

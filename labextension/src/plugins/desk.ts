@@ -22,6 +22,7 @@ import { FlipApi, messageOf } from '../api';
 import { addToPalette, CommandIDs, NO_ARGS, REQUEST_ARGS, RUN_ARGS } from '../commands';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- the model is what is provided
 import { Desk } from '../models/desk';
+import { addView } from '../placement';
 import { IDesk } from '../tokens';
 
 /**
@@ -68,8 +69,7 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
       view.title.icon = lockIcon;
       view.title.closable = true;
       await views.add(view);
-      shell.add(view, 'main');
-      shell.activateById(id);
+      addView(app, view);
     }
 
     function chosen(args: { bundle?: string }): string | undefined {

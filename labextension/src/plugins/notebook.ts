@@ -24,6 +24,7 @@ import { addToPalette, CommandIDs, NOTEBOOK_ARGS } from '../commands';
 import { twinIcon } from '../icons';
 import type { SendModel } from '../models/send';
 import { shortDigest } from '../models/wording';
+import { addView } from '../placement';
 import { IWorkbench } from '../tokens';
 import type { SendView } from '../widgets/send';
 
@@ -134,8 +135,7 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
       models.set(view, model);
       panels.set(view, panel);
       await views.add(view);
-      shell.add(view, 'main', { mode: 'split-right', ref: panel.id });
-      shell.activateById(view.id);
+      addView(app, view, { mode: 'split-right', ref: panel.id });
       void model.check();
     }
 

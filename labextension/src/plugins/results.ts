@@ -16,6 +16,7 @@ import type { Widget } from '@lumino/widgets';
 
 import { messageOf } from '../api';
 import { addToPalette, CommandIDs, RUN_ARGS } from '../commands';
+import { addView } from '../placement';
 import { IWorkbench } from '../tokens';
 
 const MOST = 12;
@@ -45,8 +46,7 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
       view.title.label = label;
       view.title.icon = tableRowsIcon;
       view.title.closable = true;
-      shell.add(view, 'main');
-      shell.activateById(id);
+      addView(app, view);
     }
 
     const titleOf = (trust: string): string => workbench.trustTitle(trust);

@@ -20,6 +20,7 @@ import { messageOf } from '../api';
 import { addToPalette, CommandIDs, NO_ARGS, RUN_ARGS } from '../commands';
 import { flipIcon } from '../icons';
 import { hasEnded, runName } from '../models/wording';
+import { addView } from '../placement';
 import { IWorkbench } from '../tokens';
 import type { RunWidget } from '../widgets/run';
 import type { RunsWidget } from '../widgets/runs';
@@ -96,8 +97,7 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
         model.changed.connect(name, view);
         idOf.set(view, run);
         await runs.add(view);
-        shell.add(view, 'main');
-        shell.activateById(view.id);
+        addView(app, view);
       }
     });
 
@@ -120,8 +120,7 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
         view.title.icon = listIcon;
         view.title.closable = true;
         await lists.add(view);
-        shell.add(view, 'main');
-        shell.activateById(view.id);
+        addView(app, view);
       }
     });
 
