@@ -35,12 +35,6 @@ class CoordinatorOrder(Document):
     key: str
 
 
-class OfferedBlob(Document):
-    """POST /v1/coordinator/blobs: a file that the coordinator has put into the hub's directory of blobs."""
-
-    sha256: Digest
-
-
 class Resume(Document):
     """What the hub has already: the summaries of finished rounds, and the context that was posted last; the contexts
     of totals that were posted, and the steps whose sums are there.
@@ -66,10 +60,16 @@ class CoordinatorView(Document):
 
 
 class RoundReplies(Document):
-    """GET /v1/coordinator/rounds/{round} or totals/{step}: sealed replies (JSON text); who won't answer, and why."""
+    """POST /v1/coordinator/rounds, GET totals/{step}: sealed replies (JSON text); who won't answer, and why."""
 
     replies: dict[KeyId, str]
     gone: dict[KeyId, str]
+
+
+class Present(Document):
+    """The answer to a CoordinatorEvent: the Trusts that can be asked in the next round, sorted."""
+
+    trusts: tuple[KeyId, ...]
 
 
 class CoordinatorEvent(Document):

@@ -10,15 +10,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from flipnb.contracts.coordinator import CoordinatorEvent, CoordinatorView, OfferedBlob, Resume, RoundReplies
-from flipnb.contracts.problem import FlipError
+from flipnb.contracts.coordinator import CoordinatorEvent, CoordinatorView, Present, Resume, RoundReplies
 from flipnb.contracts.round import RoundContext
 from flipnb.contracts.total import TotalContext, TotalSum
 from flipnb.hub import run_life, runs, totals
 from flipnb.hub.authentication import Caller
 from flipnb.hub.authorisation import authorise, not_found
-from flipnb.hub.blob_grants import forget_updates, keep_grant
-from flipnb.hub.service import Here, Signed, answer, nothing, read
+from flipnb.hub.blob_grants import forget_updates, is_there, keep_grant
+from flipnb.hub.service import Here, Hub, Signed, answer, nothing, read
 from flipnb.hub.store.tables import BundleRow, RoundRow, RunRow, StudyRow, TotalRow
 from flipnb.hub.waits import replies_of
 
@@ -35,7 +34,6 @@ def _own_run(session: Session, caller: Caller) -> RunRow:
 async def get_coordinator(signed: Signed) -> Response:
     with signed.transaction() as session:
         run = _own_run(session, signed.caller)
-        parts = runs.parts_of(session, run.id)
         last = session.scalar(select(RoundRow.context).where(RoundRow.run == run.id).order_by(RoundRow.round.desc()))
         posted, summed = totals.totals_of(session, run.id)
         resume = None
@@ -47,37 +45,24 @@ async def get_coordinator(signed: Signed) -> Response:
             bundle_envelope=session.get_one(BundleRow, run.bundle).envelope.decode(),
             roster_envelope=session.get_one(StudyRow, run.study).envelope.decode(),
             point=json.loads(run.point),
-            trusts=tuple(sorted(part.trust for part in parts if part.member and part.state in run_life.ACTIVE)),
+            trusts=run_life.present(session, run.id),
             resume=resume,
         )
     return answer(view)
 
 
-@routes.post("/blobs")
-async def post_blob(hub: Here, signed: Signed) -> Response:
-    """The coordinator has put a file into the directory of blobs: it is for the members of its run."""
-    with signed.transaction() as session:
-        run = _own_run(session, signed.caller)
-        sha256 = read(OfferedBlob, signed.body, "The blob").sha256
-        path = hub.blobs.path(sha256)
-        if not path.exists():
-            raise FlipError("missing-blob", f"The blob {sha256[:16]}… is not here.", status=409)
-        keep_grant(session, sha256, "run", study=run.study, run=run.id, owner="", size=path.stat().st_size)
-    return nothing()
-
-
 @routes.post("/rounds")
-async def post_round(signed: Signed) -> Response:
+async def post_round(hub: Here, signed: Signed, after: int = 0, wait: float = 0.0) -> Response:
+    """Ask a round's members, once; answers when more than ``after`` have replied or are gone, or after ``wait`` s.
+
+    The weights that the context names, which the coordinator has put into the directory of blobs, are the members'.
+    """
     with signed.transaction() as session:
         run = _own_run(session, signed.caller)
-        run_life.post_round(session, run, read(RoundContext, signed.body, "The round context"))
-    return nothing()
-
-
-@routes.get("/rounds/{number}")
-async def get_replies(hub: Here, signed: Signed, number: int, after: int = 0, wait: float = 0.0) -> Response:
-    """Answers when more than ``after`` members have replied or are gone, or after ``wait`` seconds."""
-    return await _replies(hub, signed, "round", number, after, wait)
+        context = read(RoundContext, signed.body, "The round context")
+        _offer(hub, session, run, context.weights)
+        run_life.post_round(session, run, context)
+    return await _replies(hub, signed, "round", context.round, after, wait)
 
 
 @routes.post("/totals")
@@ -90,7 +75,7 @@ async def post_total(signed: Signed) -> Response:
 
 @routes.get("/totals/{step}")
 async def get_total_replies(hub: Here, signed: Signed, step: int, after: int = 0, wait: float = 0.0) -> Response:
-    """As of a round."""
+    """Answers as for a round."""
     return await _replies(hub, signed, "total", step, after, wait)
 
 
@@ -107,11 +92,21 @@ async def post_event(hub: Here, signed: Signed) -> Response:
     with signed.transaction() as session:
         run = _own_run(session, signed.caller)
         event = read(CoordinatorEvent, signed.body, "The event")
+        if event.final_weights is not None:
+            _offer(hub, session, run, event.final_weights)
         run_life.coordinator_says(session, hub.configuration, run, event)
         spent = forget_updates(session, run.id) if event.state != "running" else []
+        trusts = run_life.present(session, run.id)
     for sha256 in spent:
         hub.blobs.remove(sha256)
-    return nothing()
+    return answer(Present(trusts=trusts))
+
+
+def _offer(hub: Hub, session: Session, run: RunRow, sha256: str) -> None:
+    """What the coordinator has put among the blobs is for the members of its run."""
+    path = hub.blobs.path(sha256)
+    if path.exists() and not is_there(session, sha256, study=run.study):
+        keep_grant(session, sha256, "run", study=run.study, run=run.id, owner="", size=path.stat().st_size)
 
 
 async def _replies(
@@ -120,12 +115,14 @@ async def _replies(
     """The replies to a round or a total of the caller's own run, once there are more than ``after``."""
     table = RoundRow if kind == "round" else TotalRow
 
-    def look() -> tuple[bool, RoundReplies]:
+    def look() -> tuple[bool, None]:
         with signed.transaction() as session:
             run = _own_run(session, signed.caller)
             if session.get(table, (run.id, number)) is None:
                 raise not_found(f"The {kind}")
-            replies, gone = run_life.replies(session, run.id, number, kind)
-        return len(replies) + len(gone) > after, RoundReplies(replies=replies, gone=gone)
+            return run_life.settled(session, run.id, number, kind) > after, None
 
-    return answer(await hub.waits.until(replies_of(signed.caller.run or ""), look, wait))
+    await hub.waits.until(replies_of(signed.caller.run or ""), look, wait)
+    with signed.transaction() as session:
+        replies, gone = run_life.replies(session, _own_run(session, signed.caller).id, number, kind)
+    return answer(RoundReplies(replies=replies, gone=gone))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from flipnb.contracts.coordinator import CoordinatorEvent
@@ -212,6 +212,18 @@ def post_round(session: Session, run: RunRow, context: RoundContext) -> None:
         if part.state not in ACTIVE:
             task.state, task.reason = "void", why_of(part)
     ring(session, replies_of(run.id))
+
+
+def present(session: Session, run: str) -> tuple[str, ...]:
+    """The members that can be asked in a round, sorted."""
+    parts = select(PartRow.trust).where(PartRow.run == run, PartRow.member, PartRow.state.in_(ACTIVE))
+    return tuple(session.scalars(parts.order_by(PartRow.trust)))
+
+
+def settled(session: Session, run: str, number: int, kind: Literal["round", "total"]) -> int:
+    """How many members of a round (or total) have answered or will not."""
+    closed = select(func.count()).where(TaskRow.run == run, TaskRow.kind == kind, TaskRow.round == number)
+    return session.scalar(closed.where(TaskRow.state != "open")) or 0
 
 
 def replies(

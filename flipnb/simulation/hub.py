@@ -47,15 +47,16 @@ class SimulatedHub:
             bundle_envelope=bundle,
             roster_envelope=roster,
             point=dict(self._point),
-            trusts=tuple(sorted(key for key, trust in self._trusts.items() if trust.ended is None)),
+            trusts=self._present,
         )
 
-    def post_context(self, context: RoundContext) -> None:
-        self._members["round", context.round] = context.members
-        for member in context.members:
-            self._trusts[member].ask(context, self.blob(context.weights))
+    def ask(self, context: RoundContext, known: int, wait: float) -> RoundReplies:
+        number = context.round
+        if ("round", number) not in self._members:
+            self._members["round", number] = context.members
+            for member in context.members:
+                self._trusts[member].ask(context, self.blob(context.weights))
 
-    def replies(self, number: int, known: int, wait: float) -> RoundReplies:
         def look(key: KeyId) -> str | None:
             found = self._trusts[key].reply(number)
             if found is None:
@@ -83,10 +84,15 @@ class SimulatedHub:
         for member in result.members:
             self._trusts[member].give(result)
 
-    def tell(self, event: CoordinatorEvent) -> None:
+    @property
+    def _present(self) -> tuple[KeyId, ...]:
+        return tuple(sorted(key for key, trust in self._trusts.items() if trust.ended is None))
+
+    def tell(self, event: CoordinatorEvent) -> tuple[KeyId, ...]:
         if event.round is not None:
             self.rounds.append(event.round)
             self._tell_round(event.round)
+        return self._present
 
     def give(self, path: Path, digest: str) -> None:
         give(self._blobs, digest, path)

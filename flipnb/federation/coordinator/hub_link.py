@@ -14,11 +14,11 @@ from flipnb.contracts.coordinator import (
     CoordinatorEvent,
     CoordinatorOrder,
     CoordinatorView,
-    OfferedBlob,
+    Present,
     RoundReplies,
 )
 from flipnb.contracts.document import Document, refusal, sha256
-from flipnb.contracts.keys import SigningKey
+from flipnb.contracts.keys import KeyId, SigningKey
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.request_signature import Request, sign_request
 from flipnb.contracts.round import RoundContext
@@ -47,32 +47,32 @@ class HubLink:
     def view(self) -> CoordinatorView:
         return CoordinatorView.model_validate_json(self._call("GET", "/v1/coordinator"))
 
-    def post_context(self, context: RoundContext) -> None:
-        self._call("POST", "/v1/coordinator/rounds", context)
+    def ask(self, context: RoundContext, known: int, wait: float) -> RoundReplies:
+        """Ask a round's members, whom the same context asks once; replies and absences so far.
 
-    def replies(self, number: int, known: int, wait: float) -> RoundReplies:
-        """Replies and absences of a round; returns when there are more than ``known``, or after ``wait`` seconds."""
-        path = f"/v1/coordinator/rounds/{number}?after={known}&wait={wait:.1f}"
-        return RoundReplies.model_validate_json(self._call("GET", path))
+        Returns when there are more than ``known``, or after ``wait`` seconds.
+        """
+        path = f"/v1/coordinator/rounds?after={known}&wait={wait:.1f}"
+        return RoundReplies.model_validate_json(self._call("POST", path, context))
 
     def post_total(self, context: TotalContext) -> None:
         self._call("POST", "/v1/coordinator/totals", context)
 
     def total_replies(self, step: int, known: int, wait: float) -> RoundReplies:
-        """As ``replies``, of a total."""
+        """As ``ask``, of a total."""
         path = f"/v1/coordinator/totals/{step}?after={known}&wait={wait:.1f}"
         return RoundReplies.model_validate_json(self._call("GET", path))
 
     def post_sum(self, result: TotalSum) -> None:
         self._call("POST", "/v1/coordinator/sums", result)
 
-    def tell(self, event: CoordinatorEvent) -> None:
-        self._call("POST", "/v1/coordinator/events", event)
+    def tell(self, event: CoordinatorEvent) -> tuple[KeyId, ...]:
+        """Say a finished round or the run's end; who can be asked next."""
+        return Present.model_validate_json(self._call("POST", "/v1/coordinator/events", event)).trusts
 
     def give(self, path: Path, digest: str) -> None:
-        """Make a synced file one of the hub's blobs, for the members of this run."""
+        """Make a synced file one of the hub's blobs; the context that names it opens it to the members of this run."""
         give(self._blobs, digest, path)
-        self._call("POST", "/v1/coordinator/blobs", OfferedBlob(sha256=digest))
 
     def blob(self, digest: str) -> Path:
         """The file of a blob. Raises FlipError ``missing-blob``."""

@@ -36,6 +36,7 @@ log = logging.getLogger("flip.coordinator")
 
 Updates = Sum | IndividualUpdates
 _WAIT_SECONDS = 20.0
+_SMALL_BYTES = 1 << 20
 
 
 class Rounds:
@@ -56,6 +57,8 @@ class Rounds:
         self._patience = Patience(self._bundle.plan, view.resume.rounds if view.resume else ())
         self._spec = self._bundle.tensors
         self._spec_digest = self._spec.digest()
+        self._small = self._spec.update_layout()[1] <= _SMALL_BYTES
+        self._present: tuple[KeyId, ...] | None = None
         self._checkpoints = Checkpoints(self._work / "checkpoints", self._spec)
         plan = self._bundle.plan
         single = plan.aggregation == "individual"
@@ -116,7 +119,7 @@ class Rounds:
 
     def _tell(self, summary: RoundSummary | None) -> None:
         if summary is not None and summary.round not in self._told:
-            self._hub.tell(CoordinatorEvent(round=summary))
+            self._present = self._hub.tell(CoordinatorEvent(round=summary))
             self._told.add(summary.round)
 
     def _exchange(
@@ -126,8 +129,10 @@ class Rounds:
         began = time.monotonic()
         context = self._context(number, checkpoint, training=training, config=config)
         self._hub.give(checkpoint.weights, context.weights)
-        self._hub.post_context(context)
-        for step in self._totals.pending(number):
+        steps = self._totals.pending(number)
+        if steps:
+            self._hub.ask(context, 0, 0.0)
+        for step in steps:
             self._total(step, context.members, checkpoint, number)
         total = self._nothing_yet(training=training)
         replies, left_out, late = self._collect(context, total, self._deadline(number, checkpoint))
@@ -170,13 +175,15 @@ class Rounds:
         return IndividualUpdates(spec=self._spec, plan=plan, outputs=outputs, training=True)
 
     def _there(self, number: int) -> tuple[KeyId, ...]:
-        """Who can be asked now. Raises FlipError ``quorum-lost``."""
-        view = self._hub.view()
-        members = tuple(sorted(key for key in view.trusts if key not in self._left_out))
+        """Who can be asked now, as the hub has just said. Raises FlipError ``quorum-lost``."""
+        present, self._present = self._present, None
+        if present is None:
+            present = self._hub.view().trusts
+        members = tuple(sorted(key for key in present if key not in self._left_out))
         if len(members) < self._bundle.minimum_trusts:
             ended = {
                 part.trust: f"{part.state} {part.reason or ''}".strip()
-                for part in view.run.trusts
+                for part in self._hub.view().run.trusts
                 if part.state in FINAL_TRUST_STATES and part.state != "finished"
             }
             raise self._quorum_lost(number, len(members), ended)
@@ -244,7 +251,8 @@ class Rounds:
             if wait <= 0:
                 left_out |= dict.fromkeys(waiting, f"no reply within {round(time.monotonic() - began)} s")
                 break
-            heard = self._hub.replies(context.round, known, wait)
+            # Small updates are added in milliseconds: not worth a request each.
+            heard = self._hub.ask(context, known + len(waiting) - 1 if self._small else known, wait)
             known = len(heard.replies) + len(heard.gone)
             for key in sorted(waiting & heard.replies.keys()):
                 waiting.remove(key)

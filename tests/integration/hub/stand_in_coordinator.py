@@ -35,7 +35,7 @@ def call(method, path, body=b""):
 
 
 def post(path, document):
-    call("POST", path, json.dumps(document).encode())
+    return call("POST", path, json.dumps(document).encode()).json()
 
 
 def put(data):
@@ -43,7 +43,6 @@ def put(data):
     path = Path(order["blobs"]) / digest[:2] / digest
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
-    post("/v1/coordinator/blobs", {"sha256": digest})
     return digest
 
 
@@ -79,7 +78,7 @@ for number in range(1, of + 2):
     heard = {"replies": {}, "gone": {}}
     while len(heard["replies"]) + len(heard["gone"]) < len(context["members"]):
         known = len(heard["replies"]) + len(heard["gone"])
-        heard = call("GET", f"/v1/coordinator/rounds/{number}?after={known}&wait=20").json()
+        heard = post(f"/v1/coordinator/rounds?after={known}&wait=20", context)
     summary = {
         "round": number,
         "of": of,
