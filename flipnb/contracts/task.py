@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from flipnb.contracts.count import SignedCount
-from flipnb.contracts.document import Document
+from flipnb.contracts.document import Digest, Document
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.round import RoundContext
 from flipnb.contracts.run import RunId
 from flipnb.contracts.text import Name
 from flipnb.contracts.total import TotalContext, TotalSum
+
+SMALL_BYTES = 1 << 18
+"""Weights and updates up to this size travel within the task and its answer: a request of their own costs more."""
 
 TaskKind = Literal["count", "run", "start", "round", "total", "summed", "stop"]
 
@@ -44,12 +47,26 @@ class Task(Document):
 
 
 class TaskList(Document):
+    """``weights`` are the bytes of small global weights that the tasks' contexts name, by SHA-256; others are fetched.
+
+    A kernel's agent compares them with the context as it does with what it fetches.
+    """
+
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
     tasks: tuple[Task, ...]
+    weights: dict[Digest, bytes] = Field(default_factory=dict)
 
 
 class TaskAnswer(Document):
-    """``envelope`` is the sealed reply (JSON text) where the kind has one; ``code``/``reason`` where it was refused."""
+    """``envelope`` is the sealed reply (JSON text) where the kind has one; ``code``/``reason`` where it was refused.
+
+    ``update`` is the content of a small update file, which the sealed reply names; a larger one was put before.
+    """
+
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     envelope: str | None = None
+    update: bytes | None = Field(default=None, max_length=SMALL_BYTES)
     code: str | None = Field(default=None, pattern=r"^[a-z0-9-]{1,60}$")
     reason: str | None = Field(default=None, max_length=400)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import secrets
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -31,6 +32,7 @@ class BlobStore:
         self._partial = directory / "partial"
         self._limit = limit
         self._receptions: dict[str, Reception] = {}
+        self._bringing: list[str] = []
         self._partial.mkdir(parents=True, exist_ok=True)
         self._forget_old()
 
@@ -46,8 +48,45 @@ class BlobStore:
 
     def remove(self, sha256: str) -> None:
         """Delete a blob that is granted to nobody, unless somebody is just bringing the same."""
-        if all(reception.sha256 != sha256 for reception in self._receptions.values()):
+        brought = (*self._bringing, *(reception.sha256 for reception in self._receptions.values()))
+        if sha256 not in brought:
             self.path(sha256).unlink(missing_ok=True)
+
+    def small(self, sha256: str, limit: int) -> bytes | None:
+        """A blob's content; None where it is not here or has more than ``limit`` bytes."""
+        try:
+            path = self.path(sha256)
+            return path.read_bytes() if path.stat().st_size <= limit else None
+        except FileNotFoundError:
+            return None
+
+    async def put(self, content: bytes, sha256: str) -> None:
+        """Keep a small blob, which is on disk when this returns; until the caller awaits again nobody removes it."""
+        self._bringing.append(sha256)
+        try:
+            await asyncio.to_thread(self._put, content, sha256)
+        finally:
+            self._bringing.remove(sha256)
+
+    def _put(self, content: bytes, sha256: str) -> None:
+        target, partial = self.path(sha256), self._partial / secrets.token_hex(16)
+        try:
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            self._place(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _place(self, partial: Path, target: Path) -> None:
+        """Give a synced file its name, on disk when this returns."""
+        new = not target.parent.exists()
+        target.parent.mkdir(exist_ok=True)
+        partial.replace(target)
+        sync_directory(target.parent)
+        if new:
+            sync_directory(self._directory)
 
     async def keep(self, chunks: AsyncIterator[bytes], sha256: str, upload: str, offset: int) -> int:
         """Go on with an upload at ``offset`` with what ``chunks`` yields; returns the blob's size once it is whole.
@@ -63,10 +102,7 @@ class BlobStore:
         try:
             await reception.open(offset)
             size = await reception.take(chunks)
-            target = self.path(sha256)
-            target.parent.mkdir(exist_ok=True)
-            reception.path.replace(target)
-            await asyncio.to_thread(_sync_directories, target.parent, self._directory)
+            await asyncio.to_thread(self._place, reception.path, self.path(sha256))
             return size
         finally:
             await reception.close()
@@ -172,8 +208,3 @@ class Reception:
             chunk = os.read(self._descriptor, min(size, _BUFFER))
             self._digest.update(chunk)
             size -= len(chunk)
-
-
-def _sync_directories(*directories: Path) -> None:
-    for directory in directories:
-        sync_directory(directory)

@@ -79,12 +79,13 @@ class LightTrust:
             path, spec=bundle.tensors, plan=bundle.plan, people=people, report={"loss": 50}, outputs=OUTPUTS,
             change=memoryview(bytes(size)) if context.training else None,
         )  # fmt: skip
-        await self.link.put_blob(path, encoded.sha256, task.run)
+        update = path.read_bytes()
         path.unlink()
         reply = RoundReply(
             trust=self.key.key_id, context=context, update=encoded.sha256, update_size=encoded.size, metrics=None
         )
-        await self.link.answer(task.id, TaskAnswer(envelope=seal(reply, ROUND_REPLY, self.key).decode()))
+        sealed = seal(reply, ROUND_REPLY, self.key).decode()
+        await self.link.answer(task.id, TaskAnswer(envelope=sealed, update=update))
         if not context.training:
             await self._report(task.run, "finished")
 

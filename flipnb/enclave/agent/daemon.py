@@ -159,7 +159,8 @@ class Agent:
             for task in found.tasks:
                 after = max(after, task.sequence)
                 if task.id not in self._handling:
-                    handling = asyncio.create_task(self._handle(task), name=f"task-{task.kind}-{task.id[:8]}")
+                    weights = found.weights.get(task.context.weights) if task.context is not None else None
+                    handling = asyncio.create_task(self._handle(task, weights), name=f"task-{task.kind}-{task.id[:8]}")
                     self._handling[task.id] = handling
                     handling.add_done_callback(partial(self._handled, task.id))
             if not found.tasks:
@@ -170,10 +171,10 @@ class Agent:
     def _handled(self, task: str, _: asyncio.Task[None]) -> None:
         self._handling.pop(task, None)
 
-    async def _handle(self, task: Task) -> None:
+    async def _handle(self, task: Task, weights: bytes | None) -> None:
         while True:
             try:
-                answer = await self._answer(task)
+                answer = await self._answer(task, weights)
                 await self._hub.patiently(partial(self._hub.answer, task.id, answer))
             except FlipError as error:
                 _LOG.warning("task %s (%s): %s (%s)", task.id, task.kind, error, error.code)
@@ -187,7 +188,7 @@ class Agent:
                 return
             await asyncio.sleep(_RETRY_S)
 
-    async def _answer(self, task: Task) -> TaskAnswer:
+    async def _answer(self, task: Task, weights: bytes | None) -> TaskAnswer:
         missing = TaskAnswer(code="bad-task", reason=f"The task {task.kind} lacks what it is about.")
         if task.kind == "count":
             return await self._counts.answer(task.study, task.count) if task.count is not None else missing
@@ -200,7 +201,7 @@ class Agent:
             case "start":
                 return await self._runs.on_start(task)
             case "round":
-                return await self._runs.on_round(task)
+                return await self._runs.on_round(task, weights)
             case "total":
                 return await self._runs.on_total(task)
             case "summed":
@@ -211,6 +212,7 @@ class Agent:
     async def _send_reports(self) -> None:
         """Send what the outbox holds, in its order; a report that the hub refuses is logged and left behind."""
         while True:
+            self._runs.tell_progress()
             report = self._store.next_report()
             if report is None:
                 await asyncio.sleep(_IDLE_S)

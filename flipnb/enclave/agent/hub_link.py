@@ -123,10 +123,9 @@ class HubLink:
         Raises FlipError ``wrong-weights`` where its size or SHA-256 is not what was said.
         """
         if size < LARGE:
-            content = await self.patiently(lambda: self._ask("GET", f"/v1/blobs/{digest}", limit=size))
-            if len(content) != size or sha256(content) != digest:
-                raise FlipError("wrong-weights", f"What the hub sent as {digest} is not that: its bytes are others.")
-            os.pwrite(target, content, 0)
+            fill(
+                target, await self.patiently(lambda: self._ask("GET", f"/v1/blobs/{digest}", limit=size)), digest, size
+            )
             return
         download = Download(self._bulk, digest, size, target)
 
@@ -198,6 +197,13 @@ class HubLink:
         signed = Request(method, url, {})
         sign_request(signed, self._key, audience=self._audience, body_sha256=sha)
         return signed.headers
+
+
+def fill(target: int, content: bytes, digest: str, size: int) -> None:
+    """Write what the hub sent as a blob into the file ``target``. Raises FlipError ``wrong-weights``."""
+    if len(content) != size or sha256(content) != digest:
+        raise FlipError("wrong-weights", f"What the hub sent as {digest} is not that: its bytes are others.")
+    os.pwrite(target, content, 0)
 
 
 class _Exchange:

@@ -129,6 +129,14 @@ class ActiveRun:
     def ending(self) -> bool:
         return self._ending is not None
 
+    def tell_progress(self) -> None:
+        """Where it is, into the outbox; on a full disk that is left out, and what is in the outbox goes on."""
+        try:
+            self._progress.flush()
+        except FlipError as error:
+            if error.code != disk.CODE:
+                raise
+
     def asked(self) -> None:
         """A round was offered, or a total summed: a run that had given its slot back needs one again."""
         self._asked.set()
@@ -408,15 +416,17 @@ class ActiveRun:
 
 
 class ProgressKeeper:
-    """Where a run is, by the enclave's own clock; at most two reports a second. Thread-safe.
+    """Where a run is, by the enclave's own clock; at most two reports a second, beside one per cell. Thread-safe.
 
-    Epochs come from the notebook: within a round they only rise, up to the number that was told first.
+    A round's kernel does not wait until its start is on disk: what is new is kept by ``flush``, which the agent calls
+    a few times a second. Epochs come from the notebook: within a round they only rise, up to the number told first.
     """
 
     def __init__(self, store: Store, run: str) -> None:
         self._store, self._run = store, run
         self._started = time.monotonic()
         self._told = 0.0
+        self._new = False
         self._cell: tuple[int, int] | None = None
         self._epoch: tuple[int, int | None] | None = None
         self._memory: tuple[int, int] | None = None
@@ -428,30 +438,31 @@ class ProgressKeeper:
 
     def cell(self, index: int, of: int) -> None:
         self._cell = (index, of)
-        self._tell(force=True)
+        self._keep()
 
     def round(self, number: int) -> None:
-        self.number, self._epoch = number, None
-        self._tell(force=True)
+        self.number, self._epoch, self._new = number, None, True
 
     def memory(self, eighths: int, of_bytes: int) -> None:
         """The most that a kernel of this run has used, which a kernel that is started anew does not undo."""
         used = -(-eighths * of_bytes // 8)
         if self._memory is None or used > self._memory[0]:
             self._memory = (used, of_bytes)
-            self._tell(force=True)
+            self._keep()
 
     def tell(self, message: Tell) -> None:
         before, of = self._epoch or (-1, message.epochs)
         if message.epoch > before and (of is None or message.epoch <= of):
-            self._epoch = (message.epoch, of)
-            self._tell(force=False)
+            self._epoch, self._new = (message.epoch, of), True
 
-    def _tell(self, *, force: bool) -> None:
+    def flush(self) -> None:
+        """Keep and report what is new since the last report, if that is not from just now."""
+        if self._new and time.monotonic() - self._told >= _PROGRESS_S:
+            self._keep()
+
+    def _keep(self) -> None:
         now = time.monotonic()
-        if not force and now - self._told < _PROGRESS_S:
-            return
-        self._told = now
+        self._told, self._new = now, False
         cell, cells = self._cell or (None, None)
         epoch, epochs = self._epoch or (None, None)
         memory, memory_of = self._memory or (None, None)

@@ -16,11 +16,11 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext
 from flipnb.contracts.run import TrustState
 from flipnb.contracts.study import Roster
-from flipnb.contracts.task import Task, TaskAnswer
+from flipnb.contracts.task import SMALL_BYTES, Task, TaskAnswer
 from flipnb.enclave.agent.admission import VerifiedBundle, admit, require_valid, verify_bundle, verify_request
 from flipnb.enclave.agent.airlock import Airlock, Reply, stored_reply
 from flipnb.enclave.agent.approvals import verify_approval
-from flipnb.enclave.agent.hub_link import HubLink
+from flipnb.enclave.agent.hub_link import HubLink, fill
 from flipnb.enclave.agent.lease import Lease
 from flipnb.enclave.agent.membership import Memberships
 from flipnb.enclave.agent.run import ActiveRun, Enclave, Outcome
@@ -96,19 +96,24 @@ class Runs:
             self._launch(self._known(task.run))
             return TaskAnswer()
 
-    async def on_round(self, task: Task) -> TaskAnswer:
-        """The sealed reply, once the kernel has answered and its update is at the hub."""
+    async def on_round(self, task: Task, weights: bytes | None = None) -> TaskAnswer:
+        """The sealed reply, once the kernel has answered; a large update is at the hub then, a small one goes with it.
+
+        ``weights`` are what came with the task; they are fetched where nothing did.
+        """
         assert task.run is not None
         assert task.context is not None
         try:
-            reply = await self._reply(task.run, task.context)
+            reply = await self._reply(task.run, task.context, weights)
             if not reply.update.exists():
                 raise FlipError("round-over", f"Round {task.context.round} was summed up long ago.", status=409)
-            await self._hub.put_blob(reply.update, reply.update_sha256, task.run)
+            small = reply.update.read_bytes() if reply.update.stat().st_size <= SMALL_BYTES else None
+            if small is None:
+                await self._hub.put_blob(reply.update, reply.update_sha256, task.run)
         except FlipError as error:
             await self._told(task.run)
             return TaskAnswer(code=error.code, reason=error.message[:400])
-        return TaskAnswer(envelope=reply.envelope.decode())
+        return TaskAnswer(envelope=reply.envelope.decode(), update=small)
 
     async def on_total(self, task: Task) -> TaskAnswer:
         """The sealed reply, once the notebook has called ``flip.total``."""
@@ -138,6 +143,11 @@ class Runs:
             airlock.totals.give(task.summed)
             active.asked()
         return TaskAnswer()
+
+    def tell_progress(self) -> None:
+        """Put into the outbox what is new of where the runs are."""
+        for active in self._active.values():
+            active.tell_progress()
 
     def delivered(self, task: Task) -> None:
         """The hub has the answer to ``task``, or does not know the task any more."""
@@ -328,7 +338,7 @@ class Runs:
         finally:
             self._active.pop(active.run, None)
 
-    async def _reply(self, run: str, context: RoundContext) -> Reply:
+    async def _reply(self, run: str, context: RoundContext, sent: bytes | None) -> Reply:
         """Answered before: the stored bytes. Else what the kernel answers, once it has."""
         if context.run != run:
             raise FlipError("round-refused", "The context is of another run than the task.", status=409)
@@ -342,8 +352,9 @@ class Runs:
         while not await active.answered(context.round, or_if=lambda: airlock.lacks(context.round)):
             if active.over.is_set():
                 raise FlipError("run-ended", "The run ended here before the round was answered.", status=409)
-            airlock.offer(context, await self._weights(airlock, context))
+            airlock.offer(context, await self._weights(airlock, context, sent))
             active.asked()
+            sent = None  # a kernel that is started anew has them fetched anew
         stored = self._store.round(run, context.round)
         assert stored is not None
         return stored_reply(stored)
@@ -363,12 +374,15 @@ class Runs:
         while self._store.untold(run) and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.1)
 
-    async def _weights(self, airlock: Airlock, context: RoundContext) -> Lease:
+    async def _weights(self, airlock: Airlock, context: RoundContext, sent: bytes | None) -> Lease:
         """The global weights in sealed memory, their size and SHA-256 as the context says."""
 
         lease = Lease(context.weights_size)
         try:
-            await self._hub.fetch_blob(context.weights, context.weights_size, lease.descriptor)
+            if sent is not None:
+                fill(lease.descriptor, sent, context.weights, context.weights_size)
+            else:
+                await self._hub.fetch_blob(context.weights, context.weights_size, lease.descriptor)
             lease.seal()
         except BaseException as error:
             lease.close()

@@ -1,5 +1,6 @@
 """A run's life at the hub, with a stand-in coordinator that is a real process."""
 
+import base64
 import json
 import os
 import signal
@@ -29,6 +30,30 @@ def play_rounds(study, run, rounds=(1, 2, 3)):
         contexts = [study.reply(trust, run) for trust in study.trusts]
         assert [context["round"] for context in contexts] == [number] * len(contexts)
         assert contexts.count(contexts[0]) == len(contexts)
+
+
+def test_small_weights_come_with_the_task_and_a_small_update_goes_with_its_answer(hub):
+    study = hub.first
+    run = study.submit()
+    study.approve(run)
+    trust, other = study.trusts
+    task = trust.task("round", run)
+    weights = trust.get("/v1/tasks")["weights"][task["context"]["weights"]]
+    assert base64.urlsafe_b64decode(weights) == b"global weights of round 1"
+    update = os.urandom(3000)
+    kept = hub.root / "blobs" / sha256(update)[:2] / sha256(update)
+    said = {"envelope": "{}", "update": base64.urlsafe_b64encode(update).decode()}
+    path = f"/v1/tasks/{task['id']}/answer"
+    assert other.call("POST", path, json.dumps(said).encode()).status_code == 404
+    assert not kept.exists()
+    trust.answer(task, **said)
+    trust.answer(task, **said)
+    assert kept.read_bytes() == update
+    assert other.call("GET", f"/v1/blobs/{sha256(update)}").status_code == 404
+    study.reply(other, run)
+    assert trust.task("round", run)["context"]["round"] == 2
+    assert not kept.exists()
+    study.researcher.post(f"/v1/runs/{run}/stop")
 
 
 def test_a_run_goes_from_waiting_to_succeeded(hub):
