@@ -66,8 +66,11 @@ def authorise(
             allowed = _is_member(session, caller, run_row.study)
         if not allowed:
             raise not_found("The run")
-        study_row = session.get_one(StudyRow, run_row.study)
-        standing = Standing(study_row, roster_of(study_row), run_row)
+        if caller.role == "coordinator":
+            standing = Standing(run=run_row)  # of the study it has no need
+        else:
+            study_row = session.get_one(StudyRow, run_row.study)
+            standing = Standing(study_row, roster_of(study_row), run_row)
     elif study is not None:
         found = session.get(StudyRow, study)
         if found is None or not _is_member(session, caller, study):

@@ -62,7 +62,7 @@ async def post_round(hub: Here, signed: Signed, after: int = 0, wait: float = 0.
         context = read(RoundContext, signed.body, "The round context")
         _offer(hub, session, run, context.weights)
         run_life.post_round(session, run, context)
-    return await _replies(hub, signed, "round", context.round, after, wait)
+    return await _replies(hub, run.id, "round", context.round, after, wait)
 
 
 @routes.post("/totals")
@@ -76,7 +76,11 @@ async def post_total(signed: Signed) -> Response:
 @routes.get("/totals/{step}")
 async def get_total_replies(hub: Here, signed: Signed, step: int, after: int = 0, wait: float = 0.0) -> Response:
     """Answers as for a round."""
-    return await _replies(hub, signed, "total", step, after, wait)
+    with signed.transaction() as session:
+        run = _own_run(session, signed.caller)
+        if session.get(TotalRow, (run.id, step)) is None:
+            raise not_found("The total")
+    return await _replies(hub, run.id, "total", step, after, wait)
 
 
 @routes.post("/sums")
@@ -110,19 +114,15 @@ def _offer(hub: Hub, session: Session, run: RunRow, sha256: str) -> None:
 
 
 async def _replies(
-    hub: Here, signed: Signed, kind: Literal["round", "total"], number: int, after: int, wait: float
+    hub: Hub, run: str, kind: Literal["round", "total"], number: int, after: int, wait: float
 ) -> Response:
-    """The replies to a round or a total of the caller's own run, once there are more than ``after``."""
-    table = RoundRow if kind == "round" else TotalRow
+    """The replies to a round or a total, once there are more than ``after``."""
 
     def look() -> tuple[bool, None]:
-        with signed.transaction() as session:
-            run = _own_run(session, signed.caller)
-            if session.get(table, (run.id, number)) is None:
-                raise not_found(f"The {kind}")
-            return run_life.settled(session, run.id, number, kind) > after, None
+        with hub.database.transaction() as session:
+            return run_life.settled(session, run, number, kind) > after, None
 
-    await hub.waits.until(replies_of(signed.caller.run or ""), look, wait)
-    with signed.transaction() as session:
-        replies, gone = run_life.replies(session, _own_run(session, signed.caller).id, number, kind)
+    await hub.waits.until(replies_of(run), look, wait)
+    with hub.database.transaction() as session:
+        replies, gone = run_life.replies(session, run, number, kind)
     return answer(RoundReplies(replies=replies, gone=gone))

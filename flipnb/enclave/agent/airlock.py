@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from flipnb.contracts.audit import AuditKind
 from flipnb.contracts.consensus import Ballot
@@ -29,7 +30,6 @@ from flipnb.enclave.agent.members import wrong_members
 from flipnb.enclave.agent.store import Store, StoredRound
 from flipnb.enclave.agent.totals import TotalsGate
 from flipnb.federation.encoding import encode_update
-from flipnb.federation.safetensors_file import sync_directory
 
 _HEADER_BYTES = 64 << 20
 """What a safetensors file's header may take beyond the weights themselves."""
@@ -254,20 +254,8 @@ class Airlock:
             agreement=agreed if self._policy.per_trust_metrics else None,
         )
         envelope = seal(reply, ROUND_REPLY, self._key)
-        # The leaf comes first: a crash between the two leaves a leaf too many, never a release without one.
-        self._record(
-            "round-released",
-            round=number,
-            context=context.digest(),
-            update=encoded[0],
-            bytes=encoded[1],
-            report={name: str(value) for name, value in units.items()},
-            per_trust_metrics=metrics is not None,
-            vote=ballot.votes if ballot.voters else None,
-            agreement=str(reply.agreement) if reply.agreement is not None else None,
-            leave=leave,
-        )
-        with self._changed:
+
+        def stored() -> None:
             self._store.answer_round(
                 self.facts.run,
                 number,
@@ -275,6 +263,22 @@ class Airlock:
                 update_sha256=encoded[0],
                 update_path=str(path),
                 state_path=str(saved) if saved is not None else None,
+            )
+
+        with self._changed:
+            self._audit.append(
+                "round-released",
+                then=stored,
+                run=self.facts.run,
+                round=number,
+                context=context.digest(),
+                update=encoded[0],
+                bytes=encoded[1],
+                report={name: str(value) for name, value in units.items()},
+                per_trust_metrics=metrics is not None,
+                vote=ballot.votes if ballot.voters else None,
+                agreement=str(reply.agreement) if reply.agreement is not None else None,
+                leave=leave,
             )
             self._drop_weights()
             self._given = None
@@ -324,8 +328,7 @@ class Airlock:
         except OSError:
             path.unlink(missing_ok=True)
             raise
-        sync_directory(self.facts.directory)
-        return path
+        return path  # its name is on disk with the update's, which is written next
 
     def _sweep(self, number: int) -> None:
         # Round n is asked for when n - 1 is summed up, so that nobody needs n - 2 again.
@@ -375,7 +378,7 @@ class Airlock:
             if wrong:
                 raise _refused(reason)
 
-    def _record(self, kind: AuditKind, **details: object) -> None:
+    def _record(self, kind: AuditKind, **details: Any) -> None:
         self._audit.append(kind, run=self.facts.run, **details)
 
 

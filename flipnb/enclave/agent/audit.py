@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -57,6 +59,10 @@ class Anchor(Protocol):
     def audit_anchor(self) -> tuple[int, str, bytes] | None: ...
 
     def set_audit_anchor(self, size: int, head: str, signature: bytes) -> None: ...
+
+    def together(self) -> AbstractContextManager[object]:
+        """What is written in the block is on disk at its end, all of it, or undone."""
+        ...
 
 
 class AuditLog:
@@ -108,8 +114,12 @@ class AuditLog:
                 status=409,
             )
 
-    def append(self, kind: AuditKind, **details: Any) -> AuditEntry:
-        """Write one entry and return when it is on disk. ``details`` is plain JSON data."""
+    def append(self, kind: AuditKind, *, then: Callable[[], None] = lambda: None, **details: Any) -> AuditEntry:
+        """Write one entry and return when it is on disk. ``details`` is plain JSON data.
+
+        ``then`` writes to the anchor's store what the entry tells of: after the entry, in one transaction with its
+        head. A crash between the two leaves an entry too many, never a release without one.
+        """
         with self._lock:
             entry = AuditEntry(
                 index=self._tree.size, at=datetime.now(UTC), trust=self._key.key_id, kind=kind, details=details
@@ -117,7 +127,9 @@ class AuditLog:
             line = entry.to_bytes()
             self._write(line + b"\n")
             self._tree.add(leaf_hash(line))
-            self._sign()
+            with self._anchor.together():
+                self._sign()
+                then()
             return entry
 
     def _write(self, line: bytes) -> None:

@@ -10,7 +10,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -489,10 +489,17 @@ class Store:
             (report.run, last + 1, body, report.state is None and report.failure is None, held),
         )
 
+    def together(self) -> AbstractContextManager[object]:
+        """Several changes as one: on disk at the end of the block, or undone. Raises FlipError ``disk-full``."""
+        return self._transaction()
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """On disk at its end, or undone. Raises FlipError ``disk-full``."""
+        """On disk at its end, or undone; part of the one that is open. Raises FlipError ``disk-full``."""
         with self._lock:
+            if self._db.in_transaction:
+                yield self._db
+                return
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield self._db

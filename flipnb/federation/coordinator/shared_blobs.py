@@ -25,6 +25,7 @@ def give(blobs: Path, sha256: str, file: Path) -> None:
     target = blob_path(blobs, sha256)
     if target.exists():
         return
+    new = not target.parent.exists()
     target.parent.mkdir(exist_ok=True)
     # What a killed coordinator leaves there is swept when the hub starts.
     partial = blobs / "partial" / secrets.token_hex(16)
@@ -34,7 +35,8 @@ def give(blobs: Path, sha256: str, file: Path) -> None:
     finally:
         partial.unlink(missing_ok=True)
     sync_directory(target.parent)
-    sync_directory(blobs)
+    if new:
+        sync_directory(blobs)
 
 
 def share(file: Path, name: Path) -> None:
