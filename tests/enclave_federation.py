@@ -196,6 +196,10 @@ class Trust:
     def audit(self) -> list[dict[str, Any]]:
         return [json.loads(entry) for entry in self.get("/audit")["entries"]]
 
+    def audited(self, run: str) -> list[str]:
+        """The kinds of a run's entries, in order."""
+        return [entry["kind"] for entry in self.audit() if entry["details"].get("run") == run]
+
 
 class Federation:
     """Processes start with ``start`` and end with ``close``; the researcher's requests are signed here."""

@@ -72,6 +72,5 @@ def test_a_trust_that_stays_away_comes_back_and_slots_are_lent(federation: Seven
 
 def lent_and_given_back(federation: SevenTrusts, run: str) -> bool:
     """Whether the impatient Trust's kernel gave up its slot, got one again, and answered a round after that."""
-    audit = federation.trusts[NAMES.index(IMPATIENT)].audit()
-    kinds_of = [entry["kind"] for entry in audit if entry["details"].get("run") == run]
+    kinds_of = federation.trusts[NAMES.index(IMPATIENT)].audited(run)
     return "slot-released" in kinds_of and "round-released" in kinds_of[kinds_of.index("slot-released") :]
