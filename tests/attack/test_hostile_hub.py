@@ -37,7 +37,7 @@ from flipnb.contracts.plan import Plan
 from flipnb.contracts.policy import KernelLimits, Policy
 from flipnb.contracts.round import RoundContext, RoundReply
 from flipnb.contracts.study import SessionCertificate
-from flipnb.contracts.task import Task, TaskAnswer
+from flipnb.contracts.task import Task, TaskAnswer, TaskList
 from flipnb.demo.certificates import make_ca, make_server_certificate
 
 OTHER = save({"weight": np.full((1, 2), 9, np.float32), "bias": np.full(1, 9, np.float32)})
@@ -57,14 +57,13 @@ class HostileHub:
         self.reports: list[dict[str, Any]] = []
         self.bundles: dict[str, bytes] = {}
         self.blobs: dict[str, bytes] = {}
-        self.taken: dict[str, bytes] = {}
+        self.sent_along: dict[str, bytes] = {}
         routes = [
             Route("/v1/tasks", self._tasks),
             Route("/v1/tasks/{task}/answer", self._answer, methods=["POST"]),
             Route("/v1/runs/{run}/reports", self._report, methods=["POST"]),
             Route("/v1/bundles/{digest}", self._bundle),
             Route("/v1/blobs/{digest}", self._blob, methods=["GET"]),
-            Route("/v1/blobs/{digest}", self._take, methods=["PUT"]),
             Route("/v1/studies/{study}/joins", self._fine, methods=["POST"]),
         ]
         config = uvicorn.Config(
@@ -96,7 +95,7 @@ class HostileHub:
         while time.monotonic() < deadline:
             waiting = [t for t in self.tasks if t.sequence > after and t.id not in self.answers]
             if waiting:
-                return Response('{"tasks":[' + ",".join(task.model_dump_json() for task in waiting) + "]}")
+                return Response(TaskList(tasks=tuple(waiting), weights=self.sent_along).model_dump_json())
             await asyncio.sleep(0.02)
         return Response('{"tasks":[]}')
 
@@ -113,10 +112,6 @@ class HostileHub:
 
     async def _blob(self, request: Request) -> Response:
         return Response(self.blobs[request.path_params["digest"]])
-
-    async def _take(self, request: Request) -> Response:
-        self.taken[request.path_params["digest"]] = await request.body()
-        return Response(status_code=201)
 
     async def _fine(self, request: Request) -> Response:
         return Response(status_code=204)
@@ -228,13 +223,17 @@ def test_rounds_are_answered_once_and_in_order(scene: Scene) -> None:
     first = scene.context(run, bundle, 1)
     scene.hub.blobs[first.weights] = OTHER  # other bytes under the good name
     assert scene.round(first).code == "wrong-weights"
+    scene.hub.sent_along[first.weights] = OTHER
+    assert scene.round(first).code == "wrong-weights"
     scene.hub.blobs[first.weights] = WEIGHTS
+    del scene.hub.sent_along[first.weights]
     answer = scene.round(first)
     assert answer.envelope is not None
     keys = {own: scene.study.node.public_key}
     reply = unseal(answer.envelope.encode(), ROUND_REPLY, keys, "The reply").parse(RoundReply, "The reply")
     assert reply.context == first
-    assert sha(scene.hub.taken[reply.update]) == reply.update
+    assert answer.update is not None
+    assert sha(answer.update) == reply.update
     assert reply.metrics is None
 
     assert scene.round(first) == answer  # the same question, the same bytes
@@ -251,7 +250,7 @@ def test_rounds_are_answered_once_and_in_order(scene: Scene) -> None:
 
     log = [entry for entry in scene.trust.audit() if entry["details"].get("run") == run]
     assert [entry["kind"] for entry in log].count("round-released") == 3
-    assert [entry["kind"] for entry in log].count("round-refused") == 7
+    assert [entry["kind"] for entry in log].count("round-refused") == 8
     # Once is once: neither the same run nor another one of this bundle starts again.
     assert scene.hub.ask("start", run=run, members=members).code is not None
     again, answer = scene.put(bundle, "3")
