@@ -47,7 +47,7 @@ class UpdateFile:
     ) -> None:
         self._who, self._plan = who, plan
         try:
-            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._file = path.open("rb", buffering=0)
         except OSError as error:
             raise self._wrong(f"can't be read: {error.strerror}") from None
         try:
@@ -73,7 +73,7 @@ class UpdateFile:
         self.close()
 
     def close(self) -> None:
-        os.close(self._file)
+        self._file.close()
 
     def change(self, tensor: Tensor, start: int, end: int) -> Int64:
         """Flat elements of a tensor's change, in units of 2^-f (of 1, where the tensor is of integers)."""
@@ -87,7 +87,10 @@ class UpdateFile:
         """Offset, size and dtype of each entry, once the file has exactly the bytes of this header and their size."""
         entries = update_entries(spec, self._plan, outputs, training=training)
         first, sizes = head(entries)
-        if os.fstat(self._file).st_size != len(first) + sum(sizes) or os.pread(self._file, len(first), 0) != first:
+        if (
+            os.fstat(self._file.fileno()).st_size != len(first) + sum(sizes)
+            or os.pread(self._file.fileno(), len(first), 0) != first
+        ):
             raise self._wrong("does not have the layout that follows from the bundle")
         places, offset = {}, len(first)
         for (name, _, dtype), size in zip(entries, sizes, strict=True):
@@ -97,7 +100,7 @@ class UpdateFile:
 
     def _read_shifts(self, spec: TensorSpec) -> dict[str, int]:
         offset, size, _ = self._places[SHIFT]
-        shifts = dict(zip((t.name for t in spec.tensors), os.pread(self._file, size, offset), strict=True))
+        shifts = dict(zip((t.name for t in spec.tensors), os.pread(self._file.fileno(), size, offset), strict=True))
         for tensor in spec.tensors:
             allowed = MOST_SHIFT if tensor.dtype in FLOATS and tensor.wire_dtype == "int32" else 0
             if shifts[tensor.name] > allowed:
@@ -113,7 +116,7 @@ class UpdateFile:
 
     def _number(self, name: str) -> int:
         offset, size, _ = self._places[name]
-        return int.from_bytes(os.pread(self._file, size, offset), "little", signed=True)
+        return int.from_bytes(os.pread(self._file.fileno(), size, offset), "little", signed=True)
 
     def _check_tally(self, outputs: Sequence[DeclaredOutput]) -> None:
         tally = self.tally
@@ -141,7 +144,7 @@ class UpdateFile:
         values: npt.NDArray[Any] = np.empty(end - start, kind)
         view, position = values.data.cast("B") if values.size else memoryview(b""), offset + start * kind.itemsize
         while view:
-            read = os.preadv(self._file, [view], position)
+            read = os.preadv(self._file.fileno(), [view], position)
             if read == 0:
                 raise OSError(errno.EIO, f"{self._who}'s update ended while it was read")
             view, position = view[read:], position + read

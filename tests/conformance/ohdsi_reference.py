@@ -43,7 +43,7 @@ def synthea() -> duckdb.DuckDBPyConnection:
         pytest.fail(f"public test data are missing: {SYNTHEA}")
     connection = empty_cdm()
     with zipfile.ZipFile(SYNTHEA) as archive, tempfile.TemporaryDirectory() as directory:
-        for name in tables():
+        for name in sorted(tables().keys() - {"image_occurrence", "image_feature"}):  # an extension of the CDM
             archive.extract(f"{name.upper()}.csv", directory)
             connection.execute(
                 f"INSERT INTO {name} BY NAME SELECT * FROM read_csv(?, header=true, all_varchar=true, nullstr='')",

@@ -131,8 +131,7 @@ class Broker:
                     self._on_misbehaviour("broker-failed", f"The broker failed with {type(error).__name__}.")
 
     def _accept(self) -> socket.socket | None:
-        ready, _, _ = select.select([self._listener], [], [], _POLL_S)
-        if not ready:
+        if self._listener not in _readable(self._listener):
             return None
         try:
             kernel, _ = self._listener.accept()
@@ -209,7 +208,7 @@ class _Conversation:
         while True:
             if self._broker.stopping:
                 raise _Gone
-            ready, _, _ = select.select([self._kernel, listener], [], [], _POLL_S)
+            ready = _readable(self._kernel, listener)
             # First the kernel: it may have hung up, and who knocks be the next one.
             if self._kernel in ready:
                 break
@@ -380,6 +379,15 @@ class _Conversation:
 def _from_file(path: Path) -> Lease:
     with path.open("rb") as file:
         return sealed_copy(file.fileno(), path.stat().st_size)
+
+
+def _readable(*sockets: socket.socket) -> list[socket.socket]:
+    """Those that can be read, after ``_POLL_S`` at most; of any number, unlike ``select``'s, which ends at 1,024."""
+    poll = select.poll()
+    for one in sockets:
+        poll.register(one, select.POLLIN)
+    ready = {descriptor for descriptor, _ in poll.poll(1000 * _POLL_S)}
+    return [one for one in sockets if one.fileno() in ready]
 
 
 def _hung_up(kernel: socket.socket) -> bool:

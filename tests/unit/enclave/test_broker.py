@@ -336,3 +336,18 @@ def test_progress_within_a_round(bench: Bench) -> None:
     channel.open(Model({"weight": np.zeros((1, 2), np.float32), "bias": np.zeros(1, np.float32)}, ()))
     channel.tell(Tell(epoch=3, epochs=5))
     assert ("tell", 3) in bench.told
+
+
+def test_a_kernel_is_heard_beside_many_open_files(tmp_path: Path) -> None:
+    """An agent with many runs has more than the 1,024 files that ``select`` can wait for."""
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        with tempfile.TemporaryDirectory(prefix="flip") as short:
+            bench = Bench(Chamber(Study(), tmp_path), Path(short))
+            bench.chamber.give(1)
+            with bench.socket() as kernel:
+                assert open_rounds(kernel)["kind"] != "refused"
+            bench.close()
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
