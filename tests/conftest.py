@@ -1,4 +1,4 @@
-"""Fixtures for every test, and how workers share the tests out."""
+"""Fixtures for every test, and the order in which workers get them."""
 
 from pathlib import Path
 
@@ -9,14 +9,6 @@ __all__ = ["postgresql_server"]
 
 TESTS = Path(__file__).parent
 LONG_FIRST = ("faults", "ui", "integration/demo", "integration", "conformance", "attack", "unit")
-ONE_FEDERATION = ("ui", "integration/demo")
-"""Folders whose files share a federation, which starts for longer than most tests last."""
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """What shares a federation goes to one worker, and so do the tests of one file."""
-    shared = (folder for folder in ONE_FEDERATION if _below(item, folder))
-    item.add_marker(pytest.mark.xdist_group(next(shared, str(item.path.relative_to(TESTS)))))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
