@@ -66,7 +66,7 @@ def test_what_is_wrong_with_a_notebook_is_said_cell_by_cell_before_anything_is_s
     code[2]["source"] = 'data.train.frame().to_csv("/home/me/out.csv")'
     broken.write_text(json.dumps(content))
     plan = demo.notebook.with_name("heart_disease.flip.json")
-    broken.with_name("broken.flip.json").write_text(plan.read_text())
+    broken.with_name("broken.flip.json").write_text(json.dumps(json.loads(plan.read_text()) | {"title": "Broken"}))
     lab.notebook("broken.ipynb")
     lab.command("flip:check-notebook")
     issues = lab.page.locator(".jp-FlipSend .jp-FlipIssues")
