@@ -1,6 +1,7 @@
 """One real federation of four hospitals, one JupyterLab and one browser for all tests of this folder."""
 
 import pytest
+from enclave_federation import Federation
 from lab_page import LabPage, chromium
 from lab_server import LabServer
 from open_demo import open_demo
@@ -18,6 +19,18 @@ def server(demo, tmp_path_factory):
     lab.start()
     yield lab
     lab.end()
+
+
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory):
+    """Two small Trusts, for each file that asks for them."""
+    federation = Federation(tmp_path_factory.mktemp("federation"))
+    try:
+        federation.start()
+        federation.open_study()
+        yield federation
+    finally:
+        federation.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import shutil
 import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from enclave_federation import AUDIENCE, Federation
+from enclave_federation import AUDIENCE
 from lab_page import DARK, LabPage
 from lab_server import LabServer
 
@@ -16,17 +16,6 @@ from flipnb.contracts.cohort import CohortExpression
 from flipnb.demo.hospitals import CONCEPTS
 from flipnb.workbench.home import Home
 from flipnb.workbench.studies import roster_path
-
-
-@pytest.fixture(scope="module")
-def federation(tmp_path_factory):
-    federation = Federation(tmp_path_factory.mktemp("federation"))
-    try:
-        federation.start()
-        federation.open_study()
-        yield federation
-    finally:
-        federation.close()
 
 
 @pytest.fixture(scope="module")

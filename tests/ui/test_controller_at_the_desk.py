@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from enclave_federation import NOTEBOOK, PASSPHRASE, Federation, until
+from enclave_federation import NOTEBOOK, PASSPHRASE, until
 from lab_page import LabPage
 from lab_server import LabServer
 
@@ -26,17 +26,6 @@ display(Markdown("![x](http://127.0.0.1:9/output.png)"))
 display(SVG("<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>"))
 print("\\x1b[31mred\\x1b[0m </pre><script>fetch('http://127.0.0.1:9/pre')</script> the patient's own words")
 """
-
-
-@pytest.fixture(scope="module")
-def federation(tmp_path_factory):
-    federation = Federation(tmp_path_factory.mktemp("federation"))
-    try:
-        federation.start()
-        federation.open_study()
-        yield federation
-    finally:
-        federation.close()
 
 
 @pytest.fixture(scope="module")

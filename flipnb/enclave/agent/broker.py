@@ -131,7 +131,7 @@ class Broker:
                     self._on_misbehaviour("broker-failed", f"The broker failed with {type(error).__name__}.")
 
     def _accept(self) -> socket.socket | None:
-        if self._listener not in _readable(self._listener):
+        if not _readable(self._listener):
             return None
         try:
             kernel, _ = self._listener.accept()
