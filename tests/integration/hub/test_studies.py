@@ -81,9 +81,10 @@ def test_a_join_of_another_roster_is_refused(hub):
 
 def test_a_bundle_is_relayed_as_it_came(hub):
     study = hub.first
-    sealed = study.seal(study.bundle(title="Relayed"))
+    bundle = study.bundle(title="Relayed")
+    sealed = study.seal(bundle)
     digest = study.researcher.post("/v1/studies/first/bundles", sealed, 201)["bundle"]
-    assert digest == study.bundle(title="Relayed").digest()
+    assert digest == bundle.digest()
     assert study.trusts[0].call("GET", f"/v1/bundles/{digest}").content == sealed
 
 
