@@ -93,7 +93,8 @@ class Watched:
     """A finished run. All moments are seconds since its submission, as its researcher heard of them.
 
     ``starting``: quorum was there, coordinator and kernels were started; ``given``: the first kernel had round 1 in
-    hand; ``ends``: of the training rounds; ``cpu``: seconds that all processes had used then; ``end``: of the run.
+    hand, or, where it took less time than word of it, the round was done; ``ends``: of the training rounds; ``cpu``:
+    seconds that all processes had used then; ``end``: of the run.
     """
 
     run: str
@@ -312,7 +313,7 @@ class Federation:
                 assert event.state not in ("failed", "stopped"), f"{event.code}: {event.reason}"
                 if event.state == "starting":
                     starting = heard
-                if event.progress is not None and event.progress.round == 1:
+                if event.round is not None or (event.progress is not None and event.progress.round == 1):
                     given = given or heard
                 if event.round is not None and event.round.training:
                     ends.append(heard)
