@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -331,4 +332,16 @@ class Federation:
         return found[-1]
 
 
-__all__ = ["COHORT", "SPEC", "Federation", "Trust", "fill_estate", "notebook", "until"]
+@contextmanager
+def open_federation(directory: Path) -> Iterator[Federation]:
+    """A hub and two agents that run until the end of the block, the study joined."""
+    federation = Federation(directory)
+    try:
+        federation.start()
+        federation.open_study()
+        yield federation
+    finally:
+        federation.close()
+
+
+__all__ = ["COHORT", "SPEC", "Federation", "Trust", "fill_estate", "notebook", "open_federation", "until"]

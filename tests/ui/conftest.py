@@ -1,7 +1,7 @@
 """One real federation of four hospitals, one JupyterLab and one browser for all tests of this folder."""
 
 import pytest
-from enclave_federation import Federation
+from enclave_federation import open_federation
 from lab_page import LabPage, chromium
 from lab_server import LabServer
 from open_demo import open_demo
@@ -24,13 +24,8 @@ def server(demo, tmp_path_factory):
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory):
     """Two small Trusts, for each file that asks for them."""
-    federation = Federation(tmp_path_factory.mktemp("federation"))
-    try:
-        federation.start()
-        federation.open_study()
-        yield federation
-    finally:
-        federation.close()
+    with open_federation(tmp_path_factory.mktemp("federation")) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
