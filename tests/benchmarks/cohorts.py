@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -21,6 +20,7 @@ from conformance.ohdsi_reference import PHENOTYPES, definition, definition_ids, 
 
 from benchmarks.figures import Figures
 from benchmarks.population import read_definitions, write_population
+from benchmarks.processes import own_peak
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.estate.cohort.by_concept import add_by_concept
 from flipnb.estate.cohort.generation import count_people
@@ -202,7 +202,10 @@ _COPIED = (
 
 
 def _copy(source: duckdb.DuckDBPyConnection, target: object) -> None:
-    """The tables, with an index on the person and one on the concept, as OHDSI's own index script has them."""
+    """The tables, with an index on the person and one on the concept, as OHDSI's own index script has them.
+
+    The server has nothing left to clean or to write when this returns, so that it disturbs neither side.
+    """
     from flipnb.estate.omop.cdm import tables
 
     for name in _COPIED:
@@ -218,14 +221,15 @@ def _copy(source: duckdb.DuckDBPyConnection, target: object) -> None:
         indexed = {"person_id", "ancestor_concept_id", f"{name.split('_')[0]}_concept_id"}
         for column in indexed & set(table.columns):
             target.execute(f"CREATE INDEX ON {name} ({column})")
-        target.execute(f"ANALYZE {name}")
+        target.execute(f"VACUUM ANALYZE {name}")
+    target.execute("CHECKPOINT")
 
 
 def _count_all(path: Path) -> int:
     with _opened(path) as connection:
         for name in sample():
             _count(DuckDBDatabase(connection, path.name), definition(name))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return own_peak()
 
 
 if __name__ == "__main__":

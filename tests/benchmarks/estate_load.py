@@ -20,7 +20,13 @@ DEFINITIONS = Path(__file__).parents[3] / "shared" / "data" / "phenotypes"
 SIZES = (10_000, 100_000)
 MILLION = 1_000_000
 MEMORY = "2GB"
-_LOAD = "import sys; from flipnb.estate import load; load(sys.argv[1], 'omop-5.4', sys.argv[2], memory=sys.argv[3])"
+_LOAD = """
+import sys
+from benchmarks.processes import own_peak
+from flipnb.estate import load
+load(sys.argv[1], 'omop-5.4', sys.argv[2], memory=sys.argv[3])
+print(own_peak())
+"""
 
 
 def load_growing(figures: Figures) -> None:
@@ -80,14 +86,18 @@ with duckdb.connect(sys.argv[2]) as connection:
     for path in sorted(Path(sys.argv[1]).iterdir()):
         connection.execute(tables()[path.stem].ddl(checked=False))
         connection.execute(f"INSERT INTO {path.stem} BY NAME SELECT * FROM read_csv('{path}')")
+print(0)
 """
 
 
 def _timed(*command: object) -> tuple[float, float, float]:
-    """Seconds of a process, its CPU seconds, and its peak resident memory in bytes."""
+    """Seconds of a process, its CPU seconds, and the number that it printed last."""
     began = time.perf_counter()
-    process = subprocess.Popen([str(part) for part in command])
-    _, status, usage = os.wait4(process.pid, 0)
+    with subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        printed = process.stdout.read().split()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     if status:
         raise RuntimeError(f"{command[:3]} ended with status {status}")
-    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024.0
+    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, float(printed[-1])

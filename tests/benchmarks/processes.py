@@ -54,6 +54,15 @@ def memory(processes: Iterable[psutil.Process]) -> int:
     return own + max(shared, sum(held.values()))
 
 
+def own_peak() -> int:
+    """The most physical memory that this process has held, in bytes (VmHWM).
+
+    Not ``ru_maxrss``: that one begins with what the parent held when it started this process.
+    """
+    lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
+    return next(int(words[1]) * 1024 for words in lines if words[0] == "VmHWM:")
+
+
 class PeakMemory:
     """Samples named groups of processes until the block ends; ``peaks`` has each group's highest sum in bytes."""
 

@@ -6,7 +6,6 @@ Each sample is a process of its own, which does one aggregation of seven Trusts'
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, Re
 from flwr.serverapp import strategy as flower
 
 from benchmarks.figures import Figures
+from benchmarks.processes import GB, own_peak
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.strategy import Strategy
 from flipnb.contracts.tensors import Tensor, TensorSpec
@@ -106,7 +106,7 @@ def _sample(who: str, name: str, place: Path) -> float:
     """Peak resident memory of one process, in GB."""
     command = [sys.executable, "-m", "benchmarks.strategies", who, name, str(place)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return int(done.stdout.split()[-1]) * 1024 / 1e9
+    return int(done.stdout.split()[-1]) / GB
 
 
 MEASURES = {"memory": memory}
@@ -119,4 +119,4 @@ if __name__ == "__main__":
     asked = parser.parse_args()
     if asked.who != "idle":
         {"ours": ours, "stock": stock}[asked.who](asked.name, asked.place)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(own_peak())
