@@ -38,7 +38,10 @@ class LabPage:
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE)
         self._errors = []
+        self.console = []
+        """What anything on the page has logged as an error."""
         self.page.on("pageerror", lambda error: self._errors.append(f"{error.message}\n{error.stack}"))
+        self.page.on("console", lambda said: self.console.append(said.text) if said.type == "error" else None)
 
     def open(self, path="lab?reset"):
         separator = "&" if "?" in path else "?"

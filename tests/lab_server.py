@@ -14,10 +14,20 @@ import httpx
 
 
 class LabServer:
-    """``root`` is what the file browser shows, ``home`` the researcher's FLIP home; ``enclave`` that of a Trust."""
+    """``root`` is what the file browser shows, ``home`` the researcher's FLIP home; ``enclave`` that of a Trust.
+
+    ``application`` is the module that starts it: ``jupyterlab``, or ``notebook`` for Notebook 7.
+    """
 
     def __init__(
-        self, directory: Path, root: Path, home: Path, *, python: str = sys.executable, enclave: Path | None = None
+        self,
+        directory: Path,
+        root: Path,
+        home: Path,
+        *,
+        python: str = sys.executable,
+        enclave: Path | None = None,
+        application: str = "jupyterlab",
     ) -> None:
         self.root = root
         self.token = secrets.token_hex(16)
@@ -25,7 +35,7 @@ class LabServer:
         self._directory = directory
         self._home = home
         self._enclave = enclave
-        self._python = python
+        self._command = [python, "-m", application, "--allow-root"]
         self._process: subprocess.Popen[bytes] | None = None
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -44,9 +54,9 @@ class LabServer:
             "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
             "LabApp.news_url": "",
             "LabApp.expose_app_in_browser": True,
+            "JupyterNotebookApp.expose_app_in_browser": True,
         }
-        command = [self._python, "-m", "jupyterlab", "--allow-root"]
-        command += [f"--{name}={value}" for name, value in arguments.items()]
+        command = [*self._command, *(f"--{name}={value}" for name, value in arguments.items())]
         own = self._directory
         places = ["CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR"]
         environment = {
@@ -74,7 +84,7 @@ class LabServer:
             except httpx.TransportError:
                 pass
             time.sleep(0.1)
-        raise RuntimeError(f"JupyterLab did not start: {self.log.read_text()[-2000:]}")
+        raise RuntimeError(f"Jupyter did not start: {self.log.read_text()[-2000:]}")
 
     def end(self) -> None:
         if self._process is not None and self._process.poll() is None:
