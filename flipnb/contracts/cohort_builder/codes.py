@@ -1,0 +1,44 @@
+"""Sets of concepts, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flipnb.contracts.cohort_builder.written import Json
+
+
+@dataclass(frozen=True)
+class Codes:
+    """A set of concepts."""
+
+    name: str
+    included: tuple[int, ...]
+    excluded: tuple[int, ...]
+    descendants: bool
+    mapped: bool
+
+    def written(self, number: int) -> Json:
+        items = [(concept, False) for concept in self.included] + [(concept, True) for concept in self.excluded]
+        return {
+            "id": number,
+            "name": self.name,
+            "expression": {
+                "items": [
+                    {
+                        "concept": {"CONCEPT_ID": concept},
+                        "isExcluded": excluded,
+                        "includeDescendants": self.descendants,
+                        "includeMapped": self.mapped,
+                    }
+                    for concept, excluded in items
+                ]
+            },
+        }
+
+
+def concepts(
+    name: str, *ids: int, excluding: Sequence[int] = (), descendants: bool = True, mapped: bool = False
+) -> Codes:
+    """Concepts with their descendants; ``mapped`` adds source concepts that map to them."""
+    return Codes(name, ids, tuple(excluding), descendants, mapped)
