@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 BY_CONCEPT = "by_concept"
 """The schema of the copies of clinical tables that ``cohort.by_concept`` writes."""
 
+
+class Copies(Enum):
+    """What copies of clinical tables, by concept, a database has; a version of an earlier release may have none."""
+
+    NONE = 0
+    RECORDS = 1
+    WITH_PERIODS = 2
+    """Each record with the one observation period that its start is in."""
+
+
 _PAGE = 10_000
 _MISSING = re.compile(
     r"(?:Table with name|relation|column) \"?([\w.]+)\"? does not exist|does not have a column named \"(\w+)"
@@ -34,8 +45,7 @@ class Database(Protocol):
     """The estate version that is read; empty where there are none."""
 
     @property
-    def by_concept(self) -> bool:
-        """Whether the version holds those copies; one of an earlier release does not."""
+    def copies(self) -> Copies: ...
 
     def rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
         """A query's rows, a page at a time. Raises FlipError ``estate-incomplete`` for a table that is not there."""
@@ -73,15 +83,17 @@ class DuckDBDatabase:
         self.version = version
 
     @cached_property
-    def by_concept(self) -> bool:
+    def copies(self) -> Copies:
         import duckdb
 
         try:
             # The catalog's own tables take longer to ask than a small cohort.
-            self._connection.execute(f"SELECT 1 FROM {BY_CONCEPT}.condition_occurrence LIMIT 0")
+            self._connection.execute(f"SELECT op_start_date FROM {BY_CONCEPT}.condition_occurrence LIMIT 0")
         except duckdb.CatalogException:
-            return False
-        return True
+            return Copies.NONE
+        except duckdb.BinderException:
+            return Copies.RECORDS
+        return Copies.WITH_PERIODS
 
     def rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
         import duckdb
@@ -96,7 +108,7 @@ class DuckDBDatabase:
 
 class _PostgresqlDatabase:
     dialect: Literal["duckdb", "postgres"] = "postgres"
-    by_concept = False
+    copies = Copies.NONE
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], version: str = "") -> None:
         self._connection = connection

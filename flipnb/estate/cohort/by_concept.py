@@ -2,7 +2,8 @@
 
 The CDM's tables lie in the order in which they were loaded, mostly by person. A criterion asks for the records of a
 few concepts, and would read a whole table to find them. The copies hold what criteria read of a row, by concept and
-person, so that DuckDB skips the blocks that hold none of the concepts. They are written once, with the version.
+person, so that DuckDB skips the blocks that hold none of the concepts, and the bounds of the observation period that
+the row's start is in, so that they need not be looked for. They are written once, with the version.
 """
 
 from __future__ import annotations
@@ -24,6 +25,19 @@ _BLOCK_ROWS = 8192
 """DuckDB knows of a block's least and greatest concept alone: with its usual 122,880 rows to a block, a rare concept
 costs as much as those beside it."""
 _PLACE_OF_VISIT = ("provider_id", "care_site_id")
+_PERIOD = "op.observation_period_start_date AS op_start_date, op.observation_period_end_date AS op_end_date"
+_IN_PERIOD = (
+    "LEFT JOIN observation_period op ON op.person_id = t.person_id AND op.observation_period_start_date <= {0} "
+    "AND op.observation_period_end_date >= {0}"
+)
+_OVERLAPS = """
+SELECT person_id FROM (
+    SELECT person_id, observation_period_start_date AS started, MAX(observation_period_end_date) OVER (
+        PARTITION BY person_id ORDER BY observation_period_start_date, observation_period_id
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+    ) AS before FROM observation_period
+) WHERE started <= before LIMIT 1
+"""
 
 
 def copied() -> dict[str, Domain]:
@@ -55,14 +69,19 @@ def add_by_concept(path: Path, config: dict[str, Any], progress: Callable[[str, 
 
 
 def write_by_concept(connection: duckdb.DuckDBPyConnection, progress: Callable[[str, int], None] | None = None) -> None:
-    """Write the copies anew, from the tables as they are."""
+    """Write the copies anew, from the tables as they are.
+
+    They have no periods where somebody's overlap, against the CDM's conventions: a start could be in two.
+    """
     connection.execute(f"DROP SCHEMA IF EXISTS {BY_CONCEPT} CASCADE")
     connection.execute(f"CREATE SCHEMA {BY_CONCEPT}")
+    overlap = connection.execute(_OVERLAPS).fetchone() is not None
     for table, domain in copied().items():
         concept = domain.codesets["codeset_id"].removeprefix("t.")
         written = connection.execute(
-            f"CREATE TABLE {table_by_concept(table)} AS SELECT {', '.join(_columns(domain))} FROM {table} "
-            f"ORDER BY {concept}, person_id"
+            f"CREATE TABLE {table_by_concept(table)} AS SELECT {', '.join(f't.{name}' for name in _columns(domain))}"
+            f"{'' if overlap else f', {_PERIOD}'} FROM {table} t {'' if overlap else _IN_PERIOD.format(domain.start)} "
+            f"ORDER BY t.{concept}, t.person_id"
         ).fetchone()
         if progress is not None and written and written[0]:
             progress(f"{table} by concept", int(written[0]))
@@ -82,6 +101,16 @@ def _columns(domain: Domain) -> list[str]:
             *domain.counted.values(),
         )
     )
-    held = set(tables()[domain.table].columns)
-    names = ("person_id", *_COLUMN.findall(read), *_PLACE_OF_VISIT)
-    return [name for name in dict.fromkeys(names) if name in held]
+    there = tables()[domain.table].columns
+    names = ("person_id", *columns_read(read), *_PLACE_OF_VISIT)
+    return [name for name in dict.fromkeys(names) if name in there]
+
+
+def columns_read(sql: str) -> list[str]:
+    """What SQL names of the row ``t``."""
+    return _COLUMN.findall(sql)
+
+
+def held(domain: Domain) -> set[str]:
+    """The columns of the copy of a domain's table."""
+    return {*_columns(domain), "op_start_date", "op_end_date"}

@@ -28,9 +28,11 @@ from flipnb.contracts.cohort_criteria import (
 from flipnb.estate.cohort.concept_sets import ConceptSets
 from flipnb.estate.cohort.conditions import day, in_concepts, in_dates, in_range, in_window, is_about_end, shifted
 from flipnb.estate.cohort.eras import drug_eras, merged, offset_exit
-from flipnb.estate.cohort.records import records
+from flipnb.estate.cohort.records import knows_period, records
+from flipnb.estate.database import Copies
 
 _EVENT = "event_id, person_id, start_date, end_date, op_start_date, op_end_date, visit_occurrence_id, ordinal"
+_PERIOD = ("op_start_date", "op_end_date")
 _SOURCE = re.compile(r"\b(?:FROM|JOIN) \(?(\w+)")
 _LIMITS = {"ALL": "All events", "FIRST": "First event", "LAST": "Last event"}
 
@@ -117,15 +119,15 @@ def compile_steps(
     expression: CohortExpression,
     concepts: Mapping[int, tuple[int, ...]] | None = None,
     *,
-    by_concept: bool = False,
+    copies: Copies = Copies.NONE,
     rules: Sequence[int] = (),
 ) -> CompiledCohort:
     """The queries over OMOP CDM 5.4 tables; ``concepts`` holds the concepts of concept sets that are known already.
 
-    ``by_concept``: the database has the copies of ``cohort.by_concept``. ``rules``: with how many inclusion rules
+    ``copies``: what the database has of ``cohort.by_concept``. ``rules``: with how many inclusion rules
     ``sizes`` and ``members`` are wanted; all of them, if not said. Raises FlipError ``unsupported-cohort``.
     """
-    compiler = _Compiler(expression, ConceptSets(expression.concept_sets, concepts or {}), by_concept)
+    compiler = _Compiler(expression, ConceptSets(expression.concept_sets, concepts or {}), copies)
     return compiler.compiled(rules or (len(expression.inclusion_rules),))
 
 
@@ -148,7 +150,7 @@ class _Compiler:
 
     _expression: CohortExpression
     _sets: ConceptSets
-    _by_concept: bool
+    _copies: Copies
     _subqueries: dict[str, str] = field(default_factory=dict)
     _names: dict[str, str] = field(default_factory=dict)
     _steps: list[Step] = field(default_factory=list)
@@ -223,24 +225,23 @@ class _Compiler:
 
     def _primary_events(self) -> None:
         primary = self._expression.primary_criteria
+        in_period = all(knows_period(one.criterion, self._copies) for one in primary.criteria_list)
+        columns = ("end_date", "sort_date", "visit_occurrence_id", *(_PERIOD if in_period else ()))
         events = " UNION ALL ".join(
-            "SELECT person_id, event_id, start_date, end_date, sort_date, visit_occurrence_id FROM "
-            + self._records(one.criterion, ("end_date", "sort_date", "visit_occurrence_id"))
+            f"SELECT person_id, event_id, start_date, {', '.join(columns)} FROM {self._records(one.criterion, columns)}"
             for one in primary.criteria_list
         )
+        source = f"({events}) e" if in_period else f"({_with_period(f'({events})')}) e"
         window, limit = primary.observation_window, primary.primary_criteria_limit.type
         ordinal = (
             f"row_number() OVER (PARTITION BY e.person_id ORDER BY e.sort_date {_order(limit)}, e.event_id, "
-            "e.end_date, e.visit_occurrence_id, op.observation_period_start_date)"
+            "e.end_date, e.visit_occurrence_id, e.op_start_date)"
         )
         found = (
             f"SELECT {{ordinal}} AS ordinal, e.person_id, e.start_date, e.end_date, e.visit_occurrence_id, "
-            "op.observation_period_start_date AS op_start_date, op.observation_period_end_date AS op_end_date "
-            f"FROM ({events}) e JOIN observation_period op "
-            "ON e.person_id = op.person_id AND e.start_date >= op.observation_period_start_date "
-            "AND e.start_date <= op.observation_period_end_date "
-            f"WHERE {shifted('op.observation_period_start_date', window.prior_days)} <= e.start_date "
-            f"AND {shifted('e.start_date', window.post_days)} <= op.observation_period_end_date"
+            f"e.op_start_date, e.op_end_date FROM {source} "
+            f"WHERE {shifted('e.op_start_date', window.prior_days)} <= e.start_date "
+            f"AND {shifted('e.start_date', window.post_days)} <= e.op_end_date"
         )
         shown = _EVENT.removeprefix("event_id, ")
         self._subqueries["found_events"] = found.format(ordinal="0")
@@ -292,7 +293,7 @@ class _Compiler:
             return
         exits = [f"SELECT event_id, {end} AS end_date FROM {included}"]
         if era is not None:
-            eras = self._name("drug_eras", drug_eras(era, self._sets, included, by_concept=self._by_concept))
+            eras = self._name("drug_eras", drug_eras(era, self._sets, included, copies=self._copies))
             exits.append(
                 f"SELECT i.event_id, d.end_date FROM {included} i JOIN {eras} d "
                 "ON d.person_id = i.person_id AND i.start_date BETWEEN d.start_date AND d.end_date"
@@ -333,22 +334,21 @@ class _Compiler:
         ``among`` names events; records of other people may be left out.
         """
         group = criterion.correlated_criteria
-        wanted = columns if group is None else tuple(dict.fromkeys((*columns, "end_date", "visit_occurrence_id")))
+        in_period = knows_period(criterion, self._copies)
+        wanted = columns
+        if group is not None:
+            about = ("end_date", "visit_occurrence_id", *(_PERIOD if in_period else ()))
+            wanted = tuple(dict.fromkeys((*columns, *about)))
         table = self._custom_eras(criterion) if isinstance(criterion, CustomEraCriterion) else None
-        sql = records(criterion, self._sets, wanted, counted, by_concept=self._by_concept, table=table)
+        sql = records(criterion, self._sets, wanted, counted, copies=self._copies, table=table)
         found = self._name("records", sql)
         if group is None:
             return found
         if among is not None:
             people = f"SELECT person_id FROM {among}"
             found = self._name("among", f"SELECT r.* FROM {found} r WHERE r.person_id IN ({people})")
-        around = self._name(
-            "index",
-            "SELECT r.*, op.observation_period_start_date AS op_start_date, "
-            f"op.observation_period_end_date AS op_end_date FROM {found} r JOIN observation_period op "
-            "ON r.person_id = op.person_id AND op.observation_period_start_date <= r.start_date "
-            "AND op.observation_period_end_date >= r.start_date",
-        )
+        within = f"SELECT r.* FROM {found} r WHERE r.op_start_date IS NOT NULL" if in_period else _with_period(found)
+        around = self._name("index", within)
         matching = f"SELECT p.event_id FROM {around} p WHERE {self._holds(group, around)}"
         return self._name("correlated", f"SELECT r.* FROM {found} r WHERE r.event_id IN ({matching})")
 
@@ -384,7 +384,7 @@ class _Compiler:
         within = not one.ignore_observation_period
         conditions = ["a.person_id = q.person_id"]
         if within:
-            conditions.append("a.start_date >= q.op_start_date AND a.start_date <= q.op_end_date")
+            conditions += ["a.start_date >= q.op_start_date", "a.start_date <= q.op_end_date"]
         conditions += in_window(one.start_window, within_period=within, ends=False)
         if one.end_window is not None:
             conditions += in_window(one.end_window, within_period=within, ends=True)
@@ -392,11 +392,16 @@ class _Compiler:
             conditions.append("a.visit_occurrence_id = q.visit_occurrence_id")
         counted = (occurrence.count_column or "DOMAIN_CONCEPT") if occurrence.is_distinct else None
         found = self._records(one.criteria.criterion, _columns(one), counted, among=events)
-        having = _having(occurrence.type, occurrence.count, "DISTINCT a.counted" if counted else "*")
+        wanted = _wanted(occurrence.type, occurrence.count)
+        having = ""
+        if wanted not in ("> 0", ">= 1"):
+            having = f" GROUP BY q.event_id HAVING COUNT({'DISTINCT a.counted' if counted else '*'}) {wanted}"
+        elif counted:
+            conditions.append("a.counted IS NOT NULL")
         inverted = occurrence.type == 1 or occurrence.count == 0
         return (
             f"p.event_id {'NOT IN' if inverted else 'IN'} (SELECT q.event_id FROM {events} q JOIN {found} a "
-            f"ON {' AND '.join(conditions)}{having})"
+            f"ON {' AND '.join(dict.fromkeys(conditions))}{having})"
         )
 
     def _demographic(self, one: DemographicCriterion, events: str) -> str:
@@ -429,12 +434,19 @@ def _columns(one: CorrelatedCriterion) -> tuple[str, ...]:
     return (*(("end_date",) if about_end else ()), *(("visit_occurrence_id",) if one.restrict_visit else ()))
 
 
-def _having(kind: int, count: int, counted: str) -> str:
+def _wanted(kind: int, count: int) -> str:
     """Which events are counted in; where none at all is well, as for "at most", which are counted out."""
-    wanted = f"> {count}" if kind == 1 or count == 0 else f"{('=', '', '>=')[kind]} {count}"
-    if counted == "*" and wanted in ("> 0", ">= 1"):
-        return ""
-    return f" GROUP BY q.event_id HAVING COUNT({counted}) {wanted}"
+    return f"> {count}" if kind == 1 or count == 0 else f"{('=', '', '>=')[kind]} {count}"
+
+
+def _with_period(found: str) -> str:
+    """Records that ``found`` names or selects, each with the observation periods that its start is in."""
+    return (
+        "SELECT r.*, op.observation_period_start_date AS op_start_date, "
+        f"op.observation_period_end_date AS op_end_date FROM {found} r JOIN observation_period op "
+        "ON r.person_id = op.person_id AND op.observation_period_start_date <= r.start_date "
+        "AND op.observation_period_end_date >= r.start_date"
+    )
 
 
 def _limited(events: str, limit: str) -> str:

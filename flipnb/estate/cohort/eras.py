@@ -6,6 +6,7 @@ from flipnb.contracts.cohort import CustomEra, DateOffset
 from flipnb.estate.cohort.by_concept import table_by_concept
 from flipnb.estate.cohort.concept_sets import ConceptSets
 from flipnb.estate.cohort.conditions import shifted
+from flipnb.estate.database import Copies
 
 
 def offset_exit(strategy: DateOffset) -> str:
@@ -14,7 +15,7 @@ def offset_exit(strategy: DateOffset) -> str:
     return f"CASE WHEN {exit_date} > op_end_date THEN op_end_date ELSE {exit_date} END"
 
 
-def drug_eras(strategy: CustomEra, sets: ConceptSets, included: str, *, by_concept: bool) -> str:
+def drug_eras(strategy: CustomEra, sets: ConceptSets, included: str, *, copies: Copies) -> str:
     """Eras of persistent exposure of the people of the events ``included`` to the drugs of a concept set, by concept
     or source."""
     start = "de.drug_exposure_start_date"
@@ -22,7 +23,7 @@ def drug_eras(strategy: CustomEra, sets: ConceptSets, included: str, *, by_conce
     if strategy.days_supply_override is not None:
         end = shifted(start, strategy.days_supply_override)
     tables = {
-        "drug_concept_id": table_by_concept("drug_exposure") if by_concept else "drug_exposure",
+        "drug_concept_id": table_by_concept("drug_exposure") if copies is not Copies.NONE else "drug_exposure",
         "drug_source_concept_id": "drug_exposure",
     }
     exposures = " UNION ALL ".join(

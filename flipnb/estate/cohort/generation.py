@@ -85,7 +85,7 @@ def count_people(database: Database, expression: CohortExpression) -> int:
 def compiled_for(database: Database, expression: CohortExpression, rules: Sequence[int] = ()) -> CompiledCohort:
     """The cohort's queries, with the concepts of its concept sets looked up in this database's vocabulary."""
     concepts = _concepts(database, expression.concept_sets)
-    return compile_steps(expression, concepts, by_concept=database.by_concept, rules=rules)
+    return compile_steps(expression, concepts, copies=database.copies, rules=rules)
 
 
 def _concepts(database: Database, sets: Sequence[ConceptSet]) -> dict[int, tuple[int, ...]]:

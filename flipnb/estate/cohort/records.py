@@ -13,11 +13,12 @@ from flipnb.contracts.cohort_criteria import (
 )
 from flipnb.contracts.cohort_values import Period
 from flipnb.contracts.problem import FlipError
-from flipnb.estate.cohort.by_concept import copied, table_by_concept
+from flipnb.estate.cohort.by_concept import columns_read, copied, held, table_by_concept
 from flipnb.estate.cohort.concept_sets import ConceptSets
 from flipnb.estate.cohort.conditions import day, in_concepts, in_dates, in_range, is_word, like, shifted
 from flipnb.estate.cohort.domains import DOMAINS, Domain
 from flipnb.estate.cohort.images import has_feature
+from flipnb.estate.database import Copies
 
 _HIGH, _LOW = 4155142, 4155143
 """OMOP's standard concepts for a value above or below its normal range, by which circe knows an abnormal result."""
@@ -45,13 +46,14 @@ def records(
     columns: Iterable[str],
     counted: CountColumn | None,
     *,
-    by_concept: bool,
+    copies: Copies,
     table: str | None = None,
 ) -> str:
-    """A SELECT of person_id, event_id and start_date, of ``columns`` (end_date, sort_date, visit_occurrence_id) and of
-    what is ``counted``. The SELECT may give a record more than once only where its care site has several locations.
+    """A SELECT of person_id, event_id and start_date, of ``columns`` (end_date, sort_date, visit_occurrence_id; where
+    ``knows_period``, op_start_date and op_end_date, which are null outside of all periods) and of what is ``counted``.
+    The SELECT may give a record more than once only where its care site has several locations.
 
-    ``by_concept``: the database has the copies of ``by_concept``. ``table`` is read instead of the domain's.
+    ``copies``: what the database has of ``by_concept``. ``table`` is read instead of the domain's.
     """
     domain = DOMAINS[type(criterion)]
     start, end = _dates(criterion, domain)
@@ -67,19 +69,10 @@ def records(
             condition = sets.holds(column, codeset)
         of_concept += [condition] if condition else []
     conditions, joins = _filters(criterion, domain, sets, start, end)
-    table = table or domain.table
-    if by_concept and table in copied() and getattr(criterion, "codeset_id", None) is not None:
-        table = table_by_concept(table)
-    source = f"{table} t {listed}".rstrip()
-    if getattr(criterion, "first", False):
-        # The first of the concept set, whatever its value: other conditions come after, as in circe.
-        where = f" WHERE {' AND '.join(of_concept)}" if of_concept else ""
-        source = (
-            f"(SELECT t.*, row_number() OVER (PARTITION BY t.person_id ORDER BY {domain.start}, {domain.event_id}) "
-            f"AS ordinal FROM {source}{where}) t"
-        )
-        conditions.append("t.ordinal = 1")
-    else:
+    copy = table is None and _reads_copy(criterion, copies)
+    table = table_by_concept(domain.table) if copy else table or domain.table
+    first = getattr(criterion, "first", False)
+    if not first:
         conditions = of_concept + conditions
     period = criterion.user_defined_period if isinstance(criterion, PeriodCriterion) else None
     shown = {
@@ -87,15 +80,55 @@ def records(
         "end_date": day(period.end_date) if period and period.end_date else end,
         "sort_date": start,
         "visit_occurrence_id": f"CAST({domain.visit} AS BIGINT)",
+        "op_start_date": "t.op_start_date",
+        "op_end_date": "t.op_end_date",
     }
     selected = [f"{shown[name]} AS {name}" for name in dict.fromkeys(("start_date", *columns))]
     if counted is not None:
         selected.append(f"{_counted(domain, counted, start, end)} AS counted")
+    source = f"{table} t {listed}".rstrip()
+    if first:
+        # The first of the concept set, whatever its value: other conditions come after, as in circe.
+        listed_alone = source + (f" WHERE {' AND '.join(of_concept)}" if of_concept else "")
+        if copy:
+            source = f"({_first(domain, listed_alone, ' '.join((*selected, *joins, *conditions)))}) t"
+        else:
+            source = (
+                "(SELECT t.*, row_number() OVER (PARTITION BY t.person_id "
+                f"ORDER BY {domain.start}, {domain.event_id}) AS ordinal FROM {listed_alone}) t"
+            )
+            conditions.append("t.ordinal = 1")
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return (
         f"SELECT t.person_id, {domain.event_id} AS event_id, {', '.join(selected)} FROM "
         f"{' '.join((source, *joins))}{where}"
     )
+
+
+def knows_period(criterion: Criterion, copies: Copies) -> bool:
+    """Whether ``records`` can tell the observation period that a record's start is in: a copy has it, and the start is
+    the record's own."""
+    moved = criterion.date_adjustment or (isinstance(criterion, PeriodCriterion) and criterion.user_defined_period)
+    return copies is Copies.WITH_PERIODS and _reads_copy(criterion, copies) and not moved
+
+
+def _reads_copy(criterion: Criterion, copies: Copies) -> bool:
+    table = DOMAINS[type(criterion)].table
+    listed = getattr(criterion, "codeset_id", None) is not None
+    return copies is not Copies.NONE and listed and table in copied()
+
+
+def _first(domain: Domain, source: str, read: str) -> str:
+    """Everybody's first record in a copy, by start and id, with the columns that ``read`` names.
+
+    Aggregates, which DuckDB finds faster than a window, and leaves out where nobody reads them.
+    """
+    start = domain.start.removeprefix("t.")
+    order = f"CAST({domain.start} - DATE '1970-01-01' AS HUGEINT) * {1 << 64} + {domain.event_id}"
+    names = (domain.event_id.removeprefix("t."), *columns_read(read))
+    others = [name for name in dict.fromkeys(names) if name not in ("person_id", start) and name in held(domain)]
+    found = [f"MIN({domain.start}) AS {start}", *(f"ARG_MIN_NULL(t.{name}, {order}) AS {name}" for name in others)]
+    return f"SELECT t.person_id, {', '.join(found)} FROM {source} GROUP BY t.person_id"
 
 
 def _dates(criterion: Criterion, domain: Domain) -> tuple[str, str]:

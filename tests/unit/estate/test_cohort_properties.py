@@ -10,7 +10,9 @@ from cohort_evaluator import Evaluator
 from hypothesis import HealthCheck, event, given, settings
 
 from flipnb.contracts.cohort import CohortExpression
+from flipnb.estate.cohort.by_concept import copied, write_by_concept
 from flipnb.estate.cohort.compiler import compile_cohort, compile_steps, in_dialect
+from flipnb.estate.database import Copies, DuckDBDatabase
 from flipnb.estate.omop.cdm import tables
 
 _DAYS = "DATE '1970-01-01', DATE '2099-12-31'"
@@ -42,6 +44,8 @@ class Duck:
         self.connection = duckdb.connect(":memory:")
         for statement in vocabulary(self.dialect):
             self.connection.execute(statement)
+        for name in set(copied()) - set(TABLES):
+            self.connection.execute(tables()[name].ddl())
 
     def fetch(self, sql: str) -> list[tuple]:
         return self.connection.execute(sql).fetchall()
@@ -119,3 +123,15 @@ def test_engines_and_plain_python_agree(engines, expression, people):
         steps = engine.fetch(in_dialect(known.attrition(), engine.dialect))
         assert people_counted == steps[-1][1] == len({row[0] for row in expected}), engine.dialect
         assert steps[-1][2] == len(expected)
+    copies = with_copies(engines[0])
+    by_concept = compile_steps(parsed, concepts, copies=copies)
+    assert sorted(engines[0].fetch(by_concept.rows())) == expected, copies
+    assert engines[0].fetch(by_concept.people()) == [(people_counted,)], copies
+
+
+def with_copies(engine: Duck) -> Copies:
+    """What copies by concept the tables, as they are filled, come to have."""
+    write_by_concept(engine.connection)
+    copies = DuckDBDatabase(engine.connection).copies
+    event(f"copies: {copies.name}")
+    return copies
