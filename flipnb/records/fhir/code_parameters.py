@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from flipnb.records.fhir.administration import GENDERS, VISIT_CLASSES
+from flipnb.records.fhir.diagnostics import VITAL_SIGNS
 from flipnb.records.fhir.parameter import ALWAYS, NEVER, Condition, no_modifier, token
-from flipnb.records.fhir.resources import GENDERS, VISIT_CLASSES, VITAL_SIGNS, Table
 from flipnb.records.fhir.store import Store
+from flipnb.records.fhir.table import Table
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def visit_classes(store: Store, table: Table) -> dict[str, Condition]:
 
 
 def observation_categories(default: str | None) -> Callable[[Store, Table], dict[str, Condition]]:
-    """As ``resources.observation_category`` says them, in SQL."""
+    """As ``diagnostics.observation_category`` says them, in SQL."""
 
     def codes(store: Store, table: Table) -> dict[str, Condition]:
         column = f"t.{table.name}_concept_id"

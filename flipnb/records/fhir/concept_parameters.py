@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from flipnb.contracts.problem import FlipError
 from flipnb.records.fhir import systems
 from flipnb.records.fhir.parameter import NEVER, Condition, missing, no_modifier, token
-from flipnb.records.fhir.resources import Table
 from flipnb.records.fhir.store import Store
+from flipnb.records.fhir.table import Table
 
 _ISA = re.compile(r"http://snomed\.info/sct(?:/[^?]*)?\?fhir_vs=isa/(\d+)")
 

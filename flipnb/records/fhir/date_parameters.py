@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flipnb.records.fhir.parameter import NEVER, Condition, bad_value, missing, no_modifier, prefixed
-from flipnb.records.fhir.resources import Table
 from flipnb.records.fhir.store import Store
+from flipnb.records.fhir.table import Table
 
 _DATE = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?)?)?"

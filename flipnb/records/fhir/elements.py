@@ -96,6 +96,13 @@ def moment(on: Any, at: Any) -> str | None:
     return day(on) or day(at)
 
 
+def period(start: str | None, end: str | None) -> Element | None:
+    """A Period, whose end is not before its start (FHIR's invariant per-1)."""
+    if start is not None and end is not None and end[:10] < start[:10]:
+        end = None
+    return without_nothing({"start": start, "end": end}) or None
+
+
 def decimal(value: Any) -> int | float | None:
     """A number as JSON's; 120.0 as 120, infinity and NaN as nothing."""
     if value is None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from flipnb.contracts.problem import FlipError
-from flipnb.records.fhir.resources import Table
 from flipnb.records.fhir.store import Store
+from flipnb.records.fhir.table import Table
 
 _PREFIXED = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.+)", re.DOTALL)
 

@@ -18,8 +18,8 @@ from flipnb.records.fhir.concept_parameters import ConceptParameter
 from flipnb.records.fhir.date_parameters import BirthDateParameter, DateParameter, DeathParameter
 from flipnb.records.fhir.parameter import NEVER, Condition, Parameter, missing, no_modifier, token
 from flipnb.records.fhir.quantity_parameter import QuantityParameter
-from flipnb.records.fhir.resources import Table
 from flipnb.records.fhir.store import Store
+from flipnb.records.fhir.table import Table
 
 
 @dataclass(frozen=True)

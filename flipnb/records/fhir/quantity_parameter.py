@@ -8,8 +8,8 @@ from decimal import Decimal, InvalidOperation
 from flipnb.records.fhir import systems
 from flipnb.records.fhir.concept_parameters import concepts_of, resolved
 from flipnb.records.fhir.parameter import NEVER, Condition, bad_value, missing, no_modifier, prefixed
-from flipnb.records.fhir.resources import Table
 from flipnb.records.fhir.store import Store
+from flipnb.records.fhir.table import Table
 
 
 @dataclass(frozen=True)

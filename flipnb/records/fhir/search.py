@@ -15,8 +15,9 @@ from flipnb.records.fhir.date_parameters import date_range
 from flipnb.records.fhir.elements import Element
 from flipnb.records.fhir.parameter import ALWAYS, NEVER, Condition, Parameter, bad_value
 from flipnb.records.fhir.parameters import INCLUDES, PARAMETERS, IdParameter
-from flipnb.records.fhir.resources import RESOURCES, Table, concept_ids, resource, tables_of
+from flipnb.records.fhir.resources import RESOURCES, tables_of
 from flipnb.records.fhir.store import Store
+from flipnb.records.fhir.table import Table, concept_ids, resource
 
 MOST_ON_A_PAGE = 1000
 USUAL_ON_A_PAGE = 50
