@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from flipnb.estate.database import Database, reading
 from flipnb.estate.omop.cdm import Field, Table, tables
 from flipnb.estate.quality.concept_checks import people_of_one_sex, values
-from flipnb.estate.quality.findings import Finding, QualityReport
+from flipnb.estate.quality.findings import Finding, QualityReport, example_of
 from flipnb.estate.quality.rules import (
     AFTER_DEATH_DAYS,
     AROUND_VISIT_DAYS,
@@ -121,7 +120,7 @@ class _Assessment:
             violated=int(found[0]),
             total=rows,
             allowed=EXACT,
-            example=_text(found[1]),
+            example=example_of(found[1]),
         )
 
     def _concepts(self, table: Table, field: Field) -> Iterator[Finding]:
@@ -166,7 +165,7 @@ class _Assessment:
                 violated=int(found[place] or 0),
                 total=total,
                 allowed=allowed,
-                example=_text(found[place + 1]),
+                example=example_of(found[place + 1]),
             )
 
     def _foreign_key(self, table: Table, field: Field) -> Finding:
@@ -188,7 +187,7 @@ class _Assessment:
             violated=int(found[1]),
             total=int(found[0]),
             allowed=EXACT,
-            example=_text(found[2]),
+            example=example_of(found[2]),
         )
 
     def _lives(self, table: Table, start: Field) -> Iterator[Finding]:
@@ -350,7 +349,3 @@ def _finding(table: Table, rule: RowRule, violated: int, total: int) -> Finding:
         total=total,
         allowed=rule.allowed,
     )
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)[:80]

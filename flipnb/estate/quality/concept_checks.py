@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -11,7 +11,7 @@ from typing import Any
 
 from flipnb.estate.database import Database
 from flipnb.estate.omop.cdm import Table
-from flipnb.estate.quality.findings import Finding
+from flipnb.estate.quality.findings import Finding, example_of
 from flipnb.estate.quality.rules import LIFE, MAPPED, value_limits
 
 _OF_PEOPLE = {"condition_occurrence": "condition_concept_id", "procedure_occurrence": "procedure_concept_id"}
@@ -70,19 +70,10 @@ def _numbers_by_unit(database: Database, table: Table) -> Iterator[Finding]:
         "WHERE m.value_as_number IS NOT NULL GROUP BY l.loinc, l.unit ORDER BY l.loinc, l.unit"
     )
     by_code = {(one.loinc, one.unit): one for one in value_limits()}
-    for loinc, code, total, violated, example in database.rows(query):
+    for loinc, code, *counted in database.rows(query):
         limit = by_code[loinc, code]
-        yield Finding(
-            category="plausibility",
-            check="value by unit",
-            table=table.name,
-            field="value_as_number",
-            meaning=f"{limit.name} (LOINC {loinc}) from {limit.low:g} to {limit.high:g} {code}",
-            violated=int(violated),
-            total=int(total),
-            allowed=LIFE,
-            example=_text(example),
-        )
+        meaning = f"{limit.name} (LOINC {loinc}) from {limit.low:g} to {limit.high:g} {code}"
+        yield _implausible(table, "value_as_number", "value by unit", meaning, counted, LIFE)
 
 
 def _units(database: Database, table: Table) -> Iterator[Finding]:
@@ -94,22 +85,14 @@ def _units(database: Database, table: Table) -> Iterator[Finding]:
     wrong = f"(c.concept_code, {_UNIT}) NOT IN ({listed})"
     loincs = ", ".join(f"'{loinc}'" for loinc in known)
     names = {one.loinc: one.name for one in value_limits()}
-    for loinc, total, violated, example in database.rows(
+    query = (
         f"SELECT c.concept_code, count(*), count(*) FILTER (WHERE {wrong}), min(CASE WHEN {wrong} THEN {_UNIT} END) "
         f"FROM {table.name} m {_MEASURED} WHERE m.value_as_number IS NOT NULL AND {_UNIT} IS NOT NULL "
         f"AND c.concept_code IN ({loincs}) GROUP BY c.concept_code ORDER BY c.concept_code"
-    ):
-        yield Finding(
-            category="plausibility",
-            check="unit of a measurement",
-            table=table.name,
-            field="unit_concept_id",
-            meaning=f"{names[loinc]} (LOINC {loinc}) in {' or '.join(known[loinc])}",
-            violated=int(violated),
-            total=int(total),
-            allowed=MAPPED,
-            example=_text(example),
-        )
+    )
+    for loinc, *counted in database.rows(query):
+        meaning = f"{names[loinc]} (LOINC {loinc}) in {' or '.join(known[loinc])}"
+        yield _implausible(table, "unit_concept_id", "unit of a measurement", meaning, counted, MAPPED)
 
 
 def people_of_one_sex(database: Database, table: Table, *, with_descendants: bool) -> Iterator[Finding]:
@@ -130,25 +113,28 @@ def people_of_one_sex(database: Database, table: Table, *, with_descendants: boo
         )
     query = (
         f"SELECT m.code, count(*), count(*) FILTER (WHERE p.gender_concept_id <> m.sex), "
-        f"min(CASE WHEN p.gender_concept_id <> m.sex THEN t.person_id END) FROM ({meant}) m "
+        f"'person ' || min(CASE WHEN p.gender_concept_id <> m.sex THEN t.person_id END) FROM ({meant}) m "
         f"JOIN {table.name} t ON t.{column} = m.concept_id JOIN person p ON p.person_id = t.person_id "
         f"WHERE p.gender_concept_id IN ({_MALE}, {_FEMALE}) GROUP BY m.code ORDER BY m.code"
     )
     by_code = {one.snomed: one for one in sexes()}
-    for code, total, violated, example in database.rows(query):
+    for code, *counted in database.rows(query):
         one = by_code[code]
-        yield Finding(
-            category="plausibility",
-            check="sex",
-            table=table.name,
-            field=column,
-            meaning=f"{one.name} (SNOMED CT {code}) of {'women' if one.sex == _FEMALE else 'men'} alone",
-            violated=int(violated),
-            total=int(total),
-            allowed=LIFE,
-            example=None if example is None else f"person {example}",
-        )
+        meaning = f"{one.name} (SNOMED CT {code}) of {'women' if one.sex == _FEMALE else 'men'} alone"
+        yield _implausible(table, column, "sex", meaning, counted, LIFE)
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)[:80]
+def _implausible(table: Table, field: str, check: str, meaning: str, counted: Sequence[Any], allowed: float) -> Finding:
+    """What is said of one concept: ``counted`` are its rows, those that violate, and one of these."""
+    total, violated, example = counted
+    return Finding(
+        category="plausibility",
+        check=check,
+        table=table.name,
+        field=field,
+        meaning=meaning,
+        violated=int(violated),
+        total=int(total),
+        allowed=allowed,
+        example=example_of(example),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 from flipnb.contracts.document import Document
 
@@ -37,6 +37,11 @@ class Finding(Document):
         if self.allowed is None:
             return "note"
         return "fail" if self.share > self.allowed else "pass"
+
+
+def example_of(value: Any) -> str | None:
+    """A value that violates, as a finding shows it."""
+    return None if value is None else str(value)[:80]
 
 
 class QualityReport(Document):

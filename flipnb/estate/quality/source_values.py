@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from flipnb.estate.database import Database
 from flipnb.estate.omop.cdm import Field, Table
-from flipnb.estate.quality.findings import Finding
+from flipnb.estate.quality.findings import Finding, example_of
 
 
 def source_values(database: Database, table: Table) -> Iterator[Finding]:
@@ -29,7 +29,7 @@ def source_values(database: Database, table: Table) -> Iterator[Finding]:
                 meaning=f"each distinct value with a {concept.name} other than 0",
                 violated=int(found[1]),
                 total=int(found[0]),
-                example=None if found[2] is None else str(found[2])[:80],
+                example=example_of(found[2]),
             )
 
 
