@@ -25,6 +25,7 @@ from flipnb.workbench.hub_client import HubClient
 from flipnb.workbench.plan_file import PlanFile, plan_path, read_cohort, read_plan
 from flipnb.workbench.point import fix_point
 from flipnb.workbench.rehearsal import last_rehearsal, rehearsal_directory
+from flipnb.workbench.sent_bundles import keep_sent
 from flipnb.workbench.starting_weights import fetch_start
 from flipnb.workbench.studies import read_roster
 
@@ -50,6 +51,7 @@ class Signed:
 class Prepared:
     """A bundle before it is signed, and what goes with it."""
 
+    notebook: Path
     bundle: Bundle
     points: tuple[dict[str, Scalar], ...]
     initial_weights: Path
@@ -108,7 +110,7 @@ def prepare(
     except ValidationError as error:
         raise invalid(error, "The bundle") from None
     parse(Bundle, bundle.to_bytes(), "The bundle")  # what a Trust will read must be readable
-    return Prepared(bundle, full, weights, files)
+    return Prepared(notebook, bundle, full, weights, files)
 
 
 def submit(home: Home, prepared: Prepared) -> Submitted:
@@ -131,6 +133,7 @@ def sign(home: Home, prepared: Prepared) -> Signed:
 def send(home: Home, signed: Signed) -> Submitted:
     """Send what was signed. The same again is the same bundle and the same runs, so that it may be repeated."""
     bundle = signed.prepared.bundle
+    keep_sent(signed.prepared.notebook, bundle.digest())
     with HubClient.of(home) as hub:
         hub.put_blob(bundle.study, signed.prepared.initial_weights)
         for path in signed.prepared.files.values():

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import threading
 import time
 
@@ -81,6 +82,21 @@ def test_studies_and_runs_are_those_of_the_hub(lab, home, notebook):
     (event,) = lab.get(f"flipnb/runs/{run['run']}/events").json()["events"]
     assert (event["number"], event["state"]) == (1, "waiting")
     assert lab.get(f"flipnb/runs/{run['run']}/events?after=1").json()["events"] == []
+
+
+def test_results_open_beside_the_notebook_that_was_sent_though_another_has_its_title(lab, home, notebook):
+    other = notebook.with_name("a_copy.ipynb")
+    for suffix in (".ipynb", ".flip.json"):
+        shutil.copy(notebook.with_suffix(suffix), other.with_suffix(suffix))
+    (run,) = submit(home, prepare(home, notebook, "heart", [{"lr": 0.75}], {"title": "As the form said"})).runs
+    made = lab.post(f"flipnb/runs/{run.run}/notebook").json()["path"]
+    assert made == f"study-results-{run.run[:8]}.ipynb"
+    (run,) = submit(home, prepare(home, notebook, "heart", [{"lr": 0.75}])).runs
+    (notebook.parent / ".flip" / "study.sent").unlink()
+    made = lab.post(f"flipnb/runs/{run.run}/notebook").json()["path"]
+    assert made == f"a_copy-results-{run.run[:8]}.ipynb", "where nothing was kept, the title tells"
+    for suffix in (".ipynb", ".flip.json"):
+        other.with_suffix(suffix).unlink()
 
 
 def test_what_happens_to_a_run_is_pushed(lab, home, notebook):

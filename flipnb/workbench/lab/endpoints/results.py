@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from flipnb.contracts.document import Digest, Document
@@ -15,9 +15,10 @@ from flipnb.contracts.run import RunId
 from flipnb.workbench.hub_client import HubClient
 from flipnb.workbench.lab.bench import Bench
 from flipnb.workbench.lab.endpoint import endpoint
-from flipnb.workbench.plan_file import read_plan
+from flipnb.workbench.plan_file import plan_path, read_plan
 from flipnb.workbench.results import fetch_results
 from flipnb.workbench.results_notebook import results_notebook
+from flipnb.workbench.sent_bundles import was_sent
 
 FOLDER = "results"
 _PLAN = ".flip.json"
@@ -77,12 +78,19 @@ def _record(bench: Bench, run: str) -> RunRecord:
 
 
 def _notebook_of(bench: Bench, record: RunRecord) -> Path:
-    """The notebook with a plan of the run's title; the record has no path, and the form may have changed the title."""
-    for plan in sorted(bench.files(_PLAN)):
-        with suppress(FlipError):
-            if read_plan(plan).title == record.title:
-                return plan.with_name(f"{plan.name.removesuffix(_PLAN)}.ipynb")
-    return bench.root / "run.ipynb"
+    """The notebook that the run's bundle was made of; of one that was not sent from here, a notebook of its title."""
+    notebooks = [plan.with_name(f"{plan.name.removesuffix(_PLAN)}.ipynb") for plan in sorted(bench.files(_PLAN))]
+    sent = (notebook for notebook in notebooks if was_sent(notebook, record.bundle))
+    titled = (notebook for notebook in notebooks if _title(notebook) == record.title)
+    return next(chain(sent, titled), bench.root / "run.ipynb")
+
+
+def _title(notebook: Path) -> str | None:
+    """What the plan says; the form may have sent another."""
+    try:
+        return read_plan(plan_path(notebook)).title
+    except FlipError:
+        return None
 
 
 def _file(bench: Bench, path: Path) -> ResultFile:
