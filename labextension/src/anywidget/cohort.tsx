@@ -5,6 +5,7 @@ import { createRoot } from 'react-dom/client';
 import { KernelCohortModel } from '../models/cohortkernel';
 import { BarFigure } from '../widgets/bartable';
 import { CohortBuilder, UndoButtons } from '../widgets/cohortbuilder';
+import { LinkButton } from '../widgets/linkbutton';
 import { useSignal } from '../widgets/signal';
 import type { IWidgetModel } from './comm';
 import { CommCohort } from './comm';
@@ -91,12 +92,12 @@ function Stale(props: { model: KernelCohortModel }): JSX.Element | null {
   return model.staleSince === null ? null : (
     <p className="jp-FlipBanner jp-mod-warn" role="alert">
       {trans.__('Changed in %1:', model.staleSince)}{' '}
-      <button type="button" className="jp-FlipLink" onClick={() => model.reload()}>
+      <LinkButton onClick={() => model.reload()}>
         {trans.__('Reload')}
-      </button>{' '}
-      <button type="button" className="jp-FlipLink" onClick={() => model.keepMine()}>
+      </LinkButton>{' '}
+      <LinkButton onClick={() => model.keepMine()}>
         {trans.__('Keep Mine')}
-      </button>
+      </LinkButton>
     </p>
   );
 }

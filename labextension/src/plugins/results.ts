@@ -11,6 +11,7 @@ import {
 } from '@jupyterlab/apputils';
 import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import type { LabIcon } from '@jupyterlab/ui-components';
 import { notebookIcon, tableRowsIcon } from '@jupyterlab/ui-components';
 import type { Widget } from '@lumino/widgets';
 
@@ -55,42 +56,56 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
       Notification.error(messageOf(error), { autoClose: 8000 });
     }
 
-    commands.addCommand(CommandIDs.openResults, {
-      label: trans.__('Open Results'),
-      caption: trans.__('Fetch weights, metrics and record, and show them'),
-      icon: tableRowsIcon,
-      isVisible: args => 'run' in args,
-      describedBy: RUN_ARGS,
-      execute: async args => {
-        const { run } = args as { run?: string };
-        if (run === undefined) {
-          return;
+    /**
+     * A command on the run that its arguments name; what goes wrong is told.
+     */
+    function addRunCommand(
+      id: string,
+      words: { label: string; caption: string; icon?: LabIcon },
+      execute: (run: string) => Promise<void>
+    ): void {
+      commands.addCommand(id, {
+        ...words,
+        isVisible: args => 'run' in args,
+        describedBy: RUN_ARGS,
+        execute: async args => {
+          const { run } = args as { run?: string };
+          if (run !== undefined) {
+            await execute(run).catch(failed);
+          }
         }
-        try {
-          const [results, { ResultsView }] = await Promise.all([
-            workbench.api.fetchResults(run),
-            import('../widgets/results')
-          ]);
-          show(
-            `flip-results-${run}-${Date.now()}`,
-            trans.__('Results %1', run.slice(0, 8)),
-            new ResultsView({ results, titleOf, commands, trans })
-          );
-        } catch (error) {
-          failed(error);
-        }
-      }
-    });
+      });
+    }
 
-    commands.addCommand(CommandIDs.useResults, {
-      label: trans.__('Use Results in Notebook'),
-      caption: trans.__('Insert code that reads these results into the open notebook'),
-      isVisible: args => 'run' in args,
-      describedBy: RUN_ARGS,
-      execute: args => {
-        const { run } = args as { run?: string };
+    addRunCommand(
+      CommandIDs.openResults,
+      {
+        label: trans.__('Open Results'),
+        caption: trans.__('Fetch weights, metrics and record, and show them'),
+        icon: tableRowsIcon
+      },
+      async run => {
+        const [results, { ResultsView }] = await Promise.all([
+          workbench.api.fetchResults(run),
+          import('../widgets/results')
+        ]);
+        show(
+          `flip-results-${run}-${Date.now()}`,
+          trans.__('Results %1', run.slice(0, 8)),
+          new ResultsView({ results, titleOf, commands, trans })
+        );
+      }
+    );
+
+    addRunCommand(
+      CommandIDs.useResults,
+      {
+        label: trans.__('Use Results in Notebook'),
+        caption: trans.__('Insert code that reads these results into the open notebook')
+      },
+      async run => {
         const panel = notebooks?.currentWidget;
-        if (run === undefined || !panel) {
+        if (!panel) {
           Notification.info(trans.__('Open a notebook first.'), { autoClose: 5000 });
           return;
         }
@@ -100,27 +115,20 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
         );
         shell.activateById(panel.id);
       }
-    });
+    );
 
-    commands.addCommand(CommandIDs.openResultsNotebook, {
-      label: trans.__('Open Results as a Notebook'),
-      caption: trans.__('A notebook with the table, the curves and the weights of a run'),
-      icon: notebookIcon,
-      isVisible: args => 'run' in args,
-      describedBy: RUN_ARGS,
-      execute: async args => {
-        const { run } = args as { run?: string };
-        if (run === undefined) {
-          return;
-        }
-        try {
-          const path = await workbench.api.resultsNotebook(run);
-          await commands.execute('docmanager:open', { path });
-        } catch (error) {
-          failed(error);
-        }
+    addRunCommand(
+      CommandIDs.openResultsNotebook,
+      {
+        label: trans.__('Open Results as a Notebook'),
+        caption: trans.__('A notebook with the table, the curves and the weights of a run'),
+        icon: notebookIcon
+      },
+      async run => {
+        const path = await workbench.api.resultsNotebook(run);
+        await commands.execute('docmanager:open', { path });
       }
-    });
+    );
 
     commands.addCommand(CommandIDs.compareRuns, {
       label: trans.__('Compare Runs'),

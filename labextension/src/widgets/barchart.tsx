@@ -3,6 +3,7 @@ import { useState } from 'react';
 
 import type { IBarsProps, ISeries } from './bartable';
 import { BarTable, shownNumber } from './bartable';
+import { LinkButton } from './linkbutton';
 import { baseLayout, Plot, trustColour } from './plot';
 
 const PATTERNS = ['', '\\', '.', '-', '|', '+', 'x'] as const;
@@ -19,14 +20,9 @@ export function BarChart(props: IBarsProps): JSX.Element {
     <figure className="jp-FlipChart">
       <figcaption>
         <strong>{title}</strong>
-        <button
-          type="button"
-          className="jp-FlipLink"
-          aria-pressed={asTable}
-          onClick={() => setAsTable(!asTable)}
-        >
+        <LinkButton aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
           {asTable ? trans.__('Chart') : trans.__('Table')}
-        </button>
+        </LinkButton>
       </figcaption>
       {asTable ? (
         <BarTable {...props} />

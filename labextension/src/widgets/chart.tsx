@@ -4,6 +4,7 @@ import { useState } from 'react';
 
 import type { ICurve } from '../models/curves';
 import { figures, metric } from '../models/wording';
+import { LinkButton } from './linkbutton';
 import { baseLayout, colour, Plot, trustColour } from './plot';
 
 export interface IChartProps {
@@ -57,14 +58,9 @@ export function CurveChart(props: IChartProps): JSX.Element {
       <figcaption>
         <strong>{props.title}</strong>
         {drawn && (
-          <button
-            type="button"
-            className="jp-FlipLink"
-            aria-pressed={asTable}
-            onClick={() => setAsTable(!asTable)}
-          >
+          <LinkButton aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
             {asTable ? trans.__('Chart') : trans.__('Table')}
-          </button>
+          </LinkButton>
         )}
       </figcaption>
       {!drawn ? (

@@ -9,6 +9,7 @@ import type { IAnswersProps } from './answers';
 import { Answers } from './answers';
 import { ConceptSearch } from './conceptsearch';
 import { CriterionFields, GroupFields } from './criteria';
+import { LinkButton } from './linkbutton';
 import { NumberInput } from './rangefields';
 import { useSignal } from './signal';
 
@@ -99,9 +100,7 @@ function ConceptSets(props: IAnswersProps): JSX.Element {
           onChange={next => change(replaced(sets, index, next))}
         />
       ))}
-      <button type="button" className="jp-FlipLink" onClick={add}>
-        {trans.__('Add Concept Set')}
-      </button>
+      <LinkButton onClick={add}>{trans.__('Add Concept Set')}</LinkButton>
     </section>
   );
 }
@@ -128,22 +127,14 @@ function ConceptSetFields(props: {
           {trans._n('%1 concept', '%1 concepts', items.length)}
         </span>
       </summary>
-      <p className="jp-FlipCriterion">
-        <input
-          className="jp-mod-styled"
-          aria-label={trans.__('Name of the concept set')}
-          placeholder={trans.__('Name')}
-          value={set.name}
-          onChange={event => onChange({ ...set, name: event.target.value })}
-        />
-        <button
-          type="button"
-          className="jp-FlipLink"
-          onClick={() => onChange(null)}
-        >
-          {trans.__('Remove Set')}
-        </button>
-      </p>
+      <NameRow
+        label={trans.__('Name of the concept set')}
+        placeholder={trans.__('Name')}
+        name={set.name}
+        onName={written => onChange({ ...set, name: written })}
+        removal={trans.__('Remove Set')}
+        onRemove={() => onChange(null)}
+      />
       <ul className="jp-FlipSet-items">
         {items.map((item, index) => (
           <li key={item.concept.CONCEPT_ID} className="jp-FlipCriterion">
@@ -177,9 +168,7 @@ function ConceptSetFields(props: {
                 {label}
               </label>
             ))}
-            <button
-              type="button"
-              className="jp-FlipLink"
+            <LinkButton
               onClick={() =>
                 onChange({
                   ...set,
@@ -188,7 +177,7 @@ function ConceptSetFields(props: {
               }
             >
               {trans.__('Remove')}
-            </button>
+            </LinkButton>
           </li>
         ))}
       </ul>
@@ -252,21 +241,15 @@ function Entry(props: IAnswersProps): JSX.Element {
               onChange={next => replace(index, next)}
             />
             {primary.CriteriaList.length > 1 && (
-              <button
-                type="button"
-                className="jp-FlipLink"
-                onClick={() => replace(index, null)}
-              >
+              <LinkButton onClick={() => replace(index, null)}>
                 {trans.__('Remove')}
-              </button>
+              </LinkButton>
             )}
           </li>
         ))}
       </ol>
       <p className="jp-FlipAdd">
-        <button
-          type="button"
-          className="jp-FlipLink"
+        <LinkButton
           onClick={() =>
             change({
               CriteriaList: [...primary.CriteriaList, { ConditionOccurrence: {} }]
@@ -274,7 +257,7 @@ function Entry(props: IAnswersProps): JSX.Element {
           }
         >
           {trans.__('Add Records')}
-        </button>
+        </LinkButton>
       </p>
       <p className="jp-FlipCriterion">
         {trans.__('Observed before for at least')}
@@ -344,15 +327,13 @@ function Rules(props: IAnswersProps): JSX.Element {
         ))}
       </ol>
       <p className="jp-FlipAdd">
-        <button
-          type="button"
-          className="jp-FlipLink"
+        <LinkButton
           onClick={() =>
             model.setRules([...rules, { on: true, rule: emptyRule() }])
           }
         >
           {trans.__('Add Rule')}
-        </button>
+        </LinkButton>
         {rules.length > 1 && (
           <span className="jp-FlipView-note">
             {trans.__('Alt with arrow up or down moves a rule')}
@@ -375,7 +356,14 @@ function RuleFields(props: {
   const { rule, on, number, sets, onSwitch, onChange, trans } = props;
   return (
     <div className={on ? 'jp-FlipRule' : 'jp-FlipRule jp-mod-off'}>
-      <p className="jp-FlipCriterion">
+      <NameRow
+        label={trans.__('Name of rule %1', number)}
+        placeholder={trans.__('Name of the rule')}
+        name={rule.name}
+        onName={name => onChange({ ...rule, name })}
+        removal={trans.__('Remove Rule')}
+        onRemove={() => onChange(null)}
+      >
         <label className="jp-FlipCheck">
           <input
             type="checkbox"
@@ -385,21 +373,7 @@ function RuleFields(props: {
           />
           {on ? trans.__('on') : trans.__('off')}
         </label>
-        <input
-          className="jp-mod-styled jp-FlipRule-name"
-          aria-label={trans.__('Name of rule %1', number)}
-          placeholder={trans.__('Name of the rule')}
-          value={rule.name}
-          onChange={event => onChange({ ...rule, name: event.target.value })}
-        />
-        <button
-          type="button"
-          className="jp-FlipLink"
-          onClick={() => onChange(null)}
-        >
-          {trans.__('Remove Rule')}
-        </button>
-      </p>
+      </NameRow>
       <GroupFields
         group={rule.expression}
         sets={sets}
@@ -407,5 +381,32 @@ function RuleFields(props: {
         onChange={expression => onChange({ ...rule, expression })}
       />
     </div>
+  );
+}
+
+/**
+ * The name of a set or a rule, and its removal; what else the row has stands before them.
+ */
+function NameRow(props: {
+  label: string;
+  placeholder: string;
+  name: string;
+  onName: (name: string) => void;
+  removal: string;
+  onRemove: () => void;
+  children?: JSX.Element;
+}): JSX.Element {
+  return (
+    <p className="jp-FlipCriterion">
+      {props.children}
+      <input
+        className="jp-mod-styled jp-FlipName"
+        aria-label={props.label}
+        placeholder={props.placeholder}
+        value={props.name}
+        onChange={event => props.onName(event.target.value)}
+      />
+      <LinkButton onClick={props.onRemove}>{props.removal}</LinkButton>
+    </p>
   );
 }

@@ -28,6 +28,7 @@ import {
   withDomain,
   withFields
 } from '../models/definition';
+import { LinkButton } from './linkbutton';
 import { NumberInput, RangeFields } from './rangefields';
 import { FeatureFields, SetChoice, TextFields, UnitChoice } from './textandimage';
 
@@ -178,6 +179,23 @@ export function GroupFields(
   const people = group.DemographicCriteriaList ?? [];
   const groups = group.Groups ?? [];
   const counted = group.Type === 'AT_LEAST' || group.Type === 'AT_MOST';
+  const change = (next: Partial<IGroup>): void => onChange({ ...group, ...next });
+  const withCriterion = (criterion?: ICriterion): Partial<IGroup> => ({
+    CriteriaList: [...criteria, emptyCounted(criterion)]
+  });
+  const additions: ReadonlyArray<[string, Partial<IGroup>]> = [
+    [trans.__('Add Records'), withCriterion()],
+    [trans.__('Add Text'), withCriterion({ FlipText: { TermExists: 'Y' } })],
+    [trans.__('Add Image'), withCriterion({ FlipImage: {} })],
+    [
+      trans.__('Add Age or Sex'),
+      { DemographicCriteriaList: [...people, { Age: { Value: 18, Op: 'gte' } }] }
+    ],
+    [
+      trans.__('Add Group'),
+      { Groups: [...groups, { Type: 'ANY', CriteriaList: [emptyCounted()] }] }
+    ]
+  ];
   return (
     <fieldset className="jp-FlipGroup">
       <legend>
@@ -188,7 +206,7 @@ export function GroupFields(
           onChange={event => {
             const Type = event.target.value as GroupType;
             const plain = Type === 'ALL' || Type === 'ANY';
-            onChange({ ...group, Type, Count: plain ? null : (group.Count ?? 1) });
+            change({ Type, Count: plain ? null : (group.Count ?? 1) });
           }}
         >
           <option value="ALL">{trans.__('ALL of')}</option>
@@ -201,143 +219,79 @@ export function GroupFields(
             label={trans.__('How many')}
             minimum={0}
             value={group.Count ?? 1}
-            onChange={Count => onChange({ ...group, Count })}
+            onChange={Count => change({ Count })}
           />
         )}
       </legend>
       {people.map((demographic, index) => (
-        <div className="jp-FlipCondition" key={`person-${index}`}>
+        <Condition
+          key={`person-${index}`}
+          trans={trans}
+          onRemove={() =>
+            change({ DemographicCriteriaList: replaced(people, index, null) })
+          }
+        >
           <DemographicFields
             demographic={demographic}
             trans={trans}
             onChange={next =>
-              onChange({
-                ...group,
-                DemographicCriteriaList: replaced(people, index, next)
-              })
+              change({ DemographicCriteriaList: replaced(people, index, next) })
             }
           />
-          <Remove
-            trans={trans}
-            onRemove={() =>
-              onChange({
-                ...group,
-                DemographicCriteriaList: replaced(people, index, null)
-              })
-            }
-          />
-        </div>
+        </Condition>
       ))}
       {criteria.map((item, index) => (
-        <div className="jp-FlipCondition" key={`criterion-${index}`}>
+        <Condition
+          key={`criterion-${index}`}
+          trans={trans}
+          onRemove={() => change({ CriteriaList: replaced(criteria, index, null) })}
+        >
           <CountedFields
             counted={item}
             sets={sets}
             trans={trans}
-            onChange={next =>
-              onChange({ ...group, CriteriaList: replaced(criteria, index, next) })
-            }
+            onChange={next => change({ CriteriaList: replaced(criteria, index, next) })}
           />
-          <Remove
-            trans={trans}
-            onRemove={() =>
-              onChange({ ...group, CriteriaList: replaced(criteria, index, null) })
-            }
-          />
-        </div>
+        </Condition>
       ))}
       {groups.map((inner, index) => (
-        <div className="jp-FlipCondition" key={`group-${index}`}>
+        <Condition
+          key={`group-${index}`}
+          trans={trans}
+          onRemove={() => change({ Groups: replaced(groups, index, null) })}
+        >
           <GroupFields
             group={inner}
             sets={sets}
             trans={trans}
-            onChange={next =>
-              onChange({ ...group, Groups: replaced(groups, index, next) })
-            }
+            onChange={next => change({ Groups: replaced(groups, index, next) })}
           />
-          <Remove
-            trans={trans}
-            onRemove={() =>
-              onChange({ ...group, Groups: replaced(groups, index, null) })
-            }
-          />
-        </div>
+        </Condition>
       ))}
       <p className="jp-FlipAdd">
-        <button
-          type="button"
-          className="jp-FlipLink"
-          onClick={() =>
-            onChange({ ...group, CriteriaList: [...criteria, emptyCounted()] })
-          }
-        >
-          {trans.__('Add Records')}
-        </button>
-        <button
-          type="button"
-          className="jp-FlipLink"
-          onClick={() =>
-            onChange({
-              ...group,
-              CriteriaList: [...criteria, emptyCounted({ FlipText: { TermExists: 'Y' } })]
-            })
-          }
-        >
-          {trans.__('Add Text')}
-        </button>
-        <button
-          type="button"
-          className="jp-FlipLink"
-          onClick={() =>
-            onChange({
-              ...group,
-              CriteriaList: [...criteria, emptyCounted({ FlipImage: {} })]
-            })
-          }
-        >
-          {trans.__('Add Image')}
-        </button>
-        <button
-          type="button"
-          className="jp-FlipLink"
-          onClick={() =>
-            onChange({
-              ...group,
-              DemographicCriteriaList: [
-                ...people,
-                { Age: { Value: 18, Op: 'gte' } }
-              ]
-            })
-          }
-        >
-          {trans.__('Add Age or Sex')}
-        </button>
-        <button
-          type="button"
-          className="jp-FlipLink"
-          onClick={() =>
-            onChange({
-              ...group,
-              Groups: [...groups, { Type: 'ANY', CriteriaList: [emptyCounted()] }]
-            })
-          }
-        >
-          {trans.__('Add Group')}
-        </button>
+        {additions.map(([label, added]) => (
+          <LinkButton key={label} onClick={() => change(added)}>
+            {label}
+          </LinkButton>
+        ))}
       </p>
     </fieldset>
   );
 }
 
-function Remove(props: {
-  trans: TranslationBundle;
+/**
+ * One part of a group, and its removal.
+ */
+function Condition(props: {
+  children: JSX.Element;
   onRemove: () => void;
+  trans: TranslationBundle;
 }): JSX.Element {
   return (
-    <button type="button" className="jp-FlipLink" onClick={props.onRemove}>
-      {props.trans.__('Remove')}
-    </button>
+    <div className="jp-FlipCondition">
+      {props.children}
+      <LinkButton onClick={props.onRemove}>{props.trans.__('Remove')}</LinkButton>
+    </div>
   );
 }
 

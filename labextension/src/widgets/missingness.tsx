@@ -5,6 +5,7 @@ import type { IFoundConcept, IMissingChartInput } from '../contracts';
 import type { CohortModel } from '../models/cohort';
 import { replaced } from '../models/definition';
 import { ConceptSearch } from './conceptsearch';
+import { LinkButton } from './linkbutton';
 
 export type MissingSource = IMissingChartInput['source'];
 
@@ -58,13 +59,9 @@ export function Missingness(props: {
               <option value="observation">{trans.__('observation')}</option>
               <option value="condition">{trans.__('condition')}</option>
             </select>
-            <button
-              type="button"
-              className="jp-FlipLink"
-              onClick={() => onChange(replaced(chosen, index, null))}
-            >
+            <LinkButton onClick={() => onChange(replaced(chosen, index, null))}>
               {trans.__('Remove Chart')}
-            </button>
+            </LinkButton>
           </li>
         ))}
       </ul>

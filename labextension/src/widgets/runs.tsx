@@ -15,6 +15,7 @@ import {
   runStateWord
 } from '../models/wording';
 import type { IWorkbench } from '../tokens';
+import { LinkButton } from './linkbutton';
 import { useSignal } from './signal';
 import { ContactBanner } from './sidepanel';
 import { RunStateIcon } from './states';
@@ -219,13 +220,9 @@ function Runs(props: IRunsProps): JSX.Element {
             </tbody>
           </table>
           {found.length > rows.length && (
-            <button
-              type="button"
-              className="jp-FlipLink"
-              onClick={() => setShownRows(shownRows + PAGE)}
-            >
+            <LinkButton onClick={() => setShownRows(shownRows + PAGE)}>
               {trans.__('Show More of %1', found.length)}
-            </button>
+            </LinkButton>
           )}
         </div>
       )}

@@ -21,6 +21,7 @@ import {
   shortDigest,
   trustStateWord
 } from '../models/wording';
+import { LinkButton } from './linkbutton';
 import { useSignal } from './signal';
 import { ContactBanner } from './sidepanel';
 import { RunStateIcon, ToneIcon, TrustStateIcon } from './states';
@@ -182,27 +183,17 @@ function IssueRow(props: ISendProps & { issue: ICheckIssue }): JSX.Element {
         {issue.message}
       </span>
       {cell !== null && (
-        <button
-          type="button"
-          className="jp-FlipLink"
-          onClick={() => props.goToCell(cell)}
-        >
+        <LinkButton onClick={() => props.goToCell(cell)}>
           {trans.__('Go to Cell')}
-        </button>
+        </LinkButton>
       )}
       {issue.code === 'no-parameters-cell' && (
-        <button
-          type="button"
-          className="jp-FlipLink"
-          onClick={props.tagParameters}
-        >
+        <LinkButton onClick={props.tagParameters}>
           {trans.__('Tag First Code Cell')}
-        </button>
+        </LinkButton>
       )}
       {issue.code === 'not-rehearsed' && (
-        <button
-          type="button"
-          className="jp-FlipLink"
+        <LinkButton
           onClick={() =>
             void props.commands.execute(CommandIDs.rehearseNotebook, {
               path: props.model.path
@@ -210,7 +201,7 @@ function IssueRow(props: ISendProps & { issue: ICheckIssue }): JSX.Element {
           }
         >
           {trans.__('Rehearse')}
-        </button>
+        </LinkButton>
       )}
     </li>
   );
@@ -565,13 +556,9 @@ function BundleShown(props: ISendProps): JSX.Element {
     >
       <p className="jp-FlipDigest">
         <code title={preview.bundle}>{preview.bundle}</code>
-        <button
-          type="button"
-          className="jp-FlipLink"
-          onClick={() => void navigator.clipboard.writeText(preview.bundle)}
-        >
+        <LinkButton onClick={() => void navigator.clipboard.writeText(preview.bundle)}>
           {trans.__('Copy Digest')}
-        </button>
+        </LinkButton>
       </p>
       <details className="jp-FlipContents">
         <summary>
@@ -642,15 +629,13 @@ function Sent(props: ISendProps): JSX.Element {
           <li key={run.run} className="jp-FlipIssue">
             <RunStateIcon state={run.state} />
             <span className="jp-FlipIssue-text">{runName(run, runs)}</span>
-            <button
-              type="button"
-              className="jp-FlipLink"
+            <LinkButton
               onClick={() =>
                 void commands.execute(CommandIDs.openRun, { run: run.run })
               }
             >
               {trans.__('Open Run')}
-            </button>
+            </LinkButton>
           </li>
         ))}
       </ul>

@@ -21,6 +21,7 @@ import {
   runStateWord
 } from '../models/wording';
 import type { IWorkbench } from '../tokens';
+import { LinkButton } from './linkbutton';
 import type { IRow } from './rowlist';
 import { RowList } from './rowlist';
 import { useSignal } from './signal';
@@ -106,13 +107,9 @@ export function ContactBanner(props: ISectionProps): JSX.Element | null {
           'No contact with the hub since %1. Runs go on; FLIP keeps trying.',
           since
         )}{' '}
-        <button
-          type="button"
-          className="jp-FlipLink"
-          onClick={() => void commands.execute(CommandIDs.tryHub)}
-        >
+        <LinkButton onClick={() => void commands.execute(CommandIDs.tryHub)}>
           {trans.__('Try Now')}
-        </button>
+        </LinkButton>
       </p>
     );
   }

@@ -10,6 +10,7 @@ import type {
   TermTemporal
 } from '../models/definition';
 import { replaced } from '../models/definition';
+import { LinkButton } from './linkbutton';
 import { RangeFields } from './rangefields';
 
 /**
@@ -143,19 +144,13 @@ export function FeatureFields(props: {
               trans={trans}
               onChange={UnitCS => change({ UnitCS })}
             />
-            <button
-              type="button"
-              className="jp-FlipLink"
-              onClick={() => change(null)}
-            >
+            <LinkButton onClick={() => change(null)}>
               {trans.__('Remove Feature')}
-            </button>
+            </LinkButton>
           </span>
         );
       })}
-      <button
-        type="button"
-        className="jp-FlipLink"
+      <LinkButton
         disabled={first === undefined}
         title={
           first === undefined
@@ -167,7 +162,7 @@ export function FeatureFields(props: {
         }
       >
         {trans.__('Add Feature')}
-      </button>
+      </LinkButton>
     </>
   );
 }
