@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -65,11 +65,12 @@ class Row:
         return None if value is None else int(value)
 
     def day(self, column: str) -> date | None:
+        """The day of an ISO date, or of a date and time as a database or Parquet has it, in its own time zone."""
         text = self.text(column)
         if text is None:
             return None
         try:
-            return date.fromisoformat(text)
+            return datetime.fromisoformat(text).date()
         except ValueError:
             self.refuse(f"{text[:40]!r} in column {column} is no ISO date", column)
 

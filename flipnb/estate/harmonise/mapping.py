@@ -96,7 +96,7 @@ class Sex(MappingPart):
 
 
 class EventDate(MappingPart):
-    """When what a row records was: a column of ISO dates, or one day for the whole extract."""
+    """When what a row records was: a column of ISO dates (a time is let go), or one day for the whole extract."""
 
     column: str | None = None
     day: date | None = None
