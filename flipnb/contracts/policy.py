@@ -61,7 +61,7 @@ class KernelLimits(Document):
 class Policy(Document):
     """``slots``: kernels at once. One that waits for its next round or a total longer than ``waiting_seconds`` gives
     its slot to others: it is ended, and started anew from its saved state when the round comes. ``memory_use``: whether
-    progress says how much memory a kernel has used, in eighths of its limit.
+    progress says how much memory a kernel has used, in eighths of its limit, and of a GPU in eighths of that.
     """
 
     counts: CountPolicy = CountPolicy()

@@ -86,7 +86,8 @@ class Progress(Document):
     """Where a Trust's part is, by the runner's own clock: 1-based cell of all code cells, round, seconds.
 
     ``memory_bytes`` is the most that the kernel has used so far, rounded up to an eighth of what it may have
-    (``memory_of_bytes``); None where the Trust's policy keeps it.
+    (``memory_of_bytes``); None where the Trust's policy keeps it. ``gpu_bytes``, ``gpu_of_bytes``: likewise of the GPU
+    that it has filled most; None where it has used none, too.
     """
 
     cell: int | None = Field(default=None, ge=1)
@@ -97,6 +98,8 @@ class Progress(Document):
     seconds: float | None = Field(default=None, ge=0)
     memory_bytes: int | None = Field(default=None, ge=1)
     memory_of_bytes: int | None = Field(default=None, ge=1)
+    gpu_bytes: int | None = Field(default=None, ge=1)
+    gpu_of_bytes: int | None = Field(default=None, ge=1)
 
 
 class Failure(Document):

@@ -542,7 +542,7 @@ export interface IPlanOutput {
 /**
  * ``slots``: kernels at once. One that waits for its next round or a total longer than ``waiting_seconds`` gives
  * its slot to others: it is ended, and started anew from its saved state when the round comes. ``memory_use``: whether
- * progress says how much memory a kernel has used, in eighths of its limit.
+ * progress says how much memory a kernel has used, in eighths of its limit, and of a GPU in eighths of that.
  */
 export interface IPolicy {
   counts: ICountPolicy;
@@ -570,7 +570,8 @@ export interface IProblem {
  * Where a Trust's part is, by the runner's own clock: 1-based cell of all code cells, round, seconds.
  *
  * ``memory_bytes`` is the most that the kernel has used so far, rounded up to an eighth of what it may have
- * (``memory_of_bytes``); None where the Trust's policy keeps it.
+ * (``memory_of_bytes``); None where the Trust's policy keeps it. ``gpu_bytes``, ``gpu_of_bytes``: likewise of the GPU
+ * that it has filled most; None where it has used none, too.
  */
 export interface IProgress {
   cell: number | null;
@@ -581,6 +582,8 @@ export interface IProgress {
   seconds: number | null;
   memory_bytes: number | null;
   memory_of_bytes: number | null;
+  gpu_bytes: number | null;
+  gpu_of_bytes: number | null;
 }
 
 /** What to ask the Trusts of a study; nothing at all asks for the budgets alone, and is free. */

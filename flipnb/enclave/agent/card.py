@@ -9,9 +9,9 @@ from pathlib import Path
 from flipnb.contracts.document import sha256
 from flipnb.contracts.trust_card import Allowance, BuiltEnvironment, TrustCard
 from flipnb.enclave.agent.configuration import EnclaveDirectory
+from flipnb.enclave.kernels.gpu import gpu_count
 from flipnb.estate.versions import Estate
 
-_GPUS = Path("/proc/driver/nvidia/gpus")
 _DISTRIBUTION = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
@@ -22,7 +22,7 @@ def make_card(directory: EnclaveDirectory, trust: str) -> TrustCard:
         trust=trust,
         made=datetime.now(UTC),
         data=_loaded(directory.estate),
-        gpus=len(list(_GPUS.iterdir())) if _GPUS.is_dir() else 0,
+        gpus=gpu_count(),
         slots=policy.slots,
         environments=tuple(_built(lock) for lock in sorted(directory.environments.glob("*/lock.txt"))),
         allowance=Allowance(

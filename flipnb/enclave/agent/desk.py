@@ -302,7 +302,9 @@ def what_leaves(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
         for step in bundle.totals
         for array in step.arrays
     ]
-    memory = ", the most memory so far in eighths of its limit" if policy.memory_use else ""
+    memory = (
+        ", the most memory so far in eighths of its limit, and of a GPU in eighths of that" if policy.memory_use else ""
+    )
     lines.append(
         f"Progress: cell, round, epoch, seconds{memory}. Of an error: its class out of a fixed list, cell and line."
     )

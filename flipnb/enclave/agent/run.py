@@ -31,6 +31,7 @@ from flipnb.enclave.agent.identities import run_uid
 from flipnb.enclave.agent.slots import Slots
 from flipnb.enclave.agent.store import Store, StoredRun
 from flipnb.enclave.estate_worker.order import FrozenFacts
+from flipnb.enclave.kernels.gpu import gpus_watched
 from flipnb.enclave.runner.order import CellEvent, KernelStarted, MemoryEvent, RunnerOrder, Told, Verdict
 from flipnb.enclave.runner.process import RunnerProcess
 
@@ -265,8 +266,9 @@ class ActiveRun:
             await runner.stop(0.5)
         releasing = asyncio.ensure_future(self._release(broker, runner))
         try:
-            async for event in runner.events():
-                self._hear(event)
+            with gpus_watched(runner.pid, self._progress.gpu) if self._policy.memory_use else contextlib.nullcontext():
+                async for event in runner.events():
+                    self._hear(event)
         finally:
             releasing.cancel()
         assert runner.verdict is not None
@@ -430,6 +432,7 @@ class ProgressKeeper:
         self._cell: tuple[int, int] | None = None
         self._epoch: tuple[int, int | None] | None = None
         self._memory: tuple[int, int] | None = None
+        self._gpu: tuple[int, int] | None = None
         self.number: int | None = None
 
     @property
@@ -445,10 +448,14 @@ class ProgressKeeper:
 
     def memory(self, eighths: int, of_bytes: int) -> None:
         """The most that a kernel of this run has used, which a kernel that is started anew does not undo."""
-        used = -(-eighths * of_bytes // 8)
-        if self._memory is None or used > self._memory[0]:
-            self._memory = (used, of_bytes)
+        if self._memory is None or eighths > self._memory[0]:
+            self._memory = (eighths, of_bytes)
             self._keep()
+
+    def gpu(self, eighths: int, of_bytes: int) -> None:
+        """As ``memory``, of the GPU that a kernel has filled most."""
+        if self._gpu is None or eighths > self._gpu[0]:
+            self._gpu, self._new = (eighths, of_bytes), True
 
     def tell(self, message: Tell) -> None:
         before, of = self._epoch or (-1, message.epochs)
@@ -465,7 +472,8 @@ class ProgressKeeper:
         self._told, self._new = now, False
         cell, cells = self._cell or (None, None)
         epoch, epochs = self._epoch or (None, None)
-        memory, memory_of = self._memory or (None, None)
+        memory, memory_of = _bytes_used(self._memory)
+        gpu, gpu_of = _bytes_used(self._gpu)
         seconds = round(now - self._started, 1)
         self._store.progress(
             self._run,
@@ -478,8 +486,17 @@ class ProgressKeeper:
                 seconds=seconds,
                 memory_bytes=memory,
                 memory_of_bytes=memory_of,
+                gpu_bytes=gpu,
+                gpu_of_bytes=gpu_of,
             ),
         )
+
+
+def _bytes_used(measured: tuple[int, int] | None) -> tuple[int | None, int | None]:
+    if measured is None:
+        return None, None
+    eighths, of_bytes = measured
+    return -(-eighths * of_bytes // 8), of_bytes
 
 
 def _too_long() -> Outcome:

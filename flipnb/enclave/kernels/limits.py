@@ -113,28 +113,32 @@ def oom_kills(report: Path) -> int:
     return 0
 
 
+def tree(pid: int) -> list[psutil.Process]:
+    """``pid`` and all its descendants; none if it is gone."""
+    try:
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def eighths(used: int, limit: int) -> int:
+    """How many eighths of ``limit`` are used, begun ones counted, and at most all."""
+    return min(8, -(-8 * used // limit))
+
+
 def resident_bytes(pid: int) -> int:
     """Resident memory of ``pid`` and all its descendants, in bytes; 0 if it is gone.
 
     A page that forked processes share is counted once for each of them: an upper bound, cheap to read.
     """
-    try:
-        root = psutil.Process(pid)
-        tree = [root, *root.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return 0
-    return sum(_resident(process) for process in tree)
+    return sum(_resident(process) for process in tree(pid))
 
 
 def proportional_bytes(pid: int) -> int:
     """As ``resident_bytes``, with each shared page counted in parts (PSS); slower by milliseconds a process."""
-    try:
-        root = psutil.Process(pid)
-        tree = [root, *root.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return 0
     total = 0
-    for process in tree:
+    for process in tree(pid):
         try:
             for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
                 if line.startswith("Pss:"):

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import zmq
 
 from flipnb.contracts.policy import KernelLimits
-from flipnb.enclave.kernels.limits import proportional_bytes, resident_bytes
+from flipnb.enclave.kernels.limits import eighths, proportional_bytes, resident_bytes
 from flipnb.enclave.runner.meter import Meter
 
 TICK_S = 0.1
@@ -99,14 +99,14 @@ class Watch(threading.Thread):
                     process.kill()
 
     def _measure(self, pid: int) -> None:
-        now, limit = time.monotonic(), self._limits.memory_bytes
+        now = time.monotonic()
         if now - self._measured < MEASURE_S:
             return
         self._measured = now
-        eighths = min(8, -(-8 * proportional_bytes(pid) // limit))
-        if eighths > self._eighths:
-            self._eighths = eighths
-            self._rose(eighths)
+        used = eighths(proportional_bytes(pid), self._limits.memory_bytes)
+        if used > self._eighths:
+            self._eighths = used
+            self._rose(used)
 
     def _passed(self, pid: int) -> Cause | None:
         now, limits = time.monotonic(), self._limits

@@ -95,6 +95,7 @@ def test_a_whole_run(federation: Federation) -> None:
         assert part.progress.memory_of_bytes is not None
         eighth = part.progress.memory_of_bytes // 8
         assert part.progress.memory_bytes in {k * eighth for k in range(1, 9)}
+        assert part.progress.gpu_bytes is None
     weights = load(federation.ask("GET", f"/v1/blobs/{view.final_weights}"))
     np.testing.assert_allclose(weights["weight"], [[0.02, 0.02]], atol=1e-6)
     for trust in federation.trusts:

@@ -27,7 +27,7 @@ def test_the_measure_notices_a_heavy_import():
 
 
 def test_importing_the_session_imports_no_torch():
-    assert not imported("import flipnb.session.enclave") & {"torch", "flwr", "plotly", "pandas", "papermill"}
+    assert not imported("import flipnb.session.enclave") & {"torch", "flwr", "plotly", "pandas", "papermill", "pynvml"}
 
 
 def test_the_command_line_starts_light():

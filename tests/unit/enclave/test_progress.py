@@ -1,0 +1,87 @@
+"""What a run's progress says of the memory that its kernels used, and that it says so only where policy lets it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from enclave_scenario import Chamber, Study
+from gpu_driver import GIB, GpuDriver
+
+from flipnb.contracts.policy import Policy
+from flipnb.contracts.run import Progress
+from flipnb.enclave.agent import run as run_module
+from flipnb.enclave.agent.run import ActiveRun, Enclave, ProgressKeeper
+from flipnb.enclave.runner.order import Told, Verdict
+
+
+def test_a_kernel_that_is_started_anew_undoes_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "_PROGRESS_S", 0)
+    chamber = Chamber(Study(), tmp_path)
+    keeper = ProgressKeeper(chamber.store, chamber.run)
+    for eighths in (2, 5, 1, 4):
+        keeper.memory(eighths, 4 * GIB)
+    for eighths, of_bytes in ((3, 80 * GIB), (6, 16 * GIB), (1, 80 * GIB), (6, 80 * GIB)):
+        keeper.gpu(eighths, of_bytes)
+    keeper.flush()
+    stored = chamber.store.run(chamber.run)
+    assert stored is not None and stored.progress is not None
+    assert stored.progress.model_copy(update={"seconds": None}) == Progress(
+        memory_bytes=5 * GIB // 2, memory_of_bytes=4 * GIB, gpu_bytes=12 * GIB, gpu_of_bytes=16 * GIB
+    )
+
+
+@pytest.mark.parametrize("memory_use", [True, False])
+def test_gpu_memory_is_measured_only_where_policy_lets_it_out(
+    memory_use: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = GpuDriver(tmp_path, monkeypatch)
+    driver.large.runs((os.getpid(), 15 * GIB))
+    chamber = Chamber(Study(), tmp_path / "enclave")
+    opened: list[int] = []
+
+    class Runner:
+        """Its kernel is this process."""
+
+        pid = os.getpid()
+        verdict = Verdict(outcome="finished")
+
+        async def events(self) -> AsyncIterator[Told | Verdict]:
+            await asyncio.sleep(0.3)
+            opened.append(driver.opened)
+            yield self.verdict
+
+    async def start(*_: Any, **__: Any) -> Runner:
+        return Runner()
+
+    monkeypatch.setattr(run_module.RunnerProcess, "start", start)
+
+    async def scene() -> None:
+        directory: Any = SimpleNamespace(
+            runs=tmp_path, keys=tmp_path, estate=tmp_path, broker_socket=lambda run: tmp_path / run
+        )
+        rest: Any = None
+        enclave = Enclave(directory, chamber.study.node, chamber.store, chamber.audit, rest, rest)
+        stored = chamber.store.run(chamber.run)
+        assert stored is not None
+        run = ActiveRun(enclave, stored, chamber.bundle, Policy(memory_use=memory_use))
+        run.directory.mkdir()
+        broker: Any = SimpleNamespace(waiting_seconds=0)
+        await run._execute(broker, None)
+        run.tell_progress()
+
+    asyncio.run(scene())
+    stored = chamber.store.run(chamber.run)
+    assert stored is not None
+    if memory_use:
+        assert opened == [1]
+        assert stored.progress is not None
+        assert (stored.progress.gpu_bytes, stored.progress.gpu_of_bytes) == (20 * GIB, 80 * GIB)
+    else:
+        assert opened == [0]
+        assert stored.progress is None
