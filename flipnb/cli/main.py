@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -179,7 +180,7 @@ def runs(
             print_json({**view.model_dump(mode="json"), "finished_rounds": done})
             return
         print(f"Run {view.run}: {view.state}, round {view.rounds_done} of {view.rounds}. {view.reason or ''}".rstrip())
-        print_table(["Trust", "state", "why"], [[part.name, part.state, _why(part)] for part in view.trusts])
+        _print_parts(view.trusts)
         voted = [summary for summary in rounds if summary.votes is not None][-12:]
         if voted:
             names = {part.trust: part.name for part in view.trusts}
@@ -298,6 +299,21 @@ def _daemons(now: dict[str, Any], as_json: bool) -> None:
     else:
         rows = [[name, d["state"], d["pid"], d["restarts"], d["log"]] for name, d in now["daemons"].items()]
         print_table(["daemon", "state", "process", "restarts", "log"], rows)
+
+
+def _print_parts(parts: Sequence[Any]) -> None:
+    """One line for each Trust, with the memory that its kernel used where any Trust lets that out."""
+    from flipnb.workbench.narrative import describe_memory
+
+    used = [describe_memory(part.progress) for part in parts]
+    memory = ["memory, at most"] if any(used) else []
+    print_table(
+        ["Trust", "state", *memory, "why"],
+        [
+            [part.name, part.state, *(said or "kept inside" for _ in memory), _why(part)]
+            for part, said in zip(parts, used, strict=True)
+        ],
+    )
 
 
 def _why(part: Any) -> str:

@@ -30,12 +30,27 @@ def describe_round(summary: RoundSummary, names: Mapping[str, str]) -> str:
     return f"{where}: {numbers} ({len(summary.members)} Trusts, {summary.seconds:.2f} s){missing}"
 
 
+def describe_memory(progress: Progress | None) -> str | None:
+    """The most memory so far, for example "1.5 GB of 4 GB, GPU 10 GB of 80 GB"; None where the Trust keeps it."""
+    if progress is None:
+        return None
+    told = (("", progress.memory_bytes, progress.memory_of_bytes), ("GPU ", progress.gpu_bytes, progress.gpu_of_bytes))
+    parts = [f"{what}{_size(used)} of {_size(most)}" for what, used, most in told if used and most]
+    return ", ".join(parts) or None
+
+
 def _progress(progress: Progress) -> str:
     parts = [f"cell {progress.cell} of {progress.cells}"] if progress.cell else []
     parts += [f"round {progress.round}"] if progress.round else []
     if progress.epoch is not None:
         parts.append(f"epoch {progress.epoch}" + (f" of {progress.epochs}" if progress.epochs else ""))
     return ", ".join(parts) or "at work"
+
+
+def _size(number: int) -> str:
+    """In powers of 1024, as memory is sold."""
+    mega = number / 2**20
+    return f"{mega:.0f} MB" if mega < 1024 else f"{float(f'{mega / 1024:.3g}'):g} GB"
 
 
 def _why(reason: str | None, failure: Failure | None) -> str:

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { metricRows, toCsv } from '../src/models/comparison.ts';
 import { agreementCurves, curvesOf, secondsLeft } from '../src/models/curves.ts';
 import { grid, readValues } from '../src/models/parameters.ts';
-import { cellOf, progressText } from '../src/models/sentences.ts';
+import { cellOf, memoryText, progressText } from '../src/models/sentences.ts';
 import {
   duration,
   failureText,
@@ -91,6 +91,29 @@ test('after the last round a Trust has the final weights', () => {
   const progress = { cell: 4, cells: 9, round: 13, epoch: null, epochs: null };
   assert.equal(progressText(trans, progress, 12), 'cell 4 of 9, final weights');
   assert.equal(progressText(trans, progress, 20), 'cell 4 of 9, round 13');
+});
+
+test('memory is told with that of a GPU where there is any', () => {
+  const GB = 2 ** 30;
+  const inside = {
+    memory_bytes: null,
+    memory_of_bytes: null,
+    gpu_bytes: null,
+    gpu_of_bytes: null
+  };
+  const told = {
+    ...inside,
+    memory_bytes: 1.5 * GB,
+    memory_of_bytes: 4 * GB
+  };
+  const gpu = { gpu_bytes: 10 * GB, gpu_of_bytes: 80 * GB };
+  assert.equal(memoryText(trans, null), null);
+  assert.equal(memoryText(trans, inside), null);
+  assert.equal(memoryText(trans, told), '1.5 GB of 4 GB');
+  assert.equal(
+    memoryText(trans, { ...told, ...gpu }),
+    '1.5 GB of 4 GB, GPU 10 GB of 80 GB'
+  );
 });
 
 test('a part is in the cell of its failure, else of its progress', () => {

@@ -5,6 +5,7 @@ import {
   duration,
   failureText,
   figures,
+  memory,
   runStateWord,
   trustStateWord
 } from './wording';
@@ -85,6 +86,29 @@ export function progressText(
     );
   }
   return parts.join(', ') || trans.__('at work');
+}
+
+/**
+ * The most memory that a kernel has used so far: "1.5 GB of 4 GB, GPU 10 GB of 80 GB"; null where its Trust keeps it.
+ */
+export function memoryText(
+  trans: TranslationBundle,
+  progress: IProgress | null
+): string | null {
+  const part = (used: number | null, most: number | null): string[] =>
+    used === null || most === null
+      ? []
+      : [trans.__('%1 of %2', memory(trans, used), memory(trans, most))];
+  if (progress === null) {
+    return null;
+  }
+  const parts = [
+    ...part(progress.memory_bytes, progress.memory_of_bytes),
+    ...part(progress.gpu_bytes, progress.gpu_of_bytes).map(text =>
+      trans.__('GPU %1', text)
+    )
+  ];
+  return parts.join(', ') || null;
 }
 
 /**

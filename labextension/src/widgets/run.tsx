@@ -13,13 +13,17 @@ import {
   secondsLeft
 } from '../models/curves';
 import type { RunModel } from '../models/run';
-import { cellOf, eventText, progressText } from '../models/sentences';
+import {
+  cellOf,
+  eventText,
+  memoryText,
+  progressText
+} from '../models/sentences';
 import {
   clock,
   duration,
   failureText,
   hasEnded,
-  memory,
   pointText,
   runStateWord,
   shortDigest,
@@ -220,7 +224,7 @@ function Announcements(props: IViewed): JSX.Element {
 function TrustTable(props: IViewed): JSX.Element {
   const { model, view, trans } = props;
   const measured = view.trusts.some(
-    part => (part.progress?.memory_bytes ?? null) !== null
+    part => memoryText(trans, part.progress) !== null
   );
   return (
     <div className="jp-FlipTable-scroll">
@@ -264,8 +268,6 @@ function TrustLine(
   props: IViewed & { part: ITrustPart; measured: boolean }
 ): JSX.Element {
   const { model, part, view, trans } = props;
-  const used = part.progress?.memory_bytes ?? null;
-  const most = part.progress?.memory_of_bytes ?? null;
   const last = [...model.events]
     .reverse()
     .find(event => event.trust === part.trust);
@@ -286,9 +288,7 @@ function TrustLine(
       <td>{why ?? (part.progress ? progressText(trans, part.progress, view.rounds) : '')}</td>
       {props.measured && (
         <td className="jp-mod-number">
-          {used === null || most === null
-            ? trans.__('kept inside')
-            : trans.__('%1 of %2', memory(trans, used), memory(trans, most))}
+          {memoryText(trans, part.progress) ?? trans.__('kept inside')}
         </td>
       )}
       <td className="jp-mod-number">{last ? clock(last.at) : ''}</td>

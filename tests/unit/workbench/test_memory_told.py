@@ -1,0 +1,58 @@
+"""The memory that kernels used, as a researcher reads it in a terminal: what the run view shows, where it is told."""
+
+from datetime import UTC, datetime
+
+import pytest
+from typer.testing import CliRunner
+
+from flipnb.cli.main import app
+from flipnb.contracts.run import Failure, Progress, RunView, TrustPart
+from flipnb.workbench import home, runs
+from flipnb.workbench.narrative import describe_memory
+
+GIB = 1 << 30
+OF_THE_KERNEL = {"memory_bytes": 3 * GIB // 2, "memory_of_bytes": 4 * GIB}
+OF_A_GPU = {"gpu_bytes": 10 * GIB, "gpu_of_bytes": 80 * GIB}
+
+
+@pytest.mark.parametrize(
+    ("progress", "said"),
+    [
+        (None, None),
+        (Progress(cell=1), None),
+        (Progress(**OF_THE_KERNEL), "1.5 GB of 4 GB"),
+        (Progress(**OF_THE_KERNEL, **OF_A_GPU), "1.5 GB of 4 GB, GPU 10 GB of 80 GB"),
+        (Progress(memory_bytes=128 << 20, memory_of_bytes=1 << 40), "128 MB of 1020 GB"),
+    ],
+)
+def test_memory_is_told_with_that_of_a_gpu_where_there_is_any(progress, said):
+    assert describe_memory(progress) == said
+
+
+@pytest.mark.parametrize(
+    ("progress", "rows"),
+    [
+        (Progress(cell=1), ["Trust state why", "north running", "south failed ValueError"]),
+        (
+            Progress(**OF_THE_KERNEL, **OF_A_GPU),
+            [
+                "Trust state memory, at most why",
+                "north running 1.5 GB of 4 GB, GPU 10 GB of 80 GB",
+                "south failed kept inside ValueError",
+            ],
+        ),
+    ],
+)
+def test_each_trust_has_its_memory_where_any_tells_it(monkeypatch, progress, rows):
+    view = RunView(
+        run="0" * 32, study="heart", title="t", bundle="0" * 64, researcher="a" * 64, point={}, state="running",
+        submitted=datetime.now(UTC), rounds_done=2, rounds=9, last_event=9, trusts=(
+            TrustPart(trust="a" * 64, name="north", state="running", progress=progress),
+            TrustPart(trust="b" * 64, name="south", state="failed", failure=Failure(error_class="ValueError")),
+        ),
+    )  # fmt: skip
+    monkeypatch.setattr(home.Home, "find", lambda: None)
+    monkeypatch.setattr(runs, "view_run", lambda home, run: view)
+    monkeypatch.setattr(runs, "view_rounds", lambda home, run: ())
+    said = CliRunner().invoke(app, ["runs", "0" * 32])
+    assert [" ".join(line.split()) for line in said.output.splitlines()[1:]] == rows
