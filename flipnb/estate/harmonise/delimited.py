@@ -15,6 +15,11 @@ _DELIMITERS = ",\t;|"
 csv.field_size_limit(1 << 27)
 
 
+_LINE = 64 << 20
+"""Bytes of the longest row that is read (a note can be long), and of a buffer: DuckDB would take 16 times as much for
+each of some buffers, and a load no longer fit into its memory."""
+
+
 @dataclass(frozen=True)
 class Dialect:
     """``columns`` are the header's, as they are written. ``quote`` is empty where no field is quoted."""
@@ -29,7 +34,7 @@ class Dialect:
         return (
             f"read_csv({literal(str(path))}, auto_detect=false, header=true, delim={literal(self.delimiter)}, "
             f"quote={literal(self.quote)}, escape={literal(self.quote)}, nullstr='', columns={{{columns}}}, "
-            f"max_line_size=67108864, store_rejects=true, rejects_table={literal(rejects)}, "
+            f"max_line_size={_LINE}, buffer_size={_LINE}, store_rejects=true, rejects_table={literal(rejects)}, "
             f"rejects_scan={literal(rejects + '_scan')})"
         )
 
