@@ -84,7 +84,7 @@ def load_table(build: Build, file: SourceFile, table: Table, loading: Loading, w
     """Insert a file's rows into ``table``; ``where`` is a condition on the inserted columns (SQL).
 
     A value that its column's type can't hold, and a row without its key, its person or its date, is a reject.
-    Raises FlipError ``bad-header``, ``bad-file``.
+    Raises FlipError ``bad-header``, ``bad-file``, ``out-of-memory``.
     """
     import duckdb
 
@@ -93,6 +93,13 @@ def load_table(build: Build, file: SourceFile, table: Table, loading: Loading, w
             _Loader(build, file, table, loading, where, None).run()
         else:
             _Loader(build, file, table, loading, where, sniff(file.path)).run()
+    except duckdb.OutOfMemoryException:
+        # What is written of a file stays in memory, compressed, until its transaction ends: about 20 bytes a row.
+        raise FlipError(
+            "out-of-memory",
+            f"{file.name} does not fit into {build.memory} of memory.",
+            remedy="Give more with --memory, or divide the file (measurement_1.csv, measurement_2.csv, …).",
+        ) from None
     except duckdb.Error as error:
         raise FlipError("bad-file", f"{file.name} can't be read: {str(error).splitlines()[0]}") from None
 

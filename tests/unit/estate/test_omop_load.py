@@ -330,3 +330,14 @@ def test_every_row_is_loaded_or_rejected_by_its_line(tmp_path_factory, given_row
 def test_memory_and_threads_are_set(tmp_path):
     with Build.open(tmp_path / "estate.duckdb", memory="300MB") as build:
         assert build.connection.execute("SELECT current_setting('memory_limit')").fetchone()[0].startswith("286")
+
+
+def test_too_little_memory_is_said_and_leaves_nothing(tmp_path):
+    people = "".join(f"{person},8507,1950\n" for person in range(1_000_000))
+    source = write(tmp_path / "source", PERSON=PERSON.splitlines()[0] + "\n" + people)
+    with pytest.raises(FlipError) as caught:
+        load(source, "omop-5.4", tmp_path / "estate", memory="20MB")
+    assert caught.value.code == "out-of-memory" and "PERSON.csv" in str(caught.value)
+    assert "--memory" in (caught.value.remedy or "")
+    assert Estate.open(tmp_path / "estate").current() is None
+    assert load(source, "omop-5.4", tmp_path / "estate").people == 1_000_000
