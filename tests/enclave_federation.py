@@ -38,6 +38,7 @@ from flipnb.estate.omop.cdm import tables
 from flipnb.estate.versions import Estate
 
 AUDIENCE = "flip-test"
+CONTROLLER = "anna"
 PASSPHRASE = "correct horse"
 PEOPLE = 45
 NOTEBOOK = """
@@ -115,6 +116,7 @@ class Trust:
             hub_url=hub,
             hub_audience=AUDIENCE,
             hub_ca=ca,
+            controller=CONTROLLER,
             controller_passphrase=PASSPHRASE,
             policy=policy,
             environment="test",
@@ -122,7 +124,7 @@ class Trust:
             runtime_dir=runtime,
         )
         self.node = self.enclave.load_node_key()
-        self.controller = SigningKey.load(self.enclave.keys / "controller.pem", PASSPHRASE)
+        self.controller = SigningKey.load(self.enclave.keys / f"controller-{CONTROLLER}.pem", PASSPHRASE)
         self.process: subprocess.Popen[bytes] | None = None
         self.desk = httpx.Client(
             transport=httpx.HTTPTransport(uds=str(self.enclave.desk_socket)), base_url="http://desk", timeout=30

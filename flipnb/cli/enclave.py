@@ -1,4 +1,4 @@
-"""``flip enclave``: the desk of a Trust's data controller, in a terminal inside the enclave."""
+"""``flip enclave``: the desk of a Trust's data controllers, in a terminal inside the enclave."""
 
 from __future__ import annotations
 
@@ -13,35 +13,34 @@ import typer
 from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly
 from flipnb.contracts import envelope
 from flipnb.contracts.approval import Approval, Decline
-from flipnb.contracts.desk import AuditPage, DeskRuns, DeskStatus, RequestDetail, RequestList
+from flipnb.contracts.controller import Controller
+from flipnb.contracts.desk import AuditPage, DeskRuns, DeskStatus, RequestDetail, RequestList, RequestSummary
 from flipnb.contracts.document import load_json
 from flipnb.contracts.keys import SigningKey, fingerprint
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Trust
-from flipnb.workbench.desk import DeskClient, desk, enclave_configuration
+from flipnb.workbench.desk import DeskClient, desk, enclave_configuration, enclave_controllers
 
 app = typer.Typer(help="For a Trust's data controller: what waits, what runs, what left.", no_args_is_help=True)
 
 EnclaveOption = Annotated[
     Path | None, typer.Option("--enclave", envvar="FLIP_ENCLAVE", help="The enclave's directory.")
 ]
+ControllerOption = Annotated[str | None, typer.Option(help="Which data controller you are, where there are several.")]
 PassphraseOption = Annotated[
     Path | None, typer.Option(help="A file with the controller's passphrase, instead of asking for it.")
 ]
 Digest = Annotated[str, typer.Argument(help="The bundle's digest; its first characters will do.")]
 
 
-def controller_key(directory: Path | None, passphrase_file: Path | None) -> SigningKey:
+def controller_key(directory: Path | None, name: str | None, passphrase_file: Path | None) -> SigningKey:
     """The controller's own key, opened with a passphrase that only this process sees."""
+    controller = _controller(enclave_directory(directory), name)
     if passphrase_file is not None:
-        try:
-            passphrase = passphrase_file.read_text().strip("\r\n")
-        except OSError as error:
-            reason = error.strerror
-            raise FlipError("no-file", f"The passphrase file {passphrase_file} can't be read: {reason}.") from None
+        passphrase = _passphrase(passphrase_file)
     else:
-        passphrase = typer.prompt("The data controller's passphrase", hide_input=True)
-    return SigningKey.load(enclave_directory(directory) / "keys" / "controller.pem", passphrase)
+        passphrase = typer.prompt(f"The passphrase of {controller.name}", hide_input=True)
+    return SigningKey.load(enclave_directory(directory) / "keys" / controller.key_file, passphrase)
 
 
 @app.command()
@@ -82,7 +81,7 @@ def requests(
     else:
         print_table(
             ["bundle", "study", "title", "researcher", "state", "why"],
-            [[i.bundle[:16], i.study, i.title, i.researcher, i.state, i.reason] for i in found],
+            [[i.bundle[:16], i.study, i.title, i.researcher, _state(i), i.reason] for i in found],
         )
 
 
@@ -106,10 +105,14 @@ def approve(
     days: Annotated[int, typer.Option(help="For how many days it holds.")] = 7,
     yes: Annotated[bool, typer.Option("--yes", help="You have read it (`flip enclave show`); do not ask.")] = False,
     enclave: EnclaveOption = None,
+    controller: ControllerOption = None,
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Approve a bundle, with the controller's own key, for this policy and this estate version."""
+    """Approve a bundle, with the controller's own key, for this policy and this estate version.
+
+    Where the policy demands two controllers, nothing runs before the other has approved it, too.
+    """
     with desk(enclave_directory(enclave)) as client:
         detail = client.get(f"/requests/{_whole(client, digest)}", RequestDetail)
         now = client.get("/status", DeskStatus)
@@ -117,13 +120,16 @@ def approve(
             _show(detail)
             typer.confirm(f"Approve it for {executions} run(s) within {days} day(s)?", abort=True)
         approval = Approval.of_request(detail, trust=now.key, executions=executions, days=days, now=datetime.now(UTC))
-        client.post_envelope(
-            "/approvals", envelope.seal(approval, envelope.APPROVAL, controller_key(enclave, passphrase_file))
-        )
+        sealed = envelope.seal(approval, envelope.APPROVAL, controller_key(enclave, controller, passphrase_file))
+        summary = client.post_envelope("/approvals", sealed, RequestSummary)
     if as_json:
-        print_json({"bundle": detail.summary.bundle, "executions": executions, "expires": approval.expires})
+        approved = {"bundle": summary.bundle, "executions": executions, "expires": approval.expires}
+        by = [given.controller for given in summary.approvals]
+        print_json({**approved, "state": summary.state, "approvals": by, "demanded": summary.approvals_demanded})
+    elif summary.state == "waiting":
+        print(f"{summary.bundle[:16]} at {now.title}: {summary.standing}. Nothing runs before another controller's.")
     else:
-        print(f"{now.title} has approved {detail.summary.bundle[:16]} for {executions} run(s).")
+        print(f"{now.title} has approved {summary.bundle[:16]} for {executions} run(s).")
 
 
 @app.command()
@@ -139,6 +145,41 @@ def decline(
         whole = _whole(client, digest)
         client.post("/declines", Decline(bundle=whole, reason=reason).to_bytes())
     print_json({"bundle": whole, "reason": reason}) if as_json else print(f"Declined {whole[:16]}.")
+
+
+@app.command()
+@speaks_plainly
+def controllers(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
+    """Show the data controllers of this Trust, and the fingerprints of their keys."""
+    found = enclave_controllers(enclave_directory(enclave))
+    if as_json:
+        print_json([controller.model_dump(mode="json") for controller in found])
+    else:
+        print_table(["name", "fingerprint"], [[c.name, fingerprint(c.public_key)] for c in found])
+
+
+@app.command()
+@speaks_plainly
+def add_controller(
+    name: Annotated[str, typer.Argument(help="Lower case letters, digits, hyphens.")],
+    enclave: EnclaveOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a data controller, who types a passphrase of their own and may decide at once."""
+    from flipnb.enclave.agent.configuration import EnclaveDirectory
+    from flipnb.enclave.setup import add_controller
+
+    directory = EnclaveDirectory.open(enclave_directory(enclave))
+    if passphrase_file is not None:
+        passphrase = _passphrase(passphrase_file)
+    else:
+        passphrase = typer.prompt(f"A passphrase of {name}'s own", hide_input=True, confirmation_prompt=True)
+    controller = add_controller(directory, name, passphrase)
+    if as_json:
+        print_json(controller.model_dump(mode="json"))
+    else:
+        print(f"{controller.name} may decide here, with the key {fingerprint(controller.public_key)}.")
 
 
 @app.command()
@@ -218,7 +259,7 @@ def doctor(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
 def _show(detail: RequestDetail) -> None:
     bundle, summary = detail.content, detail.summary
     count = "unknown" if detail.count is None else detail.count
-    print_text(f"{bundle.title}\nBundle {summary.bundle}, study {bundle.study}, state {summary.state}")
+    print_text(f"{bundle.title}\nBundle {summary.bundle}, study {bundle.study}, state {_state(summary)}")
     print_text(f"Researcher: {summary.researcher} ({fingerprint(summary.researcher_key)})")
     print_text(f"People in the cohort here: {count} (estate version {detail.estate_version})")
     print_text(f"Rounds: {bundle.plan.rounds} of {bundle.plan.strategy.name}; valid until {bundle.expires}")
@@ -232,6 +273,31 @@ def _show(detail: RequestDetail) -> None:
         print_text(f"  {p.name}: {p.type} = {p.default}  ({'fixed' if fixed else bounds})  {p.help}")
     for number, cell in enumerate(bundle.notebook.cells, 1):
         print_text(f"\n--- cell {number}, {cell.type} {' '.join(cell.tags)}\n{cell.source}")
+
+
+def _state(summary: RequestSummary) -> str:
+    several = summary.approvals_demanded > 1 and summary.state == "waiting"
+    return f"{summary.state}, {summary.standing}" if several else summary.state
+
+
+def _controller(directory: Path, name: str | None) -> Controller:
+    """The one of ``name``; without a name the only one that there is."""
+    known = enclave_controllers(directory)
+    named = [controller for controller in known if name in (None, controller.name)]
+    if len(named) != 1:
+        raise FlipError(
+            "which-controller",
+            f"The data controllers here are {', '.join(controller.name for controller in known)}.",
+            remedy="Say which you are: --controller NAME.",
+        )
+    return named[0]
+
+
+def _passphrase(file: Path) -> str:
+    try:
+        return file.read_text().strip("\r\n")
+    except OSError as error:
+        raise FlipError("no-file", f"The passphrase file {file} can't be read: {error.strerror}.") from None
 
 
 def _whole(client: DeskClient, start: str) -> str:

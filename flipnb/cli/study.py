@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flipnb.cli.enclave import EnclaveOption, PassphraseOption, controller_key, enclave_directory
+from flipnb.cli.enclave import ControllerOption, EnclaveOption, PassphraseOption, controller_key, enclave_directory
 from flipnb.cli.terminal import JsonOption, print_json, print_table, speaks_plainly
 from flipnb.contracts.problem import FlipError
 
@@ -61,6 +61,7 @@ def join(
     compared: Annotated[
         str | None, typer.Option(help="The roster's digest, to say that you compared it by another channel.")
     ] = None,
+    controller: ControllerOption = None,
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -92,8 +93,8 @@ def join(
         elif compared != roster.digest():
             raise FlipError("other-roster", f"This roster's digest is {roster.digest()}, not the one you compared.")
         membership = Membership(roster=roster, trust=status.key, joined=datetime.now(UTC))
-        sealed = envelope.seal(membership, envelope.MEMBERSHIP, controller_key(enclave, passphrase_file))
-        client.post_envelope("/memberships", sealed)
+        sealed = envelope.seal(membership, envelope.MEMBERSHIP, controller_key(enclave, controller, passphrase_file))
+        client.post_envelope("/memberships", sealed, Roster)
     if as_json:
         print_json({"study": roster.study, "roster": roster.digest(), "trust": status.trust})
     else:

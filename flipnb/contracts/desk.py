@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.controller import Controller
 from flipnb.contracts.document import Digest, Document, Moment
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.policy import Policy
@@ -37,8 +38,17 @@ class DeskStatus(Document):
     running: int
 
 
+class ControllerApproval(Document):
+    """What one data controller has approved of a bundle, where it holds now; the last time that they did."""
+
+    controller: Name
+    key: KeyId
+    approved: Moment
+    executions_left: int
+
+
 class RequestSummary(Document):
-    """One bundle that was put before this Trust."""
+    """One bundle that was put before this Trust. It waits until ``approvals_demanded`` controllers have approved."""
 
     bundle: Digest
     study: Name
@@ -51,6 +61,14 @@ class RequestSummary(Document):
     reason: str | None = None
     runs: tuple[RunId, ...] = ()
     executions_left: int = 0
+    approvals: tuple[ControllerApproval, ...] = ()
+    approvals_demanded: int = 1
+
+    @property
+    def standing(self) -> str:
+        """Who has approved, in words: ``1 of 2 approvals (anna)``."""
+        names = f" ({', '.join(given.controller for given in self.approvals)})" if self.approvals else ""
+        return f"{len(self.approvals)} of {self.approvals_demanded} approvals{names}"
 
 
 class RequestList(Document):
@@ -122,6 +140,7 @@ class Ticket(Document):
     detail: RequestDetail
     trust: KeyId
     title: Line
+    controllers: tuple[Controller, ...]
 
 
 class Signed(Document):

@@ -62,12 +62,14 @@ class Policy(Document):
     """``slots``: kernels at once. One that waits for its next round or a total longer than ``waiting_seconds`` gives
     its slot to others: it is ended, and started anew from its saved state when the round comes. ``memory_use``: whether
     progress says how much memory a kernel has used, in eighths of its limit, and of a GPU in eighths of that.
+    ``approvals``: how many different data controllers must approve a bundle before anything of it runs.
     """
 
     counts: CountPolicy = CountPolicy()
     per_trust_metrics: bool = False
     memory_use: bool = False
     individual_updates: bool = False
+    approvals: int = Field(default=1, ge=1, le=2)
     minimum_trusts: int = Field(default=2, ge=1)
     minimum_train: int = Field(default=10, ge=1)
     maximum_clip_norm: float = Field(default=1000.0, gt=0)

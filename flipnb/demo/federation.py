@@ -33,6 +33,7 @@ from flipnb.enclave.setup import create_enclave
 
 AUDIENCE = "flip-demo-hub"
 ENVIRONMENT = "flip-demo"
+CONTROLLER = "data-controller"
 Say = Callable[[str], None]
 
 
@@ -99,6 +100,7 @@ def build(directory: Path, lock_file: Path, *, per_trust_metrics: Callable[[Hosp
             hub_url=url,
             hub_audience=AUDIENCE,
             hub_ca=ca.certificate,
+            controller=CONTROLLER,
             controller_passphrase=passphrase,
             policy=Policy(
                 per_trust_metrics=per_trust_metrics(enclave.hospital),

@@ -1,4 +1,4 @@
-"""Making a Trust's enclave: its directory, two keys, policy and one environment."""
+"""Making a Trust's enclave: its directory, two keys, policy and one environment; adding further data controllers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from flipnb.contracts.document import invalid
+from flipnb.contracts.controller import Controller
+from flipnb.contracts.document import Document, invalid
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
@@ -24,6 +25,7 @@ def create_enclave(
     hub_url: str,
     hub_audience: str,
     hub_ca: Path,
+    controller: str,
     controller_passphrase: str,
     policy: Policy,
     environment: str,
@@ -39,8 +41,7 @@ def create_enclave(
     directory = directory.absolute()
     if directory.exists() and any(directory.iterdir()):
         raise FlipError("not-empty", f"{directory} is not empty; an enclave is made in a new directory.")
-    if len(controller_passphrase) < 8:
-        raise FlipError("weak-passphrase", "The controller's passphrase must have at least 8 characters.")
+    _refuse_weak(controller_passphrase)
     for file in (hub_ca, lock_file):
         if not file.is_file():
             raise FlipError("no-file", f"There is no file {file}.")
@@ -53,7 +54,7 @@ def create_enclave(
                 hub_url=hub_url,
                 hub_audience=hub_audience,
                 hub_ca="hub-ca.pem",
-                controller_public_key=_make_keys(directory, controller_passphrase),
+                controllers=(_make_keys(directory, controller, controller_passphrase),),
                 runtime_dir=str(runtime_dir),
             ),
             policy,
@@ -68,14 +69,44 @@ def create_enclave(
         raise
 
 
-def _make_keys(directory: Path, passphrase: str) -> str:
+def add_controller(enclave: EnclaveDirectory, name: str, passphrase: str) -> Controller:
+    """A further data controller, who has a new key under ``passphrase`` and may decide from now on.
+
+    Raises FlipError ``weak-passphrase``, ``invalid-document`` (the name is none, or is taken), ``key-exists``.
+    """
+    _refuse_weak(passphrase)
+    configuration = EnclaveDirectory.open(enclave.directory).configuration
+    key = SigningKey.generate()
+    try:
+        controller = Controller(name=name, public_key=key.public_key)
+        everybody = (*configuration.controllers, controller)
+        changed = Configuration(**(configuration.model_dump() | {"controllers": everybody}))
+    except ValidationError as error:
+        raise invalid(error, "The data controller") from None
+    file = enclave.keys / controller.key_file
+    key.save(file, passphrase)
+    try:
+        _write_document(enclave.directory / "enclave.json", changed)
+    except BaseException:
+        file.unlink()
+        raise
+    return controller
+
+
+def _refuse_weak(passphrase: str) -> None:
+    if len(passphrase) < 8:
+        raise FlipError("weak-passphrase", "The controller's passphrase must have at least 8 characters.")
+
+
+def _make_keys(directory: Path, name: str, passphrase: str) -> Controller:
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     directory.chmod(0o700)
     (directory / "keys").mkdir(mode=0o700)
     SigningKey.generate().save(directory / "keys" / "node.pem")
-    controller = SigningKey.generate()
-    controller.save(directory / "keys" / "controller.pem", passphrase)
-    return controller.public_key
+    key = SigningKey.generate()
+    controller = Controller(name=name, public_key=key.public_key)
+    key.save(directory / "keys" / controller.key_file, passphrase)
+    return controller
 
 
 def _fill(
@@ -89,7 +120,11 @@ def _fill(
     (directory / "hub-ca.pem").write_bytes(ca)
     (directory / "environments" / environment).mkdir(parents=True)
     (directory / "environments" / environment / "lock.txt").write_bytes(lock)
-    for name, document in (("policy.json", policy), ("enclave.json", configuration)):
-        text = json.dumps(document.model_dump(mode="json"), indent=2) + "\n"
-        write_file(directory / name, text.encode())
+    _write_document(directory / "policy.json", policy)
+    _write_document(directory / "enclave.json", configuration)
     return EnclaveDirectory.open(directory)
+
+
+def _write_document(path: Path, document: Document) -> None:
+    text = json.dumps(document.model_dump(mode="json"), indent=2) + "\n"
+    write_file(path, text.encode())

@@ -1,14 +1,16 @@
-"""The desk of a Trust's data controller, as its tools reach it: over the unix socket of the enclave's agent."""
+"""The desk of a Trust's data controllers, as their tools reach it: over the unix socket of the enclave's agent."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
+from pydantic import ValidationError
 
+from flipnb.contracts.controller import Controller
 from flipnb.contracts.desk import Signed
 from flipnb.contracts.document import Document, load_json, refusal
 from flipnb.contracts.problem import FlipError
@@ -28,8 +30,8 @@ class DeskClient:
     def post(self, path: str, body: bytes = b"") -> None:
         self.send("POST", path, body)
 
-    def post_envelope(self, path: str, sealed: bytes) -> None:
-        self.post(path, Signed(envelope=sealed.decode()).to_bytes())
+    def post_envelope(self, path: str, sealed: bytes, model: type[D]) -> D:
+        return model.model_validate_json(self.send("POST", path, Signed(envelope=sealed.decode()).to_bytes()))
 
     def raw(self, path: str) -> bytes:
         return self.send("GET", path)
@@ -56,11 +58,19 @@ def desk(enclave: Path) -> Iterator[DeskClient]:
         yield DeskClient(http)
 
 
-def enclave_configuration(enclave: Path) -> dict[str, str]:
+def enclave_configuration(enclave: Path) -> dict[str, Any]:
     """``enclave.json``. Raises FlipError ``no-enclave``."""
     path = enclave / "enclave.json"
     try:
-        configuration: dict[str, str] = load_json(path.read_bytes(), str(path))
+        configuration: dict[str, Any] = load_json(path.read_bytes(), str(path))
     except FileNotFoundError:
         raise FlipError("no-enclave", f"{enclave} is no enclave: there is no enclave.json.") from None
     return configuration
+
+
+def enclave_controllers(enclave: Path) -> tuple[Controller, ...]:
+    """The data controllers of the enclave. Raises FlipError ``no-enclave``, ``invalid-document``."""
+    try:
+        return tuple(Controller.model_validate(entry) for entry in enclave_configuration(enclave)["controllers"])
+    except (KeyError, ValidationError):
+        raise FlipError("invalid-document", f"{enclave / 'enclave.json'} does not say who decides here.") from None

@@ -242,6 +242,14 @@ export interface IConsensusOutput {
   rounds: number;
 }
 
+/** What one data controller has approved of a bundle, where it holds now; the last time that they did. */
+export interface IControllerApproval {
+  controller: string;
+  key: string;
+  approved: string;
+  executions_left: number;
+}
+
 /**
  * Counts of people: noise, then suppression below ``threshold``, then rounding to the nearest ``rounding``.
  *
@@ -543,12 +551,14 @@ export interface IPlanOutput {
  * ``slots``: kernels at once. One that waits for its next round or a total longer than ``waiting_seconds`` gives
  * its slot to others: it is ended, and started anew from its saved state when the round comes. ``memory_use``: whether
  * progress says how much memory a kernel has used, in eighths of its limit, and of a GPU in eighths of that.
+ * ``approvals``: how many different data controllers must approve a bundle before anything of it runs.
  */
 export interface IPolicy {
   counts: ICountPolicy;
   per_trust_metrics: boolean;
   memory_use: boolean;
   individual_updates: boolean;
+  approvals: number;
   minimum_trusts: number;
   minimum_train: number;
   maximum_clip_norm: number;
@@ -615,7 +625,7 @@ export interface IRequestList {
   requests: IRequestSummary[];
 }
 
-/** One bundle that was put before this Trust. */
+/** One bundle that was put before this Trust. It waits until ``approvals_demanded`` controllers have approved. */
 export interface IRequestSummary {
   bundle: string;
   study: string;
@@ -628,6 +638,8 @@ export interface IRequestSummary {
   reason: string | null;
   runs: string[];
   executions_left: number;
+  approvals: IControllerApproval[];
+  approvals_demanded: number;
 }
 
 /** ``path`` as the file browser names it; ``size`` in bytes. */

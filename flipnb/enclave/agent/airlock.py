@@ -27,7 +27,8 @@ from flipnb.enclave.agent.audit import AuditLog
 from flipnb.enclave.agent.facts import RunFacts
 from flipnb.enclave.agent.lease import Lease
 from flipnb.enclave.agent.members import wrong_members
-from flipnb.enclave.agent.store import Store, StoredRound
+from flipnb.enclave.agent.store import Store
+from flipnb.enclave.agent.stored import StoredRound
 from flipnb.enclave.agent.totals import TotalsGate
 from flipnb.federation.encoding import encode_update
 

@@ -22,8 +22,8 @@ _PAUSE_S = 1.0
 class ApprovalPages:
     """A ticket opens the page of one request, until it was used for an approval or has expired."""
 
-    def __init__(self, desk: Path, controller_key: Path) -> None:
-        self._desk, self._key = desk, controller_key
+    def __init__(self, desk: Path, keys: Path) -> None:
+        self._desk, self._keys = desk, keys
         self._tickets: dict[str, tuple[str, float]] = {}
         self._listener = socket.socket()
         self._listener.bind(("127.0.0.1", 0))
@@ -69,7 +69,7 @@ class ApprovalPages:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         listening = self._listener.fileno()
-        arguments = ["--listen", str(listening), "--desk", os.fspath(self._desk), "--key", os.fspath(self._key)]
+        arguments = ["--listen", str(listening), "--desk", os.fspath(self._desk), "--keys", os.fspath(self._keys)]
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "flipnb.enclave.approval_page", *arguments],
             stdin=subprocess.PIPE,  # it ends when this pipe does, however the agent ends

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from flipnb.contracts.approval import Approval
+from flipnb.contracts.controller import Controller
+from flipnb.contracts.desk import ControllerApproval
 from flipnb.contracts.envelope import APPROVAL, unseal
-from flipnb.contracts.keys import key_id
+from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
+from flipnb.enclave.agent.stored import StoredApproval
 
 
 @dataclass(frozen=True)
@@ -16,12 +21,13 @@ class VerifiedApproval:
     digest: str
     approval: Approval
     envelope: bytes
+    controller: Controller
 
 
 def verify_approval(
     envelope: bytes,
     *,
-    controller_public_key: str,
+    controllers: Iterable[Controller],
     own_key: str,
     policy: str,
     estate_version: str | None,
@@ -29,10 +35,11 @@ def verify_approval(
 ) -> VerifiedApproval:
     """An approval that holds now, for this Trust, under its current policy (digest) and estate version.
 
-    Raises FlipError: ``unknown-key`` (sealed by any key but the controller's), ``bad-signature``, ``other-trust``,
+    Raises FlipError: ``unknown-key`` (sealed by any key but a controller's), ``bad-signature``, ``other-trust``,
     ``policy-changed``, ``estate-changed``, ``approval-expired``.
     """
-    trusted = {key_id(controller_public_key): controller_public_key}
+    known = {controller.key_id: controller for controller in controllers}
+    trusted = {key: controller.public_key for key, controller in known.items()}
     opened = unseal(envelope, APPROVAL, trusted, "The approval")
     approval = opened.parse(Approval, "The approval")
     if approval.trust != own_key:
@@ -53,4 +60,103 @@ def verify_approval(
         )
     if approval.expires <= (now or datetime.now(UTC)):
         raise FlipError("approval-expired", "The approval has expired already.", status=409)
-    return VerifiedApproval(opened.digest, approval, envelope)
+    return VerifiedApproval(opened.digest, approval, envelope, known[opened.signer])
+
+
+def refuse_own(verified: VerifiedApproval, researcher_key: str) -> None:
+    """Nobody decides on what they ask for themselves. Raises FlipError ``own-request``."""
+    if verified.controller.key_id == researcher_key:
+        raise FlipError(
+            "own-request",
+            "The approval is signed with the key that the request is signed with.",
+            remedy="Another data controller must decide.",
+            status=403,
+        )
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What approvals count under now: policy (digest), estate version, whose (key ids), and of how many of them."""
+
+    policy: str
+    estate_version: str
+    controllers: frozenset[str]
+    demanded: int
+
+    @classmethod
+    def of(cls, policy: Policy, controllers: Iterable[Controller], estate_version: str | None) -> Terms:
+        keys = frozenset(controller.key_id for controller in controllers)
+        return cls(policy.digest(), estate_version or "", keys, policy.approvals)
+
+
+class Approvals:
+    """All approvals of one bundle, as they count now. An execution takes one of each of ``demanded`` controllers."""
+
+    def __init__(self, approvals: Iterable[StoredApproval], terms: Terms) -> None:
+        self._all = sorted(approvals, key=lambda approval: approval.expires)
+        self._terms = terms
+        now = datetime.now(UTC)
+        self._checks: tuple[tuple[str, str, Callable[[StoredApproval], bool]], ...] = (
+            ("not-approved", self._missing(), lambda a: a.controller_key in terms.controllers),
+            ("policy-changed", "The Trust's policy changed after the approval.", lambda a: a.policy == terms.policy),
+            ("estate-changed", "The Trust's estate changed after the approval.",
+             lambda a: a.estate_version == terms.estate_version),
+            ("approval-expired", "The Trust's approval has expired.", lambda a: a.expires > now),
+            ("executions-spent", "The approved number of executions is used up.", lambda a: a.executions_left > 0),
+        )  # fmt: skip
+
+    @property
+    def executions_left(self) -> int:
+        """How often ``demanded`` different controllers can each give one of the executions that they approved."""
+        demanded = self._terms.demanded
+        most = sorted((sum(a.executions_left for a in given) for given in self._standing().values()), reverse=True)
+        return min(sum(most[others:]) // (demanded - others) for others in range(demanded))
+
+    @property
+    def spent(self) -> bool:
+        """Whether enough controllers' approvals hold, and none of them has approved anew and waits for the others."""
+        holding = [a for a in self._all if all(holds(a) for *_, holds in self._checks[:-1])]
+        enough = len({a.controller_key for a in holding}) >= self._terms.demanded
+        return enough and (self.executions_left > 0 or not self._standing())
+
+    @property
+    def given(self) -> tuple[ControllerApproval, ...]:
+        """By whom there are approvals with executions left, by name."""
+        by_controller = (
+            ControllerApproval(
+                controller=given[0].controller,
+                key=key,
+                approved=max(a.approved for a in given),
+                executions_left=sum(a.executions_left for a in given),
+            )
+            for key, given in self._standing().items()
+        )
+        return tuple(sorted(by_controller, key=lambda given: given.controller))
+
+    def usable(self) -> tuple[StoredApproval, ...]:
+        """One approval each of ``demanded`` controllers: of those with most left, the one that expires first.
+
+        Raises FlipError with the reason why there are none, the most telling first: ``not-approved``,
+        ``policy-changed``, ``estate-changed``, ``approval-expired``, ``executions-spent``.
+        """
+        left, remedy = self._all, "Ask the Trust's data controller for a new approval."
+        for code, reason, holds in self._checks:
+            left = [approval for approval in left if holds(approval)]
+            if len({approval.controller_key for approval in left}) < self._terms.demanded:
+                raise FlipError(code, reason, remedy=remedy, status=403)
+        most = sorted(self._standing().values(), key=lambda given: -sum(a.executions_left for a in given))
+        return tuple(given[0] for given in most[: self._terms.demanded])
+
+    def _standing(self) -> Mapping[str, list[StoredApproval]]:
+        """The approvals that hold and have executions left, by their controller's key."""
+        standing: defaultdict[str, list[StoredApproval]] = defaultdict(list)
+        for approval in self._all:
+            if all(holds(approval) for *_, holds in self._checks):
+                standing[approval.controller_key].append(approval)
+        return standing
+
+    def _missing(self) -> str:
+        if self._terms.demanded == 1:
+            return "This Trust's data controller has not approved the bundle."
+        given = len({a.controller_key for a in self._all} & self._terms.controllers)
+        return f"{given} of the {self._terms.demanded} data controllers who must approve the bundle have done so."

@@ -114,7 +114,7 @@ class AuditLog:
                 status=409,
             )
 
-    def append(self, kind: AuditKind, *, then: Callable[[], None] = lambda: None, **details: Any) -> AuditEntry:
+    def append(self, kind: AuditKind, *, then: Callable[[], object] = lambda: None, **details: Any) -> AuditEntry:
         """Write one entry and return when it is on disk. ``details`` is plain JSON data.
 
         ``then`` writes to the anchor's store what the entry tells of: after the entry, in one transaction with its

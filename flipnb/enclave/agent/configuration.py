@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
+from flipnb.contracts.controller import Controller
 from flipnb.contracts.document import Document, invalid, sha256
-from flipnb.contracts.keys import PublicKey, SigningKey
+from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Line, Name
@@ -31,11 +32,18 @@ class Configuration(Document):
     hub_url: str = Field(pattern=r"^https://[\x21-\x7e]{1,400}$")
     hub_audience: str = Field(min_length=1, max_length=200)
     hub_ca: str
-    controller_public_key: PublicKey
+    controllers: tuple[Controller, ...] = Field(min_length=1, max_length=100)
     runtime_dir: str
     estate_dir: str = "estate"
     environments_dir: str = "environments"
     estate_memory: str = Field(default=READING_MEMORY, pattern=r"^[1-9][0-9]{0,5}[MG]B$")
+
+    @model_validator(mode="after")
+    def _unique(self) -> Configuration:
+        for values in ({c.name for c in self.controllers}, {c.public_key for c in self.controllers}):
+            if len(values) != len(self.controllers):
+                raise ValueError("two data controllers have one name or one key")
+        return self
 
 
 @dataclass(frozen=True)
@@ -49,15 +57,7 @@ class EnclaveDirectory:
     def open(cls, directory: Path) -> EnclaveDirectory:
         """Raises FlipError: ``no-enclave``, ``invalid-document``, ``enclave-open-to-others`` (mode is not 0700)."""
         directory = directory.absolute()
-        file = directory / "enclave.json"
-        try:
-            configuration = Configuration.model_validate_json(file.read_bytes())
-        except FileNotFoundError:
-            raise FlipError(
-                "no-enclave", f"{directory} is no enclave: it has no enclave.json.", remedy="Name its directory."
-            ) from None
-        except ValidationError as error:
-            raise invalid(error, str(file)) from None
+        configuration = _configuration(directory)
         if directory.stat().st_mode & 0o077:
             raise FlipError(
                 "enclave-open-to-others",
@@ -73,11 +73,6 @@ class EnclaveDirectory:
     @property
     def node_key(self) -> Path:
         return self.keys / "node.pem"
-
-    @property
-    def controller_key(self) -> Path:
-        """Encrypted with the controller's passphrase, which is kept nowhere."""
-        return self.keys / "controller.pem"
 
     @property
     def policy_file(self) -> Path:
@@ -153,6 +148,17 @@ class EnclaveDirectory:
             # The Trust's own fault, which nobody's request is refused for.
             raise FlipError("invalid-policy", invalid(error, str(self.policy_file)).message, status=503) from None
 
+    def controllers(self) -> tuple[Controller, ...]:
+        """Read anew each time, as the policy is: one who was added may decide at once.
+
+        Raises FlipError ``no-enclave``, ``invalid-document``.
+        """
+        try:
+            return _configuration(self.directory).controllers
+        except FlipError as error:
+            # The Trust's own fault, which nobody's request is refused for.
+            raise FlipError(error.code, error.message, status=503) from None
+
     def environment_locks(self) -> Mapping[str, str]:
         """Name of each environment that is built here → SHA-256 of its lock file."""
         return {lock.parent.name: sha256(lock.read_bytes()) for lock in sorted(self.environments.glob("*/lock.txt"))}
@@ -195,6 +201,18 @@ class EnclaveDirectory:
                 f"The runtime directory {self.runtime} belongs to another user or is open to others.",
                 remedy="Remove it, or name another one in enclave.json.",
             )
+
+
+def _configuration(directory: Path) -> Configuration:
+    file = directory / "enclave.json"
+    try:
+        return Configuration.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        raise FlipError(
+            "no-enclave", f"{directory} is no enclave: it has no enclave.json.", remedy="Name its directory."
+        ) from None
+    except ValidationError as error:
+        raise invalid(error, str(file)) from None
 
 
 def write_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:

@@ -56,9 +56,7 @@ class Agent:
         self._key = key = directory.load_node_key()
         self._store = Store(directory.state)
         self._audit = AuditLog(directory.audit, key, self._store)
-        self._memberships = Memberships(
-            directory.memberships, controller_public_key=configuration.controller_public_key, own_key=key.key_id
-        )
+        self._memberships = Memberships(directory.memberships, controllers=directory.controllers, own_key=key.key_id)
         self._worker_log = (directory.logs / "estate-worker.log").open("ab")
         self._worker = EstateWorker(
             directory.estate,
@@ -86,7 +84,7 @@ class Agent:
         )
         self._untold = asyncio.Event()
         self._untold.set()
-        self._pages = ApprovalPages(directory.desk_socket, directory.controller_key)
+        self._pages = ApprovalPages(directory.desk_socket, directory.keys)
         self._desk = Desk(
             enclave,
             self._runs,

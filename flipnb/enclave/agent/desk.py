@@ -1,6 +1,6 @@
-"""The desk API: what the data controller's tools ask the agent, over a unix socket of this user alone.
+"""The desk API: what the data controllers' tools ask the agent, over a unix socket of this user alone.
 
-Whoever can open the socket is the enclave's own user; an approval still needs the controller's key, which the agent
+Whoever can open the socket is the enclave's own user; an approval still needs a controller's key, which the agent
 never has. Texts in the answers may come from strangers; they are data, JSON-encoded here and shown as text elsewhere.
 """
 
@@ -43,12 +43,13 @@ from flipnb.contracts.document import Document, invalid
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.agent.approval_page import ApprovalPages
+from flipnb.enclave.agent.approvals import Approvals, Terms
 from flipnb.enclave.agent.changes import changes
 from flipnb.enclave.agent.hub_link import HubLink
 from flipnb.enclave.agent.membership import Memberships
 from flipnb.enclave.agent.run import EXECUTED, Enclave
 from flipnb.enclave.agent.runs import Runs
-from flipnb.enclave.agent.store import StoredRequest, StoredRun
+from flipnb.enclave.agent.stored import StoredRequest, StoredRun
 from flipnb.enclave.agent.viewing import shown
 
 _LOG = logging.getLogger("flipnb.enclave.agent.desk")
@@ -102,7 +103,6 @@ class Desk:
     async def status(self, request: Request) -> Document:
         directory = self._enclave.directory
         policy = directory.policy()
-        summaries = [self._summary(stored) for stored in self._enclave.store.requests()]
         return DeskStatus(
             trust=directory.configuration.name,
             title=directory.configuration.title,
@@ -115,14 +115,14 @@ class Desk:
             studies=tuple(sorted(self._memberships.studies())),
             environments=dict(directory.environment_locks()),
             sandbox=self._sandbox,
-            waiting=sum(summary.state == "waiting" for summary in summaries),
+            waiting=sum(self._state(stored) == "waiting" for stored in self._enclave.store.requests()),
             running=self._runs.running,
         )
 
     async def requests(self, request: Request) -> Document:
         everything = request.query_params.get("all") == "1"
-        version = await self._estate_version()
-        summaries = (self._summary(stored, version=version) for stored in self._enclave.store.requests())
+        terms = await self._terms()
+        summaries = (self._summary(stored, terms) for stored in self._enclave.store.requests())
         return RequestList(requests=tuple(s for s in summaries if everything or s.state in ("waiting", "approved")))
 
     async def request(self, request: Request) -> Document:
@@ -135,9 +135,13 @@ class Desk:
         return self._pages.issue(stored.bundle)
 
     async def ticket(self, request: Request) -> Document:
-        configuration = self._enclave.directory.configuration
-        detail = await self._detail(self._pages.bundle(request.path_params["ticket"]))
-        return Ticket(detail=detail, trust=self._enclave.key.key_id, title=configuration.title)
+        directory = self._enclave.directory
+        return Ticket(
+            detail=await self._detail(self._pages.bundle(request.path_params["ticket"])),
+            trust=self._enclave.key.key_id,
+            title=directory.configuration.title,
+            controllers=directory.controllers(),
+        )
 
     async def approve_with_ticket(self, request: Request) -> Document:
         self._pages.bundle(request.path_params["ticket"])
@@ -148,12 +152,12 @@ class Desk:
     async def approve(self, request: Request) -> Document:
         signed = await _body(Signed, request)
         bundle = await self._runs.approve(signed.envelope.encode())
-        return self._summary(self._runs.request(bundle), version=await self._estate_version())
+        return self._summary(self._runs.request(bundle), await self._terms())
 
     async def decline(self, request: Request) -> Document:
         decline = await _body(Decline, request)
         await self._runs.decline(decline)
-        return self._summary(self._runs.request(decline.bundle))
+        return self._summary(self._runs.request(decline.bundle), await self._terms())
 
     async def join(self, request: Request) -> Document:
         signed = await _body(Signed, request)
@@ -215,7 +219,7 @@ class Desk:
         version = await self._estate_version()
         policy = self._enclave.directory.policy()
         return RequestDetail(
-            summary=self._summary(stored, version=version),
+            summary=self._summary(stored, self._runs.terms(version)),
             content=bundle,
             changes=changes(bundle, self._approved_before(stored)),
             count=await self._count(bundle, version),
@@ -246,26 +250,30 @@ class Desk:
             _LOG.warning("the cohort could not be counted: %s", error)
             return None
 
-    def _summary(self, stored: StoredRequest, *, version: str | None = None) -> RequestSummary:
+    async def _terms(self) -> Terms:
+        return self._runs.terms(await self._estate_version())
+
+    def _state(self, stored: StoredRequest) -> RequestState:
+        undecided = stored.state in ("waiting", "approved")
+        return "expired" if undecided and self._runs.content(stored).expires <= datetime.now(UTC) else stored.state
+
+    def _summary(self, stored: StoredRequest, terms: Terms) -> RequestSummary:
         store = self._enclave.store
-        state: RequestState = stored.state
-        if state in ("waiting", "approved") and self._runs.content(stored).expires <= datetime.now(UTC):
-            state = "expired"
-        left = 0
-        if version is not None:
-            left = store.executions_left(stored.bundle, self._enclave.directory.policy().digest(), version)
+        approvals = Approvals(store.approvals(stored.bundle), terms)
         return RequestSummary(
             bundle=stored.bundle,
             study=stored.study,
             title=stored.title,
             researcher=stored.researcher,
             researcher_key=stored.researcher_key,
-            state=state,
+            state=self._state(stored),
             received=stored.received,
             code=stored.code,
             reason=stored.reason,
             runs=tuple(run.run for run in store.runs(bundle=stored.bundle)),
-            executions_left=left,
+            executions_left=approvals.executions_left,
+            approvals=approvals.given,
+            approvals_demanded=terms.demanded,
         )
 
 

@@ -50,6 +50,7 @@ def examine(directory: Path) -> list[Finding]:
         ("directory", lambda e: f"{e.directory}, of this user alone"),
         ("keys", _keys),
         ("policy", lambda e: f"digest {e.policy().digest()[:16]}…"),
+        ("controllers", _controllers),
         ("memberships", _memberships),
         ("environments", _environments),
         ("runtime directory", _runtime),
@@ -81,10 +82,22 @@ def _keys(enclave: EnclaveDirectory) -> str:
     return f"node key {key.key_id[:16]}…"
 
 
+def _controllers(enclave: EnclaveDirectory) -> str:
+    names = [controller.name for controller in enclave.controllers()]
+    demanded = enclave.policy().approvals
+    if len(names) < demanded:
+        raise _Unhealthy(
+            f"The policy demands {demanded} data controllers' approvals, and there is {', '.join(names)} alone: "
+            "nothing can be approved.",
+            "Add another with `flip enclave add-controller NAME`.",
+        )
+    return f"{', '.join(names)}; {demanded} must approve"
+
+
 def _memberships(enclave: EnclaveDirectory) -> str:
     memberships = Memberships(
         enclave.memberships,
-        controller_public_key=enclave.configuration.controller_public_key,
+        controllers=enclave.controllers,
         own_key=enclave.load_node_key().key_id,
     )
     return f"joined: {', '.join(sorted(memberships.studies())) or 'no study yet'}"

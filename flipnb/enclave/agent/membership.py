@@ -1,12 +1,13 @@
-"""The studies that this Trust joined: rosters that its own data controller signed, and nothing else."""
+"""The studies that this Trust joined: rosters that a data controller of its own signed, and nothing else."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from flipnb.contracts.controller import Controller
 from flipnb.contracts.envelope import MEMBERSHIP, unseal
-from flipnb.contracts.keys import key_id
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Membership, Roster
 from flipnb.enclave.agent.configuration import write_file
@@ -15,9 +16,9 @@ from flipnb.enclave.agent.configuration import write_file
 class Memberships:
     """``memberships/{study}.dsse``, verified when read. Thread-safe."""
 
-    def __init__(self, directory: Path, *, controller_public_key: str, own_key: str) -> None:
+    def __init__(self, directory: Path, *, controllers: Callable[[], Iterable[Controller]], own_key: str) -> None:
         self._directory = directory
-        self._trusted = {key_id(controller_public_key): controller_public_key}
+        self._controllers = controllers
         self._own_key = own_key
         self._lock = threading.Lock()
         self._rosters: dict[str, Roster] = {}
@@ -30,7 +31,7 @@ class Memberships:
     def accept(self, envelope: bytes) -> Roster:
         """Verify and store a membership; it takes the place of an earlier one of the same study.
 
-        Raises FlipError: ``unknown-key`` (not sealed by this Trust's controller), ``wrong-membership`` (of another
+        Raises FlipError: ``unknown-key`` (not sealed by a controller of this Trust), ``wrong-membership`` (of another
         Trust, or a roster without this Trust's own key).
         """
         roster = self._verified(envelope, "The membership")
@@ -57,7 +58,8 @@ class Memberships:
             return dict(self._rosters)
 
     def _verified(self, envelope: bytes, what: str) -> Roster:
-        membership = unseal(envelope, MEMBERSHIP, self._trusted, what).parse(Membership, what)
+        trusted = {controller.key_id: controller.public_key for controller in self._controllers()}
+        membership = unseal(envelope, MEMBERSHIP, trusted, what).parse(Membership, what)
         if membership.trust != self._own_key:
             raise FlipError("wrong-membership", f"{what} was signed for another Trust's key.", status=403)
         if self._own_key not in membership.roster.trust_keys():

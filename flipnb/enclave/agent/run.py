@@ -29,7 +29,8 @@ from flipnb.enclave.agent.estate import EstateWorker
 from flipnb.enclave.agent.facts import RunFacts
 from flipnb.enclave.agent.identities import run_uid
 from flipnb.enclave.agent.slots import Slots
-from flipnb.enclave.agent.store import Store, StoredRun
+from flipnb.enclave.agent.store import Store
+from flipnb.enclave.agent.stored import StoredRun
 from flipnb.enclave.estate_worker.order import FrozenFacts
 from flipnb.enclave.kernels.gpu import gpus_watched
 from flipnb.enclave.runner.order import CellEvent, KernelStarted, MemoryEvent, RunnerOrder, Told, Verdict

@@ -1,4 +1,4 @@
-"""All runs of an enclave: what the hub asks for, what the data controller decided, and who has a slot."""
+"""All runs of an enclave: what the hub asks for, what the data controllers decided, and who has a slot."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from flipnb.contracts.study import Roster
 from flipnb.contracts.task import SMALL_BYTES, Task, TaskAnswer
 from flipnb.enclave.agent.admission import VerifiedBundle, admit, require_valid, verify_bundle, verify_request
 from flipnb.enclave.agent.airlock import Airlock, Reply, stored_reply
-from flipnb.enclave.agent.approvals import verify_approval
+from flipnb.enclave.agent.approvals import Approvals, Terms, refuse_own, verify_approval
 from flipnb.enclave.agent.hub_link import HubLink, fill
 from flipnb.enclave.agent.lease import Lease
 from flipnb.enclave.agent.membership import Memberships
 from flipnb.enclave.agent.run import ActiveRun, Enclave, Outcome
-from flipnb.enclave.agent.store import StoredRequest, StoredRun
+from flipnb.enclave.agent.stored import StoredRequest, StoredRun
 
 _LOG = logging.getLogger("flipnb.enclave.agent.runs")
 _TOLD_S = 30.0
@@ -176,21 +176,24 @@ class Runs:
     # What the data controller decides
 
     async def approve(self, envelope: bytes) -> str:
-        """Take an approval; the bundle's digest.
+        """Take one controller's approval; the bundle's digest.
 
-        Raises FlipError as ``verify_approval``, and ``unknown-request``, ``audit-broken``.
+        Raises FlipError as ``verify_approval`` and ``refuse_own``, and ``unknown-request``, ``audit-broken``.
         """
         self._audit.require_whole()
         directory = self._enclave.directory
+        version = await self._enclave.worker.current()
+        terms = self.terms(version)
         verified = verify_approval(
             envelope,
-            controller_public_key=directory.configuration.controller_public_key,
+            controllers=directory.controllers(),
             own_key=self._enclave.key.key_id,
-            policy=directory.policy().digest(),
-            estate_version=await self._enclave.worker.current(),
+            policy=terms.policy,
+            estate_version=version,
         )
         bundle = verified.approval.bundle
         request = self.request(bundle)
+        refuse_own(verified, request.researcher_key)
         if request.state == "refused":
             raise FlipError("refused", f"The agent refused this bundle: {request.reason}", status=409)
         content = self.content(request)
@@ -201,14 +204,25 @@ class Runs:
             own_key=self._enclave.key.key_id,
             environments=directory.environment_locks(),
         )
-        if self._store.add_approval(verified.digest, verified.approval, envelope):
+        controller = verified.controller
+        known = {(given.approval, given.controller_key) for given in self._store.approvals(bundle)}
+        if (verified.digest, controller.key_id) not in known:
             self._audit.append(
-                "approved", bundle=bundle, approval=verified.digest, executions=verified.approval.executions
+                "approved",
+                then=partial(self._store.add_approval, verified, terms),
+                bundle=bundle,
+                approval=verified.digest,
+                controller=controller.name,
+                controller_key=controller.key_id,
+                executions=verified.approval.executions,
+                demanded=terms.demanded,
             )
-        for run in self._store.runs(bundle=bundle):
-            if run.state == "waiting":
-                self._store.advance(run.run, "approved")
         return bundle
+
+    def terms(self, estate_version: str | None) -> Terms:
+        """What approvals count under as policy and controllers are now."""
+        directory = self._enclave.directory
+        return Terms.of(directory.policy(), directory.controllers(), estate_version)
 
     async def decline(self, decline: Decline) -> None:
         """Refuse a bundle, and withdraw what was approved of it and has not started."""
@@ -256,6 +270,8 @@ class Runs:
         self._keep_request(bundle, envelope, None)
         content = bundle.bundle
         state = await self._decided(bundle.digest)
+        if state == "waiting":
+            self._store.set_request(bundle.digest, "waiting", None, None)  # what was approved before covers no more
         self._store.add_run(task.run, bundle=bundle.digest, study=content.study, title=content.title, point=point)
         if isinstance(state, FlipError):
             raise state
@@ -280,17 +296,16 @@ class Runs:
             self._store.set_request(bundle.digest, "waiting", None, None)
 
     async def _decided(self, bundle: str) -> FlipError | Literal["approved", "waiting"]:
-        """Whether the controller's earlier decisions cover one more run: ``approved``, ``waiting``, or a refusal."""
+        """Whether the controllers' earlier decisions cover one more run: ``approved``, ``waiting``, or a refusal."""
+        terms = self.terms(await self._enclave.worker.current())
         request = self.request(bundle)
         if request.state == "declined":
             return FlipError("declined", request.reason or "The Trust's data controller declined the bundle.")
-        policy = self._enclave.directory.policy().digest()
-        version = await self._enclave.worker.current()
-        left = self._store.executions_left(bundle, policy, version)
+        approvals = Approvals(self._store.approvals(bundle), terms)
         promised = sum(run.state == "approved" for run in self._store.runs(bundle=bundle))
-        if left > promised:
+        if approvals.executions_left > promised:
             return "approved"
-        if self._store.approval_holds(bundle, policy, version):
+        if approvals.spent:
             return FlipError(
                 "executions-spent",
                 "The approved number of executions is used up.",
@@ -316,7 +331,7 @@ class Runs:
                 "quorum-missing", f"{len(members)} Trusts are fewer than the {bundle.minimum_trusts} of the bundle."
             )
         version = await self._enclave.worker.current()
-        self._store.consume(stored.run, members, policy=policy.digest(), estate_version=version or "")
+        self._store.consume(stored.run, members, self.terms(version))
         self._audit.append(
             "run-started", run=stored.run, bundle=stored.bundle, estate_version=version, members=list(members)
         )

@@ -9,28 +9,28 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from flipnb.contracts.approval import Approval
 from flipnb.contracts.desk import RequestState
 from flipnb.contracts.disk import disk_full, is_full
 from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.problem import FlipError
-from flipnb.contracts.run import (
-    FINAL_TRUST_STATES,
-    TRUST_TRANSITIONS,
-    Failure,
-    Progress,
-    TrustReport,
-    TrustState,
+from flipnb.contracts.run import FINAL_TRUST_STATES, TRUST_TRANSITIONS, Failure, Progress, TrustReport, TrustState
+from flipnb.enclave.agent.approvals import Approvals, Terms, VerifiedApproval
+from flipnb.enclave.agent.stored import (
+    OutgoingReport,
+    StoredApproval,
+    StoredRequest,
+    StoredRound,
+    StoredRun,
+    StoredTotal,
 )
 
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _HELD = timedelta(seconds=60)
 _SCHEMA = """
 CREATE TABLE requests (
@@ -38,13 +38,14 @@ CREATE TABLE requests (
   researcher_key TEXT NOT NULL, state TEXT NOT NULL, code TEXT, reason TEXT, received TEXT NOT NULL,
   envelope BLOB NOT NULL) STRICT;
 CREATE TABLE approvals (
-  approval TEXT PRIMARY KEY, bundle TEXT NOT NULL REFERENCES requests, policy TEXT NOT NULL,
-  estate_version TEXT NOT NULL, executions_left INTEGER NOT NULL CHECK (executions_left >= 0),
-  approved TEXT NOT NULL, expires TEXT NOT NULL, envelope BLOB NOT NULL) STRICT;
+  approval TEXT NOT NULL, bundle TEXT NOT NULL REFERENCES requests, controller TEXT NOT NULL,
+  controller_key TEXT NOT NULL, policy TEXT NOT NULL, estate_version TEXT NOT NULL,
+  executions_left INTEGER NOT NULL CHECK (executions_left >= 0), approved TEXT NOT NULL, expires TEXT NOT NULL,
+  envelope BLOB NOT NULL, PRIMARY KEY (approval, controller_key)) STRICT;
 CREATE TABLE runs (
   run TEXT PRIMARY KEY, bundle TEXT NOT NULL, study TEXT NOT NULL, title TEXT NOT NULL, point TEXT NOT NULL,
   state TEXT NOT NULL, code TEXT, reason TEXT, progress TEXT, failure TEXT, received TEXT NOT NULL,
-  started TEXT, ended TEXT, approval TEXT, estate_version TEXT, members TEXT, frozen TEXT) STRICT;
+  started TEXT, ended TEXT, approvals TEXT, estate_version TEXT, members TEXT, frozen TEXT) STRICT;
 CREATE TABLE rounds (
   run TEXT NOT NULL REFERENCES runs, round INTEGER NOT NULL, context BLOB NOT NULL, digest TEXT NOT NULL,
   update_sha256 TEXT, update_path TEXT, state_path TEXT, reply BLOB, delivered INTEGER NOT NULL DEFAULT 0,
@@ -62,77 +63,6 @@ CREATE INDEX reports_waiting ON reports (number) WHERE sent=0;
 CREATE TABLE audit_anchor (
   one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, head TEXT NOT NULL, signature BLOB NOT NULL) STRICT;
 """
-
-
-@dataclass(frozen=True)
-class StoredRequest:
-    bundle: str
-    study: str
-    title: str
-    researcher: str
-    researcher_key: str
-    state: RequestState
-    code: str | None
-    reason: str | None
-    received: datetime
-    envelope: bytes
-
-
-@dataclass(frozen=True)
-class StoredRun:
-    run: str
-    bundle: str
-    study: str
-    title: str
-    point: dict[str, Scalar]
-    state: TrustState
-    code: str | None
-    reason: str | None
-    progress: Progress | None
-    failure: Failure | None
-    started: datetime | None
-    ended: datetime | None
-    estate_version: str | None
-    members: tuple[str, ...]
-    frozen: dict[str, Any] | None
-
-    @property
-    def over(self) -> bool:
-        return self.state in FINAL_TRUST_STATES
-
-
-@dataclass(frozen=True)
-class StoredRound:
-    """``reply`` is there once the round is answered; ``state_path`` where the notebook saved its state then."""
-
-    round: int
-    context: bytes
-    digest: str
-    update_sha256: str | None
-    update_path: str | None
-    state_path: str | None
-    reply: bytes | None
-
-    @property
-    def training(self) -> bool:
-        """False for the round that evaluates the final weights: none comes after it."""
-        return bool(json.loads(self.context)["training"])
-
-
-@dataclass(frozen=True)
-class StoredTotal:
-    """A total's context by digest; ``reply`` once it is answered, ``result`` (TotalSum) once the sum is there."""
-
-    digest: str
-    reply: bytes | None
-    result: bytes | None
-
-
-@dataclass(frozen=True)
-class OutgoingReport:
-    number: int
-    run: str
-    body: bytes
 
 
 class Store:
@@ -182,15 +112,15 @@ class Store:
 
     def request(self, bundle: str) -> StoredRequest | None:
         row = self._one("SELECT * FROM requests WHERE bundle=?", bundle)
-        return _request(row) if row is not None else None
+        return StoredRequest.of(row) if row is not None else None
 
     def requests(self) -> list[StoredRequest]:
-        return [_request(row) for row in self._all("SELECT * FROM requests ORDER BY received DESC, bundle")]
+        return [StoredRequest.of(row) for row in self._all("SELECT * FROM requests ORDER BY received DESC, bundle")]
 
     def approved(self, study: str) -> list[StoredRequest]:
         """Requests of a study that were ever approved, the last approved first."""
         return [
-            _request(row)
+            StoredRequest.of(row)
             for row in self._all(
                 "SELECT r.* FROM requests r JOIN approvals a USING (bundle) "
                 "WHERE r.study=? AND r.state='approved' "
@@ -208,52 +138,50 @@ class Store:
         with self._transaction() as db:
             db.execute("UPDATE requests SET state=?, code=?, reason=? WHERE bundle=?", (state, code, reason, bundle))
 
-    def add_approval(self, digest: str, approval: Approval, envelope: bytes) -> bool:
-        """True where it is new; the same approval again does not renew its executions."""
+    def add_approval(self, verified: VerifiedApproval, terms: Terms) -> bool:
+        """True where it is new; the same approval again does not renew its executions.
+
+        The bundle's request and the runs that wait for it are ``approved`` once it may run under ``terms``.
+        """
+        approval = verified.approval
         with self._transaction() as db:
             done = db.execute(
-                "INSERT INTO approvals VALUES (?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+                "INSERT INTO approvals VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
                 (
-                    digest,
+                    verified.digest,
                     approval.bundle,
+                    verified.controller.name,
+                    verified.controller.key_id,
                     approval.policy,
                     approval.estate_version,
                     approval.executions,
                     _text(approval.approved),
                     _text(approval.expires),
-                    envelope,
+                    verified.envelope,
                 ),
             )
-            if done.rowcount:
-                db.execute(
-                    "UPDATE requests SET state='approved', code=NULL, reason=NULL WHERE bundle=?", (approval.bundle,)
-                )
-            return done.rowcount == 1
+            if done.rowcount != 1:
+                return False
+            may_run = Approvals(self.approvals(approval.bundle), terms).executions_left > 0
+            self.set_request(approval.bundle, "approved" if may_run else "waiting", None, None)
+            if may_run:
+                for run in self.runs(bundle=approval.bundle):
+                    if run.state == "waiting":
+                        self._advance(db, run.run, "approved")
+            return True
 
-    def executions_left(self, bundle: str, policy: str, estate_version: str | None) -> int:
-        """Executions of the bundle's approvals that hold now, under this policy and estate version."""
-        row = self._one(
-            "SELECT coalesce(sum(executions_left), 0) AS n FROM approvals"
-            " WHERE bundle=? AND policy=? AND estate_version=? AND expires>?",
-            bundle, policy, estate_version or "", _now(),
-        )  # fmt: skip
-        assert row is not None
-        return int(row["n"])
-
-    def approval_holds(self, bundle: str, policy: str, estate_version: str | None) -> bool:
-        """Whether an approval holds now, with or without executions left."""
-        query = "SELECT 1 FROM approvals WHERE bundle=? AND policy=? AND estate_version=? AND expires>?"
-        return self._one(query, bundle, policy, estate_version or "", _now()) is not None
+    def approvals(self, bundle: str) -> list[StoredApproval]:
+        """All that were ever given."""
+        return [StoredApproval.of(row) for row in self._all("SELECT * FROM approvals WHERE bundle=?", bundle)]
 
     def withdraw_approvals(self, bundle: str) -> None:
         with self._transaction() as db:
             db.execute("UPDATE approvals SET executions_left=0 WHERE bundle=?", (bundle,))
 
-    def consume(self, run: str, members: tuple[str, ...], *, policy: str, estate_version: str) -> bool:
-        """Take one execution from an approval and make the run ``starting``, both or neither.
+    def consume(self, run: str, members: tuple[str, ...], terms: Terms) -> bool:
+        """Take one execution from each approval that is demanded and make the run ``starting``, all or nothing.
 
-        False where the run had started before. Raises FlipError: ``not-approved``, ``policy-changed``,
-        ``estate-changed``, ``approval-expired``, ``executions-spent``, ``wrong-state``.
+        False where the run had started before. Raises FlipError as ``Approvals.usable``, and ``wrong-state``.
         """
         with self._transaction() as db:
             row = db.execute("SELECT state, bundle FROM runs WHERE run=?", (run,)).fetchone()
@@ -263,14 +191,13 @@ class Store:
                 return False
             if row["state"] in FINAL_TRUST_STATES or row["state"] == "left-out":
                 raise FlipError("wrong-state", f"The run {run} is {row['state']} here.", status=409)
-            approvals = db.execute("SELECT * FROM approvals WHERE bundle=? ORDER BY expires", (row["bundle"],))
-            approval = _usable(approvals.fetchall(), policy, estate_version)
-            db.execute(
-                "UPDATE approvals SET executions_left=executions_left-1 WHERE approval=?", (approval["approval"],)
+            used = [(a.approval, a.controller_key) for a in Approvals(self.approvals(row["bundle"]), terms).usable()]
+            db.executemany(
+                "UPDATE approvals SET executions_left=executions_left-1 WHERE approval=? AND controller_key=?", used
             )
             db.execute(
-                "UPDATE runs SET state='approved', approval=?, estate_version=?, members=?, started=? WHERE run=?",
-                (approval["approval"], estate_version, json.dumps(members), _now(), run),
+                "UPDATE runs SET state='approved', approvals=?, estate_version=?, members=?, started=? WHERE run=?",
+                (json.dumps(used), terms.estate_version, json.dumps(members), _now(), run),
             )
             self._advance(db, run, "starting")
             return True
@@ -289,12 +216,14 @@ class Store:
 
     def run(self, run: str) -> StoredRun | None:
         row = self._one("SELECT * FROM runs WHERE run=?", run)
-        return _run(row) if row is not None else None
+        return StoredRun.of(row) if row is not None else None
 
     def runs(self, *, bundle: str | None = None) -> list[StoredRun]:
         if bundle is None:
-            return [_run(row) for row in self._all("SELECT * FROM runs ORDER BY received DESC, run")]
-        return [_run(row) for row in self._all("SELECT * FROM runs WHERE bundle=? ORDER BY received, run", bundle)]
+            return [StoredRun.of(row) for row in self._all("SELECT * FROM runs ORDER BY received DESC, run")]
+        return [
+            StoredRun.of(row) for row in self._all("SELECT * FROM runs WHERE bundle=? ORDER BY received, run", bundle)
+        ]
 
     def advance(
         self,
@@ -368,11 +297,11 @@ class Store:
 
     def round(self, run: str, number: int) -> StoredRound | None:
         row = self._one("SELECT * FROM rounds WHERE run=? AND round=?", run, number)
-        return _round(row) if row is not None else None
+        return StoredRound.of(row) if row is not None else None
 
     def last_round(self, run: str) -> StoredRound | None:
         row = self._one("SELECT * FROM rounds WHERE run=? ORDER BY round DESC LIMIT 1", run)
-        return _round(row) if row is not None else None
+        return StoredRound.of(row) if row is not None else None
 
     def answered_before(self, run: str, number: int) -> StoredRound | None:
         """The last answered round below ``number``."""
@@ -380,7 +309,7 @@ class Store:
             "SELECT * FROM rounds WHERE run=? AND round<? AND reply IS NOT NULL ORDER BY round DESC LIMIT 1",
             run, number,
         )  # fmt: skip
-        return _round(row) if row is not None else None
+        return StoredRound.of(row) if row is not None else None
 
     # Totals
 
@@ -521,25 +450,6 @@ class Store:
             return self._db.execute(query, values).fetchall()
 
 
-def _usable(approvals: list[sqlite3.Row], policy: str, estate_version: str) -> sqlite3.Row:
-    """The approval that holds and expires first; else the reason why none does, the most telling first."""
-    if not approvals:
-        raise FlipError("not-approved", "This Trust's data controller has not approved the bundle.", status=403)
-    now = _now()
-    checks: tuple[tuple[str, str, Callable[[sqlite3.Row], bool]], ...] = (
-        ("policy-changed", "The Trust's policy changed after the approval.", lambda a: a["policy"] == policy),
-        ("estate-changed", "The Trust's estate changed after the approval.",
-         lambda a: a["estate_version"] == estate_version),
-        ("approval-expired", "The Trust's approval has expired.", lambda a: a["expires"] > now),
-        ("executions-spent", "The approved number of executions is used up.", lambda a: a["executions_left"] > 0),
-    )  # fmt: skip
-    for code, reason, holds in checks:
-        approvals = [approval for approval in approvals if holds(approval)]
-        if not approvals:
-            raise FlipError(code, reason, remedy="Ask the Trust's data controller for a new approval.", status=403)
-    return approvals[0]
-
-
 def _now() -> str:
     return _text(datetime.now(UTC))
 
@@ -547,44 +457,3 @@ def _now() -> str:
 def _text(moment: datetime) -> str:
     """Sorts as the moments do: always UTC, whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text is not None else None
-
-
-def _request(row: sqlite3.Row) -> StoredRequest:
-    received = datetime.fromisoformat(row["received"])
-    return StoredRequest(**{**dict(row), "received": received, "envelope": bytes(row["envelope"])})
-
-
-def _run(row: sqlite3.Row) -> StoredRun:
-    return StoredRun(
-        run=row["run"],
-        bundle=row["bundle"],
-        study=row["study"],
-        title=row["title"],
-        point=json.loads(row["point"]),
-        state=row["state"],
-        code=row["code"],
-        reason=row["reason"],
-        progress=Progress.model_validate_json(row["progress"]) if row["progress"] else None,
-        failure=Failure.model_validate_json(row["failure"]) if row["failure"] else None,
-        started=_moment(row["started"]),
-        ended=_moment(row["ended"]),
-        estate_version=row["estate_version"],
-        members=tuple(json.loads(row["members"] or "[]")),
-        frozen=json.loads(row["frozen"]) if row["frozen"] else None,
-    )
-
-
-def _round(row: sqlite3.Row) -> StoredRound:
-    return StoredRound(
-        round=row["round"],
-        context=bytes(row["context"]),
-        digest=row["digest"],
-        update_sha256=row["update_sha256"],
-        update_path=row["update_path"],
-        state_path=row["state_path"],
-        reply=bytes(row["reply"]) if row["reply"] is not None else None,
-    )

@@ -1,4 +1,4 @@
-"""``python -m flipnb.enclave.approval_page --listen FD --desk SOCKET --key FILE``, started by the agent."""
+"""``python -m flipnb.enclave.approval_page --listen FD --desk SOCKET --keys DIR``, started by the agent."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--listen", type=int, required=True)
     parser.add_argument("--desk", type=Path, required=True)
-    parser.add_argument("--key", type=Path, required=True)
+    parser.add_argument("--keys", type=Path, required=True)
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     threading.Thread(target=_end_with_agent, daemon=True).start()
     listener = socket.socket(fileno=given.listen)
     origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    site = ApprovalSite(origin, DeskLink(given.desk), given.key)
+    site = ApprovalSite(origin, DeskLink(given.desk), given.keys)
     server = uvicorn.Server(
         uvicorn.Config(
             site.application(), log_config=None, access_log=False, lifespan="off", ws="none", server_header=False

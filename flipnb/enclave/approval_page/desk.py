@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 
-from flipnb.contracts.desk import Signed, Ticket
+from flipnb.contracts.desk import RequestSummary, Signed, Ticket
 from flipnb.contracts.document import refusal
 from flipnb.contracts.problem import FlipError
 
@@ -21,9 +21,10 @@ class DeskLink:
         """What ``ticket`` is for. Raises FlipError ``no-ticket`` where it is unknown, used or too old."""
         return Ticket.model_validate_json(await self._send("GET", f"/tickets/{ticket}", b""))
 
-    async def approve(self, ticket: str, envelope: bytes) -> None:
-        """Hand over a sealed approval, which uses up the ticket."""
-        await self._send("POST", f"/tickets/{ticket}/approval", Signed(envelope=envelope.decode()).to_bytes())
+    async def approve(self, ticket: str, envelope: bytes) -> RequestSummary:
+        """Hand over a sealed approval, which uses up the ticket; where the request stands then."""
+        signed = Signed(envelope=envelope.decode()).to_bytes()
+        return RequestSummary.model_validate_json(await self._send("POST", f"/tickets/{ticket}/approval", signed))
 
     async def _send(self, method: str, path: str, body: bytes) -> bytes:
         try:

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from flipnb.contracts import envelope
 from flipnb.contracts.approval import Approval
+from flipnb.contracts.controller import Controller
 from flipnb.contracts.desk import Ticket
 from flipnb.contracts.keys import SigningKey, fingerprint
 from flipnb.contracts.problem import FlipError
@@ -39,10 +40,10 @@ _STYLE = Path(__file__).with_name("templates") / "page.css"
 
 
 class ApprovalSite:
-    """Serves ``origin`` (scheme, host and port) alone; ``key`` is the controller's encrypted key."""
+    """Serves ``origin`` (scheme, host and port) alone; ``keys`` is where the controllers' encrypted keys lie."""
 
-    def __init__(self, origin: str, desk: DeskLink, key: Path) -> None:
-        self._origin, self._desk, self._key = origin, desk, key
+    def __init__(self, origin: str, desk: DeskLink, keys: Path) -> None:
+        self._origin, self._desk, self._keys = origin, desk, keys
         self._wrong: dict[str, int] = {}
         pages = Environment(
             loader=PackageLoader("flipnb.enclave.approval_page"), autoescape=True, undefined=StrictUndefined
@@ -64,7 +65,7 @@ class ApprovalSite:
 
     async def _show(self, request: Request) -> Response:
         ticket = await self._desk.ticket(_ticket(request))
-        return self._page("approve.html", ticket=ticket, problem="")
+        return self._page("approve.html", ticket=ticket, chosen="", problem="")
 
     async def _approve(self, request: Request) -> Response:
         name = _ticket(request)
@@ -73,13 +74,14 @@ class ApprovalSite:
         try:
             sealed = await asyncio.to_thread(self._seal, name, ticket, form)
         except FlipError as error:
-            return self._page("approve.html", status=error.status, ticket=ticket, problem=str(error))
-        await self._desk.approve(name, sealed)
+            chosen = form.get("controller", "")
+            return self._page("approve.html", status=error.status, ticket=ticket, chosen=chosen, problem=str(error))
+        summary = await self._desk.approve(name, sealed)
         self._wrong.pop(name, None)
-        return self._page("approved.html", ticket=ticket, executions=form["executions"], days=form["days"])
+        return self._page("approved.html", ticket=ticket, summary=summary, form=form)
 
     def _seal(self, name: str, ticket: Ticket, form: dict[str, str]) -> bytes:
-        """The approval under the controller's own key. Raises FlipError for a wrong passphrase or number."""
+        """The approval under the controller's own key. Raises FlipError for a wrong name, passphrase or number."""
         if self._wrong.get(name, 0) >= _WRONG_ALLOWED:
             raise FlipError(
                 "too-many-tries",
@@ -96,8 +98,9 @@ class ApprovalSite:
         )
         if form.get("bundle") != approval.bundle:
             raise FlipError("other-bundle", "The form is of another request; nothing was approved.", status=409)
+        controller = _controller(ticket, form)
         try:
-            key = SigningKey.load(self._key, form.get("passphrase", "") or " ")
+            key = SigningKey.load(self._keys / controller.key_file, form.get("passphrase", "") or " ")
         except FlipError as error:
             self._wrong[name] = self._wrong.get(name, 0) + 1
             raise FlipError(error.code, "The passphrase is wrong; nothing was approved.", status=403) from None
@@ -145,6 +148,13 @@ async def _form(request: Request) -> dict[str, str]:
             raise FlipError("form-too-large", "The form is too large; nothing was approved.", status=413)
     fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=10)
     return {name: values[0] for name, values in fields.items()}
+
+
+def _controller(ticket: Ticket, form: dict[str, str]) -> Controller:
+    named = [controller for controller in ticket.controllers if controller.name == form.get("controller")]
+    if not named:
+        raise FlipError("unknown-controller", "Say which data controller you are; nothing was approved.", status=422)
+    return named[0]
 
 
 def _number(form: dict[str, str], name: str) -> int:

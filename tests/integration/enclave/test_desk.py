@@ -6,36 +6,14 @@ import json
 import os
 import signal
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import httpx
+from approval_tab import ApprovalTab
 from enclave_federation import PASSPHRASE, Federation, Trust, until
 
-from flipnb.contracts.desk import ApprovalPage, RequestDetail, ShownNotebook
+from flipnb.contracts.desk import RequestDetail, ShownNotebook
 from flipnb.workbench.desk import desk
 
 PLACE = "print('\\x1b[31mfirst patient\\x1b[0m', data.train.frame().iloc[0].to_dict())"
-
-
-class ApprovalTab:
-    """A browser's tab on the approval page of one request."""
-
-    def __init__(self, trust: Trust, bundle: str) -> None:
-        issued = ApprovalPage.model_validate_json(trust.post(f"/requests/{bundle}/page", b"").content)
-        self.url, self.bundle = issued.url, bundle
-
-    def look(self, **headers: str) -> httpx.Response:
-        return httpx.get(self.url, headers=_named(headers), timeout=30, trust_env=False)
-
-    def press(self, passphrase: str, *, bundle: str | None = None, **headers: str) -> httpx.Response:
-        parts = urlsplit(self.url)
-        own = {"origin": f"{parts.scheme}://{parts.netloc}", "sec-fetch-site": "same-origin"}
-        form = {"bundle": bundle or self.bundle, "executions": "1", "days": "7", "passphrase": passphrase}
-        return httpx.post(self.url, data=form, headers=own | _named(headers), timeout=30, trust_env=False)
-
-
-def _named(headers: dict[str, str]) -> dict[str, str]:
-    return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 def test_a_controller_approves_on_the_agents_own_page(federation: Federation) -> None:

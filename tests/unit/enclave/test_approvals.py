@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from enclave_scenario import ESTATE, Study
+from hypothesis import given
+from hypothesis import strategies as st
 
+from flipnb.contracts.controller import Controller
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import Progress
-from flipnb.enclave.agent.approvals import VerifiedApproval, verify_approval
+from flipnb.enclave.agent.approvals import Approvals, Terms, VerifiedApproval, refuse_own, verify_approval
 from flipnb.enclave.agent.store import Store
+from flipnb.enclave.agent.stored import StoredApproval
 
 POLICY = Policy().digest()
 
 
 class Office:
-    """A store with one bundle put before the controller, and runs of it."""
+    """A store with one bundle put before the controllers, and runs of it."""
 
     def __init__(self, directory: Path) -> None:
         self.study = Study()
+        self.demanded = 1
+        self.anna, self.ben, self.carl = self.study.controller, SigningKey.generate(), SigningKey.generate()
+        self.controllers = tuple(
+            Controller(name=name, public_key=key.public_key)
+            for name, key in (("anna", self.anna), ("ben", self.ben), ("carl", self.carl))
+        )
         self.bundle = self.study.bundle()
         self.store = Store(directory / "state.sqlite")
         self.store.add_request(
@@ -42,22 +54,38 @@ class Office:
         self.store.add_run(run, bundle=self.bundle.digest(), study="heart", title="t", point={})
         return run
 
-    def verify(self, **changes: Any) -> VerifiedApproval:
+    def verify(self, by: SigningKey | None = None, **changes: Any) -> VerifiedApproval:
+        self.study.controller = by or self.anna
         return verify_approval(
             self.study.approval(self.bundle.digest(), POLICY, **changes),
-            controller_public_key=self.study.controller.public_key,
+            controllers=self.controllers,
             own_key=self.study.node.key_id,
             policy=POLICY,
             estate_version=ESTATE,
         )
 
-    def approve(self, **changes: Any) -> VerifiedApproval:
-        verified = self.verify(**changes)
-        self.store.add_approval(verified.digest, verified.approval, verified.envelope)
+    def approve(self, by: SigningKey | None = None, **changes: Any) -> VerifiedApproval:
+        verified = self.verify(by, **changes)
+        self.store.add_approval(verified, self.terms())
         return verified
 
-    def consume(self, run: str, *, policy: str = POLICY, estate_version: str = ESTATE) -> bool:
-        return self.store.consume(run, self.study.members(), policy=policy, estate_version=estate_version)
+    def terms(self, *, policy: str = POLICY, estate_version: str = ESTATE) -> Terms:
+        keys = frozenset(controller.key_id for controller in self.controllers)
+        return Terms(policy, estate_version, keys, self.demanded)
+
+    def approvals(self) -> Approvals:
+        return Approvals(self.store.approvals(self.bundle.digest()), self.terms())
+
+    def given(self) -> list[str]:
+        return [approval.controller for approval in self.approvals().given]
+
+    def state(self) -> str:
+        request = self.store.request(self.bundle.digest())
+        assert request is not None
+        return request.state
+
+    def consume(self, run: str, **changes: str) -> bool:
+        return self.store.consume(run, self.study.members(), self.terms(**changes))
 
 
 @pytest.fixture
@@ -77,27 +105,17 @@ def test_an_approval_must_fit_exactly(office: Office) -> None:
     assert code(office.verify, policy="0" * 64) == "policy-changed"
     assert code(office.verify, estate_version="v2") == "estate-changed"
     assert code(office.verify, expires=past) == "approval-expired"
-    office.study.controller = SigningKey.generate()
-    signed = office.study.approval(office.bundle.digest(), POLICY)
-    office.study.controller = SigningKey.generate()
-    assert (
-        code(
-            verify_approval,
-            signed,
-            controller_public_key=office.study.controller.public_key,
-            own_key=office.study.node.key_id,
-            policy=POLICY,
-            estate_version=ESTATE,
-        )
-        == "unknown-key"
-    )
+    assert code(office.verify, SigningKey.generate()) == "unknown-key"
 
 
 def test_the_nodes_own_key_can_not_approve(office: Office) -> None:
-    office.study.controller, controller = office.study.node, office.study.controller
-    signed = office.study.approval(office.bundle.digest(), POLICY)
-    named = {"own_key": office.study.node.key_id, "policy": POLICY, "estate_version": ESTATE}
-    assert code(verify_approval, signed, controller_public_key=controller.public_key, **named) == "unknown-key"
+    assert code(office.verify, office.study.node) == "unknown-key"
+
+
+def test_nobody_approves_what_they_ask_for_themselves(office: Office) -> None:
+    verified = office.verify(office.ben)
+    assert code(refuse_own, verified, office.ben.key_id) == "own-request"
+    refuse_own(verified, office.study.researcher.key_id)
 
 
 def test_an_execution_is_taken_once(office: Office) -> None:
@@ -115,7 +133,7 @@ def test_an_execution_is_taken_once(office: Office) -> None:
 def test_the_same_approval_again_renews_nothing(office: Office) -> None:
     verified = office.approve(executions=1)
     assert office.consume(office.run(1))
-    assert not office.store.add_approval(verified.digest, verified.approval, verified.envelope)
+    assert not office.store.add_approval(verified, office.terms())
     assert code(office.consume, office.run(2)) == "executions-spent"
 
 
@@ -125,6 +143,102 @@ def test_what_changed_since_is_named(office: Office) -> None:
     assert code(office.consume, office.run(1), estate_version="v2") == "estate-changed"
     office.store.withdraw_approvals(office.bundle.digest())
     assert code(office.consume, office.run(1)) == "executions-spent"
+
+
+def test_four_eyes_are_those_of_two_controllers(office: Office) -> None:
+    office.demanded = 2
+    first, second = office.run(1), office.run(2)
+    office.store.advance(first, "waiting")
+    office.approve(executions=1)
+    office.approve(executions=5)
+    assert (office.given(), office.state(), office.approvals().executions_left) == (["anna"], "waiting", 0)
+    assert code(office.consume, first) == "not-approved"
+    office.approve(office.ben, executions=1)
+    assert (office.given(), office.state(), office.approvals().executions_left) == (["anna", "ben"], "approved", 1)
+    run = office.store.run(first)
+    assert run is not None
+    assert run.state == "approved"
+    assert office.consume(first)
+    assert office.given() == ["anna"]
+    assert code(office.consume, second) == "executions-spent"
+
+
+def test_the_same_words_by_another_controller_are_another_approval(office: Office) -> None:
+    office.demanded = 2
+    now = datetime.now(UTC)
+    for controller in (office.anna, office.ben):
+        office.approve(controller, approved=now, expires=now + timedelta(days=1))
+    assert office.state() == "approved"
+
+
+def test_executions_are_those_that_two_controllers_can_give(office: Office) -> None:
+    office.demanded = 2
+    for controller, executions in ((office.anna, 1), (office.ben, 2), (office.carl, 3)):
+        office.approve(controller, executions=executions)
+    assert office.approvals().executions_left == 3
+    for number in range(3):
+        assert office.consume(office.run(number))
+    assert code(office.consume, office.run(3)) == "executions-spent"
+    assert office.approvals().spent
+
+
+@given(st.lists(st.integers(0, 5), max_size=4), st.integers(1, 2))
+def test_executions_left_are_those_that_can_be_taken(executions: list[int], demanded: int) -> None:
+    expires = datetime.now(UTC) + timedelta(days=1)
+    approvals = [
+        StoredApproval(f"{key}", f"c{key}", f"{key}", POLICY, ESTATE, left, expires, expires)
+        for key, left in enumerate(executions)
+    ]
+    terms = Terms(POLICY, ESTATE, frozenset(map(str, range(4))), demanded)
+    taken = 0
+    with suppress(FlipError):
+        while used := Approvals(approvals, terms).usable():
+            assert len({approval.controller_key for approval in used}) == demanded
+            approvals = [replace(a, executions_left=a.executions_left - (a in used)) for a in approvals]
+            taken += 1
+    fresh = [replace(a, executions_left=left) for a, left in zip(approvals, executions, strict=True)]
+    assert taken == Approvals(fresh, terms).executions_left
+
+
+def test_an_approval_given_anew_waits_for_the_second(office: Office) -> None:
+    office.demanded = 2
+    for controller in (office.anna, office.ben):
+        office.approve(controller)
+    assert office.consume(office.run(1))
+    assert office.approvals().spent
+    office.approve(office.ben, executions=2)
+    assert not office.approvals().spent
+    assert (office.given(), office.state()) == (["ben"], "waiting")
+    office.approve(office.anna, executions=2)
+    assert office.consume(office.run(2))
+
+
+def test_a_decline_withdraws_what_the_first_has_approved(office: Office) -> None:
+    office.demanded = 2
+    office.approve(executions=3)
+    office.store.withdraw_approvals(office.bundle.digest())
+    office.store.set_request(office.bundle.digest(), "declined", "declined", "No.")
+    office.approve(office.ben, executions=3)
+    assert (office.given(), office.state()) == (["ben"], "waiting")
+
+
+def test_who_is_no_controller_any_more_has_not_approved(office: Office) -> None:
+    office.demanded = 2
+    for controller in (office.anna, office.ben):
+        office.approve(controller)
+    office.controllers = office.controllers[:1]
+    assert office.given() == ["anna"]
+    assert code(office.consume, office.run(1)) == "not-approved"
+
+
+def test_approvals_outlive_the_agent(office: Office, tmp_path: Path) -> None:
+    office.demanded = 2
+    office.approve()
+    office.store.close()
+    office.store = Store(tmp_path / "state.sqlite")
+    assert (office.given(), office.state()) == (["anna"], "waiting")
+    office.approve(office.ben)
+    assert office.state() == "approved"
 
 
 def test_ten_runs_at_once_take_three_executions(office: Office) -> None:

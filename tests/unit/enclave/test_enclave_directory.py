@@ -17,7 +17,7 @@ from flipnb.enclave.agent.configuration import EnclaveDirectory
 from flipnb.enclave.agent.identities import estate_worker_uid, run_uid
 from flipnb.enclave.agent.installation import differences, require_environment
 from flipnb.enclave.agent.store import Store
-from flipnb.enclave.setup import create_enclave
+from flipnb.enclave.setup import add_controller, create_enclave
 from flipnb.enclave.versions_in_use import versions_in_use
 
 
@@ -30,6 +30,7 @@ def make(directory: Path, lock: str = "", **changes: Any) -> EnclaveDirectory:
         "hub_url": "https://127.0.0.1:1",
         "hub_audience": "hub",
         "hub_ca": directory / "ca.pem",
+        "controller": "anna",
         "controller_passphrase": "correct horse",
         "policy": Policy(),
         "environment": "test",
@@ -51,9 +52,9 @@ def test_a_new_enclave_is_closed_to_others(tmp_path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
     for path in enclave.keys.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    controller = SigningKey.load(enclave.keys / "controller.pem", "correct horse")
-    assert controller.public_key == enclave.configuration.controller_public_key
-    assert code(SigningKey.load, enclave.keys / "controller.pem").code == "wrong-passphrase"
+    (controller,) = enclave.controllers()
+    assert SigningKey.load(enclave.keys / controller.key_file, "correct horse").public_key == controller.public_key
+    assert code(SigningKey.load, enclave.keys / controller.key_file).code == "wrong-passphrase"
     assert enclave.policy() == Policy()
     assert list(enclave.environment_locks()) == ["test"]
     enclave.directory.chmod(0o755)
@@ -67,6 +68,26 @@ def test_nothing_half_made_is_left(tmp_path: Path) -> None:
     assert code(make, tmp_path, hub_ca=tmp_path / "none.pem").code == "no-file"
     make(tmp_path)
     assert code(make, tmp_path).code == "not-empty"
+
+
+def test_a_second_controller_has_a_key_of_their_own(tmp_path: Path) -> None:
+    enclave = make(tmp_path)
+    ben = add_controller(enclave, "ben", "battery staple")
+    assert [controller.name for controller in enclave.controllers()] == ["anna", "ben"]
+    assert SigningKey.load(enclave.keys / ben.key_file, "battery staple").public_key == ben.public_key
+    assert stat.S_IMODE((enclave.keys / ben.key_file).stat().st_mode) == 0o600
+    assert EnclaveDirectory.open(enclave.directory).configuration.controllers == enclave.controllers()
+    for name, passphrase, why in (
+        ("carl", "short", "weak-passphrase"),
+        ("anna", "battery staple", "invalid-document"),
+        ("../carl", "battery staple", "invalid-document"),
+    ):
+        assert code(add_controller, enclave, name, passphrase).code == why
+    assert len(enclave.controllers()) == 2
+    assert sorted(path.name for path in enclave.keys.glob("controller-*")) == [
+        "controller-anna.pem",
+        "controller-ben.pem",
+    ]
 
 
 def test_a_study_has_one_key(tmp_path: Path) -> None:
