@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from enclave_federation import NOTEBOOK, PASSPHRASE, until
+from enclave_federation import CONTROLLER, NOTEBOOK, PASSPHRASE, until
 from lab_page import LabPage
 from lab_server import LabServer
 
 from flipnb.contracts.notebook import Cell, FrozenNotebook
+from flipnb.enclave.setup import add_controller
 
 HOSTILE = (
     "<script>fetch('http://127.0.0.1:9/script')</script>\n"
@@ -67,6 +69,11 @@ def strangers(lab, server):
     return [url for url in lab.asked if urlsplit(url).scheme in ("http", "https", "") and urlsplit(url).netloc != own]
 
 
+def serious_findings(page, context):
+    found = Axe().run(page, context=context)
+    return [v for v in found.response["violations"] if v["impact"] in ("serious", "critical")]
+
+
 def test_a_controller_reads_approves_and_looks_at_what_ran(federation, server, page):
     north, south = federation.trusts
     bundle, run = federation.submit(nonce="7", notebook=hostile_notebook(), title="<b>Hostile</b> notebook")
@@ -85,9 +92,7 @@ def test_a_controller_reads_approves_and_looks_at_what_ran(federation, server, p
     assert approve.is_disabled()
     page.page.get_by_role("tab", name="Leaves", exact=True).click()
     page.see("What would leave")
-    found = Axe().run(page.page, context=".jp-FlipDesk")
-    serious = [v for v in found.response["violations"] if v["impact"] in ("serious", "critical")]
-    assert serious == [], found.generate_report()
+    assert serious_findings(page.page, ".jp-FlipDesk") == []
 
     approve.click()
     link = page.page.get_by_role("link", name="Open the approval page")
@@ -129,12 +134,18 @@ def test_no_script_of_jupyterlab_can_read_or_press_the_approval_page(federation,
     bundle, run = federation.submit(nonce="8", title="Steal the approval")
     until(lambda: north.waits_for(bundle.digest()))
     url = north.post(f"/requests/{bundle.digest()}/page", b"").json()["url"]
-    steal = """async url => {
+    form = {
+        "bundle": bundle.digest(),
+        "executions": "1",
+        "days": "1",
+        "controller": CONTROLLER,
+        "passphrase": PASSPHRASE,
+    }
+    steal = """async ([url, form]) => {
         const seen = [];
         try { seen.push((await (await fetch(url)).text()).length); } catch { seen.push('not read'); }
         try {
-            const body = new URLSearchParams({bundle: BUNDLE, executions: 1, days: 1, passphrase: PASSPHRASE});
-            await fetch(url, {method: 'POST', mode: 'no-cors', body});
+            await fetch(url, {method: 'POST', mode: 'no-cors', body: new URLSearchParams(form)});
         } catch { seen.push('not sent'); }
         const frame = document.createElement('iframe');
         frame.src = url;
@@ -143,11 +154,44 @@ def test_no_script_of_jupyterlab_can_read_or_press_the_approval_page(federation,
         try { seen.push(frame.contentDocument.body.innerText.includes('passphrase')); }
         catch { seen.push('not framed'); }
         return seen;
-    }""".replace("BUNDLE", repr(bundle.digest())).replace("PASSPHRASE", repr(PASSPHRASE))
-    seen = page.page.evaluate(steal, url)
+    }"""
+    seen = page.page.evaluate(steal, [url, form])
     assert seen[0] == "not read"
     assert seen[-1] in ("not framed", False)
     assert north.waits_for(bundle.digest())
+    federation.ask("POST", f"/v1/runs/{run.run}/stop")
+
+
+def test_the_second_controller_sees_who_has_approved(federation, server, page):
+    """Two people, one after the other; the desk says how many of two have approved, and who."""
+    north = federation.trusts[0]
+    add_controller(north.enclave, "ben", "battery staple")
+    policy = north.enclave.policy_file.read_bytes()
+    north.enclave.policy_file.write_text(json.dumps(json.loads(policy) | {"approvals": 2}))
+    bundle, run = federation.submit(nonce="9", title="Four eyes")
+    until(lambda: north.waits_for(bundle.digest()))
+    assert north.approve(bundle.digest()).is_success
+
+    page.command("flip:show-desk")
+    page.see("waiting, 1 of 2 approvals", ".jp-FlipDesk")
+    page.see("approved by anna", ".jp-FlipDesk")
+    page.page.get_by_role("button", name="Four eyes").first.click()
+    page.page.get_by_role("tab", name="Leaves", exact=True).click()
+    page.page.get_by_role("button", name="Approve…").click()
+    with page.context.expect_page() as opened:
+        page.page.get_by_role("link", name="Open the approval page").click()
+    approval = opened.value
+    approval.get_by_text("1 of 2 approvals (anna)").wait_for()
+    approval.get_by_label("You are").select_option("ben")
+    approval.get_by_label("Your passphrase").fill("battery staple")
+    assert serious_findings(approval, "main") == []
+    approval.get_by_role("button", name="Approve").click()
+    approval.get_by_text("2 of 2 approvals (anna, ben)").wait_for()
+    approval.close()
+    page.page.get_by_role("button", name="Close").click()
+    page.see("approved, 1 run left", ".jp-FlipDesk")
+    assert page.errors == []
+    north.enclave.policy_file.write_bytes(policy)
     federation.ask("POST", f"/v1/runs/{run.run}/stop")
 
 

@@ -192,7 +192,8 @@ function Requests(
             <td>{request.study}</td>
             <td>{request.researcher}</td>
             <td>
-              <RequestState request={request} trans={trans} />
+              <RequestState request={request} trans={trans} />{' '}
+              <ApprovedBy request={request} trans={trans} />
             </td>
             <td title={clock(request.received)}>
               {ago(trans, request.received)}
@@ -216,7 +217,14 @@ export function RequestState(props: {
     case 'waiting':
       return (
         <span className="jp-FlipWord">
-          <ToneIcon icon={lockIcon} tone="quiet" /> {trans.__('waiting')}
+          <ToneIcon icon={lockIcon} tone="quiet" />{' '}
+          {request.approvals_demanded === 1
+            ? trans.__('waiting')
+            : trans.__(
+                'waiting, %1 of %2 approvals',
+                request.approvals.length,
+                request.approvals_demanded
+              )}
         </span>
       );
     case 'approved':
@@ -251,6 +259,25 @@ export function RequestState(props: {
         </span>
       );
   }
+}
+
+/**
+ * Which data controllers have approved a request that waits for another one.
+ */
+export function ApprovedBy(props: {
+  request: IRequestSummary;
+  trans: TranslationBundle;
+}): JSX.Element | null {
+  const { request, trans } = props;
+  if (request.state !== 'waiting' || request.approvals.length === 0) {
+    return null;
+  }
+  const names = request.approvals.map(given => given.controller).join(', ');
+  return (
+    <span className="jp-FlipView-note">
+      {trans.__('approved by %1', names)}
+    </span>
+  );
 }
 
 function Runs(

@@ -13,7 +13,7 @@ import type {
 } from '../contracts';
 import type { RequestModel } from '../models/request';
 import { clock } from '../models/wording';
-import { DeskBanner, RequestState } from './desk';
+import { ApprovedBy, DeskBanner, RequestState } from './desk';
 import { useSignal } from './signal';
 import { Tabs } from './tabs';
 
@@ -72,6 +72,7 @@ function Request(props: IRequestProps): JSX.Element {
       <header className="jp-FlipView-header">
         <h2>{content.title}</h2>
         <RequestState request={summary} trans={trans} />
+        <ApprovedBy request={summary} trans={trans} />
       </header>
       <DeskBanner desk={model.desk} commands={commands} trans={trans} />
       <p className="jp-FlipView-note">
@@ -358,6 +359,19 @@ function Who(props: IPart): JSX.Element {
     [trans.__('Your policy'), detail.policy_digest],
     [trans.__('Estate version'), detail.estate_version ?? trans.__('none yet')],
     [trans.__('Came'), clock(summary.received)],
+    [
+      trans.__('Approvals'),
+      [
+        trans.__(
+          '%1 of %2',
+          summary.approvals.length,
+          summary.approvals_demanded
+        ),
+        ...summary.approvals.map(given =>
+          trans.__('%1 at %2', given.controller, clock(given.approved))
+        )
+      ].join(', ')
+    ],
     [trans.__('Valid'), trans.__('until %1', clock(content.expires))]
   ];
   return (
