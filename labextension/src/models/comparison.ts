@@ -51,7 +51,7 @@ export function metricRows(
   return names.flatMap(name => {
     const trusts = [
       ...new Set(lasts.flatMap(last => Object.keys(last?.trust_metrics ?? {})))
-    ];
+    ].sort((a, b) => titleOf(a).localeCompare(titleOf(b)));
     const own = trusts.map(trust => ({
       name: `${name}, ${titleOf(trust)}`,
       values: lasts.map(last => last?.trust_metrics[trust]?.[name] ?? null)

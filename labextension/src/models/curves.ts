@@ -73,6 +73,17 @@ export function agreementCurves(
 }
 
 /**
+ * The average first, then the Trusts by their names, so that a Trust has the same colour in each chart.
+ */
+export function byName(
+  curves: ReadonlyArray<ICurve>,
+  nameOf: (trust: string) => string
+): ICurve[] {
+  const name = ({ trust }: ICurve) => (trust === null ? '' : nameOf(trust));
+  return [...curves].sort((a, b) => name(a).localeCompare(name(b)));
+}
+
+/**
  * Seconds that are left by the mean of the last five rounds; null before the third round.
  */
 export function secondsLeft(

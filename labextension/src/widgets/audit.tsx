@@ -41,6 +41,7 @@ export class AuditView extends ReactWidget {
 }
 
 const SHOWN = 200;
+const FOLDED = 120;
 
 function Audit(props: IAuditProps): JSX.Element {
   const { model, trans } = props;
@@ -112,6 +113,21 @@ function Audit(props: IAuditProps): JSX.Element {
   );
 }
 
+/**
+ * A long text is folded to its first words.
+ */
+function Details({ text }: { text: string }): JSX.Element {
+  if (text.length <= FOLDED) {
+    return <>{text}</>;
+  }
+  return (
+    <details>
+      <summary>{text.slice(0, FOLDED)}…</summary>
+      {text.slice(FOLDED)}
+    </details>
+  );
+}
+
 function Entries(props: {
   items: ReadonlyArray<IAuditItem>;
   trans: TranslationBundle;
@@ -142,7 +158,9 @@ function Entries(props: {
               <td className="jp-mod-number">{item.index}</td>
               <td>{new Date(item.at).toLocaleString()}</td>
               <td>{item.kind}</td>
-              <td className="jp-FlipTable-details">{item.details}</td>
+              <td className="jp-FlipTable-details">
+                <Details text={item.details} />
+              </td>
             </tr>
           ))}
         </tbody>

@@ -8,6 +8,7 @@ import { CommandIDs } from '../commands';
 import type { IRunView, ITrustPart } from '../contracts';
 import {
   agreementCurves,
+  byName,
   curvesOf,
   metricNames,
   secondsLeft
@@ -318,7 +319,7 @@ function Curves(props: IViewed): JSX.Element {
           key={name}
           title={name}
           allName={trans.__('all Trusts')}
-          curves={curvesOf(rounds, name)}
+          curves={byName(curvesOf(rounds, name), common.nameOf)}
           {...common}
         />
       ))}
@@ -326,7 +327,7 @@ function Curves(props: IViewed): JSX.Element {
         <CurveChart
           title={trans.__('agreement')}
           allName={trans.__('share of Trusts that agree')}
-          curves={agreement}
+          curves={byName(agreement, common.nameOf)}
           threshold={threshold}
           {...common}
         />
