@@ -11,10 +11,13 @@ import pytest
 from typer.testing import CliRunner
 
 from flipnb.cli.main import app
+from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.problem import FlipError
 from flipnb.estate import Estate
 from flipnb.estate.cohort import generate
 from flipnb.estate.cohort.by_concept import write_by_concept
+from flipnb.estate.cohort.compiler import compile_steps
+from flipnb.estate.database import Copies, DuckDBDatabase
 from flipnb.estate.omop.cdm import tables
 
 READ = ("person", "observation_period", "condition_occurrence", "measurement", "visit_occurrence", "concept",
@@ -156,3 +159,24 @@ def test_dates_are_dates(estate):
     assert generate(definition(), estate).people == 1
     later = {**definition(), "CensorWindow": {"StartDate": str(date(2020, 5, 21))}}
     assert generate(later, estate).people == 0
+
+
+def test_overlapping_periods_count_as_without_copies():
+    """A start in two periods makes two events, which copies with one period each could not tell."""
+    connection = duckdb.connect()
+    for statement in statements():
+        connection.execute(statement)
+    for name in set(tables()) - set(READ):
+        connection.execute(tables()[name].ddl())
+    expression = CohortExpression.parse(definition())
+    seen = {}
+    for period in (None, "(9, 1, '2020-04-01', '2020-05-25', 0)"):
+        if period is not None:
+            connection.execute(f"INSERT INTO observation_period VALUES {period}")
+        write_by_concept(connection)
+        copies = DuckDBDatabase(connection).copies
+        found = [compile_steps(expression, {0: (1, 11), 1: (2,)}, copies=kind) for kind in (Copies.NONE, copies)]
+        plain, copied = (connection.execute(one.attrition()).fetchall() for one in found)
+        assert plain == copied
+        seen[copies] = plain[0]
+    assert seen == {Copies.WITH_PERIODS: (0, 3, 4), Copies.RECORDS: (0, 3, 5)}

@@ -123,15 +123,9 @@ def test_engines_and_plain_python_agree(engines, expression, people):
         steps = engine.fetch(in_dialect(known.attrition(), engine.dialect))
         assert people_counted == steps[-1][1] == len({row[0] for row in expected}), engine.dialect
         assert steps[-1][2] == len(expected)
-    copies = with_copies(engines[0])
-    by_concept = compile_steps(parsed, concepts, copies=copies)
-    assert sorted(engines[0].fetch(by_concept.rows())) == expected, copies
-    assert engines[0].fetch(by_concept.people()) == [(people_counted,)], copies
-
-
-def with_copies(engine: Duck) -> Copies:
-    """What copies by concept the tables, as they are filled, come to have."""
-    write_by_concept(engine.connection)
-    copies = DuckDBDatabase(engine.connection).copies
-    event(f"copies: {copies.name}")
-    return copies
+    write_by_concept(engines[0].connection)
+    for copies in (DuckDBDatabase(engines[0].connection).copies, Copies.RECORDS):
+        event(f"copies: {copies.name}")
+        by_concept = compile_steps(parsed, concepts, copies=copies)
+        assert sorted(engines[0].fetch(by_concept.rows())) == expected, copies
+        assert engines[0].fetch(by_concept.people()) == [(people_counted,)], copies
