@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
 from flipnb.enclave.kernels.limits import eighths, tree
@@ -70,14 +70,15 @@ class GpuWatch(threading.Thread):
             pynvml.nvmlShutdown()
 
     def measure(self) -> None:
-        used, of_bytes = max((_filled(index, self._pid) for index in range(gpu_count())), default=(0, 0))
+        own = {process.pid for process in tree(self._pid)}
+        used, of_bytes = max((_filled(index, own) for index in range(gpu_count())), default=(0, 0))
         if used > self._eighths:
             self._eighths = used
             self._rose(used, of_bytes)
 
 
-def _filled(index: int, pid: int) -> tuple[int, int]:
-    """Eighths and bytes of one GPU; no eighth of one that is lost, or can't say who uses it."""
+def _filled(index: int, own: Set[int]) -> tuple[int, int]:
+    """Eighths that the processes ``own`` use of one GPU, and its bytes; none of one that is lost, or can't tell."""
     import pynvml
 
     try:
@@ -86,5 +87,4 @@ def _filled(index: int, pid: int) -> tuple[int, int]:
         running = pynvml.nvmlDeviceGetComputeRunningProcesses(gpu)
     except pynvml.NVMLError:
         return 0, 0
-    own = {process.pid for process in tree(pid)} if running else set()
     return eighths(sum(one.usedGpuMemory or 0 for one in running if one.pid in own), of_bytes), of_bytes
