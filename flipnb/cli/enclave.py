@@ -36,10 +36,7 @@ Digest = Annotated[str, typer.Argument(help="The bundle's digest; its first char
 def controller_key(directory: Path | None, name: str | None, passphrase_file: Path | None) -> SigningKey:
     """The controller's own key, opened with a passphrase that only this process sees."""
     controller = _controller(enclave_directory(directory), name)
-    if passphrase_file is not None:
-        passphrase = _passphrase(passphrase_file)
-    else:
-        passphrase = typer.prompt(f"The passphrase of {controller.name}", hide_input=True)
+    passphrase = _passphrase(passphrase_file, f"The passphrase of {controller.name}")
     return SigningKey.load(enclave_directory(directory) / "keys" / controller.key_file, passphrase)
 
 
@@ -171,10 +168,7 @@ def add_controller(
     from flipnb.enclave.setup import add_controller
 
     directory = EnclaveDirectory.open(enclave_directory(enclave))
-    if passphrase_file is not None:
-        passphrase = _passphrase(passphrase_file)
-    else:
-        passphrase = typer.prompt(f"A passphrase of {name}'s own", hide_input=True, confirmation_prompt=True)
+    passphrase = _passphrase(passphrase_file, f"A passphrase of {name}'s own", new=True)
     controller = add_controller(directory, name, passphrase)
     if as_json:
         print_json(controller.model_dump(mode="json"))
@@ -293,7 +287,11 @@ def _controller(directory: Path, name: str | None) -> Controller:
     return named[0]
 
 
-def _passphrase(file: Path) -> str:
+def _passphrase(file: Path | None, question: str, *, new: bool = False) -> str:
+    """What the file holds, or what a person types; a new one twice."""
+    if file is None:
+        typed: str = typer.prompt(question, hide_input=True, confirmation_prompt=new)
+        return typed
     try:
         return file.read_text().strip("\r\n")
     except OSError as error:
