@@ -9,7 +9,8 @@ the row's start is in, so that they need not be looked for. They are written onc
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,8 @@ SELECT person_id FROM (
 """
 
 
-def copied() -> dict[str, Domain]:
+@cache
+def copied() -> Mapping[str, Domain]:
     """Domains by their table, of those that have a concept set and a table of their own."""
     return {
         domain.table: domain
