@@ -80,18 +80,19 @@ def _measure(figures: Figures, people: int, *, rival: bool) -> None:
 _PLAIN = """
 import sys, duckdb
 from pathlib import Path
+from benchmarks.processes import own_peak
 from flipnb.estate.omop.cdm import tables
 with duckdb.connect(sys.argv[2]) as connection:
     connection.execute("SET enable_progress_bar=false")
     for path in sorted(Path(sys.argv[1]).iterdir()):
         connection.execute(tables()[path.stem].ddl(checked=False))
         connection.execute(f"INSERT INTO {path.stem} BY NAME SELECT * FROM read_csv('{path}')")
-print(0)
+print(own_peak())
 """
 
 
 def _timed(*command: object) -> tuple[float, float, float]:
-    """Seconds of a process, its CPU seconds, and the number that it printed last."""
+    """Seconds of a process, its CPU seconds, and its peak memory in bytes, which it printed last."""
     began = time.perf_counter()
     with subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

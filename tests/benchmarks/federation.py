@@ -24,7 +24,7 @@ import psutil
 from enclave_federation import AUDIENCE, Trust, fill_estate, until
 from enclave_scenario import COHORT
 
-from benchmarks.processes import cpu_seconds, tree
+from benchmarks.processes import cpu_seconds
 from flipnb.contracts.bundle import Bundle, Environment
 from flipnb.contracts.dataset import Dataset, Shares, Split, Variable
 from flipnb.contracts.desk import Signed
@@ -41,6 +41,7 @@ from flipnb.contracts.study import Membership, Researcher, Roster
 from flipnb.contracts.study import Trust as Listed
 from flipnb.contracts.tensors import Tensor, TensorSpec
 from flipnb.demo.certificates import make_ca, make_server_certificate
+from flipnb.enclave.kernels.limits import tree
 from flipnb.federation.weights import write_weights
 
 STUDY = "heart"

@@ -21,7 +21,8 @@ import psutil
 from enclave_federation import until
 
 from benchmarks.federation import Model
-from benchmarks.processes import cpu_seconds, tree
+from benchmarks.processes import cpu_seconds
+from flipnb.enclave.kernels.limits import tree
 
 NAME = "Flower 1.41 SuperLink and SuperNodes, no TLS"
 _PROJECT = """

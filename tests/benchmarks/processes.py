@@ -8,15 +8,9 @@ from pathlib import Path
 
 import psutil
 
+from flipnb.enclave.kernels.limits import tree
+
 GB = 1e9
-
-
-def tree(pid: int) -> list[psutil.Process]:
-    try:
-        root = psutil.Process(pid)
-        return [root, *root.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
