@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     import psycopg
 
 BY_CONCEPT = "by_concept"
-"""The schema of the copies of clinical tables that ``cohort.by_concept`` writes."""
+"""The schema of what ``cohort.by_concept`` writes: copies of clinical tables, and of what is asked of a vocabulary."""
 
 
 class Copies(Enum):
-    """What copies of clinical tables, by concept, a database has; a version of an earlier release may have none."""
+    """What copies of clinical tables, by concept, a database has."""
 
     NONE = 0
+    """As a Trust's server has, and a version of an earlier release, whose copies lack something."""
     RECORDS = 1
     WITH_PERIODS = 2
     """Each record with the one observation period that its start is in."""
@@ -88,7 +89,9 @@ class DuckDBDatabase:
 
         try:
             # The catalog's own tables take longer to ask than a small cohort.
-            self._connection.execute(f"SELECT op_start_date FROM {BY_CONCEPT}.condition_occurrence LIMIT 0")
+            self._connection.execute(
+                f"SELECT op_start_date FROM {BY_CONCEPT}.condition_occurrence, {BY_CONCEPT}.vocabulary LIMIT 0"
+            )
         except duckdb.CatalogException:
             return Copies.NONE
         except duckdb.BinderException:

@@ -3,7 +3,8 @@
 The CDM's tables lie in the order in which they were loaded, mostly by person. A criterion asks for the records of a
 few concepts, and would read a whole table to find them. The copies hold what criteria read of a row, by concept and
 person, so that DuckDB skips the blocks that hold none of the concepts, and the bounds of the observation period that
-the row's start is in, so that they need not be looked for. They are written once, with the version.
+the row's start is in, so that they need not be looked for. Beside them is what concept sets read of the vocabulary.
+All of it is written once, with the version.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flipnb.estate.cohort.domains import DOMAINS, Domain
+from flipnb.estate.cohort.vocabulary import VOCABULARY_BY_CONCEPT
 from flipnb.estate.database import BY_CONCEPT
 from flipnb.estate.omop.cdm import tables
 
@@ -26,7 +28,8 @@ _BLOCK_ROWS = 8192
 """DuckDB knows of a block's least and greatest concept alone: with its usual 122,880 rows to a block, a rare concept
 costs as much as those beside it."""
 _PLACE_OF_VISIT = ("provider_id", "care_site_id")
-_PERIOD = "op.observation_period_start_date AS op_start_date, op.observation_period_end_date AS op_end_date"
+PERIOD = ("op_start_date", "op_end_date")
+_PERIOD_COLUMNS = "op.observation_period_start_date AS op_start_date, op.observation_period_end_date AS op_end_date"
 _IN_PERIOD = (
     "LEFT JOIN observation_period op ON op.person_id = t.person_id AND op.observation_period_start_date <= {0} "
     "AND op.observation_period_end_date >= {0}"
@@ -77,20 +80,21 @@ def write_by_concept(connection: duckdb.DuckDBPyConnection, progress: Callable[[
     """
     connection.execute(f"DROP SCHEMA IF EXISTS {BY_CONCEPT} CASCADE")
     connection.execute(f"CREATE SCHEMA {BY_CONCEPT}")
+    connection.execute(VOCABULARY_BY_CONCEPT)
     overlap = connection.execute(_OVERLAPS).fetchone() is not None
     for table, domain in copied().items():
-        concept = domain.codesets["codeset_id"].removeprefix("t.")
+        columns = [f"t.{name}" for name in held(domain)] + ([] if overlap else [_PERIOD_COLUMNS])
         written = connection.execute(
-            f"CREATE TABLE {table_by_concept(table)} AS SELECT {', '.join(f't.{name}' for name in _columns(domain))}"
-            f"{'' if overlap else f', {_PERIOD}'} FROM {table} t {'' if overlap else _IN_PERIOD.format(domain.start)} "
-            f"ORDER BY t.{concept}, t.person_id"
+            f"CREATE TABLE {table_by_concept(table)} AS SELECT {', '.join(columns)} FROM {table} t "
+            f"{'' if overlap else _IN_PERIOD.format(domain.start)} "
+            f"ORDER BY {domain.codesets['codeset_id']}, t.person_id"
         ).fetchone()
         if progress is not None and written and written[0]:
             progress(f"{table} by concept", int(written[0]))
 
 
-def _columns(domain: Domain) -> list[str]:
-    """What criteria may read of the table."""
+def held(domain: Domain) -> list[str]:
+    """The columns of the copy of a domain's table, without those of ``PERIOD``: what criteria may read of it."""
     read = " ".join(
         (
             domain.event_id,
@@ -104,15 +108,5 @@ def _columns(domain: Domain) -> list[str]:
         )
     )
     there = tables()[domain.table].columns
-    names = ("person_id", *columns_read(read), *_PLACE_OF_VISIT)
+    names = ("person_id", *_COLUMN.findall(read), *_PLACE_OF_VISIT)
     return [name for name in dict.fromkeys(names) if name in there]
-
-
-def columns_read(sql: str) -> list[str]:
-    """What SQL names of the row ``t``."""
-    return _COLUMN.findall(sql)
-
-
-def held(domain: Domain) -> set[str]:
-    """The columns of the copy of a domain's table."""
-    return {*_columns(domain), "op_start_date", "op_end_date"}

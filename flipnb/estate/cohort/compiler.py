@@ -12,7 +12,6 @@ that the rules before it left.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -25,15 +24,26 @@ from flipnb.contracts.cohort_criteria import (
     CustomEraCriterion,
     DemographicCriterion,
 )
+from flipnb.estate.cohort.by_concept import PERIOD
 from flipnb.estate.cohort.concept_sets import ConceptSets
-from flipnb.estate.cohort.conditions import day, in_concepts, in_dates, in_range, in_window, is_about_end, shifted
+from flipnb.estate.cohort.conditions import (
+    day,
+    in_concepts,
+    in_dates,
+    in_period_of,
+    in_range,
+    in_window,
+    is_about_end,
+    shifted,
+)
 from flipnb.estate.cohort.eras import drug_eras, merged, offset_exit
-from flipnb.estate.cohort.records import knows_period, records
+from flipnb.estate.cohort.records import knows_period, one_each, records
+from flipnb.estate.cohort.subqueries import Select, Subqueries, Union, in_dialect, passed_on
 from flipnb.estate.database import Copies
 
-_EVENT = "event_id, person_id, start_date, end_date, op_start_date, op_end_date, visit_occurrence_id, ordinal"
-_PERIOD = ("op_start_date", "op_end_date")
-_SOURCE = re.compile(r"\b(?:FROM|JOIN) \(?(\w+)")
+_RECORD = ("person_id", "event_id", "start_date")
+_EVENT = (*_RECORD, "end_date", *PERIOD, "visit_occurrence_id", "ordinal")
+_PERIOD_START, _PERIOD_END = "op.observation_period_start_date", "op.observation_period_end_date"
 _LIMITS = {"ALL": "All events", "FIRST": "First event", "LAST": "Last event"}
 
 
@@ -45,24 +55,35 @@ class Step:
     events: str
 
 
+@dataclass(frozen=True)
+class People:
+    """A subquery that has the people, if not the stays, of a cohort; ``once``: everybody in one row."""
+
+    source: str
+    once: bool
+
+    def count(self) -> str:
+        return "COUNT(*)" if self.once else "COUNT(DISTINCT person_id)"
+
+
 @dataclass
 class CompiledCohort:
     """A cohort's queries, in DuckDB's SQL."""
 
-    _subqueries: dict[str, str]
-    _events: frozenset[str]
+    _subqueries: Subqueries
     _rows: str
     steps: tuple[Step, ...]
-    _with_people: tuple[str, ...]
-    """Subqueries that have the people, if not their stays, of the cohort with so many rules as were asked for."""
+    _with_people: tuple[People, ...]
+    """Those of the cohort with so many rules as were asked for."""
 
     def rows(self) -> str:
         """A SELECT of person_id, start_date and end_date."""
-        return self._with(self._rows)
+        return self._subqueries.statement(self._rows)
 
     def people(self) -> str:
         """A SELECT of how many people there are."""
-        return self._with(f"SELECT COUNT(DISTINCT person_id) FROM {self._with_people[-1]} c")
+        whole = self._with_people[-1]
+        return self._subqueries.statement(f"SELECT {whole.count()} FROM {whole.source} c")
 
     def sizes(self) -> str:
         """A SELECT of number and people: how many there are with so many inclusion rules as were asked for, in order.
@@ -70,18 +91,18 @@ class CompiledCohort:
         One pass: what the cohorts have in common is found once.
         """
         counts = [
-            f"SELECT {number} AS number, COUNT(DISTINCT person_id) AS people FROM {source} c"
-            for number, source in enumerate(self._with_people)
+            f"SELECT {number} AS number, {one.count()} AS people FROM {one.source} c"
+            for number, one in enumerate(self._with_people)
         ]
-        return self._with(f"{' UNION ALL '.join(counts)} ORDER BY number")
+        return self._subqueries.statement(f"{' UNION ALL '.join(counts)} ORDER BY number")
 
     def members(self) -> str:
         """A SELECT of number and person_id: who ``sizes`` counts, each once for a number."""
         found = [
-            f"SELECT DISTINCT {number} AS number, person_id FROM {source} c"
-            for number, source in enumerate(self._with_people)
+            f"SELECT {'' if one.once else 'DISTINCT '}{number} AS number, person_id FROM {one.source} c"
+            for number, one in enumerate(self._with_people)
         ]
-        return self._with(" UNION ALL ".join(found))
+        return self._subqueries.statement(" UNION ALL ".join(found))
 
     def attrition(self) -> str:
         """A SELECT of step (its number), people and events; the last row holds the cohort's people and rows."""
@@ -89,30 +110,7 @@ class CompiledCohort:
             f"SELECT {number} AS step, COUNT(DISTINCT person_id) AS people, COUNT(*) AS events FROM {source}"
             for number, source in enumerate([*(step.events for step in self.steps), f"({self._rows}) c"])
         ]
-        return self._with(f"{' UNION ALL '.join(counts)} ORDER BY step")
-
-    def _with(self, query: str) -> str:
-        """The query with the subqueries that it needs; a database takes time to plan others, too.
-
-        Ids of events may be given anew each time that a subquery is read, so that it is kept where that is more than
-        once. Elsewhere a database may merge it with what reads it.
-        """
-        times: dict[str, int] = {}
-        needed: list[str] = []
-
-        def reads(sql: str, how_often: int) -> None:
-            for name in _SOURCE.findall(sql):
-                if name in self._subqueries:
-                    times[name] = times.get(name, 0) + how_often
-
-        reads(query, 1)
-        # A subquery reads earlier ones alone.
-        for name in reversed(self._subqueries):
-            if name in times:
-                kept = name in self._events and times[name] > 1
-                reads(self._subqueries[name], 1 if kept else times[name])
-                needed.append(f"{name} AS {'MATERIALIZED ' if kept else ''}({self._subqueries[name]})")
-        return f"WITH {', '.join(reversed(needed))} {query}" if needed else query
+        return self._subqueries.statement(f"{' UNION ALL '.join(counts)} ORDER BY step")
 
 
 def compile_steps(
@@ -136,14 +134,6 @@ def compile_cohort(expression: CohortExpression, dialect: str = "duckdb") -> str
     return in_dialect(compile_steps(expression).rows(), dialect)
 
 
-def in_dialect(sql: str, dialect: str) -> str:
-    if dialect == "duckdb":
-        return sql
-    import sqlglot
-
-    return sqlglot.transpile(sql, read="duckdb", write=dialect)[0]
-
-
 @dataclass
 class _Compiler:
     """Collects named subqueries in the order in which they need each other."""
@@ -151,13 +141,11 @@ class _Compiler:
     _expression: CohortExpression
     _sets: ConceptSets
     _copies: Copies
-    _subqueries: dict[str, str] = field(default_factory=dict)
-    _names: dict[str, str] = field(default_factory=dict)
+    _subqueries: Subqueries = field(default_factory=Subqueries)
     _steps: list[Step] = field(default_factory=list)
-    _kept: set[str] = field(default_factory=set)
 
     def compiled(self, rules: Sequence[int]) -> CompiledCohort:
-        self._subqueries["codesets"] = self._sets.query()
+        self._subqueries.add("codesets", self._sets.query())
         self._primary_events()
         self._qualified_events()
         left = [self._steps[-1].events, *self._events_by_rule()]
@@ -165,56 +153,51 @@ class _Compiler:
         self._steps.append(Step(_LIMITS[self._expression.expression_limit.type], "included_events"))
         last = len(left) - 1
         sizes = tuple(people if count == last else self._stays(left[count], f"_after_{count}")[1] for count in rules)
-        return CompiledCohort(self._subqueries, frozenset(self._kept), rows, tuple(self._steps), sizes)
+        return CompiledCohort(self._subqueries, rows, tuple(self._steps), sizes)
 
-    def _stays(self, left: str, suffix: str) -> tuple[str, str]:
-        """The cohort's rows, and a source of its people, where ``left`` names the events that all rules left."""
+    def _stays(self, left: str, suffix: str) -> tuple[str, People]:
+        """The cohort's rows, and its people, where ``left`` names the events that all rules left."""
         self._included_events(left, suffix)
         self._cohort_rows(suffix)
         rows = f"cohort_rows{suffix}"
         if not self._one_event_each:
             pad = self._expression.collapse_settings.era_pad
             rows, stays = f"eras{suffix}", rows
-            self._subqueries[rows] = merged(f"SELECT person_id, start_date, end_date FROM {stays}", pad, pad)
+            self._subqueries.add(rows, merged(f"SELECT person_id, start_date, end_date FROM {stays}", pad, pad))
         final = self._censored(rows)
         window = self._expression.censor_window
         if window.start_date is not None or window.end_date is not None:
-            return final, f"({final})"
+            return final, People(f"({final})", self._one_event_each)
         if not self._stays_are_certain:
-            return final, f"cohort_rows{suffix}"
+            return final, People(f"cohort_rows{suffix}", self._one_event_each)
         # A limit leaves everybody an event, so that without it there are the same people.
-        return final, left if self._expression.inclusion_rules else self._before_limit
+        if self._expression.inclusion_rules:
+            return final, People(left, self._one_primary_event_each)
+        if self._expression.additional_criteria is not None:
+            return final, People("matching_events", self._one_primary_event_each)
+        return final, People("found_events", self._one_found_event_each)
 
-    def _name(self, prefix: str, sql: str) -> str:
-        """The name of a subquery; the same text has one name."""
-        if sql not in self._names:
-            self._names[sql] = f"{prefix}_{len(self._names)}"
-            self._subqueries[self._names[sql]] = sql
-        return self._names[sql]
-
-    def _keep(self, events: str, sql: str) -> None:
-        self._subqueries[events] = sql
-        self._kept.add(events)
-
-    def _step(self, name: str, events: str, sql: str) -> None:
-        self._keep(events, sql)
+    def _step(self, name: str, events: str, query: Select) -> None:
+        self._subqueries.keep(events, query)
         self._steps.append(Step(name, events))
 
     @property
-    def _before_limit(self) -> str:
-        """The name of the events that come before inclusion rules, without the last limit."""
-        return "matching_events" if self._expression.additional_criteria is not None else "found_events"
+    def _one_found_event_each(self) -> bool:
+        """Whether there is at most one event each before any limit."""
+        listed = self._expression.primary_criteria.criteria_list
+        return len(listed) == 1 and one_each(listed[0].criterion, self._copies)
+
+    @property
+    def _one_primary_event_each(self) -> bool:
+        limit = self._expression.primary_criteria.primary_criteria_limit.type
+        return limit != "ALL" or self._one_found_event_each
 
     @property
     def _one_event_each(self) -> bool:
         """Whether a limit leaves everybody at most one event."""
         cohort = self._expression
         qualified = cohort.additional_criteria is not None and cohort.qualified_limit.type != "ALL"
-        return (
-            cohort.primary_criteria.primary_criteria_limit.type != "ALL"
-            or qualified
-            or cohort.expression_limit.type != "ALL"
-        )
+        return self._one_primary_event_each or qualified or cohort.expression_limit.type != "ALL"
 
     @property
     def _stays_are_certain(self) -> bool:
@@ -225,59 +208,52 @@ class _Compiler:
 
     def _primary_events(self) -> None:
         primary = self._expression.primary_criteria
-        in_period = all(knows_period(one.criterion, self._copies) for one in primary.criteria_list)
-        columns = ("end_date", "sort_date", "visit_occurrence_id", *(_PERIOD if in_period else ()))
-        events = " UNION ALL ".join(
-            f"SELECT person_id, event_id, start_date, {', '.join(columns)} FROM {self._records(one.criterion, columns)}"
-            for one in primary.criteria_list
-        )
-        source = f"({events}) e" if in_period else f"({_with_period(f'({events})')}) e"
+        criteria = [one.criterion for one in primary.criteria_list]
+        in_period = all(knows_period(one, self._copies) for one in criteria)
+        columns = ("end_date", "sort_date", "visit_occurrence_id", *(PERIOD if in_period else ()))
+        records = self._records_of_any(criteria, columns, apart=True)
+        source, start, end = f"{records} e", "e.op_start_date", "e.op_end_date"
+        if not in_period:
+            source, start, end = _with_period(source, "e"), _PERIOD_START, _PERIOD_END
         window, limit = primary.observation_window, primary.primary_criteria_limit.type
         ordinal = (
             f"row_number() OVER (PARTITION BY e.person_id ORDER BY e.sort_date {_order(limit)}, e.event_id, "
-            "e.end_date, e.visit_occurrence_id, e.op_start_date)"
+            f"e.end_date, e.visit_occurrence_id, {start})"
         )
-        found = (
-            f"SELECT {{ordinal}} AS ordinal, e.person_id, e.start_date, e.end_date, e.visit_occurrence_id, "
-            f"e.op_start_date, e.op_end_date FROM {source} "
-            f"WHERE {shifted('e.op_start_date', window.prior_days)} <= e.start_date "
-            f"AND {shifted('e.start_date', window.post_days)} <= e.op_end_date"
-        )
-        shown = _EVENT.removeprefix("event_id, ")
-        self._subqueries["found_events"] = found.format(ordinal="0")
-        if limit != "ALL":
-            sql = f"SELECT person_id AS event_id, {shown} FROM ({found.format(ordinal=ordinal)}) p WHERE ordinal = 1"
-        else:
-            counted = found.format(ordinal=ordinal if self._one_event_each else "0")
-            sql = f"SELECT row_number() OVER () AS event_id, {shown} FROM ({counted}) p"
-        self._step("Initial events", "primary_events", sql)
+        found = dict(passed_on(("person_id", "start_date", "end_date", "visit_occurrence_id"), "e"))
+        found |= {"op_start_date": start, "op_end_date": end, "ordinal": ordinal}
+        # Records are in their periods, if they are in any.
+        within = [f"{start} IS NOT NULL"] if in_period else []
+        within += [f"{shifted(start, window.prior_days)} <= e.start_date"] if window.prior_days else []
+        within += [f"{shifted('e.start_date', window.post_days)} <= {end}"] if window.post_days else []
+        where = f"WHERE {' AND '.join(within)}" if within else ""
+        self._subqueries.add("found_events", Select(tuple(found.items()), source, where))
+        event_id, where = ("row_number() OVER ()", "") if limit == "ALL" else ("p.person_id", "WHERE p.ordinal = 1")
+        event = dict(passed_on(_EVENT, "p")) | {"event_id": event_id}
+        self._step("Initial events", "primary_events", Select(tuple(event.items()), "found_events p", where))
 
     def _qualified_events(self) -> None:
         group, limit = self._expression.additional_criteria, self._expression.qualified_limit.type
         if group is None:
             # As in circe, the limit is of no effect without additional criteria.
             return
-        matching = f"SELECT {_EVENT} FROM primary_events p WHERE {self._holds(group, 'primary_events')}"
-        self._subqueries["matching_events"] = matching
-        self._step("Additional criteria", "qualified_events", _limited(matching, limit))
+        holds = f"WHERE {self._holds(group, 'primary_events')}"
+        self._subqueries.add("matching_events", Select(passed_on(_EVENT, "p"), "primary_events p", holds))
+        self._step("Additional criteria", "qualified_events", _limited("matching_events", limit))
 
     def _events_by_rule(self) -> list[str]:
         """The names of the events that are left after each inclusion rule."""
         names = []
         for number, rule in enumerate(self._expression.inclusion_rules):
             before = self._steps[-1].events
-            condition = self._holds(rule.expression, before)
-            sql = f"SELECT {_EVENT} FROM {before} p WHERE {condition}"
+            holds = f"WHERE {self._holds(rule.expression, before)}"
             names.append(f"rule_{number}")
-            self._step(rule.name or f"Inclusion rule {number + 1}", names[-1], sql)
+            left = Select(passed_on(_EVENT, "p"), f"{before} p", holds)
+            self._step(rule.name or f"Inclusion rule {number + 1}", names[-1], left)
         return names
 
     def _included_events(self, left: str, suffix: str) -> None:
-        limit = self._expression.expression_limit.type
-        if limit == "ALL":
-            self._subqueries[f"included_events{suffix}"] = f"SELECT * FROM {left}"
-        else:
-            self._keep(f"included_events{suffix}", _limited(f"SELECT {_EVENT} FROM {left}", limit))
+        self._subqueries.keep(f"included_events{suffix}", _limited(left, self._expression.expression_limit.type))
 
     def _cohort_rows(self, suffix: str) -> None:
         included = f"included_events{suffix}"
@@ -287,27 +263,27 @@ class _Compiler:
         era = None if strategy is None else strategy.custom_era
         censoring = self._expression.censoring_criteria
         if era is None and not censoring:
-            self._subqueries[f"cohort_rows{suffix}"] = (
-                f"SELECT person_id, start_date, {end} AS end_date FROM {included} WHERE {end} >= start_date"
-            )
+            columns = (("person_id", "person_id"), ("start_date", "start_date"), ("end_date", end))
+            self._subqueries.add(f"cohort_rows{suffix}", Select(columns, included, f"WHERE {end} >= start_date"))
             return
         exits = [f"SELECT event_id, {end} AS end_date FROM {included}"]
         if era is not None:
-            eras = self._name("drug_eras", drug_eras(era, self._sets, included, copies=self._copies))
+            eras = self._subqueries.named("drug_eras", drug_eras(era, self._sets, included, copies=self._copies))
             exits.append(
                 f"SELECT i.event_id, d.end_date FROM {included} i JOIN {eras} d "
                 "ON d.person_id = i.person_id AND i.start_date BETWEEN d.start_date AND d.end_date"
             )
         for one in censoring:
-            found = self._records(one.criterion, among=included)
+            found = self._records(one.criterion, (), among=included)
             exits.append(
                 f"SELECT i.event_id, c.start_date AS end_date FROM {included} i JOIN {found} c "
                 "ON c.person_id = i.person_id AND c.start_date >= i.start_date AND c.start_date <= i.op_end_date"
             )
-        self._subqueries[f"cohort_rows{suffix}"] = (
+        self._subqueries.add(
+            f"cohort_rows{suffix}",
             f"SELECT i.person_id, i.start_date, MIN(x.end_date) AS end_date FROM {included} i "
             f"JOIN ({' UNION ALL '.join(exits)}) x ON x.event_id = i.event_id AND x.end_date >= i.start_date "
-            "GROUP BY i.person_id, i.event_id, i.start_date"
+            "GROUP BY i.person_id, i.event_id, i.start_date",
         )
 
     def _censored(self, rows: str) -> str:
@@ -324,7 +300,7 @@ class _Compiler:
     def _records(
         self,
         criterion: Criterion,
-        columns: tuple[str, ...] = (),
+        columns: tuple[str, ...],
         counted: CountColumn | None = None,
         *,
         among: str | None = None,
@@ -337,20 +313,44 @@ class _Compiler:
         in_period = knows_period(criterion, self._copies)
         wanted = columns
         if group is not None:
-            about = ("end_date", "visit_occurrence_id", *(_PERIOD if in_period else ()))
+            about = ("end_date", "visit_occurrence_id", *(PERIOD if in_period else ()))
             wanted = tuple(dict.fromkeys((*columns, *about)))
         table = self._custom_eras(criterion) if isinstance(criterion, CustomEraCriterion) else None
-        sql = records(criterion, self._sets, wanted, counted, copies=self._copies, table=table)
-        found = self._name("records", sql)
+        select = records(criterion, self._sets, wanted, counted, copies=self._copies, table=table)
+        found = self._subqueries.named("records", select)
         if group is None:
             return found
+        same = passed_on(select.names, "r")
         if among is not None:
-            people = f"SELECT person_id FROM {among}"
-            found = self._name("among", f"SELECT r.* FROM {found} r WHERE r.person_id IN ({people})")
-        within = f"SELECT r.* FROM {found} r WHERE r.op_start_date IS NOT NULL" if in_period else _with_period(found)
-        around = self._name("index", within)
-        matching = f"SELECT p.event_id FROM {around} p WHERE {self._holds(group, around)}"
-        return self._name("correlated", f"SELECT r.* FROM {found} r WHERE r.event_id IN ({matching})")
+            people = f"WHERE r.person_id IN (SELECT person_id FROM {among})"
+            found = self._subqueries.named("among", Select(same, f"{found} r", people))
+        if in_period:
+            around = Select(same, f"{found} r", "WHERE r.op_start_date IS NOT NULL")
+        else:
+            period = (("op_start_date", _PERIOD_START), ("op_end_date", _PERIOD_END))
+            around = Select((*same, *period), _with_period(f"{found} r", "r"))
+        index = self._subqueries.named("index", around)
+        matching = f"SELECT p.event_id FROM {index} p WHERE {self._holds(group, index)}"
+        return self._subqueries.named("correlated", Select(same, f"{found} r", f"WHERE r.event_id IN ({matching})"))
+
+    def _records_of_any(
+        self,
+        criteria: Sequence[Criterion],
+        columns: tuple[str, ...],
+        counted: CountColumn | None = None,
+        *,
+        among: str | None = None,
+        apart: bool = False,
+    ) -> str:
+        """As ``_records``, of all that any of the criteria finds; ``apart``: a record is there for each that finds it.
+
+        What is ``counted`` is of one criterion alone.
+        """
+        names = [self._records(one, columns, counted, among=among) for one in _in_one(criteria, self._sets, apart)]
+        found = tuple(names if apart else dict.fromkeys(names))
+        if len(found) == 1:
+            return found[0]
+        return self._subqueries.named("any", Union(tuple(dict.fromkeys((*_RECORD, *columns))), found))
 
     def _custom_eras(self, criterion: CustomEraCriterion) -> str:
         """The name of a subquery of eras: event_id, person_id, start_date, end_date."""
@@ -359,7 +359,7 @@ class _Compiler:
             for one in criterion.criteria_list
         )
         eras = merged(found, criterion.gap_days, criterion.gap_days)
-        return self._name(
+        return self._subqueries.named(
             "custom_eras",
             "SELECT row_number() OVER (ORDER BY m.person_id, m.start_date, m.end_date) AS event_id, m.person_id, "
             f"m.start_date, m.end_date FROM ({eras}) m",
@@ -369,7 +369,7 @@ class _Compiler:
         """The condition that an event ``p`` meets the group."""
         if group.is_empty:
             return "1 = 1"
-        parts = [self._correlated(one, events) for one in group.criteria_list]
+        parts = [self._correlated(some, events) for some in _together(group)]
         parts += [self._demographic(one, events) for one in group.demographic_criteria_list]
         parts += [self._holds(one, events) for one in group.groups]
         if group.type in ("ALL", "ANY"):
@@ -377,21 +377,24 @@ class _Compiler:
         met = " + ".join(f"CASE WHEN {part} THEN 1 ELSE 0 END" for part in parts)
         return f"({met} {'>=' if group.type == 'AT_LEAST' else '<='} {group.count})"
 
-    def _correlated(self, one: CorrelatedCriterion, events: str) -> str:
+    def _correlated(self, some: Sequence[CorrelatedCriterion], events: str) -> str:
+        """The condition of the first, about the records of them all."""
+        one = some[0]
         occurrence = one.occurrence
         if occurrence.type == 2 and occurrence.count == 0:
             return "1 = 1"
         within = not one.ignore_observation_period
         conditions = ["a.person_id = q.person_id"]
         if within:
-            conditions += ["a.start_date >= q.op_start_date", "a.start_date <= q.op_end_date"]
+            conditions += in_period_of(one.start_window)
         conditions += in_window(one.start_window, within_period=within, ends=False)
         if one.end_window is not None:
             conditions += in_window(one.end_window, within_period=within, ends=True)
         if one.restrict_visit:
             conditions.append("a.visit_occurrence_id = q.visit_occurrence_id")
         counted = (occurrence.count_column or "DOMAIN_CONCEPT") if occurrence.is_distinct else None
-        found = self._records(one.criteria.criterion, _columns(one), counted, among=events)
+        criteria = [each.criteria.criterion for each in some]
+        found = self._records_of_any(criteria, _columns(one), counted, among=events)
         wanted = _wanted(occurrence.type, occurrence.count)
         having = ""
         if wanted not in ("> 0", ">= 1"):
@@ -439,24 +442,49 @@ def _wanted(kind: int, count: int) -> str:
     return f"> {count}" if kind == 1 or count == 0 else f"{('=', '', '>=')[kind]} {count}"
 
 
-def _with_period(found: str) -> str:
-    """Records that ``found`` names or selects, each with the observation periods that its start is in."""
+def _together(group: CriteriaGroup) -> list[list[CorrelatedCriterion]]:
+    """The group's criteria; those that ask about the same times, where none may find anything or any must, as one."""
+    wanted = {"ALL": {(0, 0), (1, 0)}, "ANY": {(2, 1)}}.get(group.type, set())
+    found: dict[object, list[CorrelatedCriterion]] = {}
+    for number, one in enumerate(group.criteria_list):
+        occurrence = one.occurrence
+        alike = not occurrence.is_distinct and (occurrence.type, occurrence.count) in wanted
+        times = (one.start_window, one.end_window, one.restrict_visit, one.ignore_observation_period)
+        found.setdefault(times if alike else number, []).append(one)
+    return list(found.values())
+
+
+def _in_one(criteria: Sequence[Criterion], sets: ConceptSets, apart: bool) -> list[Criterion]:
+    """The criteria; those that differ in their concept set alone as one. ``apart``: no record may be of two of them."""
+    found: dict[object, list[Criterion]] = {}
+    for number, one in enumerate(criteria):
+        alone = getattr(one, "codeset_id", None) is None or getattr(one, "first", False) or one.correlated_criteria
+        found.setdefault(number if alone else one.model_copy(update={"codeset_id": 0}), []).append(one)
+    asked: list[Criterion] = []
+    for some in found.values():
+        codesets = [getattr(one, "codeset_id", None) for one in some]
+        union = sets.together([one for one in codesets if one is not None], apart=apart) if len(some) > 1 else None
+        asked += some if union is None else [some[0].model_copy(update={"codeset_id": union})]
+    return asked
+
+
+def _with_period(source: str, row: str) -> str:
+    """The records ``row`` of a source, each with the observation periods that its start is in."""
     return (
-        "SELECT r.*, op.observation_period_start_date AS op_start_date, "
-        f"op.observation_period_end_date AS op_end_date FROM {found} r JOIN observation_period op "
-        "ON r.person_id = op.person_id AND op.observation_period_start_date <= r.start_date "
-        "AND op.observation_period_end_date >= r.start_date"
+        f"{source} JOIN observation_period op ON {row}.person_id = op.person_id "
+        f"AND {_PERIOD_START} <= {row}.start_date AND {_PERIOD_END} >= {row}.start_date"
     )
 
 
-def _limited(events: str, limit: str) -> str:
+def _limited(events: str, limit: str) -> Select:
     """Everybody's first or last event by its start, or all."""
     if limit == "ALL":
-        return events
-    return (
-        f"SELECT {_EVENT} FROM (SELECT e.*, row_number() OVER (PARTITION BY e.person_id "
-        f"ORDER BY e.start_date {_order(limit)}, e.ordinal) AS place FROM ({events}) e) l WHERE place = 1"
+        return Select(passed_on(_EVENT, "e"), f"{events} e")
+    placed = (
+        f"(SELECT e.*, row_number() OVER (PARTITION BY e.person_id ORDER BY e.start_date {_order(limit)}, e.ordinal) "
+        f"AS place FROM {events} e) l"
     )
+    return Select(passed_on(_EVENT, "l"), placed, "WHERE place = 1")
 
 
 def _order(limit: str) -> str:

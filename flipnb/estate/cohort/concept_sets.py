@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
 
 from flipnb.contracts.cohort import ConceptSet, ConceptSetItem
 from flipnb.contracts.cohort_values import ConceptSetSelection
@@ -13,17 +12,18 @@ LISTED = 4000
 """Sets of up to so many concepts are written into the query, so that a database skips blocks that hold none of them."""
 
 
-@dataclass(frozen=True)
 class ConceptSets:
     """The concept sets of an expression. ``resolved`` holds the concepts of those that were looked up before."""
 
-    sets: tuple[ConceptSet, ...]
-    resolved: Mapping[int, tuple[int, ...]]
+    def __init__(self, sets: Iterable[ConceptSet], resolved: Mapping[int, tuple[int, ...]]) -> None:
+        self._sets = {one.id: one for one in sets}
+        self._listed = {number: concepts for number, concepts in resolved.items() if len(concepts) <= LISTED}
+        """What is written into the query: of sets of the expression, and of those that ``together`` makes."""
 
     def holds(self, column: str, codeset: int, *, exclude: bool = False) -> str:
         """The condition that ``column`` is in the set, or, excluded, that it is known and not in it."""
-        concepts = self.resolved.get(codeset)
-        if concepts is None or len(concepts) > LISTED:
+        concepts = self._listed.get(codeset)
+        if concepts is None:
             listed = f"(SELECT concept_id FROM codesets WHERE codeset_id = {int(codeset)})"
             return f"{column} {'NOT IN' if exclude else 'IN'} {listed}"
         if not concepts:
@@ -36,11 +36,27 @@ class ConceptSets:
         Of a join with the concepts a database knows how many rows to expect and which blocks to read; of a long IN it
         guesses a fifth of the table, and builds its other joins the wrong way round.
         """
-        concepts = self.resolved.get(codeset, ())
-        if not 1 < len(concepts) <= LISTED:
+        concepts = self._listed.get(codeset)
+        if concepts is None or len(concepts) < 2:
             return "", self.holds(column, codeset)
         values = ", ".join(f"({int(one)})" for one in concepts)
         return f"JOIN (VALUES {values}) AS listed (concept_id) ON listed.concept_id = {column}", ""
+
+    def together(self, codesets: Collection[int], *, apart: bool) -> int | None:
+        """The id of a set of the concepts of several; None where they can't be written into the query as one or, if
+        they are to be ``apart``, where one concept is in two of them."""
+        if not self._listed.keys() >= set(codesets):
+            return None
+        found = [concept for codeset in codesets for concept in self._listed[codeset]]
+        union = tuple(sorted(set(found)))
+        if len(union) > LISTED or (apart and len(union) < len(found)):
+            return None
+        for codeset, concepts in self._listed.items():
+            if concepts == union:
+                return codeset
+        codeset = min(0, *self._sets, *self._listed) - 1
+        self._listed[codeset] = union
+        return codeset
 
     def selects(self, column: str, selection: ConceptSetSelection) -> str | None:
         if selection.codeset_id is None:
@@ -49,8 +65,7 @@ class ConceptSets:
 
     def query(self) -> str:
         """A SELECT of codeset_id and concept_id, of the sets that are not written into the query."""
-        unlisted = [one for one in self.sets if len(self.resolved.get(one.id, range(LISTED + 1))) > LISTED]
-        return all_concepts(unlisted)
+        return all_concepts(one for number, one in self._sets.items() if number not in self._listed)
 
 
 def all_concepts(sets: Iterable[ConceptSet]) -> str:

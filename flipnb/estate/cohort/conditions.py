@@ -73,6 +73,24 @@ def _compare(column: str, operator: str, value: str, extent: str | None) -> str:
     return f"{column} {_OPERATORS[operator]} {value}"
 
 
+def in_period_of(window: Window) -> list[str]:
+    """Conditions that a record ``a`` starts in the observation period of an index event ``q``, which starts in it, too.
+
+    A window that begins with that start or later asks for the one bound already, one that ends with it for the other.
+    """
+
+    def of_start(edge: WindowEnd, side: int) -> bool:
+        on_start = not window.use_index_end and not is_about_end(window, ends=False)
+        return on_start and edge.days is not None and edge.coeff * edge.days * side >= 0
+
+    conditions = []
+    if not of_start(window.start, 1):
+        conditions.append("a.start_date >= q.op_start_date")
+    if not of_start(window.end, -1):
+        conditions.append("a.start_date <= q.op_end_date")
+    return conditions
+
+
 def in_window(window: Window, *, within_period: bool, ends: bool) -> list[str]:
     """Conditions on a record ``a`` near an index event ``q``.
 

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from flipnb.contracts.cohort import CohortExpression, ConceptSet
+from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.document import load_json
 from flipnb.contracts.problem import FlipError
-from flipnb.estate.cohort.compiler import CompiledCohort, compile_steps, in_dialect
-from flipnb.estate.cohort.concept_sets import all_concepts
+from flipnb.estate.cohort.compiler import CompiledCohort, compile_steps
+from flipnb.estate.cohort.subqueries import in_dialect
+from flipnb.estate.cohort.vocabulary import concepts_of
 from flipnb.estate.database import Database, reading
 
 HEADER = ("subject_id", "cohort_start_date", "cohort_end_date")
 """The columns of OHDSI's cohort table."""
-
-_REMEMBERED = 256
-"""Concept sets whose concepts a process remembers, each for its estate version."""
 
 
 class AttritionStep(BaseModel):
@@ -84,30 +81,8 @@ def count_people(database: Database, expression: CohortExpression) -> int:
 
 def compiled_for(database: Database, expression: CohortExpression, rules: Sequence[int] = ()) -> CompiledCohort:
     """The cohort's queries, with the concepts of its concept sets looked up in this database's vocabulary."""
-    concepts = _concepts(database, expression.concept_sets)
+    concepts = concepts_of(database, expression.concept_sets)
     return compile_steps(expression, concepts, copies=database.copies, rules=rules)
-
-
-def _concepts(database: Database, sets: Sequence[ConceptSet]) -> dict[int, tuple[int, ...]]:
-    """The concepts of each set, of all that are not remembered in one query."""
-    remembered = _memory(database.version) if database.version else {}
-    if len(remembered) >= _REMEMBERED:
-        remembered.clear()
-    keys = {one.id: one.expression.model_dump_json() for one in sets}
-    unknown = [one for one in sets if keys[one.id] not in remembered]
-    if unknown:
-        found: dict[int, list[int]] = {one.id: [] for one in unknown}
-        for codeset, concept in database.rows(in_dialect(all_concepts(unknown), database.dialect)):
-            found[codeset].append(int(concept))
-        remembered.update({keys[codeset]: tuple(sorted(concepts)) for codeset, concepts in found.items()})
-    return {codeset: remembered[key] for codeset, key in keys.items()}
-
-
-@lru_cache(maxsize=2)
-def _memory(version: str) -> dict[str, tuple[int, ...]]:
-    """Concepts by concept set of one estate version, which never changes."""
-    del version
-    return {}
 
 
 def _write_rows(database: Database, compiled: CompiledCohort, path: Path) -> None:

@@ -13,11 +13,12 @@ from flipnb.contracts.cohort_criteria import (
 )
 from flipnb.contracts.cohort_values import Period
 from flipnb.contracts.problem import FlipError
-from flipnb.estate.cohort.by_concept import columns_read, copied, held, table_by_concept
+from flipnb.estate.cohort.by_concept import PERIOD, copied, held, table_by_concept
 from flipnb.estate.cohort.concept_sets import ConceptSets
 from flipnb.estate.cohort.conditions import day, in_concepts, in_dates, in_range, is_word, like, shifted
 from flipnb.estate.cohort.domains import DOMAINS, Domain
 from flipnb.estate.cohort.images import has_feature
+from flipnb.estate.cohort.subqueries import Select
 from flipnb.estate.database import Copies
 
 _HIGH, _LOW = 4155142, 4155143
@@ -48,10 +49,10 @@ def records(
     *,
     copies: Copies,
     table: str | None = None,
-) -> str:
-    """A SELECT of person_id, event_id and start_date, of ``columns`` (end_date, sort_date, visit_occurrence_id; where
-    ``knows_period``, op_start_date and op_end_date, which are null outside of all periods) and of what is ``counted``.
-    The SELECT may give a record more than once only where its care site has several locations.
+) -> Select:
+    """A criterion's records: person_id, event_id, start_date, ``columns`` (end_date, sort_date, visit_occurrence_id;
+    where ``knows_period``, those of ``PERIOD``, which are null outside of all periods) and what is ``counted``.
+    A record may be there more than once only where its care site has several locations.
 
     ``copies``: what the database has of ``by_concept``. ``table`` is read instead of the domain's.
     """
@@ -71,11 +72,10 @@ def records(
     conditions, joins = _filters(criterion, domain, sets, start, end)
     copy = table is None and _reads_copy(criterion, copies)
     table = table_by_concept(domain.table) if copy else table or domain.table
-    first = getattr(criterion, "first", False)
-    if not first:
-        conditions = of_concept + conditions
     period = criterion.user_defined_period if isinstance(criterion, PeriodCriterion) else None
     shown = {
+        "person_id": "t.person_id",
+        "event_id": domain.event_id,
         "start_date": day(period.start_date) if period and period.start_date else start,
         "end_date": day(period.end_date) if period and period.end_date else end,
         "sort_date": start,
@@ -83,26 +83,34 @@ def records(
         "op_start_date": "t.op_start_date",
         "op_end_date": "t.op_end_date",
     }
-    selected = [f"{shown[name]} AS {name}" for name in dict.fromkeys(("start_date", *columns))]
+    names = dict.fromkeys(("person_id", "event_id", "start_date", *columns))
+    selected = [(name, shown[name]) for name in names]
     if counted is not None:
-        selected.append(f"{_counted(domain, counted, start, end)} AS counted")
-    source = f"{table} t {listed}".rstrip()
-    if first:
+        selected.append(("counted", _counted(domain, counted, start, end)))
+    source: str | Select = f"{table} t {listed}".rstrip()
+    if getattr(criterion, "first", False):
         # The first of the concept set, whatever its value: other conditions come after, as in circe.
-        listed_alone = source + (f" WHERE {' AND '.join(of_concept)}" if of_concept else "")
         if copy:
-            source = f"({_first(domain, listed_alone, ' '.join((*selected, *joins, *conditions)))}) t"
+            source = _first(domain, f"{table} t", f"{listed} {_where(of_concept)}")
         else:
             source = (
                 "(SELECT t.*, row_number() OVER (PARTITION BY t.person_id "
-                f"ORDER BY {domain.start}, {domain.event_id}) AS ordinal FROM {listed_alone}) t"
+                f"ORDER BY {domain.start}, {domain.event_id}) AS ordinal FROM {source} {_where(of_concept)}) t"
             )
             conditions.append("t.ordinal = 1")
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return (
-        f"SELECT t.person_id, {domain.event_id} AS event_id, {', '.join(selected)} FROM "
-        f"{' '.join((source, *joins))}{where}"
-    )
+    else:
+        conditions = of_concept + conditions
+    return Select(tuple(selected), source, " ".join((*joins, _where(conditions))))
+
+
+def one_each(criterion: Criterion, copies: Copies) -> bool:
+    """Whether ``records`` gives everybody one record at most, with its observation period."""
+    placed = getattr(criterion, "place_of_service_location", None) is not None
+    return getattr(criterion, "first", False) and not placed and knows_period(criterion, copies)
+
+
+def _where(conditions: list[str]) -> str:
+    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
 def knows_period(criterion: Criterion, copies: Copies) -> bool:
@@ -118,17 +126,18 @@ def _reads_copy(criterion: Criterion, copies: Copies) -> bool:
     return copies is not Copies.NONE and listed and table in copied()
 
 
-def _first(domain: Domain, source: str, read: str) -> str:
-    """Everybody's first record in a copy, by start and id, with the columns that ``read`` names.
+def _first(domain: Domain, source: str, rest: str) -> Select:
+    """Everybody's first record in a copy, by start and id.
 
-    Aggregates, which DuckDB finds faster than a window, and leaves out where nobody reads them.
+    Aggregates, which DuckDB finds faster than a window. Periods do not overlap, so that records of one day, of which
+    the id says which is first, have one.
     """
     start = domain.start.removeprefix("t.")
     order = f"CAST({domain.start} - DATE '1970-01-01' AS HUGEINT) * {1 << 64} + {domain.event_id}"
-    names = (domain.event_id.removeprefix("t."), *columns_read(read))
-    others = [name for name in dict.fromkeys(names) if name not in ("person_id", start) and name in held(domain)]
-    found = [f"MIN({domain.start}) AS {start}", *(f"ARG_MIN_NULL(t.{name}, {order}) AS {name}" for name in others)]
-    return f"SELECT t.person_id, {', '.join(found)} FROM {source} GROUP BY t.person_id"
+    keys = dict.fromkeys(held(domain), order) | dict.fromkeys(PERIOD, domain.start)
+    found = {name: f"ARG_MIN_NULL(t.{name}, {key})" for name, key in keys.items()}
+    found |= {"person_id": "t.person_id", start: f"MIN({domain.start})"}
+    return Select(tuple(found.items()), source, f"{rest} GROUP BY t.person_id")
 
 
 def _dates(criterion: Criterion, domain: Domain) -> tuple[str, str]:

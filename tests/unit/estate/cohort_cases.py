@@ -284,18 +284,44 @@ def _demographics(draw):
     return {name: fields[name] for name in chosen}
 
 
+def of_set(one, codeset):
+    """The criterion with another concept set, for one that has any."""
+    ((domain, fields),) = one.items()
+    return {domain: {**fields, "CodesetId": codeset}} if "CodesetId" in fields else one
+
+
+@st.composite
+def _correlated_list(draw, depth, kind):
+    """Some ask about the same times, as phenotypes do, which are asked as one where a group wants none or any."""
+    listed = draw(st.lists(correlated(depth), max_size=2))
+    if listed and draw(maybe()):
+        wanted = {"ALL": {"Type": draw(st.integers(0, 1)), "Count": 0}, "ANY": {"Type": 2, "Count": 1}}
+        first = {**listed[0], "Occurrence": listed[0]["Occurrence"] | wanted.get(kind, {})}
+        others = [of_set(first["Criteria"], draw(CODESETS)), draw(criteria(depth=depth))]
+        more = [{**first, "Criteria": one} for one in others[: draw(st.integers(1, 2))]]
+        listed = [first, *listed[1:], *more]
+    return listed
+
+
 @st.composite
 def groups(draw, depth=0):
     kind = draw(st.sampled_from(["ALL", "ANY", "ANY", "AT_LEAST", "AT_MOST"]))
     result = {
         "Type": kind,
-        "CriteriaList": draw(st.lists(correlated(depth), max_size=2)),
+        "CriteriaList": draw(_correlated_list(depth, kind)),
         "DemographicCriteriaList": [draw(_demographics())] if draw(rarely) else [],
         "Groups": draw(st.lists(groups(depth=depth + 1), max_size=1)) if depth < 2 else [],
     }
     if kind.startswith("AT_"):
         result["Count"] = draw(st.integers(0, 2))
     return result
+
+
+@st.composite
+def _primary_list(draw):
+    """One or two domains, and perhaps another concept set of the first."""
+    listed = draw(st.lists(criteria(), min_size=1, max_size=2, unique_by=lambda c: next(iter(c))))
+    return [*listed, of_set(listed[0], draw(CODESETS))] if draw(rarely) else listed
 
 
 @st.composite
@@ -312,7 +338,7 @@ def expressions(draw):
             for n, (low, high) in enumerate(sizes)
         ],
         "PrimaryCriteria": {
-            "CriteriaList": draw(st.lists(criteria(), min_size=1, max_size=2, unique_by=lambda c: next(iter(c)))),
+            "CriteriaList": draw(_primary_list()),
             "ObservationWindow": {
                 "PriorDays": draw(st.sampled_from([0, 0, 5])),
                 "PostDays": draw(st.sampled_from([0, 0, 5])),

@@ -17,6 +17,7 @@ from flipnb.estate import Estate
 from flipnb.estate.cohort import generate
 from flipnb.estate.cohort.by_concept import write_by_concept
 from flipnb.estate.cohort.compiler import compile_steps
+from flipnb.estate.cohort.vocabulary import concepts_of
 from flipnb.estate.database import Copies, DuckDBDatabase
 from flipnb.estate.omop.cdm import tables
 
@@ -180,3 +181,31 @@ def test_overlapping_periods_count_as_without_copies():
         assert plain == copied
         seen[copies] = plain[0]
     assert seen == {Copies.WITH_PERIODS: (0, 3, 4), Copies.RECORDS: (0, 3, 5)}
+
+
+@pytest.mark.parametrize(("others", "events"), [((1, 2), 5), ((1, 11), 6), ((1, 11, 11), 8)])
+def test_sets_that_share_concepts_count_a_record_for_each(others, events):
+    """Criteria that differ in their concept set alone are asked as one, unless a record would then be there once."""
+    connection = duckdb.connect()
+    for statement in statements():
+        connection.execute(statement)
+    for name in set(tables()) - set(READ):
+        connection.execute(tables()[name].ddl())
+    asked = definition()
+    asked["ConceptSets"] = [
+        {"id": n, "name": "", "expression": {"items": [{"concept": {"CONCEPT_ID": c}, "includeDescendants": True}]}}
+        for n, c in enumerate(others)
+    ]
+    listed = [{"ConditionOccurrence": {"CodesetId": n}} for n in range(len(others))]
+    asked["PrimaryCriteria"]["CriteriaList"] = listed
+    asked["InclusionRules"] = []
+    expression = CohortExpression.parse(asked)
+    write_by_concept(connection)
+    found = []
+    for known in ({}, concepts_of(DuckDBDatabase(connection), expression.concept_sets)):
+        for copies in (Copies.NONE, Copies.WITH_PERIODS):
+            sql = compile_steps(expression, known, copies=copies).attrition()
+            found.append((sql.count("UNION ALL SELECT person_id, event_id"), connection.execute(sql).fetchall()[0]))
+    assert {counts[2] for _, counts in found} == {events}
+    asked_apart = found[-1][0] > 0
+    assert asked_apart == (len(set(others) & {1, 11}) == 2)

@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, event, given, settings
 
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.estate.cohort.by_concept import copied, write_by_concept
-from flipnb.estate.cohort.compiler import compile_cohort, compile_steps, in_dialect
+from flipnb.estate.cohort.compiler import compile_cohort, compile_steps
+from flipnb.estate.cohort.subqueries import in_dialect
+from flipnb.estate.cohort.vocabulary import concepts_of
 from flipnb.estate.database import Copies, DuckDBDatabase
 from flipnb.estate.omop.cdm import tables
 
@@ -123,8 +125,11 @@ def test_engines_and_plain_python_agree(engines, expression, people):
         steps = engine.fetch(in_dialect(known.attrition(), engine.dialect))
         assert people_counted == steps[-1][1] == len({row[0] for row in expected}), engine.dialect
         assert steps[-1][2] == len(expected)
-    write_by_concept(engines[0].connection)
-    for copies in (DuckDBDatabase(engines[0].connection).copies, Copies.RECORDS):
+    connection = engines[0].connection
+    assert concepts_of(DuckDBDatabase(connection), parsed.concept_sets) == concepts
+    write_by_concept(connection)
+    assert concepts_of(DuckDBDatabase(connection), parsed.concept_sets) == concepts
+    for copies in (DuckDBDatabase(connection).copies, Copies.RECORDS):
         event(f"copies: {copies.name}")
         by_concept = compile_steps(parsed, concepts, copies=copies)
         assert sorted(engines[0].fetch(by_concept.rows())) == expected, copies
