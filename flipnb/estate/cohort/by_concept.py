@@ -80,7 +80,8 @@ def write_by_concept(connection: duckdb.DuckDBPyConnection, progress: Callable[[
     """
     connection.execute(f"DROP SCHEMA IF EXISTS {BY_CONCEPT} CASCADE")
     connection.execute(f"CREATE SCHEMA {BY_CONCEPT}")
-    connection.execute(VOCABULARY_BY_CONCEPT)
+    for statement in VOCABULARY_BY_CONCEPT:
+        connection.execute(statement)
     overlap = connection.execute(_OVERLAPS).fetchone() is not None
     for table, domain in copied().items():
         columns = [f"t.{name}" for name in held(domain)] + ([] if overlap else [_PERIOD_COLUMNS])

@@ -18,18 +18,18 @@ _FEW = 50
 """DuckDB reads the rows of up to so many listed concepts sooner than it builds a join with them."""
 _TABLE = f"{BY_CONCEPT}.vocabulary"
 _ITSELF, _DESCENDANT, _MAPPED = range(3)
-VOCABULARY_BY_CONCEPT = f"""
-CREATE TABLE {_TABLE} AS
-SELECT concept_id, CAST({_ITSELF} AS UTINYINT) AS relation, concept_id AS other FROM concept
-UNION ALL SELECT ancestor_concept_id, {_DESCENDANT}, descendant_concept_id FROM concept_ancestor
-JOIN concept ON concept_id = descendant_concept_id AND invalid_reason IS NULL
-WHERE ancestor_concept_id <> descendant_concept_id
-UNION ALL SELECT concept_id_2, {_MAPPED}, concept_id_1 FROM concept_relationship
-WHERE relationship_id = 'Maps to' AND invalid_reason IS NULL AND concept_id_1 <> concept_id_2
-ORDER BY concept_id
-"""
-"""DuckDB's SQL that writes what a concept set asks of a vocabulary, in the order in which it asks: of each concept
-itself, its valid descendants, and what is mapped to it. One short query reads it, without a join."""
+VOCABULARY_BY_CONCEPT = (
+    f"CREATE TABLE {_TABLE} AS SELECT concept_id, CAST({_ITSELF} AS UTINYINT) AS relation, concept_id AS other "
+    "FROM concept ORDER BY concept_id",
+    f"INSERT INTO {_TABLE} SELECT ancestor_concept_id, {_DESCENDANT}, descendant_concept_id FROM concept_ancestor "
+    "WHERE ancestor_concept_id <> descendant_concept_id AND descendant_concept_id NOT IN "
+    "(SELECT concept_id FROM concept WHERE invalid_reason IS NOT NULL) ORDER BY ancestor_concept_id",
+    f"INSERT INTO {_TABLE} SELECT concept_id_2, {_MAPPED}, concept_id_1 FROM concept_relationship "
+    "WHERE relationship_id = 'Maps to' AND invalid_reason IS NULL AND concept_id_1 <> concept_id_2 "
+    "ORDER BY concept_id_2",
+)
+"""DuckDB's SQL that writes what a concept set asks of a vocabulary, each part in the order in which it asks: of a
+concept itself, its valid descendants, and what is mapped to it. One short query reads it, without a join."""
 
 
 def concepts_of(database: Database, sets: Sequence[ConceptSet]) -> dict[int, tuple[int, ...]]:

@@ -66,6 +66,12 @@ class Event:
     study_uid: str | None = None
     series_uid: str | None = None
     procedure_id: int | None = None
+    # A mention in a note: the note, where in it, whether the patient has it, when, and what found it.
+    note_id: int | None = None
+    offset: str | None = None
+    exists: str | None = None
+    temporal: str | None = None
+    system: str | None = None
     # A substance that a person does not tolerate was not given: it is the value of an observation.
     intolerance: bool = False
     codes: Sequence[Code] = field(default_factory=tuple)
@@ -77,7 +83,7 @@ _PLAIN = tuple(item.name for item in fields(Event) if not item.name.endswith("co
 _COLUMNS: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(_PLAIN, "VARCHAR"),
-        **dict.fromkeys(("id", "person_id", "visit_id", "provider_id", "procedure_id"), "BIGINT"),
+        **dict.fromkeys(("id", "person_id", "visit_id", "provider_id", "procedure_id", "note_id"), "BIGINT"),
         **dict.fromkeys(("type_concept_id", "operator", "days", "refills"), "INTEGER"),
         **dict.fromkeys(("number", "low", "high", "quantity"), "DOUBLE"),
         **dict.fromkeys(("start", "end"), "DATE"),
@@ -142,7 +148,7 @@ class EventTable:
         for statement in (_BEST, _ROUTED):
             sql(statement)
         for table, columns in _TARGETS.items():
-            names, values = ", ".join(columns), ", ".join(columns.values())
+            names, values = ", ".join(f'"{name}"' for name in columns), ", ".join(columns.values())
             sql(
                 f"INSERT INTO {table} ({names}, {SOURCE_ID}) SELECT {values}, {loading.source_id} "
                 f"FROM routed e WHERE e.target = '{table}'"
@@ -247,7 +253,8 @@ _ROUTED = f"""CREATE OR REPLACE TEMP TABLE routed AS WITH
         JOIN concept c ON c.concept_id = m.target_concept_id
         WHERE c.domain_id = 'Unit' AND coalesce(m.invalid_reason, '') = '' GROUP BY 1)
     SELECT e.* REPLACE ((e.id + coalesce(m.place, 0)) & {_MASK} AS id),
-        CASE WHEN m.domain IS NULL OR e.series_uid IS NOT NULL THEN e."table" WHEN e.intolerance THEN 'observation'
+        CASE WHEN m.domain IS NULL OR e.series_uid IS NOT NULL OR e.note_id IS NOT NULL THEN e."table"
+            WHEN e.intolerance THEN 'observation'
             ELSE CASE m.domain {_CASES} ELSE 'observation' END END AS target,
         CASE WHEN {_NOT_GIVEN} THEN if(m.domain = 'Drug', {_ALLERGY_TO_DRUG}, 0)
             ELSE coalesce(m.concept_id, 0) END AS concept_id,
@@ -382,6 +389,21 @@ _TARGETS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "modality_concept_id": "concept_id",
             "anatomic_site_concept_id": "value_concept_id",
         },
+        "note_nlp": {
+            "note_nlp_id": "id",
+            "note_id": "note_id",
+            "lexical_variant": "left(text, 250)",
+            "offset": 'left("offset", 50)',
+            "note_nlp_concept_id": "concept_id",
+            "note_nlp_source_concept_id": "source_concept_id",
+            "nlp_system": "left(system, 250)",
+            "nlp_date": "start",
+            "nlp_datetime": "start_time",
+            "term_exists": '"exists"',
+            "term_temporal": "temporal",
+            # The table has no column for the code itself.
+            "term_modifiers": "'code=' || source_value",
+        },
         "specimen": {
             "specimen_id": "id",
             "person_id": "person_id",
@@ -400,7 +422,7 @@ _TARGETS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 def dated_rows() -> str:
     """SQL: person_id, day, source id of every start and end in the tables that events go to, and of visits."""
     parts = []
-    for name in (*_TARGETS, "visit_occurrence"):
+    for name in (*(set(_TARGETS) - {"note_nlp"}), "visit_occurrence"):
         table = tables()[name]
         days = [item.name for item in table.fields if item.type == "DATE" and item.name.endswith("_date")]
         parts += [

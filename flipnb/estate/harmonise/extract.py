@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -163,14 +164,26 @@ def _json_row(file: ExtractFile, line: str) -> dict[str, str] | str:
     if not isinstance(record, dict):
         return "no JSON object"
     values = {}
-    for key, value in record.items():
+    for key, value in _flat(record, file.ignored):
         if key not in file.columns:
             return f"the key {key[:40]!r} is none of the mapping's columns"
-        if isinstance(value, dict | list):
+        if isinstance(value, list):
             return f"the value of {key} is no text or number"
         if value is not None:
             values[key] = value if isinstance(value, str) else json.dumps(value)
     return values
+
+
+def _flat(record: dict[str, Any], ignored: tuple[str, ...], within: str = "") -> Iterator[tuple[str, Any]]:
+    """Keys and values, those of objects within by dotted names, without those that are ignored."""
+    for key, value in record.items():
+        name = f"{within}{key}"
+        if any(fnmatchcase(name, pattern) for pattern in ignored):
+            continue
+        if isinstance(value, dict):
+            yield from _flat(value, ignored, f"{name}.")
+        else:
+            yield name, value
 
 
 def _parquet(file: ExtractFile, path: Path) -> Iterator[Row]:

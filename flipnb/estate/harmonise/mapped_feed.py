@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple
-from datetime import date
 from pathlib import Path
-from typing import Any
 
 from flipnb.contracts.document import sha256
 from flipnb.contracts.problem import FlipError
-from flipnb.estate.harmonise.build import Build, Loading, SourceRecord
-from flipnb.estate.harmonise.code_lists import CodeMapping, read_code_list
+from flipnb.estate.harmonise.build import Build, SourceRecord
+from flipnb.estate.harmonise.code_lists import read_code_list
 from flipnb.estate.harmonise.eras import derive_eras
-from flipnb.estate.harmonise.events import Code, Event, EventTable, stable_id
-from flipnb.estate.harmonise.extract import Row, read_rows
 from flipnb.estate.harmonise.feed import Progress
 from flipnb.estate.harmonise.fhir_entries import SUFFIXES
-from flipnb.estate.harmonise.mapped_values import Converter, Person, Value, day_of, matches
-from flipnb.estate.harmonise.mapping import CodedEvents, FieldMapping, Mapping, read_mapping
-from flipnb.estate.harmonise.rejects import BadRow, Reject
+from flipnb.estate.harmonise.mapped_rows import MappedRows
+from flipnb.estate.harmonise.mapped_values import Converter
+from flipnb.estate.harmonise.mapping import read_mapping
 from flipnb.estate.harmonise.source import SourceFile, open_source
 from flipnb.estate.harmonise.source_database import is_database, write_query
 from flipnb.estate.harmonise.units import require_unit
-from flipnb.estate.harmonise.vocabulary import Vocabulary, read_vocabulary
-from flipnb.estate.omop.cdm import tables
-
-_CHUNK = 20_000
-_SOURCE_LENGTH = 50
-# The Trust's own records say no more about their provenance than that; 0 is OMOP's "no matching concept".
-_UNKNOWN = 0
-
-_Place = tuple[SourceFile, Loading]
+from flipnb.estate.harmonise.vocabulary import read_vocabulary
 
 
 class MappedFeed:
@@ -80,7 +68,7 @@ class MappedFeed:
         return [*found, SourceFile(self._file.name, self._file, sha256(content), len(content))]
 
     def needs_vocabulary(self) -> bool:
-        return bool(self._mapping.events)
+        return bool(self._mapping.events or self._mapping.mentions)
 
     def version(self, files: Sequence[SourceFile]) -> str:
         """People are numbered over all files, so that a change of one makes all of them new."""
@@ -96,7 +84,7 @@ class MappedFeed:
         with build.together([record for _, record in files]) as loadings:
             opened = [(file, loading) for (file, _), loading in zip(files, loadings, strict=True)]
             own = next(loading for file, loading in opened if file.name == self._file.name)
-            rows = _Harmoniser(self._mapping, self._vocabulary, self._converters, build, own, progress)
+            rows = MappedRows(self._mapping, self._vocabulary, self._converters, build, own, progress)
             rows.add_code_lists(self._code_lists)
             paths = {file.path for file in self._mapping.files.values()}
             rows.read({path: [one for one in opened if _is_of(one[0].name, path)] for path in paths})
@@ -108,285 +96,3 @@ class MappedFeed:
 def _is_of(name: str, path: str) -> bool:
     """Whether a file of the source is what a mapping names, or lies in the folder of FHIR files that it names."""
     return name == path or (name.startswith(f"{path}/") and name.lower().endswith(SUFFIXES))
-
-
-class _Harmoniser:
-    """Rows of OMOP tables in the order of the extract's files, numbered from 1 in each table."""
-
-    def __init__(
-        self,
-        mapping: Mapping,
-        vocabulary: Vocabulary,
-        converters: Sequence[Converter | None],
-        build: Build,
-        own: Loading,
-        progress: Progress,
-    ) -> None:
-        self._mapping, self._vocabulary, self._converters = mapping, vocabulary, converters
-        self._build, self._progress = build, progress
-        self._own = self._loading = own
-        self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in tables()}
-        self._numbers = dict.fromkeys(tables(), 0)
-        self._people: dict[str, Person] = {}
-        self._periods: dict[int, tuple[date, date]] = {}
-        self._events = EventTable(build)
-
-    def read(self, places: dict[str, list[_Place]]) -> None:
-        """``places``: by path, what each of the mapping's files is, and what its transaction says of it."""
-        self._add_concepts()
-        self._flush()
-        for place in places[self._mapping.files[self._mapping.person.file].path]:
-            self._read_people(*place)
-        for name, file in self._mapping.files.items():
-            for place in places[file.path]:
-                self._read_fields(name, *place)
-                self._read_events(name, *place)
-        self._loading = self._own
-        for person_id, (start, end) in self._periods.items():
-            self._add(
-                "observation_period",
-                person_id=person_id,
-                observation_period_start_date=start,
-                observation_period_end_date=end,
-                period_type_concept_id=_UNKNOWN,
-            )
-            self._flush_if_full()
-        self._add_source()
-        self._flush()
-
-    def add_code_lists(self, lists: dict[str, list[CodeMapping]]) -> None:
-        """Code lists as the CDM keeps them, each under its own name as the vocabulary of its codes."""
-        for name, codes in lists.items():
-            self._rows["source_to_concept_map"] += [code.row(self._vocabulary_of(name)) for code in codes]
-            self._flush()
-            self._events.tell_domains({code.concept_id: code.domain for code in codes if code.domain})
-
-    def _vocabulary_of(self, code_list: str) -> str:
-        return f"{self._mapping.source.abbreviation}:{code_list}"
-
-    def _add_concepts(self) -> None:
-        known = {row[0] for row in self._build.connection.execute("SELECT concept_id FROM concept").fetchall()}
-        columns = tables()["concept"].columns
-        for values in self._vocabulary.rows:
-            if values[0] not in known:
-                self._rows["concept"].append(dict(zip(columns, values, strict=True)))
-
-    def _add_source(self) -> None:
-        source = self._mapping.source
-        self._add(
-            "cdm_source",
-            cdm_source_name=source.name,
-            cdm_source_abbreviation=source.abbreviation,
-            cdm_holder=source.holder,
-            source_description=source.description or None,
-            source_release_date=source.release_date,
-            cdm_release_date=source.release_date,
-            cdm_version="5.4",
-            cdm_version_concept_id=_UNKNOWN,
-            vocabulary_version="local",
-        )
-
-    def _flush(self) -> None:
-        for name, rows in self._rows.items():
-            self._build.insert(tables()[name], self._loading, rows)
-            rows.clear()
-
-    def _flush_if_full(self) -> None:
-        if max(map(len, self._rows.values())) >= _CHUNK:
-            self._flush()
-
-    def _good_rows(self, name: str, source: SourceFile, loading: Loading) -> Iterator[Row]:
-        """Rows of one file; what raises BadRow while a row is handled is kept as a reject, with nothing of that row."""
-        self._loading = loading
-        for row in read_rows(self._mapping.files[name], source):
-            if isinstance(row, Reject):
-                loading.rejects.append(row)
-                continue
-            yield row
-            self._flush_if_full()
-        self._flush()
-        self._progress(source.name, loading.rows)
-
-    def _read_people(self, source: SourceFile, loading: Loading) -> None:
-        for row in self._good_rows(self._mapping.person.file, source, loading):
-            try:
-                self._read_person(row)
-                loading.rows += 1
-            except BadRow as bad:
-                loading.rejects.append(bad.reject)
-
-    def _read_person(self, row: Row) -> None:
-        persons = self._mapping.person
-        source_id = row.text(persons.id)
-        if source_id is None:
-            row.refuse(f"column {persons.id}, the person's id, is missing", persons.id)
-        if source_id in self._people:
-            row.refuse(f"person {source_id[:40]!r} is there twice", persons.id)
-        day = day_of(row, persons.date)
-        if persons.age is not None:
-            age = row.whole(persons.age)
-            born = None if age is None else day.year - age
-        else:
-            born = row.whole(persons.birth_year or "")
-        if born is None:
-            row.refuse("the person's age or year of birth is missing", persons.age or persons.birth_year)
-        if not day.year - 130 <= born <= day.year:
-            row.refuse(f"{born} is no plausible year of birth", persons.age or persons.birth_year)
-        gender = row.code(persons.sex.column, persons.sex.codes) or _UNKNOWN
-        person = Person(len(self._people) + 1, day)
-        self._people[source_id] = person
-        self._extend_period(person, day)
-        self._add(
-            "person",
-            person_id=person.person_id,
-            gender_concept_id=gender,
-            year_of_birth=born,
-            race_concept_id=_UNKNOWN,
-            ethnicity_concept_id=_UNKNOWN,
-            person_source_value=source_id[:_SOURCE_LENGTH],
-            gender_source_value=(row.text(persons.sex.column) or "")[:_SOURCE_LENGTH] or None,
-        )
-
-    def _read_fields(self, name: str, source: SourceFile, loading: Loading) -> None:
-        fields = [
-            (field, converter)
-            for field, converter in zip(self._mapping.fields, self._converters, strict=True)
-            if field.file == name
-        ]
-        if not fields:
-            return
-        people = name == self._mapping.person.file
-        for row in self._good_rows(name, source, loading):
-            try:
-                person = self._person_of(name, row)
-                if person is None:
-                    continue
-                self._read_row(row, person, fields)
-                loading.rows += 0 if people else 1
-            except BadRow as bad:
-                loading.rejects.append(bad.reject)
-
-    def _person_of(self, name: str, row: Row) -> Person | None:
-        """None for a person whose own row, in the same file, was rejected."""
-        source_id = row.text(self._mapping.person.id)
-        person = self._people.get(source_id or "")
-        if person is None and name != self._mapping.person.file:
-            row.refuse(f"there is no person {(source_id or '')[:40]!r}", self._mapping.person.id)
-        return person
-
-    def _read_row(self, row: Row, person: Person, fields: Sequence[tuple[FieldMapping, Converter | None]]) -> None:
-        """All of a row's fields, or BadRow and none."""
-        wanted = [(field, converter) for field, converter in fields if matches(row, field.where)]
-        if not wanted:
-            where = fields[0][0].where
-            described = ", ".join(f"{column} {row.text(column)!r}" for column in where)
-            row.refuse(f"the mapping has no field for {described}", next(iter(where), None))
-        read = [
-            (field, converter, value)
-            for field, converter in wanted
-            if (value := Value.read(row, person, field, converter)) is not None
-        ]
-        for field, converter, value in read:
-            self._add_value(person, field, converter, value)
-
-    def _read_events(self, name: str, source: SourceFile, loading: Loading) -> None:
-        wanted = [events for events in self._mapping.events if events.file == name]
-        if not wanted:
-            return
-        counted = any(field.file == name for field in self._mapping.fields) or name == self._mapping.person.file
-        for row in self._good_rows(name, source, loading):
-            try:
-                person = self._person_of(name, row)
-                if person is None:
-                    continue
-                for event in [one for events in wanted if (one := self._event(row, person, events)) is not None]:
-                    self._events.add(event)
-                    self._extend_period(person, event.start)
-                    self._extend_period(person, event.end or event.start)
-                loading.rows += 0 if counted else 1
-            except BadRow as bad:
-                loading.rejects.append(bad.reject)
-        self._events.route(loading)
-
-    def _event(self, row: Row, person: Person, events: CodedEvents) -> Event | None:
-        """None where the row has no code, or is another's."""
-        code = row.text(events.column)
-        if code is None or not matches(row, events.where):
-            return None
-        vocabulary = events.vocabulary or self._vocabulary_of(events.codes or "")
-        value = None if events.value is None else row.text(events.value)
-        number = None if events.value is None or value is None else row.number_or_none(events.value)
-        which = (
-            row.text(events.id) if events.id is not None else f"{row.line}.{row.part}" if row.part else str(row.line)
-        )
-        # Several views may read one file of FHIR; the name of a view keeps their rows apart.
-        view = f"{events.file}/" if self._mapping.files[events.file].format == "fhir" else ""
-        place = f"{self._mapping.source.abbreviation}/{row.file}/{view}{events.column}"
-        return Event(
-            id=stable_id(f"{place}#{which}"),
-            table=events.table,
-            person_id=person.person_id,
-            start=day_of(row, events.date),
-            end=None if events.end is None else row.day(events.end),
-            type_concept_id=_UNKNOWN,
-            number=number,
-            text=None if number is not None else value,
-            unit=events.unit if events.unit_column is None else row.text(events.unit_column),
-            codes=(Code(vocabulary, code),),
-        )
-
-    def _add_value(self, person: Person, field: FieldMapping, converter: Converter | None, value: Value) -> None:
-        self._extend_period(person, value.day)
-        if field.table == "condition_occurrence":
-            if value.text in field.present:
-                self._add(
-                    "condition_occurrence",
-                    person_id=person.person_id,
-                    condition_concept_id=field.concept,
-                    condition_start_date=value.day,
-                    condition_type_concept_id=_UNKNOWN,
-                    condition_source_value=field.column[:_SOURCE_LENGTH],
-                )
-            return
-        prefix = field.table
-        row_id = self._add(
-            field.table,
-            person_id=person.person_id,
-            value_as_number=value.number,
-            value_as_concept_id=value.concept,
-            unit_concept_id=None if converter is None else converter.unit_concept,
-            unit_source_value=None if converter is None else converter.unit,
-            value_source_value=value.text[:_SOURCE_LENGTH],
-            **{
-                f"{prefix}_concept_id": field.concept,
-                f"{prefix}_date": value.day,
-                f"{prefix}_type_concept_id": _UNKNOWN,
-                f"{prefix}_source_value": " ".join([field.column, *field.where.values()])[:_SOURCE_LENGTH],
-            },
-        )
-        for flag in field.flags:
-            if value.number == flag.equals:
-                self._add(
-                    "observation",
-                    person_id=person.person_id,
-                    observation_concept_id=flag.concept,
-                    observation_date=value.day,
-                    observation_type_concept_id=_UNKNOWN,
-                    value_as_number=value.number,
-                    observation_source_value=f"{prefix}.{prefix}_id",
-                    observation_event_id=row_id,
-                )
-
-    def _extend_period(self, person: Person, day: date) -> None:
-        start, end = self._periods.get(person.person_id, (day, day))
-        self._periods[person.person_id] = (min(start, day), max(end, day))
-
-    def _add(self, table: str, **values: Any) -> int:
-        """Add a row under the next id of its table; returns the id."""
-        self._numbers[table] += 1
-        number = self._numbers[table]
-        key = tables()[table].key
-        if key is not None and table != "person":
-            values[key.name] = number
-        self._rows[table].append(values)
-        return number

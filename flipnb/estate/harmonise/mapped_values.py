@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from flipnb.estate.harmonise.extract import Row
-from flipnb.estate.harmonise.mapping import EventDate, FieldMapping
+from flipnb.estate.harmonise.mapping import FieldMapping
+from flipnb.estate.harmonise.mapping_parts import EventDate
 from flipnb.estate.harmonise.units import conversion_factor
 from flipnb.estate.harmonise.vocabulary import Vocabulary
 

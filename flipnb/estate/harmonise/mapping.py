@@ -13,10 +13,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Identifier
+from flipnb.estate.harmonise.mapping_parts import Codes, EventDate, MappingPart
+from flipnb.estate.harmonise.text_mapping import Documents, Mentions
 from flipnb.records.view_definition import ViewDefinition
 
 FORMAT = "flip/mapping/1"
@@ -24,10 +26,6 @@ FieldTable = Literal["measurement", "observation", "condition_occurrence"]
 EventTableName = Literal[
     "condition_occurrence", "drug_exposure", "procedure_occurrence", "device_exposure", "measurement", "observation"
 ]
-
-
-class MappingPart(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Holder(MappingPart):
@@ -43,11 +41,12 @@ class Holder(MappingPart):
 class ExtractFile(MappingPart):
     """One file of the extract. ``columns`` are all its columns in order; a header must say the same.
 
-    ``format`` is delimited text (``csv``), one JSON object per line (``jsonl``, whose keys are columns; absent and null
-    keys are missing values), ``parquet``, ``sql``: a ``query`` that the source, a database, is asked (order its
-    rows, so that the same data give the same version), or ``fhir``: FHIR R4 resources (a bundle, an array, NDJSON, or a
-    folder of them), whose rows and columns a SQL on FHIR ``view`` makes. ``missing`` are texts that mean that there is
-    no value.
+    ``format`` is delimited text (``csv``), one JSON object per line (``jsonl``, whose keys are columns, those of an
+    object within by a dotted name; absent and null keys are missing values, and keys that are ``ignored`` are let go,
+    in whose names * stands for anything), ``parquet``, ``sql``: a ``query`` that the source, a database, is asked
+    (order its rows, so that the same data give the same version), or ``fhir``: FHIR R4 resources (a bundle, an array,
+    NDJSON, or a folder of them), whose rows and columns a SQL on FHIR ``view`` makes. ``missing`` are texts that mean
+    that there is no value. ``person`` is the column with the person's id, where the people's file has another.
     """
 
     path: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$")
@@ -59,12 +58,16 @@ class ExtractFile(MappingPart):
     decimal: Literal[".", ","] = "."
     header: bool = True
     columns: tuple[str, ...] = Field(min_length=1)
+    person: str | None = None
+    ignored: tuple[str, ...] = ()
     missing: tuple[str, ...] = ("",)
 
     @model_validator(mode="after")
     def _distinct(self) -> ExtractFile:
         if len(set(self.columns)) != len(self.columns):
             raise ValueError("two columns have the same name")
+        if self.ignored and self.format != "jsonl":
+            raise ValueError("ignored is for the format jsonl")
         if (self.format == "sql") != (self.query is not None):
             raise ValueError("a query is for the format sql, which needs one")
         if (self.format == "fhir") != (self.view is not None):
@@ -93,19 +96,6 @@ class Sex(MappingPart):
 
     column: str
     codes: dict[str, int] = Field(min_length=1)
-
-
-class EventDate(MappingPart):
-    """When what a row records was: a column of ISO dates (a time is let go), or one day for the whole extract."""
-
-    column: str | None = None
-    day: date | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> EventDate:
-        if (self.column is None) == (self.day is None):
-            raise ValueError("a date is either a column or a day")
-        return self
 
 
 class Persons(MappingPart):
@@ -173,32 +163,21 @@ class FieldMapping(MappingPart):
         return self.to or self.unit
 
 
-class CodedEvents(MappingPart):
+class CodedEvents(Codes):
     """A column of codes, each row an event of a person. The domain of the code's concept decides the table.
 
-    Codes are looked up in the code list ``codes``, or in the estate's own ``vocabulary`` (OMOP's name for it, ICD10 and
-    the like). ``table`` is where rows go whose code has no concept; they get concept 0 and keep their code. ``end`` is
-    a column of dates, ``value`` one of numbers or texts; a number's UCUM ``unit`` is said once or in ``unit_column``.
-    ``id`` is a column that tells the file's rows apart, so that their ids stay when others are added.
+    ``table`` is where rows go whose code has no concept; they get concept 0 and keep their code. ``end`` is a column of
+    dates, ``value`` one of numbers or texts; a number's UCUM ``unit`` is said once or in ``unit_column``.
     """
 
-    file: str
-    column: str
-    codes: str | None = None
-    vocabulary: str | None = None
     table: EventTableName
-    where: dict[str, str] = Field(default_factory=dict)
-    date: EventDate
     end: str | None = None
     value: str | None = None
     unit: str | None = None
     unit_column: str | None = None
-    id: str | None = None
 
     @model_validator(mode="after")
     def _one(self) -> CodedEvents:
-        if (self.codes is None) == (self.vocabulary is None):
-            raise ValueError("codes come from either a code list or a vocabulary")
         if self.unit is not None and self.unit_column is not None:
             raise ValueError("a unit is either said once or in a column")
         return self
@@ -224,6 +203,8 @@ class Mapping(MappingPart):
     fields: tuple[FieldMapping, ...] = ()
     code_lists: dict[Identifier, str] = Field(default_factory=dict)
     events: tuple[CodedEvents, ...] = ()
+    documents: tuple[Documents, ...] = ()
+    mentions: tuple[Mentions, ...] = ()
 
     @model_validator(mode="after")
     def _names(self) -> Mapping:
@@ -232,12 +213,21 @@ class Mapping(MappingPart):
                 raise ValueError(f"{place}: there is no file {file!r} under files")
             if column not in self.files[file].columns:
                 raise ValueError(f"{place}: file {file!r} has no column {column!r}")
-        if not self.fields and not self.events:
-            raise ValueError("there are neither fields nor events")
-        for index, events in enumerate(self.events):
-            if events.codes is not None and events.codes not in self.code_lists:
-                raise ValueError(f"events[{index}]: there is no code list {events.codes!r} under code_lists")
+        if self.person_column(self.person.file) != self.person.id:
+            raise ValueError("the people's own file has its person under person.id")
+        if not (self.fields or self.events or self.documents):
+            raise ValueError("there are neither fields nor events nor documents")
+        if self.mentions and not self.documents:
+            raise ValueError("there are mentions, but no documents")
+        for place, coded in self._coded():
+            if coded.codes is not None and coded.codes not in self.code_lists:
+                raise ValueError(f"{place}: there is no code list {coded.codes!r} under code_lists")
         return self
+
+    def person_column(self, file: str) -> str:
+        """By which column a file's rows name their person."""
+        named = self.files[file].person if file in self.files else None
+        return named or self.person.id
 
     def _uses(self) -> Iterator[tuple[str, str, str]]:
         person = self.person
@@ -247,11 +237,23 @@ class Mapping(MappingPart):
                 yield "person", person.file, column
         for index, field in enumerate(self.fields):
             dated = [field.date.column] if field.date is not None and field.date.column is not None else []
-            for column in (person.id, field.column, *field.where, *dated):
+            for column in (self.person_column(field.file), field.column, *field.where, *dated):
                 yield f"fields[{index}]", field.file, column
         for index, events in enumerate(self.events):
-            for column in (person.id, *events.columns()):
+            for column in (self.person_column(events.file), *events.columns()):
                 yield f"events[{index}]", events.file, column
+        for index, documents in enumerate(self.documents):
+            for column in (self.person_column(documents.file), *documents.columns()):
+                yield f"documents[{index}]", documents.file, column
+        for index, mentions in enumerate(self.mentions):
+            for column in mentions.columns():
+                yield f"mentions[{index}]", mentions.file, column
+
+    def _coded(self) -> Iterator[tuple[str, Codes]]:
+        for index, events in enumerate(self.events):
+            yield f"events[{index}]", events
+        for index, mentions in enumerate(self.mentions):
+            yield f"mentions[{index}]", mentions
 
     def concepts(self) -> Iterator[tuple[str, int, str]]:
         """Every concept that the mapping names: where, its id, and the domain that it must have."""
