@@ -178,6 +178,26 @@ def add_controller(
 
 @app.command()
 @speaks_plainly
+def remove_controller(
+    name: Annotated[str, typer.Argument(help="As `flip enclave controllers` shows it.")],
+    enclave: EnclaveOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a data controller, whose approvals and memberships count no more."""
+    from flipnb.enclave.agent.configuration import EnclaveDirectory
+    from flipnb.enclave.setup import remove_controller
+
+    void = remove_controller(EnclaveDirectory.open(enclave_directory(enclave)), name)
+    if as_json:
+        print_json({"removed": name, "join_again": list(void)})
+        return
+    print(f"{name} decides here no more. What they had approved counts no more.")
+    if void:
+        print(f"Another controller has to join again, with `flip study join`: {', '.join(void)}.")
+
+
+@app.command()
+@speaks_plainly
 def runs(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
     """Show the runs at this Trust."""
     with desk(enclave_directory(enclave)) as client:

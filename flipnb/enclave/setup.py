@@ -1,4 +1,4 @@
-"""Making a Trust's enclave: its directory, two keys, policy and one environment; adding further data controllers."""
+"""Making a Trust's enclave: its directory, two keys, policy and one environment; who its data controllers are."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.agent.configuration import Configuration, EnclaveDirectory, write_file
+from flipnb.enclave.agent.membership import Memberships
 
 
 def create_enclave(
@@ -91,6 +92,30 @@ def add_controller(enclave: EnclaveDirectory, name: str, passphrase: str) -> Con
         file.unlink()
         raise
     return controller
+
+
+def remove_controller(enclave: EnclaveDirectory, name: str) -> tuple[str, ...]:
+    """End what a data controller may decide: what they approved and signed counts no more, and their key is removed.
+
+    Returns the studies that they had signed the membership of, which another one has to join again.
+    Raises FlipError ``no-controller``, ``last-controller``.
+    """
+    configuration = EnclaveDirectory.open(enclave.directory).configuration
+    leaving = [controller for controller in configuration.controllers if controller.name == name]
+    others = tuple(controller for controller in configuration.controllers if controller.name != name)
+    if not leaving:
+        known = ", ".join(controller.name for controller in others)
+        raise FlipError("no-controller", f"There is no data controller {name!r} here; there are {known}.")
+    if not others:
+        raise FlipError(
+            "last-controller", f"{name} is the only data controller here.", remedy="Add another one before."
+        )
+    changed = Configuration(**(configuration.model_dump() | {"controllers": others}))
+    _write_document(enclave.directory / "enclave.json", changed)
+    for controller in leaving:
+        (enclave.keys / controller.key_file).unlink(missing_ok=True)
+    node = enclave.load_node_key().key_id
+    return Memberships(enclave.memberships, controllers=enclave.controllers, own_key=node).void()
 
 
 def _refuse_weak(passphrase: str) -> None:

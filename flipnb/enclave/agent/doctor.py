@@ -100,6 +100,11 @@ def _memberships(enclave: EnclaveDirectory) -> str:
         controllers=enclave.controllers,
         own_key=enclave.load_node_key().key_id,
     )
+    if void := memberships.void():
+        raise _Unhealthy(
+            f"Who signed the membership in {', '.join(void)} decides here no more.",
+            "Join again with `flip study join`, after comparing fingerprints.",
+        )
     return f"joined: {', '.join(sorted(memberships.studies())) or 'no study yet'}"
 
 

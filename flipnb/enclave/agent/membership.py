@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from flipnb.contracts.controller import Controller
-from flipnb.contracts.envelope import MEMBERSHIP, unseal
+from flipnb.contracts.envelope import MEMBERSHIP, signer_of, unseal
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Membership, Roster
 from flipnb.enclave.agent.configuration import write_file
 
+_LOG = logging.getLogger("flipnb.enclave.agent")
+
 
 class Memberships:
-    """``memberships/{study}.dsse``, verified when read. Thread-safe."""
+    """``memberships/{study}.dsse``, verified when read; each holds while who signed it decides here. Thread-safe."""
 
     def __init__(self, directory: Path, *, controllers: Callable[[], Iterable[Controller]], own_key: str) -> None:
         self._directory = directory
@@ -22,10 +25,16 @@ class Memberships:
         self._own_key = own_key
         self._lock = threading.Lock()
         self._rosters: dict[str, Roster] = {}
+        self._signers: dict[str, str] = {}
         for file in sorted(directory.glob("*.dsse")):
-            roster = self._verified(file.read_bytes(), f"The membership {file}")
+            envelope, what = file.read_bytes(), f"The membership {file}"
+            self._signers[file.stem] = signer_of(envelope, what)
+            if self._signers[file.stem] not in self._deciding():
+                _LOG.warning("%s was signed by nobody who decides here now; the study is to be joined again", what)
+                continue
+            roster = self._verified(envelope, what)
             if roster.study != file.stem:
-                raise FlipError("wrong-membership", f"The membership {file} is of the study {roster.study}.")
+                raise FlipError("wrong-membership", f"{what} is of the study {roster.study}.")
             self._rosters[roster.study] = roster
 
     def accept(self, envelope: bytes) -> Roster:
@@ -38,24 +47,39 @@ class Memberships:
         with self._lock:
             write_file(self._directory / f"{roster.study}.dsse", envelope)
             self._rosters[roster.study] = roster
+            self._signers[roster.study] = signer_of(envelope, "The membership")
         return roster
 
     def roster(self, study: str) -> Roster:
         """Raises FlipError ``not-joined``."""
         with self._lock:
-            roster = self._rosters.get(study)
-        if roster is None:
-            raise FlipError(
-                "not-joined",
-                f"This Trust has not joined the study {study}.",
-                remedy="Its data controller joins with `flip study join`, after comparing fingerprints.",
-                status=403,
-            )
-        return roster
+            roster, signer = self._rosters.get(study), self._signers.get(study)
+        if roster is not None and signer in self._deciding():
+            return roster
+        why = f"This Trust has not joined the study {study}."
+        if signer is not None:
+            why = f"Who signed this Trust's membership in the study {study} decides here no more."
+        raise FlipError(
+            "not-joined",
+            why,
+            remedy="Its data controller joins with `flip study join`, after comparing fingerprints.",
+            status=403,
+        )
 
     def studies(self) -> dict[str, Roster]:
+        """Those whose membership holds."""
+        deciding = self._deciding()
         with self._lock:
-            return dict(self._rosters)
+            return {study: roster for study, roster in self._rosters.items() if self._signers[study] in deciding}
+
+    def void(self) -> tuple[str, ...]:
+        """Studies that were joined by somebody who decides here no more."""
+        deciding = self._deciding()
+        with self._lock:
+            return tuple(sorted(study for study, signer in self._signers.items() if signer not in deciding))
+
+    def _deciding(self) -> frozenset[str]:
+        return frozenset(controller.key_id for controller in self._controllers())
 
     def _verified(self, envelope: bytes, what: str) -> Roster:
         trusted = {controller.key_id: controller.public_key for controller in self._controllers()}

@@ -6,20 +6,18 @@ import asyncio
 import contextlib
 import logging
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from flipnb.contracts import disk
 from flipnb.contracts.audit import AuditKind
-from flipnb.contracts.broker import Tell
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.failure import TIME_LIMIT
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.outputs import Part
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
-from flipnb.contracts.run import Failure, Progress, TrustState
+from flipnb.contracts.run import Failure, TrustState
 from flipnb.enclave.agent.airlock import Airlock
 from flipnb.enclave.agent.audit import AuditLog
 from flipnb.enclave.agent.broker import Broker, state_bytes
@@ -28,17 +26,16 @@ from flipnb.enclave.agent.deaths import Deaths, failure_of
 from flipnb.enclave.agent.estate import EstateWorker
 from flipnb.enclave.agent.facts import RunFacts
 from flipnb.enclave.agent.identities import run_uid
+from flipnb.enclave.agent.progress import ProgressKeeper
+from flipnb.enclave.agent.run_cohort import RunCohort
 from flipnb.enclave.agent.slots import Slots
 from flipnb.enclave.agent.store import Store
 from flipnb.enclave.agent.stored import StoredRun
-from flipnb.enclave.estate_worker.order import FrozenFacts
 from flipnb.enclave.kernels.gpu import gpus_watched
 from flipnb.enclave.runner.order import CellEvent, KernelStarted, MemoryEvent, RunnerOrder, Told, Verdict
 from flipnb.enclave.runner.process import RunnerProcess
 
 _LOG = logging.getLogger("flipnb.enclave.agent.run")
-_PROGRESS_S = 0.5
-_FREEZES = 3
 _FULL_S = 2.0
 _TOLD = frozenset({"too-few-people", "freeze-failed", "memory-cgroup-missing", disk.CODE})
 COHORT, EXECUTED = "cohort.duckdb", "executed.ipynb"
@@ -91,6 +88,15 @@ class ActiveRun:
         self._awaited_total: int | None = None
         self._kept: set[asyncio.Future[None]] = set()
         self._progress = ProgressKeeper(enclave.store, stored.run)
+        self._cohort = RunCohort(
+            enclave.directory,
+            enclave.store,
+            enclave.worker,
+            stored,
+            bundle,
+            policy.minimum_train,
+            self.directory / COHORT,
+        )
 
     async def live(self) -> None:
         """Freeze, start, serve, end; whatever happens, what the run left is gone and its end is reported."""
@@ -186,7 +192,7 @@ class ActiveRun:
     async def _open(self) -> Airlock | None:
         """The run's airlock, over its frozen cohort; None where the run was told to end meanwhile."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        freezing = asyncio.ensure_future(self._freeze())
+        freezing = asyncio.ensure_future(self._cohort.frozen())
         interrupted = asyncio.ensure_future(self._interrupted.wait())
         try:
             await asyncio.wait({freezing, interrupted}, return_when=asyncio.FIRST_COMPLETED)
@@ -319,50 +325,6 @@ class ActiveRun:
             return Outcome("finished")
         return Outcome("failed", "rounds-missing", "The notebook ended before the last round.")
 
-    async def _freeze(self) -> FrozenFacts:
-        """Raises FlipError ``too-few-people``, ``freeze-failed``: no number and no word of the estate's leaves."""
-        target = self.directory / COHORT
-        if self._stored.frozen is not None and target.exists():
-            return FrozenFacts.model_validate(self._stored.frozen)
-        version = self._stored.estate_version
-        assert version is not None
-        directory = self._enclave.directory
-        name = f"{self.run}.duckdb"
-        made = directory.frozen / name
-        try:
-            made.unlink(missing_ok=True)
-            key = directory.study_key(self._bundle.study)
-            facts = await self._frozen(version, key, name)
-            if facts.train < self._policy.minimum_train:
-                raise FlipError(
-                    "too-few-people", "The cohort has fewer people in train here than this Trust's policy demands."
-                )
-            if os.geteuid() == 0:
-                os.chown(made, 0, 0)
-            made.chmod(0o400)
-            made.replace(target)
-        except FlipError as error:
-            if error.code in ("too-few-people", disk.CODE):
-                raise
-            _LOG.warning("run %s: the cohort could not be frozen: %s", self.run, error)
-            raise FlipError("freeze-failed", f"This Trust could not freeze the cohort ({error.code}).") from None
-        finally:
-            made.unlink(missing_ok=True)
-        self._enclave.store.set_frozen(self.run, facts.model_dump(mode="json"))
-        return facts
-
-    async def _frozen(self, version: str, key: bytes, name: str) -> FrozenFacts:
-        """A worker that dies over it is started anew by its next question, and asked again."""
-        for _ in range(_FREEZES - 1):
-            try:
-                return await self._enclave.worker.freeze(version, self._bundle, key, name)
-            except FlipError as error:
-                if error.code != "estate-worker-died":
-                    raise
-                _LOG.warning("run %s: the estate worker died while freezing; it is asked again", self.run)
-                (self._enclave.directory.frozen / name).unlink(missing_ok=True)
-        return await self._enclave.worker.freeze(version, self._bundle, key, name)
-
     def _submitted(self, number: int, leave: bool) -> None:
         if leave:
             self._enclave.audit.append("left", run=self.run, round=number)
@@ -416,88 +378,6 @@ class ActiveRun:
     def _keep(self, future: asyncio.Future[None]) -> None:
         self._kept.add(future)
         future.add_done_callback(self._kept.discard)
-
-
-class ProgressKeeper:
-    """Where a run is, by the enclave's own clock; at most two reports a second, beside one per cell. Thread-safe.
-
-    A round's kernel does not wait until its start is on disk: what is new is kept by ``flush``, which the agent calls
-    a few times a second. Epochs come from the notebook: within a round they only rise, up to the number told first.
-    """
-
-    def __init__(self, store: Store, run: str) -> None:
-        self._store, self._run = store, run
-        self._started = time.monotonic()
-        self._told = 0.0
-        self._new = False
-        self._cell: tuple[int, int] | None = None
-        self._epoch: tuple[int, int | None] | None = None
-        self._memory: tuple[int, int] | None = None
-        self._gpu: tuple[int, int] | None = None
-        self.number: int | None = None
-
-    @property
-    def at_cell(self) -> int | None:
-        return self._cell[0] if self._cell is not None else None
-
-    def cell(self, index: int, of: int) -> None:
-        self._cell = (index, of)
-        self._keep()
-
-    def round(self, number: int) -> None:
-        self.number, self._epoch, self._new = number, None, True
-
-    def memory(self, eighths: int, of_bytes: int) -> None:
-        """The most that a kernel of this run has used, which a kernel that is started anew does not undo."""
-        if self._memory is None or eighths > self._memory[0]:
-            self._memory = (eighths, of_bytes)
-            self._keep()
-
-    def gpu(self, eighths: int, of_bytes: int) -> None:
-        """As ``memory``, of the GPU that a kernel has filled most."""
-        if self._gpu is None or eighths > self._gpu[0]:
-            self._gpu, self._new = (eighths, of_bytes), True
-
-    def tell(self, message: Tell) -> None:
-        before, of = self._epoch or (-1, message.epochs)
-        if message.epoch > before and (of is None or message.epoch <= of):
-            self._epoch, self._new = (message.epoch, of), True
-
-    def flush(self) -> None:
-        """Keep and report what is new since the last report, if that is not from just now."""
-        if self._new and time.monotonic() - self._told >= _PROGRESS_S:
-            self._keep()
-
-    def _keep(self) -> None:
-        now = time.monotonic()
-        self._told, self._new = now, False
-        cell, cells = self._cell or (None, None)
-        epoch, epochs = self._epoch or (None, None)
-        memory, memory_of = _bytes_used(self._memory)
-        gpu, gpu_of = _bytes_used(self._gpu)
-        seconds = round(now - self._started, 1)
-        self._store.progress(
-            self._run,
-            Progress(
-                cell=cell,
-                cells=cells,
-                round=self.number,
-                epoch=epoch,
-                epochs=epochs,
-                seconds=seconds,
-                memory_bytes=memory,
-                memory_of_bytes=memory_of,
-                gpu_bytes=gpu,
-                gpu_of_bytes=gpu_of,
-            ),
-        )
-
-
-def _bytes_used(measured: tuple[int, int] | None) -> tuple[int | None, int | None]:
-    if measured is None:
-        return None, None
-    eighths, of_bytes = measured
-    return -(-eighths * of_bytes // 8), of_bytes
 
 
 def _too_long() -> Outcome:

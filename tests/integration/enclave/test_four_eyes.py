@@ -133,10 +133,28 @@ def test_the_terminal_says_who_has_approved(federation: Federation, north: Trust
     federation.ask("POST", f"/v1/runs/{run.run}/stop")
 
 
-def test_a_controller_is_added_in_the_terminal(federation: Federation) -> None:
-    enclave = federation.trusts[1].enclave
+def test_a_controller_is_added_and_removed_in_the_terminal(federation: Federation, north: Trust) -> None:
+    """What they had approved counts no more, without a word to the agent."""
+    trust = federation.trusts[1]
+    enclave = trust.enclave
     typed = f"{BENS}\n{BENS}\n"
     answer = CliRunner().invoke(app, ["enclave", "add-controller", "carl", "--enclave", str(enclave.directory)], typed)
     assert answer.exit_code == 0, answer.output
     assert BENS not in answer.output
     assert [controller.name for controller in enclave.controllers()] == [CONTROLLER, "carl"]
+    carl = SigningKey.load(enclave.keys / "controller-carl.pem", BENS)
+    bundle, run = federation.submit(nonce="6", place="pass  # by one who left", plan=PLAN)
+    digest = bundle.digest()
+    until(lambda: trust.waits_for(digest))
+    assert trust.approve(digest, key=carl).is_success
+    assert trust.get(f"/requests/{digest}")["summary"]["state"] == "approved"
+
+    removed = CliRunner().invoke(app, ["enclave", "remove-controller", "carl", "--enclave", str(enclave.directory)])
+    assert removed.exit_code == 0 and "carl decides here no more" in removed.output, removed.output
+    assert "join again" not in removed.output
+    assert trust.get(f"/requests/{digest}")["summary"]["approvals"] == []
+    assert trust.approve(digest, key=carl).json()["code"] == "unknown-key"
+    until(lambda: north.waits_for(digest))
+    assert north.approve(digest).is_success and north.approve(digest, key=ben_of(north)).is_success
+    federation.reaches(run.run, "failed")
+    assert "has not approved the bundle" in json.dumps(federation.ask("GET", f"/v1/runs/{run.run}"))

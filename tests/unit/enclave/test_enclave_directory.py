@@ -17,7 +17,7 @@ from flipnb.enclave.agent.configuration import EnclaveDirectory
 from flipnb.enclave.agent.identities import estate_worker_uid, run_uid
 from flipnb.enclave.agent.installation import differences, require_environment
 from flipnb.enclave.agent.store import Store
-from flipnb.enclave.setup import add_controller, create_enclave
+from flipnb.enclave.setup import add_controller, create_enclave, remove_controller
 from flipnb.enclave.versions_in_use import versions_in_use
 
 
@@ -88,6 +88,16 @@ def test_a_second_controller_has_a_key_of_their_own(tmp_path: Path) -> None:
         "controller-anna.pem",
         "controller-ben.pem",
     ]
+
+
+def test_a_controller_who_leaves_decides_no_more(tmp_path: Path) -> None:
+    enclave = make(tmp_path)
+    assert code(remove_controller, enclave, "anna").code == "last-controller"
+    add_controller(enclave, "ben", "battery staple")
+    assert "anna, ben" in code(remove_controller, enclave, "carl").message
+    assert remove_controller(enclave, "anna") == ()
+    assert [controller.name for controller in enclave.controllers()] == ["ben"]
+    assert [path.name for path in enclave.keys.glob("controller-*")] == ["controller-ben.pem"]
 
 
 def test_a_study_has_one_key(tmp_path: Path) -> None:

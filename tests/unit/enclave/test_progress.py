@@ -15,13 +15,15 @@ from gpu_driver import GIB, GpuDriver
 
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.run import Progress
+from flipnb.enclave.agent import progress
 from flipnb.enclave.agent import run as run_module
-from flipnb.enclave.agent.run import ActiveRun, Enclave, ProgressKeeper
+from flipnb.enclave.agent.progress import ProgressKeeper
+from flipnb.enclave.agent.run import ActiveRun, Enclave
 from flipnb.enclave.runner.order import Told, Verdict
 
 
 def test_a_kernel_that_is_started_anew_undoes_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "_PROGRESS_S", 0)
+    monkeypatch.setattr(progress, "_PROGRESS_S", 0)
     chamber = Chamber(Study(), tmp_path)
     keeper = ProgressKeeper(chamber.store, chamber.run)
     for eighths in (2, 5, 1, 4):

@@ -18,7 +18,7 @@ COMMANDS = [
     *(["study", name] for name in ("create", "list", "join")),
     *(["cohort", name] for name in ("count", "price", "twin")),
     *(["enclave", n] for n in ("requests", "show", "approve", "decline", "stop", "status", "runs", "doctor", "card")),
-    *(["enclave", name] for name in ("controllers", "add-controller")),
+    *(["enclave", name] for name in ("controllers", "add-controller", "remove-controller")),
     *(["estate", name] for name in ("load", "quality", "ddl")),
 ]
 
