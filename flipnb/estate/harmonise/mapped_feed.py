@@ -68,7 +68,7 @@ class MappedFeed:
         return [*found, SourceFile(self._file.name, self._file, sha256(content), len(content))]
 
     def needs_vocabulary(self) -> bool:
-        return bool(self._mapping.events or self._mapping.mentions)
+        return bool(self._mapping.events or self._mapping.mentions or self._mapping.series)
 
     def version(self, files: Sequence[SourceFile]) -> str:
         """People are numbered over all files, so that a change of one makes all of them new."""

@@ -12,6 +12,8 @@ from flipnb.estate.harmonise.code_lists import CodeMapping
 from flipnb.estate.harmonise.events import Code, Event, EventTable, stable_id
 from flipnb.estate.harmonise.extract import Row, read_rows
 from flipnb.estate.harmonise.feed import Progress
+from flipnb.estate.harmonise.image_mapping import Series
+from flipnb.estate.harmonise.mapped_images import ImageReader
 from flipnb.estate.harmonise.mapped_text import NoteReader
 from flipnb.estate.harmonise.mapped_values import Converter, Person, Value, day_of, matches
 from flipnb.estate.harmonise.mapping import CodedEvents, FieldMapping, Mapping
@@ -51,6 +53,7 @@ class MappedRows:
         self._periods: dict[int, tuple[date, date]] = {}
         self._events = EventTable(build)
         self._notes = NoteReader(mapping.source.abbreviation)
+        self._images = ImageReader(mapping.source.abbreviation)
 
     def read(self, places: dict[str, list[_Place]]) -> None:
         """``places``: by path, what each of the mapping's files is, and what its transaction says of it."""
@@ -63,6 +66,7 @@ class MappedRows:
                 self._read_fields(name, *place)
                 self._read_events(name, *place)
                 self._read_documents(name, *place)
+                self._read_series(name, *place)
         for name, file in self._mapping.files.items():
             for place in places[file.path]:
                 self._read_mentions(name, *place)
@@ -241,6 +245,28 @@ class MappedRows:
         note = self._notes.document(row, documents)
         self._rows["note"].append({"person_id": person.person_id, **note})
         self._extend_period(person, note["note_date"])
+        return name != self._mapping.person.file
+
+    def _read_series(self, name: str, source: SourceFile, loading: Loading) -> None:
+        for series in self._mapping.series:
+            if series.file == name:
+                self._read_rows(name, source, loading, partial(self._read_one_series, name, series))
+                self._events.route(loading)
+
+    def _read_one_series(self, name: str, series: Series, row: Row) -> bool:
+        person = self._person_of(name, row)
+        if person is None or not matches(row, series.where):
+            return False
+        modality = row.text(series.column)
+        if modality is None:
+            row.refuse(f"column {series.column}, the modality, is missing", series.column)
+        where = None if series.site is None else row.text(series.site)
+        site = None
+        if where is not None:
+            site = Code(series.site_vocabulary or self._vocabulary_of(series.site_codes or ""), where)
+        for event in self._images.events(row, person, series, Code(self._listed_in(series), modality), site):
+            self._events.add(event)
+            self._extend_period(person, event.start)
         return name != self._mapping.person.file
 
     def _read_mentions(self, name: str, source: SourceFile, loading: Loading) -> None:

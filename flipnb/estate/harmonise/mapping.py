@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Identifier
+from flipnb.estate.harmonise.image_mapping import Series
 from flipnb.estate.harmonise.mapping_parts import Codes, EventDate, MappingPart
 from flipnb.estate.harmonise.text_mapping import Documents, Mentions
 from flipnb.records.view_definition import ViewDefinition
@@ -205,6 +206,7 @@ class Mapping(MappingPart):
     events: tuple[CodedEvents, ...] = ()
     documents: tuple[Documents, ...] = ()
     mentions: tuple[Mentions, ...] = ()
+    series: tuple[Series, ...] = ()
 
     @model_validator(mode="after")
     def _names(self) -> Mapping:
@@ -215,13 +217,15 @@ class Mapping(MappingPart):
                 raise ValueError(f"{place}: file {file!r} has no column {column!r}")
         if self.person_column(self.person.file) != self.person.id:
             raise ValueError("the people's own file has its person under person.id")
-        if not (self.fields or self.events or self.documents):
-            raise ValueError("there are neither fields nor events nor documents")
+        if not (self.fields or self.events or self.documents or self.series):
+            raise ValueError("there are neither fields nor events, documents or series")
         if self.mentions and not self.documents:
             raise ValueError("there are mentions, but no documents")
         for place, coded in self._coded():
-            if coded.codes is not None and coded.codes not in self.code_lists:
-                raise ValueError(f"{place}: there is no code list {coded.codes!r} under code_lists")
+            lists = (coded.codes, coded.site_codes if isinstance(coded, Series) else None)
+            for name in lists:
+                if name is not None and name not in self.code_lists:
+                    raise ValueError(f"{place}: there is no code list {name!r} under code_lists")
         return self
 
     def person_column(self, file: str) -> str:
@@ -248,12 +252,17 @@ class Mapping(MappingPart):
         for index, mentions in enumerate(self.mentions):
             for column in mentions.columns():
                 yield f"mentions[{index}]", mentions.file, column
+        for index, series in enumerate(self.series):
+            for column in (self.person_column(series.file), *series.columns()):
+                yield f"series[{index}]", series.file, column
 
     def _coded(self) -> Iterator[tuple[str, Codes]]:
         for index, events in enumerate(self.events):
             yield f"events[{index}]", events
         for index, mentions in enumerate(self.mentions):
             yield f"mentions[{index}]", mentions
+        for index, series in enumerate(self.series):
+            yield f"series[{index}]", series
 
     def concepts(self) -> Iterator[tuple[str, int, str]]:
         """Every concept that the mapping names: where, its id, and the domain that it must have."""

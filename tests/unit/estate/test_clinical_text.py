@@ -6,25 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+from mapped_extract import PEOPLE, rows, write_extract
 
 from flipnb.contracts.cohort_builder import Records, concepts, enter, text
 from flipnb.contracts.problem import FlipError
-from flipnb.estate import Estate, load
+from flipnb.estate import load
 from flipnb.estate.cohort import generate
 
-MAPPING = """
-format = "flip/mapping/1"
-vocabulary = ["concepts.csv"]
-
-[source]
-name = "Test"
-abbreviation = "T"
-holder = "Test"
-release_date = 2001-02-03
-[files.people]
-path = "people.csv"
-columns = ["id", "sex", "born"]
-
+MAPPING = (
+    PEOPLE
+    + """
 [files.reports]
 path = "medical_reports_text.jsonl"
 format = "jsonl"
@@ -38,16 +29,6 @@ format = "jsonl"
 columns = ["meta.docid", "nlp.id", "nlp.cui", "nlp.detected_name", "nlp.start", "timestamp",
   "nlp.meta_anns.Presence.value", "nlp.meta_anns.Subject.value", "nlp.meta_anns.Time.value"]
 ignored = ["nlp.icd10", "nlp.meta_anns.*.confidence", "nlp.meta_anns.*.name", "nlp.acc"]
-
-[person]
-file = "people"
-id = "id"
-sex = { column = "sex", codes = { f = 8532, m = 8507 } }
-birth_year = "born"
-date = { day = 2001-02-03 }
-
-[code_lists]
-own = "codes.csv"
 
 [[documents]]
 file = "reports"
@@ -74,19 +55,8 @@ system = "MedCAT"
 column = "nlp.meta_anns.Time.value"
 codes = { Recent = "present", Past = "past" }
 """
-CODES = (
-    "source_code,source_concept_id,source_vocabulary_id,source_code_description,target_concept_id,target_vocabulary_id,"
-    "valid_start_date,valid_end_date,invalid_reason\n"
-    "22298006,0,x,Infarct,2000000001,SNOMED,1970-01-01,2099-12-31,\n"
 )
 INFARCT = 2000000001
-CONCEPTS = (
-    "concept_id,concept_name,domain_id,vocabulary_id,concept_class_id,standard_concept,concept_code,valid_start_date,"
-    "valid_end_date,invalid_reason\n"
-    "8507,MALE,Gender,Gender,Gender,S,M,1970-01-01,2099-12-31,\n"
-    "8532,FEMALE,Gender,Gender,Gender,S,F,1970-01-01,2099-12-31,\n"
-    f"{INFARCT},Infarct,Condition,Local,Local,S,infarct,1970-01-01,2099-12-31,\n"
-)
 
 
 def report(name: str, patient: str, **other: object) -> dict:
@@ -119,20 +89,11 @@ ANNOTATIONS = [
 
 
 def write(folder: Path, reports: list[dict], annotations: list[dict]) -> None:
-    (folder / "extract").mkdir(exist_ok=True)
-    (folder / "mapping.toml").write_text(MAPPING)
-    (folder / "codes.csv").write_text(CODES)
-    (folder / "concepts.csv").write_text(CONCEPTS)
-    (folder / "extract" / "people.csv").write_text("id,sex,born\na,f,1950\nb,m,1960\nc,m,1970\n")
-    for name, records in (("", reports), ("_annotations", annotations)):
-        text = "".join(json.dumps(one) + "\n" for one in records)
-        (folder / "extract" / f"medical_reports_text{name}.jsonl").write_text(text)
-
-
-def rows(estate: Path, query: str) -> list[tuple]:
-    opened = Estate.open(estate)
-    with opened.reading(opened.current()) as connection:
-        return connection.execute(query).fetchall()
+    files = {
+        f"medical_reports_text{name}.jsonl": "".join(json.dumps(one) + "\n" for one in records)
+        for name, records in (("", reports), ("_annotations", annotations))
+    }
+    write_extract(folder, MAPPING, {INFARCT: "Condition"}, {"22298006": INFARCT}, files)
 
 
 def people(estate: Path, asked: Records) -> int:
