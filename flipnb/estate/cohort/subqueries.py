@@ -88,12 +88,6 @@ class Subqueries:
             self.add(self._names[query], query)
         return self._names[query]
 
-    def columns(self, name: str) -> tuple[str, ...]:
-        query = self._queries[name]
-        if isinstance(query, str):
-            raise TypeError(f"{name} is a text")
-        return query.names
-
     def statement(self, query: str) -> str:
         """The query with the subqueries that it needs.
 

@@ -22,8 +22,8 @@ VOCABULARY_BY_CONCEPT = (
     f"CREATE TABLE {_TABLE} AS SELECT concept_id, CAST({_ITSELF} AS UTINYINT) AS relation, concept_id AS other "
     "FROM concept ORDER BY concept_id",
     f"INSERT INTO {_TABLE} SELECT ancestor_concept_id, {_DESCENDANT}, descendant_concept_id FROM concept_ancestor "
-    "WHERE ancestor_concept_id <> descendant_concept_id AND descendant_concept_id NOT IN "
-    "(SELECT concept_id FROM concept WHERE invalid_reason IS NOT NULL) ORDER BY ancestor_concept_id",
+    "WHERE ancestor_concept_id <> descendant_concept_id AND descendant_concept_id IN "
+    "(SELECT concept_id FROM concept WHERE invalid_reason IS NULL) ORDER BY ancestor_concept_id",
     f"INSERT INTO {_TABLE} SELECT concept_id_2, {_MAPPED}, concept_id_1 FROM concept_relationship "
     "WHERE relationship_id = 'Maps to' AND invalid_reason IS NULL AND concept_id_1 <> concept_id_2 "
     "ORDER BY concept_id_2",

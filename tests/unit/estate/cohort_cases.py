@@ -14,7 +14,7 @@ DAY_ONE = date(2010, 1, 1)
 LENGTH = 60
 VOCABULARY = Vocabulary(
     concepts={1: True, 2: True, 3: True, 4: True, 5: True, 6: False, 7: True, 8: True},
-    ancestors={(1, 1), (1, 5), (1, 6), (2, 2), (2, 3), (4, 4)},
+    ancestors={(1, 1), (1, 5), (1, 6), (2, 2), (2, 3), (2, 9), (4, 4)},
     mapped={(7, 3), (8, 5)},
 )
 CODED = (1, 2, 3, 4, 5, 6, 7, 8)
