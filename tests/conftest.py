@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 from postgresql_server import postgresql_server
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 __all__ = ["postgresql_server"]
 
@@ -11,16 +13,24 @@ TESTS = Path(__file__).parent
 LONG_FIRST = ("faults", "ui", "integration/demo", "integration", "conformance", "attack", "unit")
 
 
-SHARED = ("ui", "integration/demo")
+TOGETHER = ("tests/ui/", "tests/integration/demo/")
 """Folders whose tests share a federation of four hospitals, which takes a minute to bring up."""
 
 
+class Scheduling(LoadFileScheduling):
+    """The tests of a file on one worker, and of all files of the folders above."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((folder for folder in TOGETHER if nodeid.startswith(folder)), super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    return Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first, so that no worker is left alone with them at the end; what belongs together on one worker."""
+    """Long tests first, so that no worker is left alone with them at the end."""
     items.sort(key=lambda item: next(n for n, folder in enumerate(LONG_FIRST) if _below(item, folder)))
-    for item in items:
-        together = next((folder for folder in SHARED if _below(item, folder)), str(item.path))
-        item.add_marker(pytest.mark.xdist_group(together))
 
 
 def _below(item: pytest.Item, folder: str) -> bool:
