@@ -111,6 +111,8 @@ class Agent:
             ]
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="desk")
             _LOG.info("the agent of %s serves", self._directory.configuration.name)
+            for study in self._memberships.void():
+                _LOG.warning("who signed the membership in the study %s decides here no more; join it again", study)
             await asyncio.wait({asyncio.create_task(self._stop.wait()), serving}, return_when=asyncio.FIRST_COMPLETED)
             server.should_exit = True
             for loop in (*loops, *self._handling.values()):

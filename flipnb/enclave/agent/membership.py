@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,8 +11,6 @@ from flipnb.contracts.envelope import MEMBERSHIP, signer_of, unseal
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Membership, Roster
 from flipnb.enclave.agent.configuration import write_file
-
-_LOG = logging.getLogger("flipnb.enclave.agent")
 
 
 class Memberships:
@@ -30,7 +27,6 @@ class Memberships:
             envelope, what = file.read_bytes(), f"The membership {file}"
             self._signers[file.stem] = signer_of(envelope, what)
             if self._signers[file.stem] not in self._deciding():
-                _LOG.warning("%s was signed by nobody who decides here now; the study is to be joined again", what)
                 continue
             roster = self._verified(envelope, what)
             if roster.study != file.stem:

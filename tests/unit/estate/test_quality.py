@@ -146,6 +146,9 @@ def test_every_required_field_and_date_has_its_rule():
         checked = {(rule.check, rule.field.name) for rule in row_rules(table) if rule.field}
         for field in table.fields:
             assert ("required" if field.required else "filled", field.name) in checked
+            # A code without an end is valid until 2099.
+            happened = field.type in ("DATE", "TIMESTAMP") and field.name not in ("valid_start_date", "valid_end_date")
+            assert (("not in the future", field.name) in checked) == (happened and not table.vocabulary)
 
 
 def test_page_and_data(source, tmp_path):
