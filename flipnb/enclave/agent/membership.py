@@ -23,12 +23,13 @@ class Memberships:
         self._lock = threading.Lock()
         self._rosters: dict[str, Roster] = {}
         self._signers: dict[str, str] = {}
+        deciding = self._deciding()
         for file in sorted(directory.glob("*.dsse")):
             envelope, what = file.read_bytes(), f"The membership {file}"
             self._signers[file.stem] = signer_of(envelope, what)
-            if self._signers[file.stem] not in self._deciding():
+            if self._signers[file.stem] not in deciding:
                 continue
-            roster = self._verified(envelope, what)
+            roster, _ = self._verified(envelope, what)
             if roster.study != file.stem:
                 raise FlipError("wrong-membership", f"{what} is of the study {roster.study}.")
             self._rosters[roster.study] = roster
@@ -39,11 +40,11 @@ class Memberships:
         Raises FlipError: ``unknown-key`` (not sealed by a controller of this Trust), ``wrong-membership`` (of another
         Trust, or a roster without this Trust's own key).
         """
-        roster = self._verified(envelope, "The membership")
+        roster, signer = self._verified(envelope, "The membership")
         with self._lock:
             write_file(self._directory / f"{roster.study}.dsse", envelope)
             self._rosters[roster.study] = roster
-            self._signers[roster.study] = signer_of(envelope, "The membership")
+            self._signers[roster.study] = signer
         return roster
 
     def roster(self, study: str) -> Roster:
@@ -74,14 +75,16 @@ class Memberships:
         with self._lock:
             return tuple(sorted(study for study, signer in self._signers.items() if signer not in deciding))
 
-    def _deciding(self) -> frozenset[str]:
-        return frozenset(controller.key_id for controller in self._controllers())
+    def _deciding(self) -> dict[str, str]:
+        """Public keys of who decides here now, by their id."""
+        return {controller.key_id: controller.public_key for controller in self._controllers()}
 
-    def _verified(self, envelope: bytes, what: str) -> Roster:
-        trusted = {controller.key_id: controller.public_key for controller in self._controllers()}
-        membership = unseal(envelope, MEMBERSHIP, trusted, what).parse(Membership, what)
+    def _verified(self, envelope: bytes, what: str) -> tuple[Roster, str]:
+        """The roster, and the key that signed it."""
+        opened = unseal(envelope, MEMBERSHIP, self._deciding(), what)
+        membership = opened.parse(Membership, what)
         if membership.trust != self._own_key:
             raise FlipError("wrong-membership", f"{what} was signed for another Trust's key.", status=403)
         if self._own_key not in membership.roster.trust_keys():
             raise FlipError("wrong-membership", f"{what} has a roster without this Trust's own key.", status=403)
-        return membership.roster
+        return membership.roster, opened.signer

@@ -35,6 +35,7 @@ from flipnb.estate.cohort.conditions import (
     in_window,
     is_about_end,
     shifted,
+    where,
 )
 from flipnb.estate.cohort.eras import drug_eras, merged, offset_exit
 from flipnb.estate.cohort.records import knows_period, one_each, records
@@ -226,11 +227,10 @@ class _Compiler:
         within = [f"{start} IS NOT NULL"] if in_period else []
         within += [f"{shifted(start, window.prior_days)} <= e.start_date"] if window.prior_days else []
         within += [f"{shifted('e.start_date', window.post_days)} <= {end}"] if window.post_days else []
-        where = f"WHERE {' AND '.join(within)}" if within else ""
-        self._subqueries.add("found_events", Select(tuple(found.items()), source, where))
-        event_id, where = ("row_number() OVER ()", "") if limit == "ALL" else ("p.person_id", "WHERE p.ordinal = 1")
+        self._subqueries.add("found_events", Select(tuple(found.items()), source, where(within)))
+        event_id, numbered = ("row_number() OVER ()", "") if limit == "ALL" else ("p.person_id", "WHERE p.ordinal = 1")
         event = dict(passed_on(_EVENT, "p")) | {"event_id": event_id}
-        self._step("Initial events", "primary_events", Select(tuple(event.items()), "found_events p", where))
+        self._step("Initial events", "primary_events", Select(tuple(event.items()), "found_events p", numbered))
 
     def _qualified_events(self) -> None:
         group, limit = self._expression.additional_criteria, self._expression.qualified_limit.type
@@ -287,15 +287,15 @@ class _Compiler:
         )
 
     def _censored(self, rows: str) -> str:
-        start, end, where = "start_date", "end_date", ""
+        start, end, kept = "start_date", "end_date", ""
         window = self._expression.censor_window
         if window.start_date is not None:
             start = f"CASE WHEN start_date > {day(window.start_date)} THEN start_date ELSE {day(window.start_date)} END"
         if window.end_date is not None:
             end = f"CASE WHEN end_date < {day(window.end_date)} THEN end_date ELSE {day(window.end_date)} END"
         if window.start_date is not None or window.end_date is not None:
-            where = f" WHERE {start} <= {end}"
-        return f"SELECT person_id, {start} AS start_date, {end} AS end_date FROM {rows}{where}"
+            kept = f" WHERE {start} <= {end}"
+        return f"SELECT person_id, {start} AS start_date, {end} AS end_date FROM {rows}{kept}"
 
     def _records(
         self,
@@ -425,8 +425,8 @@ class _Compiler:
             conditions.append(in_dates("q.start_date", one.occurrence_start_date))
         if one.occurrence_end_date is not None:
             conditions.append(in_dates("q.end_date", one.occurrence_end_date))
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        return f"p.event_id IN (SELECT q.event_id FROM {events} q JOIN person n ON n.person_id = q.person_id{where})"
+        people = f"{events} q JOIN person n ON n.person_id = q.person_id {where(conditions)}".rstrip()
+        return f"p.event_id IN (SELECT q.event_id FROM {people})"
 
 
 def _columns(one: CorrelatedCriterion) -> tuple[str, ...]:
@@ -456,6 +456,8 @@ def _together(group: CriteriaGroup) -> list[list[CorrelatedCriterion]]:
 
 def _in_one(criteria: Sequence[Criterion], sets: ConceptSets, apart: bool) -> list[Criterion]:
     """The criteria; those that differ in their concept set alone as one. ``apart``: no record may be of two of them."""
+    if len(criteria) == 1:
+        return list(criteria)
     found: dict[object, list[Criterion]] = {}
     for number, one in enumerate(criteria):
         alone = getattr(one, "codeset_id", None) is None or getattr(one, "first", False) or one.correlated_criteria

@@ -6,7 +6,7 @@ can say anything else in SQL.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -27,6 +27,11 @@ def day(value: date) -> str:
 
 def shifted(column: str, days: int) -> str:
     return f"{column} {'+' if days >= 0 else '-'} {abs(days)}" if days else column
+
+
+def where(conditions: Sequence[str]) -> str:
+    """A WHERE clause; empty where there are no conditions."""
+    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
 def in_concepts(column: str, concepts: Concepts, *, exclude: bool = False) -> str:

@@ -15,7 +15,7 @@ from flipnb.contracts.cohort_values import Period
 from flipnb.contracts.problem import FlipError
 from flipnb.estate.cohort.by_concept import PERIOD, copied, held, table_by_concept
 from flipnb.estate.cohort.concept_sets import ConceptSets
-from flipnb.estate.cohort.conditions import day, in_concepts, in_dates, in_range, is_word, like, shifted
+from flipnb.estate.cohort.conditions import day, in_concepts, in_dates, in_range, is_word, like, shifted, where
 from flipnb.estate.cohort.domains import DOMAINS, Domain
 from flipnb.estate.cohort.images import has_feature
 from flipnb.estate.cohort.subqueries import Select
@@ -91,26 +91,22 @@ def records(
     if getattr(criterion, "first", False):
         # The first of the concept set, whatever its value: other conditions come after, as in circe.
         if copy:
-            source = _first(domain, f"{table} t", f"{listed} {_where(of_concept)}")
+            source = _first(domain, f"{table} t", f"{listed} {where(of_concept)}")
         else:
             source = (
                 "(SELECT t.*, row_number() OVER (PARTITION BY t.person_id "
-                f"ORDER BY {domain.start}, {domain.event_id}) AS ordinal FROM {source} {_where(of_concept)}) t"
+                f"ORDER BY {domain.start}, {domain.event_id}) AS ordinal FROM {source} {where(of_concept)}) t"
             )
             conditions.append("t.ordinal = 1")
     else:
         conditions = of_concept + conditions
-    return Select(tuple(selected), source, " ".join((*joins, _where(conditions))))
+    return Select(tuple(selected), source, " ".join((*joins, where(conditions))))
 
 
 def one_each(criterion: Criterion, copies: Copies) -> bool:
     """Whether ``records`` gives everybody one record at most, with its observation period."""
     placed = getattr(criterion, "place_of_service_location", None) is not None
     return getattr(criterion, "first", False) and not placed and knows_period(criterion, copies)
-
-
-def _where(conditions: list[str]) -> str:
-    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
 def knows_period(criterion: Criterion, copies: Copies) -> bool:

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from flipnb.estate.harmonise.events import Code, Event, stable_id
 from flipnb.estate.harmonise.extract import Row
 from flipnb.estate.harmonise.image_mapping import Series
-from flipnb.estate.harmonise.mapped_values import Person, day_of
+from flipnb.estate.harmonise.mapped_values import NO_CONCEPT, Person, day_of
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 """DICOM PS3.5, section 9.1; of at most 64 characters."""
-_UNKNOWN = 0
 
 
 class ImageReader:
@@ -35,7 +34,7 @@ class ImageReader:
             table="procedure_occurrence",
             person_id=person.person_id,
             start=day_of(row, series.date),
-            type_concept_id=_UNKNOWN,
+            type_concept_id=NO_CONCEPT,
             codes=(modality,),
         )
         if study not in self._studies:
@@ -47,7 +46,7 @@ class ImageReader:
             table="image_occurrence",
             person_id=person.person_id,
             start=procedure.start,
-            type_concept_id=_UNKNOWN,
+            type_concept_id=NO_CONCEPT,
             study_uid=study,
             series_uid=uid,
             procedure_id=procedure.id,

@@ -15,7 +15,7 @@ from flipnb.estate.harmonise.feed import Progress
 from flipnb.estate.harmonise.image_mapping import Series
 from flipnb.estate.harmonise.mapped_images import ImageReader
 from flipnb.estate.harmonise.mapped_text import NoteReader
-from flipnb.estate.harmonise.mapped_values import Converter, Person, Value, day_of, matches
+from flipnb.estate.harmonise.mapped_values import NO_CONCEPT, Converter, Person, Value, day_of, matches
 from flipnb.estate.harmonise.mapping import CodedEvents, FieldMapping, Mapping
 from flipnb.estate.harmonise.mapping_parts import Codes
 from flipnb.estate.harmonise.rejects import BadRow, Reject
@@ -26,8 +26,6 @@ from flipnb.estate.omop.cdm import tables
 
 _CHUNK = 20_000
 _SOURCE_LENGTH = 50
-# The Trust's own records say no more about their provenance than that; 0 is OMOP's "no matching concept".
-_UNKNOWN = 0
 
 _Place = tuple[SourceFile, Loading]
 
@@ -77,7 +75,7 @@ class MappedRows:
                 person_id=person_id,
                 observation_period_start_date=start,
                 observation_period_end_date=end,
-                period_type_concept_id=_UNKNOWN,
+                period_type_concept_id=NO_CONCEPT,
             )
             self._flush_if_full()
         self._add_source()
@@ -111,7 +109,7 @@ class MappedRows:
             source_release_date=source.release_date,
             cdm_release_date=source.release_date,
             cdm_version="5.4",
-            cdm_version_concept_id=_UNKNOWN,
+            cdm_version_concept_id=NO_CONCEPT,
             vocabulary_version="local",
         )
 
@@ -156,7 +154,7 @@ class MappedRows:
             row.refuse("the person's age or year of birth is missing", persons.age or persons.birth_year)
         if not day.year - 130 <= born <= day.year:
             row.refuse(f"{born} is no plausible year of birth", persons.age or persons.birth_year)
-        gender = row.code(persons.sex.column, persons.sex.codes) or _UNKNOWN
+        gender = row.code(persons.sex.column, persons.sex.codes) or NO_CONCEPT
         person = Person(len(self._people) + 1, day)
         self._people[source_id] = person
         self._extend_period(person, day)
@@ -165,8 +163,8 @@ class MappedRows:
             person_id=person.person_id,
             gender_concept_id=gender,
             year_of_birth=born,
-            race_concept_id=_UNKNOWN,
-            ethnicity_concept_id=_UNKNOWN,
+            race_concept_id=NO_CONCEPT,
+            ethnicity_concept_id=NO_CONCEPT,
             person_source_value=source_id[:_SOURCE_LENGTH],
             gender_source_value=(row.text(persons.sex.column) or "")[:_SOURCE_LENGTH] or None,
         )
@@ -314,7 +312,7 @@ class MappedRows:
             person_id=person.person_id,
             start=day_of(row, events.date),
             end=None if events.end is None else row.day(events.end),
-            type_concept_id=_UNKNOWN,
+            type_concept_id=NO_CONCEPT,
             number=number,
             text=None if number is not None else value,
             unit=events.unit if events.unit_column is None else row.text(events.unit_column),
@@ -330,7 +328,7 @@ class MappedRows:
                     person_id=person.person_id,
                     condition_concept_id=field.concept,
                     condition_start_date=value.day,
-                    condition_type_concept_id=_UNKNOWN,
+                    condition_type_concept_id=NO_CONCEPT,
                     condition_source_value=field.column[:_SOURCE_LENGTH],
                 )
             return
@@ -346,7 +344,7 @@ class MappedRows:
             **{
                 f"{prefix}_concept_id": field.concept,
                 f"{prefix}_date": value.day,
-                f"{prefix}_type_concept_id": _UNKNOWN,
+                f"{prefix}_type_concept_id": NO_CONCEPT,
                 f"{prefix}_source_value": " ".join([field.column, *field.where.values()])[:_SOURCE_LENGTH],
             },
         )
@@ -357,7 +355,7 @@ class MappedRows:
                     person_id=person.person_id,
                     observation_concept_id=flag.concept,
                     observation_date=value.day,
-                    observation_type_concept_id=_UNKNOWN,
+                    observation_type_concept_id=NO_CONCEPT,
                     value_as_number=value.number,
                     observation_source_value=f"{prefix}.{prefix}_id",
                     observation_event_id=row_id,

@@ -6,12 +6,10 @@ from typing import Any
 
 from flipnb.estate.harmonise.events import Code, Event, stable_id
 from flipnb.estate.harmonise.extract import Row
-from flipnb.estate.harmonise.mapped_values import day_of
+from flipnb.estate.harmonise.mapped_values import NO_CONCEPT, day_of
 from flipnb.estate.harmonise.text_mapping import Documents, Mentions
 
 _TITLE_LENGTH, _SOURCE_LENGTH = 250, 50
-# OMOP's "no matching concept".
-_UNKNOWN = 0
 
 
 class NoteReader:
@@ -37,10 +35,10 @@ class NoteReader:
         return {
             "note_id": note_id,
             "note_date": day,
-            "note_type_concept_id": _UNKNOWN,
-            "note_class_concept_id": _UNKNOWN,
-            "encoding_concept_id": _UNKNOWN,
-            "language_concept_id": _UNKNOWN,
+            "note_type_concept_id": NO_CONCEPT,
+            "note_class_concept_id": NO_CONCEPT,
+            "encoding_concept_id": NO_CONCEPT,
+            "language_concept_id": NO_CONCEPT,
             "note_title": None if title is None else title[:_TITLE_LENGTH],
             "note_text": text,
             "note_source_value": name[:_SOURCE_LENGTH],
@@ -59,9 +57,9 @@ class NoteReader:
             id=event_id,
             table="note_nlp",
             # NOTE_NLP names the note alone, which names the person.
-            person_id=_UNKNOWN,
+            person_id=0,
             start=day_of(row, mentions.date),
-            type_concept_id=_UNKNOWN,
+            type_concept_id=NO_CONCEPT,
             text=found,
             note_id=note_id,
             offset=None if mentions.offset is None else row.text(mentions.offset),

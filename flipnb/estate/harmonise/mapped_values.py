@@ -11,6 +11,9 @@ from flipnb.estate.harmonise.mapping_parts import EventDate
 from flipnb.estate.harmonise.units import conversion_factor
 from flipnb.estate.harmonise.vocabulary import Vocabulary
 
+NO_CONCEPT = 0
+"""OMOP's "no matching concept": a Trust's own records say no more, about their provenance for one."""
+
 
 @dataclass(frozen=True)
 class Person:

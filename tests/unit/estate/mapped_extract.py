@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from flipnb.estate import Estate
-
 PEOPLE = """
 format = "flip/mapping/1"
 vocabulary = ["concepts.csv"]
@@ -55,9 +53,3 @@ def write_extract(
     (folder / "extract").mkdir(exist_ok=True)
     for name, text in (("people.csv", "id,sex,born\na,f,1950\nb,m,1960\nc,m,1970\n"), *files.items()):
         (folder / "extract" / name).write_text(text)
-
-
-def rows(estate: Path, query: str) -> list[tuple]:
-    opened = Estate.open(estate)
-    with opened.reading(opened.current()) as connection:
-        return connection.execute(query).fetchall()

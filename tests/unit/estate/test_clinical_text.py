@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from mapped_extract import PEOPLE, rows, write_extract
+from estate_rows import rows
+from mapped_extract import PEOPLE, write_extract
 
 from flipnb.contracts.cohort_builder import Records, concepts, enter, text
 from flipnb.contracts.problem import FlipError

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import psycopg
 import pytest
+from estate_rows import rows
 
 from flipnb.contracts.problem import FlipError
 from flipnb.estate import Estate, load
@@ -84,12 +85,6 @@ def source(tmp_path):
     (tmp_path / "extract" / "people.csv").write_text(PEOPLE)
     (tmp_path / "extract" / "events.csv").write_text(EVENTS)
     return tmp_path
-
-
-def rows(estate: Path, query: str) -> list[tuple]:
-    opened = Estate.open(estate)
-    with opened.reading(opened.current()) as connection:
-        return connection.execute(query).fetchall()
 
 
 def found(estate: Path) -> dict[str, list[tuple]]:

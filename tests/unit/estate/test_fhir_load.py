@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from estate_rows import rows
 
 from flipnb.contracts.problem import FlipError
 from flipnb.estate import Estate, load
@@ -71,12 +72,6 @@ def ndjson(path: Path, *resources: dict | str) -> Path:
     path.parent.mkdir(exist_ok=True)
     path.write_text("\n".join(lines) + "\n")
     return path
-
-
-def rows(estate: Path, query: str) -> list[tuple]:
-    opened = Estate.open(estate)
-    with opened.reading(opened.current()) as connection:
-        return connection.execute(query).fetchall()
 
 
 @pytest.fixture

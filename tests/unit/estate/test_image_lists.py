@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mapped_extract import PEOPLE, rows, write_extract
+from estate_rows import rows
+from mapped_extract import PEOPLE, write_extract
 
 from flipnb.contracts.cohort_builder import concepts, enter, image
 from flipnb.contracts.problem import FlipError

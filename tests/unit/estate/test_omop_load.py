@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from estate_rows import rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,12 +32,6 @@ def write(directory: Path, **files: str) -> Path:
     for name, text in files.items():
         (directory / f"{name}.csv").write_text(text, newline="")
     return directory
-
-
-def rows(estate: Path, query: str) -> list[tuple]:
-    opened = Estate.open(estate)
-    with opened.reading(opened.current()) as connection:
-        return connection.execute(query).fetchall()
 
 
 def test_partial_tables_and_older_names(tmp_path):
