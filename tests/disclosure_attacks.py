@@ -27,9 +27,9 @@ from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.count import Budget, CountAnswer
 from flipnb.contracts.policy import CountPolicy
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.agent.ledger import Ledger
-from flipnb.enclave.agent.pace import Pace
-from flipnb.enclave.agent.questions import Question, Questions
+from flipnb.enclave.counting.pace import Pace
+from flipnb.enclave.counting.questions import Question, Questions
+from flipnb.enclave.stores.ledger import Ledger
 from flipnb.estate.disclosure import Cell, tabulate
 
 ILL, NAMES, WRITTEN = 7, 1000, 8

@@ -32,8 +32,8 @@ from flipnb.contracts.request_signature import Request, sign_request
 from flipnb.contracts.run import RunView
 from flipnb.contracts.study import Membership
 from flipnb.demo.certificates import make_ca, make_server_certificate
-from flipnb.enclave.agent.configuration import EnclaveDirectory
 from flipnb.enclave.setup import create_enclave
+from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.estate.omop.cdm import tables
 from flipnb.estate.versions import Estate
 

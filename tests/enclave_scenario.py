@@ -25,11 +25,11 @@ from flipnb.contracts.round import RoundContext
 from flipnb.contracts.run import RunRequest, run_id
 from flipnb.contracts.study import Membership, Researcher, Roster, Trust
 from flipnb.contracts.tensors import Tensor, TensorSpec
-from flipnb.enclave.agent.airlock import Airlock
-from flipnb.enclave.agent.audit import AuditLog
-from flipnb.enclave.agent.facts import RunFacts
-from flipnb.enclave.agent.lease import Lease
-from flipnb.enclave.agent.store import Store
+from flipnb.enclave.airlock.airlock import Airlock
+from flipnb.enclave.airlock.facts import RunFacts
+from flipnb.enclave.airlock.lease import Lease
+from flipnb.enclave.stores.audit import AuditLog
+from flipnb.enclave.stores.store import Store
 
 COHORT: dict[str, Any] = {
     "ConceptSets": [

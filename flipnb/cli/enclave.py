@@ -164,8 +164,8 @@ def add_controller(
     as_json: JsonOption = False,
 ) -> None:
     """Add a data controller, who types a passphrase of their own and may decide at once."""
-    from flipnb.enclave.agent.configuration import EnclaveDirectory
     from flipnb.enclave.setup import add_controller
+    from flipnb.enclave.stores.configuration import EnclaveDirectory
 
     directory = EnclaveDirectory.open(enclave_directory(enclave))
     passphrase = _passphrase(passphrase_file, f"A passphrase of {name}'s own", new=True)
@@ -184,8 +184,8 @@ def remove_controller(
     as_json: JsonOption = False,
 ) -> None:
     """Remove a data controller, whose approvals and memberships count no more."""
-    from flipnb.enclave.agent.configuration import EnclaveDirectory
     from flipnb.enclave.setup import remove_controller
+    from flipnb.enclave.stores.configuration import EnclaveDirectory
 
     void = remove_controller(EnclaveDirectory.open(enclave_directory(enclave)), name)
     if as_json:

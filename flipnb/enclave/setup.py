@@ -14,8 +14,8 @@ from flipnb.contracts.document import Document, invalid
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.agent.configuration import Configuration, EnclaveDirectory, write_file
-from flipnb.enclave.agent.membership import Memberships
+from flipnb.enclave.approvals.membership import Memberships
+from flipnb.enclave.stores.configuration import Configuration, EnclaveDirectory, write_file
 
 
 def create_enclave(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.agent.configuration import EnclaveDirectory
-from flipnb.enclave.agent.store import Store
+from flipnb.enclave.stores.configuration import EnclaveDirectory
+from flipnb.enclave.stores.store import Store
 
 
 def versions_in_use(estate: Path) -> tuple[str, ...] | None:

@@ -19,12 +19,12 @@ from flipnb.contracts.policy import MIB, Policy
 from flipnb.contracts.problem import FlipError, Problem
 from flipnb.contracts.round import RoundContext
 from flipnb.contracts.total import TotalContext, TotalSum
-from flipnb.enclave.agent.airlock import Airlock
-from flipnb.enclave.agent.audit import AuditLog
-from flipnb.enclave.agent.broker import Broker
-from flipnb.enclave.agent.facts import RunFacts
-from flipnb.enclave.agent.lease import sealed_copy
-from flipnb.enclave.agent.store import Store
+from flipnb.enclave.airlock.airlock import Airlock
+from flipnb.enclave.airlock.broker import Broker
+from flipnb.enclave.airlock.facts import RunFacts
+from flipnb.enclave.airlock.lease import sealed_copy
+from flipnb.enclave.stores.audit import AuditLog
+from flipnb.enclave.stores.store import Store
 from flipnb.session.enclave import BROKER, COHORT
 from flipnb.simulation.kernel import KernelOrder
 from flipnb.twin import Marginals, make

@@ -41,7 +41,7 @@ from flipnb.contracts.study import Membership, Researcher, Roster
 from flipnb.contracts.study import Trust as Listed
 from flipnb.contracts.tensors import Tensor, TensorSpec
 from flipnb.demo.certificates import make_ca, make_server_certificate
-from flipnb.enclave.kernels.limits import tree
+from flipnb.enclave.sandbox.limits import tree
 from flipnb.federation.weights import write_weights
 
 STUDY = "heart"

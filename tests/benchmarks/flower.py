@@ -22,7 +22,7 @@ from enclave_federation import until
 
 from benchmarks.federation import Model
 from benchmarks.processes import cpu_seconds
-from flipnb.enclave.kernels.limits import tree
+from flipnb.enclave.sandbox.limits import tree
 
 NAME = "Flower 1.41 SuperLink and SuperNodes, no TLS"
 _PROJECT = """

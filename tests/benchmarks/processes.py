@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from flipnb.enclave.kernels.limits import tree
+from flipnb.enclave.sandbox.limits import tree
 
 GB = 1e9
 

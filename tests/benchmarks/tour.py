@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 
 from benchmarks.figures import Figures
 from benchmarks.processes import GB, PeakMemory, memory
-from flipnb.enclave.kernels.limits import tree
+from flipnb.enclave.sandbox.limits import tree
 
 _NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 _START = Path(__file__).resolve().parents[2] / "binder" / "start"

@@ -9,8 +9,8 @@ from collections import defaultdict
 from fault_federation import NAMES, SevenTrusts
 
 from flipnb.contracts.document import sha256
-from flipnb.enclave.agent.audit import AuditLog
-from flipnb.enclave.agent.store import Store
+from flipnb.enclave.stores.audit import AuditLog
+from flipnb.enclave.stores.store import Store
 
 Answers = dict[tuple[str, int], set[str]]
 """By Trust and round: SHA-256 of every encoded update that was released for it."""

@@ -15,7 +15,7 @@ from round_scenario import Principal, federation
 
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.agent.audit import AuditLog
+from flipnb.enclave.stores.audit import AuditLog
 
 REPORT = {"loss": 0.5, "accuracy": 0.75}
 STATE = secrets.token_bytes(24 << 10)

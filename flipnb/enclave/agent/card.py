@@ -8,8 +8,8 @@ from pathlib import Path
 
 from flipnb.contracts.document import sha256
 from flipnb.contracts.trust_card import Allowance, BuiltEnvironment, TrustCard
-from flipnb.enclave.agent.configuration import EnclaveDirectory
 from flipnb.enclave.kernels.gpu import gpu_count
+from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.estate.versions import Estate
 
 _DISTRIBUTION = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")

@@ -19,25 +19,25 @@ from flipnb.contracts import envelope
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Join
 from flipnb.contracts.task import Task, TaskAnswer
-from flipnb.enclave.agent.approval_page import ApprovalPages
-from flipnb.enclave.agent.audit import AuditLog
 from flipnb.enclave.agent.card import make_card
-from flipnb.enclave.agent.configuration import EnclaveDirectory
-from flipnb.enclave.agent.counts import Counts
-from flipnb.enclave.agent.desk import Desk, DeskServer, listen
-from flipnb.enclave.agent.estate import EstateWorker
 from flipnb.enclave.agent.hub_link import HubLink, HubUnreachable
-from flipnb.enclave.agent.identities import estate_worker_uid, run_uid
-from flipnb.enclave.agent.installation import require_environment
-from flipnb.enclave.agent.ledger import Ledger
-from flipnb.enclave.agent.membership import Memberships
-from flipnb.enclave.agent.pace import Pace
-from flipnb.enclave.agent.questions import Questions
-from flipnb.enclave.agent.run import Enclave
-from flipnb.enclave.agent.runs import Runs
-from flipnb.enclave.agent.slots import Slots
-from flipnb.enclave.agent.store import Store
-from flipnb.enclave.kernels.probe import ProbeReport, probe, refuse_if_weaker
+from flipnb.enclave.approvals.membership import Memberships
+from flipnb.enclave.counting.counts import Counts
+from flipnb.enclave.counting.pace import Pace
+from flipnb.enclave.counting.questions import Questions
+from flipnb.enclave.desk.approval_pages import ApprovalPages
+from flipnb.enclave.desk.desk import Desk, DeskServer, listen
+from flipnb.enclave.estate_worker.process import EstateWorker
+from flipnb.enclave.runs.run import Enclave
+from flipnb.enclave.runs.runs import Runs
+from flipnb.enclave.runs.slots import Slots
+from flipnb.enclave.sandbox.probe import ProbeReport, probe, refuse_if_weaker
+from flipnb.enclave.sandbox.uids import estate_worker_uid, run_uid
+from flipnb.enclave.stores.audit import AuditLog
+from flipnb.enclave.stores.configuration import EnclaveDirectory
+from flipnb.enclave.stores.installation import require_environment
+from flipnb.enclave.stores.ledger import Ledger
+from flipnb.enclave.stores.store import Store
 
 _LOG = logging.getLogger("flipnb.enclave.agent")
 _IDLE_S = 0.25
@@ -89,7 +89,7 @@ class Agent:
             enclave,
             self._runs,
             self._memberships,
-            self._hub,
+            lambda: self._hub.reachable,
             self._pages,
             sandbox=sandbox,
             joined=self._untold.set,

@@ -10,16 +10,16 @@ from pathlib import Path
 
 from flipnb.contracts.bound import best_guess
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.agent.audit import AuditLog
-from flipnb.enclave.agent.configuration import EnclaveDirectory
-from flipnb.enclave.agent.estate import EstateWorker
 from flipnb.enclave.agent.hub_link import HubLink, HubUnreachable
-from flipnb.enclave.agent.identities import estate_worker_uid, run_uid
-from flipnb.enclave.agent.installation import require_environment
-from flipnb.enclave.agent.ledger import Ledger
-from flipnb.enclave.agent.membership import Memberships
-from flipnb.enclave.agent.store import Store
-from flipnb.enclave.kernels.probe import probe, refuse_if_weaker
+from flipnb.enclave.approvals.membership import Memberships
+from flipnb.enclave.estate_worker.process import EstateWorker
+from flipnb.enclave.sandbox.probe import probe, refuse_if_weaker
+from flipnb.enclave.sandbox.uids import estate_worker_uid, run_uid
+from flipnb.enclave.stores.audit import AuditLog
+from flipnb.enclave.stores.configuration import EnclaveDirectory
+from flipnb.enclave.stores.installation import require_environment
+from flipnb.enclave.stores.ledger import Ledger
+from flipnb.enclave.stores.store import Store
 
 _HUB_S = 10.0
 

@@ -27,6 +27,7 @@ from flipnb.contracts.request_signature import Request, sign_request
 from flipnb.contracts.study import Join
 from flipnb.contracts.task import TaskAnswer, TaskList
 from flipnb.enclave.agent.bulk import LARGE, Answered, Broken, BulkLink, Download, Transfer, Upload
+from flipnb.enclave.airlock.lease import fill
 
 POLL_SECONDS = 25
 _DOCUMENT_BYTES = 32 << 20
@@ -34,7 +35,7 @@ _NOT_NOW = frozenset({401, 408, 429})
 """401: a clock that is wrong, or a key that the operator has yet to enter; neither is an answer to the question."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0
 T = TypeVar("T")
-_LOG = logging.getLogger("flipnb.enclave.agent.hub")
+_LOG = logging.getLogger("flipnb.enclave.agent.hub_link")
 _D = TypeVar("_D", bound=Document)
 
 
@@ -83,7 +84,8 @@ class HubLink:
         await self._ask("PUT", "/v1/card", sealed)
 
     async def bundle(self, digest: str) -> bytes:
-        return await self._ask("GET", f"/v1/bundles/{digest}")
+        """The envelope of a bundle, once the hub is there."""
+        return await self.patiently(lambda: self._ask("GET", f"/v1/bundles/{digest}"))
 
     async def put_blob(self, path: Path, digest: str, run: str) -> None:
         """Bring a file to the hub, waiting for it and going on where a connection broke; the same again is fine.
@@ -197,13 +199,6 @@ class HubLink:
         signed = Request(method, url, {})
         sign_request(signed, self._key, audience=self._audience, body_sha256=sha)
         return signed.headers
-
-
-def fill(target: int, content: bytes, digest: str, size: int) -> None:
-    """Write what the hub sent as a blob into the file ``target``. Raises FlipError ``wrong-weights``."""
-    if len(content) != size or sha256(content) != digest:
-        raise FlipError("wrong-weights", f"What the hub sent as {digest} is not that: its bytes are others.")
-    os.pwrite(target, content, 0)
 
 
 class _Exchange:

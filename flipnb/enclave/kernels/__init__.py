@@ -1,4 +1,4 @@
-"""Kernels and other keyless children of an enclave, and the walls around them.
+"""Where kernels are started: the kernelspec, its provisioner, the launcher inside the sandbox, GPUs.
 
 Nothing is imported here: the file that runs inside the sandbox must not pull in the enclave.
 """

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
-from flipnb.enclave.kernels.limits import eighths, tree
+from flipnb.enclave.sandbox.limits import eighths, tree
 
 MEASURE_S = 2.0
 _GPUS = Path("/proc/driver/nvidia/gpus")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flipnb.enclave.kernels.provisioner import NAME
-from flipnb.enclave.kernels.sandbox import Sandbox
+from flipnb.enclave.sandbox.sandbox import Sandbox
 
 
 def kernelspec(sandbox: Sandbox | None) -> dict[str, Any]:

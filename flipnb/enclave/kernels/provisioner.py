@@ -22,8 +22,8 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from traitlets import Dict
 
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.kernels.jail import RUNTIME
-from flipnb.enclave.kernels.sandbox import CONNECTION, Sandbox, kernel_information
+from flipnb.enclave.sandbox.jail import RUNTIME
+from flipnb.enclave.sandbox.sandbox import CONNECTION, Sandbox, kernel_information
 
 NAME = "flip-enclave"
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
@@ -35,7 +35,7 @@ _COMPLAINT_BYTES = 4096
 class EnclaveProvisioner(LocalProvisioner):
     """Starts and ends one sandboxed kernel. Poll gives bubblewrap's status: 128 + n if signal n ended the kernel."""
 
-    sandbox: Any = Dict(config=True, help="A Sandbox (flipnb.enclave.kernels.sandbox) as JSON.")
+    sandbox: Any = Dict(config=True, help="A Sandbox (flipnb.enclave.sandbox.sandbox) as JSON.")
 
     _place: Path | None = None
     _complaints: int = -1

@@ -31,16 +31,16 @@ from flipnb.contracts.failure import (
     error_class,
 )
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.kernels.jail import CONTROL_GROUP
 from flipnb.enclave.kernels.kernelspec import kernelspec
-from flipnb.enclave.kernels.limits import oom_kills
 from flipnb.enclave.kernels.provisioner import NAME, EnclaveProvisioner
-from flipnb.enclave.kernels.sandbox import Sandbox
 from flipnb.enclave.runner.meter import Meter, OutputLimitReached, metered_client
 from flipnb.enclave.runner.order import CellEvent, KernelStarted, MemoryEvent, Told, Verdict
 from flipnb.enclave.runner.outputs import KeptOutputs
 from flipnb.enclave.runner.place import failing_line
 from flipnb.enclave.runner.watch import Watch
+from flipnb.enclave.sandbox.jail import CONTROL_GROUP
+from flipnb.enclave.sandbox.limits import oom_kills
+from flipnb.enclave.sandbox.sandbox import Sandbox
 
 INJECTED = "injected-parameters"
 _NO_SPACE = re.compile(rf"\[Errno (?:{errno.ENOSPC}|{errno.EFBIG}|{errno.EDQUOT})\]")

@@ -15,12 +15,12 @@ from papermill.engines import papermill_engines
 from papermill.execute import remove_error_markers
 
 from flipnb.contracts.document import Document
-from flipnb.enclave.kernels.interpreter import Interpreter
-from flipnb.enclave.kernels.jail import RUNTIME
 from flipnb.enclave.kernels.provisioner import NAME
-from flipnb.enclave.kernels.sandbox import Sandbox
 from flipnb.enclave.runner.engine import Execution, FlipEngine
 from flipnb.enclave.runner.order import RunnerTask, Verdict
+from flipnb.enclave.sandbox.interpreter import Interpreter
+from flipnb.enclave.sandbox.jail import RUNTIME
+from flipnb.enclave.sandbox.sandbox import Sandbox
 
 SCRATCH, SHARED_MEMORY = RUNTIME / "scratch", RUNTIME / "shm"
 ENGINE = "flip"

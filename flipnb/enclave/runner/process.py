@@ -18,9 +18,6 @@ from pydantic import ValidationError
 from flipnb.contracts.failure import KERNEL_DIED, OUT_OF_MEMORY, TIME_LIMIT
 from flipnb.contracts.policy import KernelLimits
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.kernels.interpreter import Interpreter
-from flipnb.enclave.kernels.jail import RUNTIME, Bind, JailedProcess, Volatile, spawn
-from flipnb.enclave.kernels.limits import ControlGroup, oom_kills
 from flipnb.enclave.runner.order import (
     EVENT_BYTES,
     RUNNER_EVENT,
@@ -29,6 +26,9 @@ from flipnb.enclave.runner.order import (
     Told,
     Verdict,
 )
+from flipnb.enclave.sandbox.interpreter import Interpreter
+from flipnb.enclave.sandbox.jail import RUNTIME, Bind, JailedProcess, Volatile, spawn
+from flipnb.enclave.sandbox.limits import ControlGroup, oom_kills
 
 MIB = 1 << 20
 GRACE_S = 5.0

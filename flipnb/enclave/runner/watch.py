@@ -13,8 +13,8 @@ from typing import Any, Literal
 import zmq
 
 from flipnb.contracts.policy import KernelLimits
-from flipnb.enclave.kernels.limits import eighths, proportional_bytes, resident_bytes
 from flipnb.enclave.runner.meter import Meter
+from flipnb.enclave.sandbox.limits import eighths, proportional_bytes, resident_bytes
 
 TICK_S = 0.1
 MEASURE_S = 2.0

@@ -20,9 +20,9 @@ import psutil
 
 from flipnb.contracts.notebook import Cell, FrozenNotebook
 from flipnb.contracts.policy import KernelLimits
-from flipnb.enclave.kernels.jail import RUNTIME, Bind, spawn
 from flipnb.enclave.runner.order import RUNNER_EVENT, RunnerOrder, Verdict
 from flipnb.enclave.runner.process import RunnerProcess
+from flipnb.enclave.sandbox.jail import RUNTIME, Bind, spawn
 
 MIB = 1 << 20
 ORDINARY_UID = 65533

@@ -19,10 +19,10 @@ from drive_runner import drive, execute, order
 from flipnb.contracts.parameters import Parameter
 from flipnb.contracts.policy import KernelLimits
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.kernels.jail import RUNTIME, Bind, JailedProcess, Volatile, spawn
-from flipnb.enclave.kernels.limits import ControlGroup
-from flipnb.enclave.kernels.probe import probe, refuse_if_weaker
-from flipnb.enclave.kernels.sandbox import bubblewrap
+from flipnb.enclave.sandbox.jail import RUNTIME, Bind, JailedProcess, Volatile, spawn
+from flipnb.enclave.sandbox.limits import ControlGroup
+from flipnb.enclave.sandbox.probe import probe, refuse_if_weaker
+from flipnb.enclave.sandbox.sandbox import bubblewrap
 
 pytestmark = pytest.mark.timeout(60)
 AS_ROOT = os.geteuid() == 0
@@ -164,7 +164,7 @@ def test_a_child_ends_with_its_agent_however_that_ends() -> None:
             sys.executable,
             "-c",
             "import sys, threading, time\n"
-            "from flipnb.enclave.kernels.jail import spawn\n"
+            "from flipnb.enclave.sandbox.jail import spawn\n"
             "command = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
             f"start = lambda: globals().update(p=spawn(command, uid={UID}))\n"
             # Started by a thread that ends at once: the child must live on.
@@ -273,9 +273,9 @@ from pathlib import Path
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from flipnb.contracts.policy import KernelLimits
-from flipnb.enclave.kernels.interpreter import Interpreter
+from flipnb.enclave.sandbox.interpreter import Interpreter
 from flipnb.enclave.kernels.kernelspec import install
-from flipnb.enclave.kernels.sandbox import Sandbox
+from flipnb.enclave.sandbox.sandbox import Sandbox
 
 async def main():
     place = install(Path("/tmp"), Sandbox(limits=KernelLimits(), interpreter=Interpreter.current()))

@@ -18,7 +18,7 @@ from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.strategy import Strategy
 from flipnb.contracts.study import Roster, Trust
-from flipnb.enclave.agent.admission import admit, verify_bundle, verify_request
+from flipnb.enclave.approvals.admission import admit, verify_bundle, verify_request
 
 
 @pytest.fixture

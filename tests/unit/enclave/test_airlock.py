@@ -22,8 +22,8 @@ from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext, RoundReply
 from flipnb.contracts.strategy import Strategy
-from flipnb.enclave.agent.airlock import Airlock
-from flipnb.enclave.agent.lease import Lease
+from flipnb.enclave.airlock.airlock import Airlock
+from flipnb.enclave.airlock.lease import Lease
 
 OTHER = save({"weight": np.ones((1, 2), np.float32), "bias": np.ones(1, np.float32)})
 

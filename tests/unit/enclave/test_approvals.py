@@ -19,9 +19,9 @@ from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import Progress
-from flipnb.enclave.agent.approvals import Approvals, Terms, VerifiedApproval, refuse_own, verify_approval
-from flipnb.enclave.agent.store import Store
-from flipnb.enclave.agent.stored import StoredApproval
+from flipnb.enclave.approvals.approvals import Approvals, Terms, VerifiedApproval, refuse_own, verify_approval
+from flipnb.enclave.stores.store import Store
+from flipnb.enclave.stores.stored import StoredApproval
 
 POLICY = Policy().digest()
 

@@ -10,8 +10,8 @@ from enclave_scenario import Study
 from flipnb.contracts.audit import leaf_hash, tree_head
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.agent.audit import AuditLog
-from flipnb.enclave.agent.store import Store
+from flipnb.enclave.stores.audit import AuditLog
+from flipnb.enclave.stores.store import Store
 
 
 @pytest.fixture

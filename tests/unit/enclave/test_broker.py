@@ -19,7 +19,7 @@ from enclave_scenario import SPEC, WEIGHTS, Chamber, Study, sealed
 
 from flipnb.contracts.broker import PACKET_BYTES, Tell
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.agent.broker import Broker
+from flipnb.enclave.airlock.broker import Broker
 from flipnb.session.broker import BrokerChannel
 from flipnb.session.rounds import Rounds
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flipnb.contracts.notebook import Cell, FrozenNotebook
-from flipnb.enclave.agent.changes import changes
+from flipnb.enclave.desk.changes import changes
 
 LINES = st.lists(st.sampled_from(["a = 1", "b = 2", "", "print(a)", "import os"]), max_size=5).map("\n".join)
 CELLS = st.lists(st.tuples(st.sampled_from("pqrs"), LINES), unique_by=lambda cell: cell[0], max_size=4)

@@ -10,9 +10,9 @@ import pytest
 from enclave_scenario import Chamber, Study
 
 from flipnb.contracts.run import Failure, Progress
-from flipnb.enclave.agent.deaths import IN_A_ROUND, IN_A_RUN, Deaths, failure_of
-from flipnb.enclave.agent.slots import Slots
 from flipnb.enclave.runner.order import Reason, Verdict
+from flipnb.enclave.runs.deaths import IN_A_ROUND, IN_A_RUN, Deaths, failure_of
+from flipnb.enclave.runs.slots import Slots
 
 KILLED = Verdict(outcome="failed", error_class="KernelDied", cell=2, reason="signal", status=137)
 

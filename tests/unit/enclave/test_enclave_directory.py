@@ -13,11 +13,11 @@ import pytest
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.agent.configuration import EnclaveDirectory
-from flipnb.enclave.agent.identities import estate_worker_uid, run_uid
-from flipnb.enclave.agent.installation import differences, require_environment
-from flipnb.enclave.agent.store import Store
+from flipnb.enclave.sandbox.uids import estate_worker_uid, run_uid
 from flipnb.enclave.setup import add_controller, create_enclave, remove_controller
+from flipnb.enclave.stores.configuration import EnclaveDirectory
+from flipnb.enclave.stores.installation import differences, require_environment
+from flipnb.enclave.stores.store import Store
 from flipnb.enclave.versions_in_use import versions_in_use
 
 

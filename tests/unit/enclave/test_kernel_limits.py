@@ -13,14 +13,14 @@ from papermill.engines import NotebookExecutionManager, papermill_engines
 
 from flipnb.contracts.policy import KernelLimits
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.kernels import limits as limits_module
-from flipnb.enclave.kernels.interpreter import Interpreter
 from flipnb.enclave.kernels.kernelspec import install, kernelspec
-from flipnb.enclave.kernels.limits import RUNNER_BYTES, ControlGroup, oom_kills, resident_bytes
-from flipnb.enclave.kernels.probe import ProbeReport, refuse_if_weaker
 from flipnb.enclave.kernels.provisioner import NAME, EnclaveProvisioner
-from flipnb.enclave.kernels.sandbox import Sandbox
 from flipnb.enclave.runner.engine import Execution, FlipEngine, FlipNotebookClient
+from flipnb.enclave.sandbox import limits as limits_module
+from flipnb.enclave.sandbox.interpreter import Interpreter
+from flipnb.enclave.sandbox.limits import RUNNER_BYTES, ControlGroup, oom_kills, resident_bytes
+from flipnb.enclave.sandbox.probe import ProbeReport, refuse_if_weaker
+from flipnb.enclave.sandbox.sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parents[3]
 STRONG = ProbeReport(

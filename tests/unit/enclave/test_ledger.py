@@ -8,7 +8,7 @@ import pytest
 
 from flipnb.contracts.policy import CountPolicy
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.agent.ledger import Ledger
+from flipnb.enclave.stores.ledger import Ledger
 
 POLICY = CountPolicy(budget=10, budget_per_study=6, period_days=100)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ from enclave_scenario import Study
 from flipnb.contracts.controller import Controller
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.agent.membership import Memberships
+from flipnb.enclave.approvals.membership import Memberships
 
 
 def test_a_membership_ends_with_its_controller(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from gpu_driver import GIB, GpuDriver
 
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.run import Progress
-from flipnb.enclave.agent import progress
-from flipnb.enclave.agent import run as run_module
-from flipnb.enclave.agent.progress import ProgressKeeper
-from flipnb.enclave.agent.run import ActiveRun, Enclave
 from flipnb.enclave.runner.order import Told, Verdict
+from flipnb.enclave.runs import progress
+from flipnb.enclave.runs import run as run_module
+from flipnb.enclave.runs.progress import ProgressKeeper
+from flipnb.enclave.runs.run import ActiveRun, Enclave
 
 
 def test_a_kernel_that_is_started_anew_undoes_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

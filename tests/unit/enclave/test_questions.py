@@ -14,9 +14,9 @@ from small_estate import aged, group, has, ruled
 from flipnb.contracts.chart import AgeChart, SexChart, YearChart
 from flipnb.contracts.policy import CountPolicy
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.agent.ledger import Ledger
-from flipnb.enclave.agent.pace import Pace, padded
-from flipnb.enclave.agent.questions import Question, Questions
+from flipnb.enclave.counting.pace import Pace, padded
+from flipnb.enclave.counting.questions import Question, Questions
+from flipnb.enclave.stores.ledger import Ledger
 from flipnb.estate.disclosure import Cell
 
 CHARTS = (AgeChart(), SexChart(), YearChart(first=2010, last=2012))

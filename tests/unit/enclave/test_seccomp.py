@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.kernels.seccomp import kernel_filter
+from flipnb.enclave.sandbox.seccomp import kernel_filter
 
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 X86_64, AARCH64 = 0xC000003E, 0xC00000B7
@@ -43,7 +43,7 @@ def program() -> bytes:
 
 
 def test_every_number_has_the_verdict_of_the_list(program: bytes) -> None:
-    from flipnb.enclave.kernels import seccomp
+    from flipnb.enclave.sandbox import seccomp
 
     listed = set(seccomp._X86_64.values())
     looked_at = {16, 41, 53, 56}

@@ -10,7 +10,7 @@ from flipnb.contracts.controller import Controller
 from flipnb.contracts.envelope import MEMBERSHIP, signer_of, unseal
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Membership, Roster
-from flipnb.enclave.agent.configuration import write_file
+from flipnb.enclave.stores.configuration import write_file
 
 
 class Memberships:

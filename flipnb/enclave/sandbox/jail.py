@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.kernels.interpreter import Interpreter
-from flipnb.enclave.kernels.limits import ControlGroup
+from flipnb.enclave.sandbox.interpreter import Interpreter
+from flipnb.enclave.sandbox.limits import ControlGroup
 
 RUNTIME = Path("/run/flip")
 """A jail's own short, writable directory: unix socket paths may have 107 bytes."""

@@ -20,8 +20,8 @@ from flipnb.contracts.disk import disk_full, is_full
 from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import FINAL_TRUST_STATES, TRUST_TRANSITIONS, Failure, Progress, TrustReport, TrustState
-from flipnb.enclave.agent.approvals import Approvals, Terms, VerifiedApproval
-from flipnb.enclave.agent.stored import (
+from flipnb.enclave.approvals.approvals import Approvals, Terms, VerifiedApproval
+from flipnb.enclave.stores.stored import (
     OutgoingReport,
     StoredApproval,
     StoredRequest,

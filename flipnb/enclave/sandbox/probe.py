@@ -19,10 +19,10 @@ from pydantic import ValidationError
 from flipnb.contracts.document import Document
 from flipnb.contracts.policy import KernelLimits
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.kernels.interpreter import Interpreter
-from flipnb.enclave.kernels.jail import RUNTIME, Volatile, spawn
-from flipnb.enclave.kernels.limits import ControlGroup
-from flipnb.enclave.kernels.sandbox import Sandbox
+from flipnb.enclave.sandbox.interpreter import Interpreter
+from flipnb.enclave.sandbox.jail import RUNTIME, Volatile, spawn
+from flipnb.enclave.sandbox.limits import ControlGroup
+from flipnb.enclave.sandbox.sandbox import Sandbox
 
 MIB = 1 << 20
 _INSIDE = Path(__file__).with_name("probe_inside.py")
@@ -89,7 +89,7 @@ def probe(*, uid: int | None, outside: Sequence[Path] = (), interpreter: Interpr
             "outside": [*_OUTSIDE, *map(os.fspath, outside)],
         }
         process = spawn(
-            [sys.executable, "-P", "-m", "flipnb.enclave.kernels.probe", json.dumps(errand)],
+            [sys.executable, "-P", "-m", "flipnb.enclave.sandbox.probe", json.dumps(errand)],
             uid=uid,
             volatile=[
                 Volatile(RUNTIME / "scratch", _PROBED_BYTES),

@@ -18,8 +18,8 @@ from flipnb.contracts.chart import Chart
 from flipnb.contracts.document import Document
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.estate_worker.order import LINE_BYTES, Answer, Count, Current, Freeze, FrozenFacts, Tabulate
-from flipnb.enclave.kernels.interpreter import Interpreter
-from flipnb.enclave.kernels.jail import Bind, JailedProcess, spawn
+from flipnb.enclave.sandbox.interpreter import Interpreter
+from flipnb.enclave.sandbox.jail import Bind, JailedProcess, spawn
 from flipnb.estate.disclosure import Cell
 
 _PATIENCE_S = 300.0

@@ -17,8 +17,8 @@ from flipnb.contracts.document import canonical_bytes, sha256
 from flipnb.contracts.meaning import free_text, meaning
 from flipnb.contracts.policy import CountPolicy
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.agent.ledger import Ledger
-from flipnb.enclave.agent.pace import Pace, padded
+from flipnb.enclave.counting.pace import Pace, padded
+from flipnb.enclave.stores.ledger import Ledger
 from flipnb.estate.disclosure import Cell, bars, funnel, noisy, seed, shown
 
 

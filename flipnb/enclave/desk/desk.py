@@ -42,17 +42,16 @@ from flipnb.contracts.desk import (
 from flipnb.contracts.document import Document, invalid
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.agent.approval_page import ApprovalPages
-from flipnb.enclave.agent.approvals import Approvals, Terms
-from flipnb.enclave.agent.changes import changes
-from flipnb.enclave.agent.hub_link import HubLink
-from flipnb.enclave.agent.membership import Memberships
-from flipnb.enclave.agent.run import EXECUTED, Enclave
-from flipnb.enclave.agent.runs import Runs
-from flipnb.enclave.agent.stored import StoredRequest, StoredRun
-from flipnb.enclave.agent.viewing import shown
+from flipnb.enclave.approvals.approvals import Approvals, Terms
+from flipnb.enclave.approvals.membership import Memberships
+from flipnb.enclave.desk.approval_pages import ApprovalPages
+from flipnb.enclave.desk.changes import changes
+from flipnb.enclave.desk.viewing import shown
+from flipnb.enclave.runs.run import EXECUTED, Enclave
+from flipnb.enclave.runs.runs import Runs
+from flipnb.enclave.stores.stored import StoredRequest, StoredRun
 
-_LOG = logging.getLogger("flipnb.enclave.agent.desk")
+_LOG = logging.getLogger("flipnb.enclave.desk")
 _BODY_BYTES = 16 << 20
 _LONGEST_WAIT_S = 30.0
 _LOOK_S = 0.2
@@ -66,13 +65,13 @@ class Desk:
         enclave: Enclave,
         runs: Runs,
         memberships: Memberships,
-        hub: HubLink,
+        hub_reachable: Callable[[], bool],
         pages: ApprovalPages,
         *,
         sandbox: dict[str, bool | int | str | None],
         joined: Callable[[], None],
     ) -> None:
-        self._enclave, self._runs, self._memberships, self._hub = enclave, runs, memberships, hub
+        self._enclave, self._runs, self._memberships, self._hub_reachable = enclave, runs, memberships, hub_reachable
         self._pages = pages
         self._started = secrets.token_hex(4)
         self._sandbox, self._joined = sandbox, joined
@@ -108,7 +107,7 @@ class Desk:
             title=directory.configuration.title,
             key=self._enclave.key.key_id,
             hub=directory.configuration.hub_url,
-            hub_reachable=self._hub.reachable,
+            hub_reachable=self._hub_reachable(),
             estate_version=await self._estate_version(),
             policy=policy,
             policy_digest=policy.digest(),

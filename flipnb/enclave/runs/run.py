@@ -18,24 +18,24 @@ from flipnb.contracts.outputs import Part
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import Failure, TrustState
-from flipnb.enclave.agent.airlock import Airlock
-from flipnb.enclave.agent.audit import AuditLog
-from flipnb.enclave.agent.broker import Broker, state_bytes
-from flipnb.enclave.agent.configuration import EnclaveDirectory
-from flipnb.enclave.agent.deaths import Deaths, failure_of
-from flipnb.enclave.agent.estate import EstateWorker
-from flipnb.enclave.agent.facts import RunFacts
-from flipnb.enclave.agent.identities import run_uid
-from flipnb.enclave.agent.progress import ProgressKeeper
-from flipnb.enclave.agent.run_cohort import RunCohort
-from flipnb.enclave.agent.slots import Slots
-from flipnb.enclave.agent.store import Store
-from flipnb.enclave.agent.stored import StoredRun
+from flipnb.enclave.airlock.airlock import Airlock
+from flipnb.enclave.airlock.broker import Broker, state_bytes
+from flipnb.enclave.airlock.facts import RunFacts
+from flipnb.enclave.estate_worker.process import EstateWorker
 from flipnb.enclave.kernels.gpu import gpus_watched
 from flipnb.enclave.runner.order import CellEvent, KernelStarted, MemoryEvent, RunnerOrder, Told, Verdict
 from flipnb.enclave.runner.process import RunnerProcess
+from flipnb.enclave.runs.cohort import RunCohort
+from flipnb.enclave.runs.deaths import Deaths, failure_of
+from flipnb.enclave.runs.progress import ProgressKeeper
+from flipnb.enclave.runs.slots import Slots
+from flipnb.enclave.sandbox.uids import run_uid
+from flipnb.enclave.stores.audit import AuditLog
+from flipnb.enclave.stores.configuration import EnclaveDirectory
+from flipnb.enclave.stores.store import Store
+from flipnb.enclave.stores.stored import StoredRun
 
-_LOG = logging.getLogger("flipnb.enclave.agent.run")
+_LOG = logging.getLogger("flipnb.enclave.runs.run")
 _FULL_S = 2.0
 _TOLD = frozenset({"too-few-people", "freeze-failed", "memory-cgroup-missing", disk.CODE})
 COHORT, EXECUTED = "cohort.duckdb", "executed.ipynb"

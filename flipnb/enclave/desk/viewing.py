@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.agent.identities import viewer_uid
-from flipnb.enclave.kernels.interpreter import Interpreter
-from flipnb.enclave.kernels.jail import JailedProcess, spawn
+from flipnb.enclave.sandbox.interpreter import Interpreter
+from flipnb.enclave.sandbox.jail import JailedProcess, spawn
+from flipnb.enclave.sandbox.uids import viewer_uid
 
 MIB = 1 << 20
 _LIMITS = {"DATA": 1024 * MIB, "CPU": 60, "CORE": 0, "FSIZE": 0, "NOFILE": 256}

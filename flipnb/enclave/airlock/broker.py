@@ -41,8 +41,8 @@ from flipnb.contracts.document import Document
 from flipnb.contracts.failure import REFUSALS
 from flipnb.contracts.policy import MIB
 from flipnb.contracts.problem import FlipError, Problem
-from flipnb.enclave.agent.airlock import Airlock, GivenRound
-from flipnb.enclave.agent.lease import Lease, sealed_copy
+from flipnb.enclave.airlock.airlock import Airlock, GivenRound
+from flipnb.enclave.airlock.lease import Lease, sealed_copy
 
 MESSAGES_PER_SECOND = 200
 _BURST = 400

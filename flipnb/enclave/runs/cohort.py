@@ -10,13 +10,13 @@ from pathlib import Path
 from flipnb.contracts import disk
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.agent.configuration import EnclaveDirectory
-from flipnb.enclave.agent.estate import EstateWorker
-from flipnb.enclave.agent.store import Store
-from flipnb.enclave.agent.stored import StoredRun
 from flipnb.enclave.estate_worker.order import FrozenFacts
+from flipnb.enclave.estate_worker.process import EstateWorker
+from flipnb.enclave.stores.configuration import EnclaveDirectory
+from flipnb.enclave.stores.store import Store
+from flipnb.enclave.stores.stored import StoredRun
 
-_LOG = logging.getLogger("flipnb.enclave.agent.run")
+_LOG = logging.getLogger("flipnb.enclave.runs.run")
 _FREEZES = 3
 
 

@@ -17,16 +17,16 @@ from flipnb.contracts.round import RoundContext
 from flipnb.contracts.run import TrustState
 from flipnb.contracts.study import Roster
 from flipnb.contracts.task import SMALL_BYTES, Task, TaskAnswer
-from flipnb.enclave.agent.admission import VerifiedBundle, admit, require_valid, verify_bundle, verify_request
-from flipnb.enclave.agent.airlock import Airlock, Reply, stored_reply
-from flipnb.enclave.agent.approvals import Approvals, Terms, refuse_own, verify_approval
-from flipnb.enclave.agent.hub_link import HubLink, fill
-from flipnb.enclave.agent.lease import Lease
-from flipnb.enclave.agent.membership import Memberships
-from flipnb.enclave.agent.run import ActiveRun, Enclave, Outcome
-from flipnb.enclave.agent.stored import StoredRequest, StoredRun
+from flipnb.enclave.airlock.airlock import Airlock, Reply, stored_reply
+from flipnb.enclave.airlock.lease import Lease, fill
+from flipnb.enclave.approvals.admission import VerifiedBundle, admit, require_valid, verify_bundle, verify_request
+from flipnb.enclave.approvals.approvals import Approvals, Terms, refuse_own, verify_approval
+from flipnb.enclave.approvals.membership import Memberships
+from flipnb.enclave.runs.hub import Hub
+from flipnb.enclave.runs.run import ActiveRun, Enclave, Outcome
+from flipnb.enclave.stores.stored import StoredRequest, StoredRun
 
-_LOG = logging.getLogger("flipnb.enclave.agent.runs")
+_LOG = logging.getLogger("flipnb.enclave.runs")
 _TOLD_S = 30.0
 _TOTAL_S = 0.05
 
@@ -37,7 +37,7 @@ class Runs:
     Every handler may be called again with the same task: it decides from what is on disk.
     """
 
-    def __init__(self, enclave: Enclave, memberships: Memberships, hub: HubLink) -> None:
+    def __init__(self, enclave: Enclave, memberships: Memberships, hub: Hub) -> None:
         self._enclave, self._memberships, self._hub = enclave, memberships, hub
         self._store, self._audit = enclave.store, enclave.audit
         self._active: dict[str, ActiveRun] = {}
@@ -253,7 +253,7 @@ class Runs:
         roster = self._memberships.roster(task.study)
         verified = verify_request(task.run_request.encode(), roster, run=task.run)
         digest = verified.request.bundle
-        envelope = await self._hub.patiently(partial(self._hub.bundle, digest))
+        envelope = await self._hub.bundle(digest)
         bundle = verify_bundle(envelope, roster, verified)
         try:
             point = admit(

@@ -23,13 +23,13 @@ from flipnb.contracts.outputs import admit_report
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext, RoundReply
-from flipnb.enclave.agent.audit import AuditLog
-from flipnb.enclave.agent.facts import RunFacts
-from flipnb.enclave.agent.lease import Lease
-from flipnb.enclave.agent.members import wrong_members
-from flipnb.enclave.agent.store import Store
-from flipnb.enclave.agent.stored import StoredRound
-from flipnb.enclave.agent.totals import TotalsGate
+from flipnb.enclave.airlock.facts import RunFacts
+from flipnb.enclave.airlock.lease import Lease
+from flipnb.enclave.airlock.members import wrong_members
+from flipnb.enclave.airlock.totals import TotalsGate
+from flipnb.enclave.stores.audit import AuditLog
+from flipnb.enclave.stores.store import Store
+from flipnb.enclave.stores.stored import StoredRound
 from flipnb.federation.encoding import encode_update
 
 _HEADER_BYTES = 64 << 20

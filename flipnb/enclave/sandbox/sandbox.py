@@ -16,8 +16,8 @@ from pathlib import Path
 from flipnb.contracts.document import Document
 from flipnb.contracts.policy import KernelLimits
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.kernels.interpreter import INSIDE, PROJECT, Interpreter
-from flipnb.enclave.kernels.seccomp import kernel_filter
+from flipnb.enclave.sandbox.interpreter import INSIDE, PROJECT, Interpreter
+from flipnb.enclave.sandbox.seccomp import kernel_filter
 
 COHORT = Path("/data/cohort.duckdb")
 BROKER = Path("/run/broker.sock")

@@ -13,11 +13,11 @@ from flipnb.contracts.keys import SigningKey, key_id
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Roster, SessionCertificate
 from flipnb.contracts.task import TaskAnswer
-from flipnb.enclave.agent.audit import AuditLog
-from flipnb.enclave.agent.membership import Memberships
-from flipnb.enclave.agent.pace import Pace
-from flipnb.enclave.agent.questions import Question, Questions
-from flipnb.enclave.agent.store import Store
+from flipnb.enclave.approvals.membership import Memberships
+from flipnb.enclave.counting.pace import Pace
+from flipnb.enclave.counting.questions import Question, Questions
+from flipnb.enclave.stores.audit import AuditLog
+from flipnb.enclave.stores.store import Store
 
 _LONGEST = timedelta(hours=24)
 _CLOCK_TOLERANCE = timedelta(minutes=5)

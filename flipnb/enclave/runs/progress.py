@@ -6,7 +6,7 @@ import time
 
 from flipnb.contracts.broker import Tell
 from flipnb.contracts.run import Progress
-from flipnb.enclave.agent.store import Store
+from flipnb.enclave.stores.store import Store
 
 _PROGRESS_S = 0.5
 

@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from flipnb.contracts.document import sha256
 from flipnb.contracts.problem import FlipError
 
 _SIZE = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
@@ -74,6 +75,13 @@ class Lease:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
+
+
+def fill(target: int, content: bytes, digest: str, size: int) -> None:
+    """Write what the hub sent as a blob into the file ``target``. Raises FlipError ``wrong-weights``."""
+    if len(content) != size or sha256(content) != digest:
+        raise FlipError("wrong-weights", f"What the hub sent as {digest} is not that: its bytes are others.")
+    os.pwrite(target, content, 0)
 
 
 def sealed_copy(source: int, size: int) -> Lease:

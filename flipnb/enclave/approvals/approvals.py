@@ -13,7 +13,7 @@ from flipnb.contracts.desk import ControllerApproval
 from flipnb.contracts.envelope import APPROVAL, unseal
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.agent.stored import StoredApproval
+from flipnb.enclave.stores.stored import StoredApproval
 
 
 @dataclass(frozen=True)

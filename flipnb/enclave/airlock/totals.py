@@ -16,10 +16,10 @@ from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.total import TotalContext, TotalReply, TotalSum, Units, find_step
-from flipnb.enclave.agent.audit import AuditLog
-from flipnb.enclave.agent.facts import RunFacts
-from flipnb.enclave.agent.members import wrong_members
-from flipnb.enclave.agent.store import Store
+from flipnb.enclave.airlock.facts import RunFacts
+from flipnb.enclave.airlock.members import wrong_members
+from flipnb.enclave.stores.audit import AuditLog
+from flipnb.enclave.stores.store import Store
 
 
 class TotalsGate:

@@ -1,0 +1,1 @@
+"""The data controllers' side of an agent."""

@@ -1,0 +1,1 @@
+"""A Trust's part in runs, from the hub's task to the end of the kernel."""

@@ -1,0 +1,1 @@
+"""What an enclave keeps on its disk: configuration, state, ledger of counts, audit log."""
