@@ -71,7 +71,7 @@ lint: $(STAMP) ## format, style, types, and who may import whom
 format: $(STAMP) ## write the code in the house's format, and the front end's contract
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
-	@$(BIN)/python -m flipnb.workbench.lab.openapi
+	@$(BIN)/python -m flipnb.lab.openapi
 
 lock: $(STAMP) ## resolve constraints.txt anew
 	@$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --python-version 3.11 --no-header --no-annotate -o constraints.txt

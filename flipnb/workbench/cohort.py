@@ -8,8 +8,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flipnb.cohorts import Definition
 from flipnb.contracts.cohort import CohortExpression
-from flipnb.contracts.cohort_builder import Definition
 from flipnb.workbench import counting
 from flipnb.workbench.chart_words import chart_words, read_chart
 from flipnb.workbench.home import Home

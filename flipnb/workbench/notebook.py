@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flipnb.contracts.cohort_builder import Definition
+from flipnb.cohorts import Definition
 from flipnb.contracts.parameters import Scalar
 from flipnb.workbench import rehearsal, submission
 from flipnb.workbench import results as fetched
@@ -47,7 +47,7 @@ def total(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def cohort(definition: str | Path | Mapping[str, Any] | Definition) -> Cohort:
-    """A cohort from ATLAS JSON, a file or a dictionary, or from ``flipnb.contracts.cohort_builder``.
+    """A cohort from ATLAS JSON, a file or a dictionary, or from ``flipnb.cohorts``.
 
     As the last line of a cell it shows itself as the cohort builder, in step with this object.
     Raises FlipError ``no-cohort``, ``unsupported-cohort``.

@@ -1,4 +1,4 @@
-// Written by `python -m flipnb.workbench.lab.openapi`; change the contracts in Python, not this file.
+// Written by `python -m flipnb.lab.openapi`; change the contracts in Python, not this file.
 
 /** The version that the server extension must have. */
 export const VERSION = '0.1.0';

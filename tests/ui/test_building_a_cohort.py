@@ -192,7 +192,7 @@ def test_what_no_compiler_supports_is_said_and_can_not_be_asked(server, page):
 
 CELLS = (
     "import flipnb as flip\n"
-    "from flipnb.contracts import cohort_builder as build\n"
+    "from flipnb import cohorts as build\n"
     "adults = build.enter(build.observation_period()).require('Adults', build.age(at_least=18))\n"
     "cohort = flip.cohort(adults)\n"
     "cohort",

@@ -43,8 +43,8 @@ def test_both_extensions_are_enabled_and_ok_without_node(installed):
     front = line_of(say(installed, "jupyterlab.labextensions", "list"), "flipnb v")
     assert "enabled" in front and "OK" in front and "(python, flipnb)" in front
     back = say(installed, "jupyter_server", "extension", "list")
-    assert "enabled" in line_of(back, "flipnb.workbench.lab ")
-    assert any("flipnb.workbench.lab" in line and "OK" in line for line in back.splitlines())
+    assert "enabled" in line_of(back, "flipnb.lab ")
+    assert any("flipnb.lab" in line and "OK" in line for line in back.splitlines())
 
 
 def test_jupyterlab_serves_what_the_wheel_brought(installed, tmp_path):

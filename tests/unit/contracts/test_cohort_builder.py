@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 import flipnb as flip
-from flipnb.contracts import cohort_builder as build
+from flipnb import cohorts as build
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.estate.cohort import compile_cohort
 from flipnb.estate.omop.cdm import tables

@@ -9,7 +9,7 @@ import pytest
 from estate_rows import rows
 from mapped_extract import PEOPLE, write_extract
 
-from flipnb.contracts.cohort_builder import Records, concepts, enter, text
+from flipnb.cohorts import Records, concepts, enter, text
 from flipnb.contracts.problem import FlipError
 from flipnb.estate import load
 from flipnb.estate.cohort import generate

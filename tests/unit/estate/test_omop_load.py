@@ -12,7 +12,7 @@ from estate_rows import rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flipnb.contracts import cohort_builder as build
+from flipnb import cohorts as build
 from flipnb.contracts.problem import FlipError
 from flipnb.estate import Estate, load
 from flipnb.estate.cohort import generate

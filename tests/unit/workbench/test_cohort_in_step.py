@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import flipnb as flip
-from flipnb.contracts import cohort_builder as build
+from flipnb import cohorts as build
 from flipnb.contracts.problem import FlipError
 from flipnb.workbench.widgets import STATIC
 from flipnb.workbench.widgets.cohort_widget import CohortWidget

@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import flipnb
-from flipnb.workbench.lab import endpoints, openapi
+from flipnb.lab import endpoints, openapi
 
 ROOT = openapi.OPENAPI_FILE.parents[1]
-AGAIN = "run `python -m flipnb.workbench.lab.openapi`"
+AGAIN = "run `python -m flipnb.lab.openapi`"
 
 
 def test_openapi_and_typescript_are_those_of_the_endpoints():
@@ -28,6 +28,6 @@ def test_every_endpoint_has_a_resource_a_summary_and_a_name_of_its_own():
 
 
 def test_the_server_extension_imports_nothing_heavy():
-    code = "import sys, flipnb.workbench.lab.app; print(*{'torch', 'flwr', 'plotly', 'pandas'} & set(sys.modules))"
+    code = "import sys, flipnb.lab.app; print(*{'torch', 'flwr', 'plotly', 'pandas'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == ""

@@ -12,9 +12,9 @@ from flipnb.contracts.document import Digest, Document
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.record import RunRecord
 from flipnb.contracts.run import RunId
+from flipnb.lab.bench import Bench
+from flipnb.lab.endpoint import endpoint
 from flipnb.workbench.hub_client import HubClient
-from flipnb.workbench.lab.bench import Bench
-from flipnb.workbench.lab.endpoint import endpoint
 from flipnb.workbench.plan_file import plan_path, read_plan
 from flipnb.workbench.results import fetch_results
 from flipnb.workbench.results_notebook import results_notebook

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flipnb.contracts.problem import FlipError
+from flipnb.lab.listener import Listener
+from flipnb.lab.outbox import Outbox
 from flipnb.workbench.home import Home
-from flipnb.workbench.lab.listener import Listener
-from flipnb.workbench.lab.outbox import Outbox
 
 _MOST = 200
 _DEEPEST = 4

@@ -13,8 +13,8 @@
 Days count from the start of the event by which people enter; None is as far as the observation period goes.
 """
 
-from flipnb.contracts.cohort_builder.codes import Codes, concepts
-from flipnb.contracts.cohort_builder.conditions import (
+from flipnb.cohorts.codes import Codes, concepts
+from flipnb.cohorts.conditions import (
     Condition,
     Found,
     Group,
@@ -27,8 +27,8 @@ from flipnb.contracts.cohort_builder.conditions import (
     at_most,
     sex,
 )
-from flipnb.contracts.cohort_builder.definition import Definition, enter
-from flipnb.contracts.cohort_builder.domains import (
+from flipnb.cohorts.definition import Definition, enter
+from flipnb.cohorts.domains import (
     condition,
     condition_era,
     death,

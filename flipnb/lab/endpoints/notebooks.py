@@ -18,11 +18,11 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import RunView
 from flipnb.contracts.strategy import FLOWER, Aggregation
 from flipnb.contracts.text import Identifier, Line, Name
+from flipnb.lab.bench import Bench
+from flipnb.lab.endpoint import endpoint
+from flipnb.lab.endpoints.studies import StudyTrust, study_trusts
 from flipnb.workbench import submission
 from flipnb.workbench.freezing import freeze_notebook, notebook_parameters
-from flipnb.workbench.lab.bench import Bench
-from flipnb.workbench.lab.endpoint import endpoint
-from flipnb.workbench.lab.endpoints.studies import StudyTrust, study_trusts
 from flipnb.workbench.plan_file import PlanFile, plan_path, read_plan
 from flipnb.workbench.rehearsal import last_rehearsal
 from flipnb.workbench.studies import read_roster

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from flipnb.contracts.document import Document, invalid, load_json
 from flipnb.contracts.problem import FlipError
-from flipnb.workbench.lab.bench import Bench
+from flipnb.lab.bench import Bench
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 Function = Callable[..., Document]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flipnb.contracts.cohort_builder.codes import Codes
-from flipnb.contracts.cohort_builder.conditions import Records
+from flipnb.cohorts.codes import Codes
+from flipnb.cohorts.conditions import Records
 
 
 def condition(codes: Codes | None = None) -> Records:

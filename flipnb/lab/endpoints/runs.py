@@ -5,10 +5,10 @@ from __future__ import annotations
 from flipnb.contracts.document import Document
 from flipnb.contracts.run import RunId, RunView
 from flipnb.contracts.text import Name
+from flipnb.lab.bench import Bench
+from flipnb.lab.endpoint import endpoint
 from flipnb.workbench import runs
 from flipnb.workbench.hub_feed import RunEvents
-from flipnb.workbench.lab.bench import Bench
-from flipnb.workbench.lab.endpoint import endpoint
 
 
 class RunList(Document):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Literal
 
-from flipnb.contracts.cohort_builder.codes import Codes
-from flipnb.contracts.cohort_builder.written import Json, concept_list, day_range, number_range, window
+from flipnb.cohorts.codes import Codes
+from flipnb.cohorts.written import Json, concept_list, day_range, number_range, window
 
 Sex = Literal["female", "male"]
 Distinct = Literal["concept", "day", "visit"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flipnb.contracts.cohort_builder.written import Json
+from flipnb.cohorts.written import Json
 
 
 @dataclass(frozen=True)

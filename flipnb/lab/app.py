@@ -9,12 +9,12 @@ from typing import Any
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import Bool, Unicode
 
+from flipnb.lab import endpoints
+from flipnb.lab.bench import Bench
+from flipnb.lab.desk_listener import DeskListener
+from flipnb.lab.handlers import routes_of
+from flipnb.lab.listener import SCHEMAS, Listener
 from flipnb.workbench.home import Home
-from flipnb.workbench.lab import endpoints
-from flipnb.workbench.lab.bench import Bench
-from flipnb.workbench.lab.desk_listener import DeskListener
-from flipnb.workbench.lab.handlers import routes_of
-from flipnb.workbench.lab.listener import SCHEMAS, Listener
 
 
 class FlipApp(ExtensionApp):

@@ -10,11 +10,11 @@ from typing import Any
 from flipnb.contracts.document import Digest, Document, canonical_bytes, load_json, sha256
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Name
+from flipnb.lab.bench import Bench
+from flipnb.lab.endpoint import endpoint
 from flipnb.twin import Preview
 from flipnb.workbench import cohort_questions, vocabulary
 from flipnb.workbench.cohort_questions import CohortCheck, Question, TrustAnswers, check_cohort
-from flipnb.workbench.lab.bench import Bench
-from flipnb.workbench.lab.endpoint import endpoint
 from flipnb.workbench.plan_file import read_plan
 from flipnb.workbench.twin_count import twin_count
 from flipnb.workbench.vocabulary import FoundConcepts

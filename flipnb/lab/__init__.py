@@ -10,10 +10,10 @@ from typing import Any
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
-    from flipnb.workbench.lab.app import FlipApp
+    from flipnb.lab.app import FlipApp
 
-    return [{"module": "flipnb.workbench.lab", "app": FlipApp}]
+    return [{"module": "flipnb.lab", "app": FlipApp}]
 
 
 def _jupyter_labextension_paths() -> list[dict[str, str]]:
-    return [{"src": "../../labextension", "dest": "flipnb"}]
+    return [{"src": "../labextension", "dest": "flipnb"}]

@@ -19,9 +19,9 @@ from flipnb.contracts.document import Digest, Document
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import RunId
 from flipnb.contracts.text import Line
+from flipnb.lab.bench import Bench
+from flipnb.lab.endpoint import endpoint
 from flipnb.workbench.desk import desk
-from flipnb.workbench.lab.bench import Bench
-from flipnb.workbench.lab.endpoint import endpoint
 
 
 class DeskHere(Document):

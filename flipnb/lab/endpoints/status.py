@@ -5,9 +5,9 @@ from __future__ import annotations
 from flipnb import __version__
 from flipnb.contracts.document import Document
 from flipnb.contracts.problem import FlipError
-from flipnb.workbench.lab.bench import Bench
-from flipnb.workbench.lab.endpoint import endpoint
-from flipnb.workbench.lab.listener import HubContact
+from flipnb.lab.bench import Bench
+from flipnb.lab.endpoint import endpoint
+from flipnb.lab.listener import HubContact
 
 
 class LabStatus(Document):

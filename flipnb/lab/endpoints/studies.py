@@ -11,10 +11,10 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Roster, Trust
 from flipnb.contracts.text import Line, Name
 from flipnb.contracts.trust_card import TrustCard, TrustPresence, TrustPresences
+from flipnb.lab.bench import Bench
+from flipnb.lab.endpoint import endpoint
 from flipnb.workbench import studies
 from flipnb.workbench.hub_client import HubClient
-from flipnb.workbench.lab.bench import Bench
-from flipnb.workbench.lab.endpoint import endpoint
 
 
 class Study(Document):

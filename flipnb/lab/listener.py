@@ -14,9 +14,9 @@ from flipnb.contracts.document import Document, Moment
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import RunEvent, RunId, RunView
 from flipnb.contracts.text import Name
+from flipnb.lab.desk_listener import DESK_EVENT, DeskChange
 from flipnb.workbench.home import Home
 from flipnb.workbench.hub_feed import HubFeed
-from flipnb.workbench.lab.desk_listener import DESK_EVENT, DeskChange
 
 SCHEMAS: Final = Path(__file__).parent / "events"
 RUN_EVENT: Final = "https://schema.jupyter.org/flipnb/run/v1"

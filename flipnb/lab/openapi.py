@@ -1,6 +1,6 @@
 """The endpoints as OpenAPI 3.1, and the same contract as TypeScript.
 
-``python -m flipnb.workbench.lab.openapi`` writes both files; a test finds them changed where a contract was changed and
+``python -m flipnb.lab.openapi`` writes both files; a test finds them changed where a contract was changed and
 this was not run.
 """
 
@@ -16,11 +16,11 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from flipnb import __version__
-from flipnb.workbench.lab.endpoint import NAMESPACE, Endpoint
-from flipnb.workbench.lab.endpoints import ALL
-from flipnb.workbench.lab.listener import EVENTS
+from flipnb.lab.endpoint import NAMESPACE, Endpoint
+from flipnb.lab.endpoints import ALL
+from flipnb.lab.listener import EVENTS
 
-_SOURCE = Path(__file__).resolve().parents[3] / "labextension"
+_SOURCE = Path(__file__).resolve().parents[2] / "labextension"
 OPENAPI_FILE = _SOURCE / "openapi.json"
 TYPESCRIPT_FILE = _SOURCE / "src" / "contracts.ts"
 _REFERENCE = "#/components/schemas/{model}"
@@ -54,7 +54,7 @@ def typescript(endpoints: Iterable[Endpoint] = ALL) -> str:
     endpoints = tuple(endpoints)
     references, components = _schemas(endpoints)
     lines = [
-        "// Written by `python -m flipnb.workbench.lab.openapi`; change the contracts in Python, not this file.",
+        "// Written by `python -m flipnb.lab.openapi`; change the contracts in Python, not this file.",
         "",
     ]
     lines += ["/** The version that the server extension must have. */", f"export const VERSION = '{__version__}';", ""]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flipnb.workbench.lab.endpoint import Endpoint
-from flipnb.workbench.lab.endpoints import cohorts, desk, notebooks, results, runs, status, studies
+from flipnb.lab.endpoint import Endpoint
+from flipnb.lab.endpoints import cohorts, desk, notebooks, results, runs, status, studies
 
 ALL: tuple[Endpoint, ...] = (
     *(status.get_status, status.try_hub),

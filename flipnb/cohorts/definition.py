@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Literal
 
+from flipnb.cohorts.codes import Codes
+from flipnb.cohorts.conditions import Condition, Group, Records, all_of
+from flipnb.cohorts.written import Json
 from flipnb.contracts.cohort import CohortExpression
-from flipnb.contracts.cohort_builder.codes import Codes
-from flipnb.contracts.cohort_builder.conditions import Condition, Group, Records, all_of
-from flipnb.contracts.cohort_builder.written import Json
 
 Limit = Literal["all", "first", "last"]
 

@@ -16,8 +16,8 @@ from tornado import web
 from tornado.iostream import StreamClosedError
 
 from flipnb.contracts.problem import FlipError
-from flipnb.workbench.lab.bench import Bench
-from flipnb.workbench.lab.endpoint import Endpoint, Method
+from flipnb.lab.bench import Bench
+from flipnb.lab.endpoint import Endpoint, Method
 
 
 class EndpointHandler(ExtensionHandlerMixin, APIHandler):
