@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from flipnb.estate.cohort.generation import compiled_for, count_people
 from flipnb.estate.database import DuckDBDatabase, reading
 from flipnb.estate.frozen_file import Member, write_frozen
 from flipnb.estate.versions import Bounds, Estate
+from flipnb.files.whole import writing
 
 if TYPE_CHECKING:
     import duckdb
@@ -66,9 +66,7 @@ def freeze(
 
     if path.exists():
         raise FlipError("exists", f"{path} exists already.")
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    try:
+    with writing(path, mode=0o444) as partial:
         opened = Estate.open(estate, bounds)
         with opened.reading(version) as source:
             rows = compiled_for(DuckDBDatabase(source, version), expression).rows()
@@ -85,12 +83,6 @@ def freeze(
         ]
         with duckdb.connect(str(partial), config=opened.bounds.config(path.parent)) as target:
             write_frozen(target, opened.file(version), dataset, frozen)
-        partial.chmod(0o444)
-        with partial.open("rb") as stream:
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     sizes = {part: sum(1 for value in parts.values() if value == part) for part in ("train", "validation", "test")}
     salt = secrets.token_bytes(32)
     return FrozenCohort(

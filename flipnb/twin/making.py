@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flipnb.contracts.dataset import Dataset, Split, Variable
 from flipnb.contracts.frozen import KIND_TWIN, META_DATASET, META_KIND, TABLES, definitions
 from flipnb.contracts.outputs import Part
+from flipnb.files.whole import writing
 from flipnb.twin.marginals import Marginal, Marginals
 
 if TYPE_CHECKING:
@@ -42,9 +43,7 @@ def make(
     import numpy as np
 
     generator = np.random.default_rng(seed)
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    with duckdb.connect(str(partial)) as connection:
+    with writing(path) as partial, duckdb.connect(str(partial)) as connection:
         for table, columns in definitions(dataset.declared).items():
             connection.execute(f"CREATE TABLE {table} ({columns})")
         parts = _parts(split, people)
@@ -71,7 +70,6 @@ def make(
                 lists = ", ".join(f"unnest(?::{row[1]}[])" for row in described)
                 whole = [list(column) for column in zip(*values, strict=True)]
                 connection.execute(f"INSERT INTO {table} ({names}) SELECT {lists}", whole)
-    partial.replace(path)
 
 
 def _parts(split: Split, people: int) -> list[Part]:

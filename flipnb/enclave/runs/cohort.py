@@ -15,6 +15,7 @@ from flipnb.enclave.estate_worker.process import EstateWorker
 from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.store import Store
 from flipnb.enclave.stores.stored import StoredRun
+from flipnb.files.whole import publish
 
 _LOG = logging.getLogger("flipnb.enclave.runs.run")
 _FREEZES = 3
@@ -52,7 +53,7 @@ class RunCohort:
             if os.geteuid() == 0:
                 os.chown(made, 0, 0)
             made.chmod(0o400)
-            made.replace(self.target)
+            publish(made, self.target)
         except FlipError as error:
             if error.code in ("too-few-people", disk.CODE):
                 raise

@@ -34,6 +34,7 @@ from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.store import Store
 from flipnb.enclave.stores.stored import StoredRun
+from flipnb.files.logs import open_log
 
 _LOG = logging.getLogger("flipnb.enclave.runs.run")
 _FULL_S = 2.0
@@ -266,7 +267,7 @@ class ActiveRun:
         )
         hidden = (self._enclave.directory.keys, self._enclave.directory.estate)
         self._released = False
-        with (self.directory / "runner.log").open("ab") as log:
+        with open_log(self.directory / "runner.log") as log:
             runner = await RunnerProcess.start(order, uid=uid, hidden=hidden, log=log)
         self._runner = runner
         if self._ending is not None:

@@ -16,6 +16,7 @@ from flipnb.estate.cohort.compiler import CompiledCohort, compile_steps
 from flipnb.estate.cohort.subqueries import in_dialect
 from flipnb.estate.cohort.vocabulary import concepts_of
 from flipnb.estate.database import Database, reading
+from flipnb.files.whole import writing
 
 HEADER = ("subject_id", "cohort_start_date", "cohort_end_date")
 """The columns of OHDSI's cohort table."""
@@ -87,12 +88,7 @@ def compiled_for(database: Database, expression: CohortExpression, rules: Sequen
 
 def _write_rows(database: Database, compiled: CompiledCohort, path: Path) -> None:
     sql = f"SELECT person_id, start_date, end_date FROM ({compiled.rows()}) c ORDER BY person_id, start_date, end_date"
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(HEADER)
-            writer.writerows(database.rows(in_dialect(sql, database.dialect)))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with writing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(HEADER)
+        writer.writerows(database.rows(in_dialect(sql, database.dialect)))

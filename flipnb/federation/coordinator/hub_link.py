@@ -23,7 +23,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.request_signature import Request, sign_request
 from flipnb.contracts.round import RoundContext
 from flipnb.contracts.total import TotalContext, TotalSum
-from flipnb.federation.coordinator.shared_blobs import blob_path, give
+from flipnb.files.blobs import Blobs
 
 TRANSIENT = frozenset({500, 502, 503, 504})
 """Statuses that may pass; 507 (disk full) and refusals don't."""
@@ -37,7 +37,7 @@ class HubLink:
 
     def __init__(self, order: CoordinatorOrder) -> None:
         self._order = order
-        self._blobs = Path(order.blobs)
+        self._blobs = Blobs(Path(order.blobs))
         self._key = SigningKey.load(Path(order.key))
         self._http = httpx.Client(verify=_context(order.ca), timeout=httpx.Timeout(60.0, read=90.0), trust_env=False)
 
@@ -72,11 +72,11 @@ class HubLink:
 
     def give(self, path: Path, digest: str) -> None:
         """Make a synced file one of the hub's blobs; the context that names it opens it to the members of this run."""
-        give(self._blobs, digest, path)
+        self._blobs.give(path, digest)
 
     def blob(self, digest: str) -> Path:
         """The file of a blob. Raises FlipError ``missing-blob``."""
-        path = blob_path(self._blobs, digest)
+        path = self._blobs.path(digest)
         if not path.exists():
             raise FlipError("missing-blob", f"The blob {digest[:12]}… is not at the hub.", status=409)
         return path
