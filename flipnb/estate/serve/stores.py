@@ -11,9 +11,10 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flipnb.contracts.problem import FlipError
-from flipnb.estate.postgresql import connect, current_version, read_version, schema_of
+from flipnb.estate.postgresql import connect, current_version, read_version, schema_of, with_values
 from flipnb.estate.versions import Estate
-from flipnb.records.fhir import DuckDatabase, Pseudonyms, Store
+from flipnb.records.database import DuckDatabase, by_table
+from flipnb.records.fhir import Pseudonyms, Store
 
 if TYPE_CHECKING:
     from flipnb.estate.postgresql import Connection
@@ -114,7 +115,6 @@ class PostgresqlDatabase:
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         from psycopg import OperationalError, errors
-        from psycopg.sql import SQL
 
         try:
             connection = self._idle.get_nowait()
@@ -125,8 +125,7 @@ class PostgresqlDatabase:
             with connection.transaction():
                 if self._version is not None:
                     read_version(connection, self._version)
-                text = sql.replace("%", "%%").replace("?", "%s")
-                found = connection.execute(SQL(text), list(values)).fetchall()
+                found = connection.execute(with_values(sql), list(values)).fetchall()
         except errors.UndefinedTable:
             raise _gone() from None
         except OperationalError as error:
@@ -136,14 +135,12 @@ class PostgresqlDatabase:
 
     def columns(self) -> Mapping[str, frozenset[str]]:
         schema = f"'{schema_of(self._version)}'" if self._version else "ANY (current_schemas(false))"
-        found: dict[str, set[str]] = {}
-        for table, column in self.rows(
-            f"SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = {schema}"
-        ):
-            found.setdefault(table, set()).add(column)
+        found = by_table(
+            self.rows(f"SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = {schema}")
+        )
         if self._version is not None and not found:
             raise _gone()
-        return {table: frozenset(names) for table, names in found.items()}
+        return found
 
     def loaded_at(self) -> datetime:
         if self._version is None:
