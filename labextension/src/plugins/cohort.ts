@@ -36,7 +36,8 @@ const DRAFT = 'flipnb:cohort';
  */
 export const cohortPlugin: JupyterFrontEndPlugin<void> = {
   id: 'flipnb:cohort',
-  description: 'Builds cohort definitions and asks the Trusts how many people they have.',
+  description:
+    'Builds cohort definitions and asks the Trusts how many people they have.',
   autoStart: true,
   requires: [IWorkbench],
   optional: [
@@ -92,7 +93,10 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
         import('../widgets/cohort')
       ]);
       const model = new CohortFileModel(workbench, draft => {
-        void state?.save(`${DRAFT}:${id}`, draft as unknown as ReadonlyPartialJSONValue);
+        void state?.save(
+          `${DRAFT}:${id}`,
+          draft as unknown as ReadonlyPartialJSONValue
+        );
       });
       const content = new CohortView({ model, commands, trans });
       const view = new MainAreaWidget({ content });
@@ -118,7 +122,10 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
     }
 
     async function draft(id: string): Promise<IDraft | null> {
-      return ((await state?.fetch(`${DRAFT}:${id}`)) as unknown as IDraft | undefined) ?? null;
+      return (
+        ((await state?.fetch(`${DRAFT}:${id}`)) as unknown as
+          IDraft | undefined) ?? null
+      );
     }
 
     commands.addCommand(CommandIDs.newCohort, {
@@ -126,7 +133,8 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
       caption: trans.__('Define whom a study is about'),
       icon: cohortIcon,
       describedBy: NO_ARGS,
-      execute: () => show(`flip-cohort-new-${Date.now()}-${made++}`, async () => undefined)
+      execute: () =>
+        show(`flip-cohort-new-${Date.now()}-${made++}`, async () => undefined)
     });
 
     commands.addCommand(CommandIDs.openCohort, {
@@ -137,8 +145,14 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
         args: {
           type: 'object',
           properties: {
-            path: { type: 'string', description: 'The path of the cohort file' },
-            id: { type: 'string', description: 'The id of an open view, to restore it' }
+            path: {
+              type: 'string',
+              description: 'The path of the cohort file'
+            },
+            id: {
+              type: 'string',
+              description: 'The id of an open view, to restore it'
+            }
           }
         }
       },
@@ -179,8 +193,12 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
           return;
         }
         try {
-          const found = JSON.parse(text) as IDefinition & { expression?: IDefinition };
-          const definition = found.expression?.PrimaryCriteria ? found.expression : found;
+          const found = JSON.parse(text) as IDefinition & {
+            expression?: IDefinition;
+          };
+          const definition = found.expression?.PrimaryCriteria
+            ? found.expression
+            : found;
           if (!definition.PrimaryCriteria) {
             throw new Error(trans.__('The file holds no cohort definition.'));
           }
@@ -188,15 +206,20 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
             view.model.take(definition)
           );
         } catch (error) {
-          Notification.error(trans.__('It was not imported. %1', messageOf(error)), {
-            autoClose: 8000
-          });
+          Notification.error(
+            trans.__('It was not imported. %1', messageOf(error)),
+            {
+              autoClose: 8000
+            }
+          );
         }
       }
     });
 
     /** Whether to export a definition with criteria that ATLAS has not. */
-    const forAtlas = async (beyond: ReadonlyArray<string>): Promise<boolean> => {
+    const forAtlas = async (
+      beyond: ReadonlyArray<string>
+    ): Promise<boolean> => {
       if (beyond.length === 0) {
         return true;
       }
@@ -224,7 +247,11 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
         if (model && (await forAtlas(beyondAtlas(model.expression)))) {
           const name = model.path?.split('/').pop() ?? `cohort${SUFFIX}`;
           const { saveAs } = await import('../widgets/saveas');
-          saveAs(name, JSON.stringify(model.expression, null, 2), 'application/json');
+          saveAs(
+            name,
+            JSON.stringify(model.expression, null, 2),
+            'application/json'
+          );
         }
       }
     });
@@ -250,12 +277,16 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
           if (!answer.button.accept || !answer.value) {
             return;
           }
-          path = answer.value.endsWith(SUFFIX) ? answer.value : `${answer.value}${SUFFIX}`;
+          path = answer.value.endsWith(SUFFIX)
+            ? answer.value
+            : `${answer.value}${SUFFIX}`;
         }
         if (!(await model.save(path))) {
           const answer = await showDialog({
             title: trans.__('%1 was changed elsewhere', path),
-            body: trans.__('Reload it, and lose your changes; or keep yours, and lose the others.'),
+            body: trans.__(
+              'Reload it, and lose your changes; or keep yours, and lose the others.'
+            ),
             buttons: [
               Dialog.cancelButton({ label: trans.__('Cancel') }),
               Dialog.warnButton({ label: trans.__('Reload') }),
@@ -274,9 +305,12 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
 
     commands.addCommand(CommandIDs.insertCohort, {
       label: trans.__('Use in Notebook'),
-      caption: trans.__('Insert code that names this cohort into the open notebook'),
+      caption: trans.__(
+        'Insert code that names this cohort into the open notebook'
+      ),
       isEnabled: () =>
-        (notebooks?.currentWidget ?? null) !== null && (current()?.model.path ?? null) !== null,
+        (notebooks?.currentWidget ?? null) !== null &&
+        (current()?.model.path ?? null) !== null,
       describedBy: NO_ARGS,
       execute: async () => {
         const panel = notebooks?.currentWidget;
@@ -284,8 +318,14 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
         if (!panel || !path) {
           return;
         }
-        const folder = panel.context.localPath.split('/').slice(0, -1).join('/');
-        const near = folder && path.startsWith(`${folder}/`) ? path.slice(folder.length + 1) : path;
+        const folder = panel.context.localPath
+          .split('/')
+          .slice(0, -1)
+          .join('/');
+        const near =
+          folder && path.startsWith(`${folder}/`)
+            ? path.slice(folder.length + 1)
+            : path;
         NotebookActions.insertBelow(panel.content);
         panel.content.activeCell?.model.sharedModel.setSource(
           `import flipnb as flip\n\ncohort = flip.cohort(${JSON.stringify(near)})\ncohort`

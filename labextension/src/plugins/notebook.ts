@@ -164,7 +164,9 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
       }
       const receipt = await model.send();
       if (receipt?.runs.length === 1) {
-        await commands.execute(CommandIDs.openRun, { run: receipt.runs[0].run });
+        await commands.execute(CommandIDs.openRun, {
+          run: receipt.runs[0].run
+        });
       }
     }
 
@@ -177,7 +179,9 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
       [
         CommandIDs.sendNotebook,
         trans.__('Send to Trusts…'),
-        trans.__('Save, check and send the notebook; nothing leaves before you sign')
+        trans.__(
+          'Save, check and send the notebook; nothing leaves before you sign'
+        )
       ]
     ]) {
       commands.addCommand(id, {

@@ -101,12 +101,16 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
       CommandIDs.useResults,
       {
         label: trans.__('Use Results in Notebook'),
-        caption: trans.__('Insert code that reads these results into the open notebook')
+        caption: trans.__(
+          'Insert code that reads these results into the open notebook'
+        )
       },
       async run => {
         const panel = notebooks?.currentWidget;
         if (!panel) {
-          Notification.info(trans.__('Open a notebook first.'), { autoClose: 5000 });
+          Notification.info(trans.__('Open a notebook first.'), {
+            autoClose: 5000
+          });
           return;
         }
         NotebookActions.insertBelow(panel.content);
@@ -121,7 +125,9 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
       CommandIDs.openResultsNotebook,
       {
         label: trans.__('Open Results as a Notebook'),
-        caption: trans.__('A notebook with the table, the curves and the weights of a run'),
+        caption: trans.__(
+          'A notebook with the table, the curves and the weights of a run'
+        ),
         icon: notebookIcon
       },
       async run => {
@@ -142,7 +148,8 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
             runs: {
               type: 'array',
               items: { type: 'string' },
-              description: 'The ids of the runs; without them the person chooses'
+              description:
+                'The ids of the runs; without them the person chooses'
             }
           }
         }
@@ -166,11 +173,14 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
         }
         try {
           const [records, { CompareView }, { saveAs }] = await Promise.all([
-            Promise.all(runs.slice(0, MOST).map(run => workbench.api.record(run))),
+            Promise.all(
+              runs.slice(0, MOST).map(run => workbench.api.record(run))
+            ),
             import('../widgets/compare'),
             import('../widgets/saveas')
           ]);
-          const saveCsv = (text: string): void => saveAs('runs.csv', text, 'text/csv');
+          const saveCsv = (text: string): void =>
+            saveAs('runs.csv', text, 'text/csv');
           show(
             `flip-compare-${Date.now()}`,
             trans.__('Compare %1 Runs', records.length),

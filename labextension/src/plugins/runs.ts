@@ -90,7 +90,9 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
         view.title.closable = true;
         const name = (): void => {
           const shown = model.view;
-          view.title.label = shown ? runName(shown, workbench.runs) : trans.__('Run');
+          view.title.label = shown
+            ? runName(shown, workbench.runs)
+            : trans.__('Run');
           view.title.caption = trans.__('Run %1', run);
         };
         name();
@@ -102,7 +104,8 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
     });
 
     commands.addCommand(CommandIDs.showRuns, {
-      label: args => (args.isLauncher ? trans.__('Runs') : trans.__('Show Runs')),
+      label: args =>
+        args.isLauncher ? trans.__('Runs') : trans.__('Show Runs'),
       caption: trans.__('All runs of the study, with their states'),
       icon: listIcon,
       describedBy: NO_ARGS,
@@ -147,7 +150,10 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
                   runName(view, workbench.runs),
                   view.rounds_done
                 )
-              : trans.__('%1: no round is over, so no model is kept.', runName(view, workbench.runs)),
+              : trans.__(
+                  '%1: no round is over, so no model is kept.',
+                  runName(view, workbench.runs)
+                ),
           buttons: [
             Dialog.cancelButton({ label: trans.__('Keep Running') }),
             Dialog.warnButton({ label: trans.__('Stop Run') })
@@ -159,17 +165,18 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
         try {
           workbench.update(await workbench.api.stopRun(run));
         } catch (error) {
-          Notification.error(
-            trans.__('Not stopped: %1', messageOf(error)),
-            { autoClose: false }
-          );
+          Notification.error(trans.__('Not stopped: %1', messageOf(error)), {
+            autoClose: false
+          });
         }
       }
     });
 
     commands.addCommand(CommandIDs.cloneRun, {
       label: trans.__('Clone Run…'),
-      caption: trans.__('Ask for another run of the same bundle, with other parameters'),
+      caption: trans.__(
+        'Ask for another run of the same bundle, with other parameters'
+      ),
       isEnabled: args => runOf(args) !== null,
       describedBy: RUN_ARGS,
       execute: async args => {
@@ -190,15 +197,17 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
             ]
           });
           if (answer.button.accept && answer.value) {
-            const made = await workbench.api.runAgain(view.bundle, answer.value);
+            const made = await workbench.api.runAgain(
+              view.bundle,
+              answer.value
+            );
             workbench.update(made);
             await commands.execute(CommandIDs.openRun, { run: made.run });
           }
         } catch (error) {
-          Notification.error(
-            trans.__('Not cloned: %1', messageOf(error)),
-            { autoClose: false }
-          );
+          Notification.error(trans.__('Not cloned: %1', messageOf(error)), {
+            autoClose: false
+          });
         }
       }
     });

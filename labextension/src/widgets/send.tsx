@@ -55,7 +55,11 @@ function Send(props: ISendProps): JSX.Element {
           {trans.__('Check Again')}
         </button>
       </div>
-      <ContactBanner workbench={model.workbench} commands={commands} trans={trans} />
+      <ContactBanner
+        workbench={model.workbench}
+        commands={commands}
+        trans={trans}
+      />
       {model.problem && (
         <p className="jp-FlipBanner jp-mod-error" role="alert">
           {model.problem}
@@ -84,7 +88,8 @@ function BundleShown(props: ISendProps): JSX.Element {
         <p className="jp-FlipView-note" role="status">
           {model.activity === 'preparing'
             ? trans.__('Making the exact bundle…')
-            : model.obstacle || trans.__('It is made when the form is complete.')}
+            : model.obstacle ||
+              trans.__('It is made when the form is complete.')}
         </p>
       </Section>
     );
@@ -96,7 +101,9 @@ function BundleShown(props: ISendProps): JSX.Element {
     >
       <p className="jp-FlipDigest">
         <code title={preview.bundle}>{preview.bundle}</code>
-        <LinkButton onClick={() => void navigator.clipboard.writeText(preview.bundle)}>
+        <LinkButton
+          onClick={() => void navigator.clipboard.writeText(preview.bundle)}
+        >
           {trans.__('Copy Digest')}
         </LinkButton>
       </p>
