@@ -7,10 +7,8 @@ import {
   Dialog,
   ICommandPalette,
   InputDialog,
-  MainAreaWidget,
   Notification,
-  showDialog,
-  WidgetTracker
+  showDialog
 } from '@jupyterlab/apputils';
 import { ILauncher } from '@jupyterlab/launcher';
 import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
@@ -24,8 +22,8 @@ import { cohortIcon } from '../icons';
 import type { IDraft } from '../models/cohortfile';
 import type { IDefinition } from '../models/definition';
 import { beyondAtlas } from '../models/definition';
-import { addView } from '../placement';
 import { IWorkbench } from '../tokens';
+import { Views } from '../views';
 import type { CohortView } from '../widgets/cohort';
 
 const SUFFIX = '.cohort.json';
@@ -60,14 +58,8 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
   ): void => {
     const trans = (translator ?? nullTranslator).load('flipnb');
     const { commands, shell } = app;
-    const views = new WidgetTracker<MainAreaWidget<CohortView>>({
-      namespace: 'flipnb-cohort'
-    });
+    const views = new Views<CohortView>(app, 'flipnb-cohort');
     let made = 0;
-
-    function current(): CohortView | null {
-      return views.currentWidget?.content ?? null;
-    }
 
     function changed(): void {
       for (const id of [
@@ -79,15 +71,10 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
       }
     }
 
-    async function show(
+    async function make(
       id: string,
       begin: (view: CohortView) => Promise<void>
-    ): Promise<void> {
-      const known = views.find(view => view.id === id);
-      if (known) {
-        shell.activateById(id);
-        return;
-      }
+    ): Promise<CohortView> {
       const [{ CohortFileModel }, { CohortView }] = await Promise.all([
         import('../models/cohortfile'),
         import('../widgets/cohort')
@@ -98,11 +85,8 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
           draft as unknown as ReadonlyPartialJSONValue
         );
       });
-      const content = new CohortView({ model, commands, trans });
-      const view = new MainAreaWidget({ content });
-      view.id = id;
+      const view = new CohortView({ model, commands, trans });
       view.title.icon = cohortIcon;
-      view.title.closable = true;
       const name = (): void => {
         const path = model.path?.split('/').pop()?.replace(SUFFIX, '');
         view.title.label = `${model.dirty ? '● ' : ''}${path ?? trans.__('New Cohort')}`;
@@ -111,14 +95,23 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
       model.changed.connect(name, view);
       name();
       try {
-        await begin(content);
+        await begin(view);
       } catch (error) {
         view.dispose();
-        Notification.error(messageOf(error), { autoClose: 8000 });
-        return;
+        throw error;
       }
-      await views.add(view);
-      addView(app, view);
+      return view;
+    }
+
+    async function show(
+      id: string,
+      begin: (view: CohortView) => Promise<void>
+    ): Promise<void> {
+      try {
+        await views.open(id, () => make(id, begin));
+      } catch (error) {
+        Notification.error(messageOf(error), { autoClose: 8000 });
+      }
     }
 
     async function draft(id: string): Promise<IDraft | null> {
@@ -240,10 +233,10 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
     commands.addCommand(CommandIDs.exportCohort, {
       label: trans.__('Export ATLAS JSON…'),
       caption: trans.__('Save the definition as a file that ATLAS imports'),
-      isEnabled: () => current() !== null,
+      isEnabled: () => views.current !== null,
       describedBy: NO_ARGS,
       execute: async () => {
-        const model = current()?.model;
+        const model = views.current?.model;
         if (model && (await forAtlas(beyondAtlas(model.expression)))) {
           const name = model.path?.split('/').pop() ?? `cohort${SUFFIX}`;
           const { saveAs } = await import('../widgets/saveas');
@@ -259,10 +252,10 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
     commands.addCommand(CommandIDs.saveCohort, {
       label: trans.__('Save Cohort'),
       caption: trans.__('Save the definition as a file beside your notebooks'),
-      isEnabled: () => current()?.model.dirty ?? false,
+      isEnabled: () => views.current?.model.dirty ?? false,
       describedBy: NO_ARGS,
       execute: async () => {
-        const model = current()?.model;
+        const model = views.current?.model;
         if (!model) {
           return;
         }
@@ -310,11 +303,11 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
       ),
       isEnabled: () =>
         (notebooks?.currentWidget ?? null) !== null &&
-        (current()?.model.path ?? null) !== null,
+        (views.current?.model.path ?? null) !== null,
       describedBy: NO_ARGS,
       execute: async () => {
         const panel = notebooks?.currentWidget;
-        const path = current()?.model.path;
+        const path = views.current?.model.path;
         if (!panel || !path) {
           return;
         }
@@ -348,10 +341,9 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
       rank: 1
     });
     notebooks?.currentChanged.connect(changed, views);
-    void restorer?.restore(views, {
+    views.restore(restorer, {
       command: CommandIDs.openCohort,
-      args: view => ({ id: view.id }),
-      name: view => view.id
+      args: (_, id) => ({ id })
     });
   }
 };

@@ -7,10 +7,8 @@ import {
   Dialog,
   ICommandPalette,
   InputDialog,
-  MainAreaWidget,
   Notification,
-  showDialog,
-  WidgetTracker
+  showDialog
 } from '@jupyterlab/apputils';
 import { ILauncher } from '@jupyterlab/launcher';
 import type { TranslationBundle } from '@jupyterlab/translation';
@@ -28,8 +26,8 @@ import {
 } from '../commands';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- the model is what is provided
 import { Desk } from '../models/desk';
-import { addView } from '../placement';
 import { IDesk } from '../tokens';
+import { Views } from '../views';
 
 /**
  * The data controller's desk. Everywhere but in an enclave its commands are hidden.
@@ -51,9 +49,7 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
     const trans = (translator ?? nullTranslator).load('flipnb');
     const { commands, shell, serviceManager } = app;
     const desk = new Desk(new FlipApi(serviceManager.serverSettings));
-    const views = new WidgetTracker<MainAreaWidget>({
-      namespace: 'flipnb-desk'
-    });
+    const views = new Views(app, 'flipnb-desk');
     let bundles: { [id: string]: string } = {};
 
     serviceManager.events?.stream.connect((_, event) => {
@@ -67,18 +63,12 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
       label: string,
       make: () => Promise<Widget>
     ): Promise<void> {
-      const known = views.find(view => view.id === id);
-      if (known) {
-        shell.activateById(id);
-        return;
-      }
-      const view = new MainAreaWidget({ content: await make() });
-      view.id = id;
-      view.title.label = label;
-      view.title.icon = lockIcon;
-      view.title.closable = true;
-      await views.add(view);
-      addView(app, view);
+      await views.open(id, async () => {
+        const view = await make();
+        view.title.label = label;
+        view.title.icon = lockIcon;
+        return view;
+      });
     }
 
     function chosen(args: { bundle?: string }): string | undefined {
@@ -256,11 +246,7 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
     }
 
     const begun = begin();
-    void restorer?.restore(views, {
-      command: CommandIDs.showDesk,
-      name: view => view.id,
-      when: begun
-    });
+    views.restore(restorer, { command: CommandIDs.showDesk, when: begun });
     return desk;
   }
 };

@@ -5,7 +5,6 @@ import type {
 import {
   Dialog,
   ICommandPalette,
-  MainAreaWidget,
   Notification,
   showDialog
 } from '@jupyterlab/apputils';
@@ -17,8 +16,8 @@ import type { Widget } from '@lumino/widgets';
 
 import { messageOf } from '../api';
 import { addToPalette, CommandIDs, RUN_ARGS } from '../commands';
-import { addView } from '../placement';
 import { IWorkbench } from '../tokens';
+import { Views } from '../views';
 
 const MOST = 12;
 
@@ -40,14 +39,16 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
   ): void => {
     const trans = (translator ?? nullTranslator).load('flipnb');
     const { commands, shell } = app;
+    const views = new Views(app, 'flipnb-results');
 
-    function show(id: string, label: string, content: Widget): void {
-      const view = new MainAreaWidget({ content });
-      view.id = id;
+    async function show(
+      id: string,
+      label: string,
+      view: Widget
+    ): Promise<void> {
       view.title.label = label;
       view.title.icon = tableRowsIcon;
-      view.title.closable = true;
-      addView(app, view);
+      await views.open(`${id}-${Date.now()}`, async () => view);
     }
 
     const titleOf = (trust: string): string => workbench.trustTitle(trust);
@@ -89,8 +90,8 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
           workbench.api.fetchResults(run),
           import('../widgets/results')
         ]);
-        show(
-          `flip-results-${run}-${Date.now()}`,
+        await show(
+          `flip-results-${run}`,
           trans.__('Results %1', run.slice(0, 8)),
           new ResultsView({ results, titleOf, commands, trans })
         );
@@ -181,8 +182,8 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
           ]);
           const saveCsv = (text: string): void =>
             saveAs('runs.csv', text, 'text/csv');
-          show(
-            `flip-compare-${Date.now()}`,
+          await show(
+            'flip-compare',
             trans.__('Compare %1 Runs', records.length),
             new CompareView({ records, titleOf, saveCsv, trans })
           );

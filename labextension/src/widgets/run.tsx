@@ -50,6 +50,10 @@ export class RunWidget extends ReactWidget {
     this.node.setAttribute('aria-label', _props.trans.__('Run'));
   }
 
+  get run(): string {
+    return this._props.model.run;
+  }
+
   override dispose(): void {
     if (!this.isDisposed) {
       this._props.model.dispose();

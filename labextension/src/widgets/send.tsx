@@ -1,6 +1,7 @@
 import { ReactWidget, caretRightIcon } from '@jupyterlab/ui-components';
 import type { JSX } from 'react';
 
+import type { SendModel } from '../models/send';
 import { clock } from '../models/wording';
 import { LinkButton } from './linkbutton';
 import { Checks } from './sendchecks';
@@ -17,6 +18,10 @@ export class SendView extends ReactWidget {
     this.addClass('jp-FlipSend');
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', _props.trans.__('Send to Trusts'));
+  }
+
+  get model(): SendModel {
+    return this._props.model;
   }
 
   override dispose(): void {
