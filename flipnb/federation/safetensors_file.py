@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import Any
 
 from flipnb.contracts.tensors import STORED, Dtype
-from flipnb.federation.write_back import WriteBack
 from flipnb.files.whole import PARTIAL, publish
+from flipnb.files.write_back import WriteBack
 
 # The library's own order is by dtype, then by name: in it every tensor is aligned to its item size.
 _RANK = {dtype: rank for rank, dtype in enumerate(STORED)}

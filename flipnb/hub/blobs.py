@@ -13,9 +13,9 @@ from pathlib import Path
 from starlette.requests import ClientDisconnect
 
 from flipnb.contracts.problem import FlipError
-from flipnb.federation.write_back import WriteBack
 from flipnb.files.blobs import Blobs
 from flipnb.files.whole import sync
+from flipnb.files.write_back import WriteBack
 
 _BUFFER = 2 << 20
 _KEPT_SECONDS = 24 * 3600.0

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from flower_grid import StockGrid
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import strategy as flower
 
@@ -21,8 +22,8 @@ from flipnb.contracts.plan import Plan
 from flipnb.contracts.strategy import Strategy
 from flipnb.contracts.tensors import Tensor, TensorSpec
 from flipnb.federation.encoding import encode_update
-from flipnb.federation.grid import RoundGrid
-from flipnb.federation.individual import IndividualStrategy, IndividualUpdates
+from flipnb.federation.individual import IndividualStrategy
+from flipnb.federation.individual_updates import IndividualUpdates
 
 TRUSTS = 7
 SAMPLES = 3
@@ -78,7 +79,7 @@ def stock(name: str, directory: Path) -> None:
     strategy = getattr(flower, name)(fraction_evaluate=0.0, min_train_nodes=1, min_available_nodes=1, **parameters)
     start = ArrayRecord({t.name: Array(np.zeros(t.shape, np.float32)) for t in SPEC.tensors})
     replies = []
-    for trust, message in enumerate(strategy.configure_train(1, start, ConfigRecord(), RoundGrid(TRUSTS))):
+    for trust, message in enumerate(strategy.configure_train(1, start, ConfigRecord(), StockGrid(TRUSTS))):
         arrays = ArrayRecord({name: Array(array) for name, array in change(trust).items()})
         content = RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 10 + trust})})
         replies.append(Message(content, reply_to=message))
