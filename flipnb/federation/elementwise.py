@@ -12,7 +12,7 @@ import numpy.typing as npt
 from flipnb.contracts.strategy import Strategy
 from flipnb.contracts.tensors import FLOATS, Tensor, TensorSpec
 from flipnb.federation.arithmetic import STRATEGIES
-from flipnb.federation.strategies import Means, MeanStrategy
+from flipnb.federation.mean_strategy import Means, MeanStrategy
 from flipnb.federation.update_file import pieces
 from flipnb.federation.weights import Arrays, Weights, in_file_order, moved
 

@@ -11,7 +11,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord
 from flipnb.contracts.strategy import Strategy
 from flipnb.contracts.tensors import FLOATS, TensorSpec
 from flipnb.federation.grid import RoundGrid, reply
-from flipnb.federation.strategies import Means, MeanStrategy
+from flipnb.federation.mean_strategy import Means, MeanStrategy
 from flipnb.federation.strategy_kinds import aggregate, build, kept_state, kind_of, restore_state
 from flipnb.federation.weights import Arrays, Weights, in_file_order, moved
 

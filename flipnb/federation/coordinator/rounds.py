@@ -27,7 +27,8 @@ from flipnb.federation.coordinator.hub import CoordinatorHub
 from flipnb.federation.coordinator.patience import Patience
 from flipnb.federation.coordinator.totals import Totals
 from flipnb.federation.individual_updates import IndividualUpdates
-from flipnb.federation.strategies import MeanStrategy, strategy_of
+from flipnb.federation.mean_strategy import MeanStrategy
+from flipnb.federation.strategies import strategy_of
 from flipnb.federation.sum import Sum
 from flipnb.federation.update_layout import has_ballot
 from flipnb.federation.weights import Weights, in_file_order
