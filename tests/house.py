@@ -15,9 +15,9 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "architecture.md"
 IMPORTS = dict[str, set[str]]
 
 EXTERNAL = (
-    "boto3", "duckdb", "elasticsearch", "fastapi", "flwr", "httpx", "ijson", "jinja2", "jupyter_server", "monai", "nbclient",
-    "papermill", "plotly", "psutil", "psycopg", "pydicom", "safetensors", "sqlalchemy", "sqlglot", "starlette", "torch",
-    "ucumvert", "uvicorn", "zmq",
+    "boto3", "duckdb", "elasticsearch", "fastapi", "flwr", "httpx", "ijson", "jinja2", "jupyter_server", "monai",
+    "nbclient", "papermill", "plotly", "psutil", "psycopg", "pydicom", "safetensors", "sqlalchemy", "sqlglot",
+    "starlette", "torch", "ucumvert", "uvicorn", "zmq",
 )  # fmt: skip
 """Packages whose place in the house is drawn: those that are heavy, that speak to the outside or read its bytes."""
 
@@ -51,7 +51,7 @@ def homes(imports: grimp.ImportGraph) -> dict[str, set[str]]:
 
 
 def drawn(imports: IMPORTS) -> set[tuple[str, str]]:
-    """The arrows from which all others follow. Raises ValueError that names rooms which import each other in a circle."""
+    """The arrows from which all others follow. Raises ValueError that names rooms in a circle."""
     reach = {room: _reached(room, imports) for room in imports}
     circle = sorted(room for room in imports if room in reach[room])
     if circle:
@@ -65,9 +65,11 @@ def drawn(imports: IMPORTS) -> set[tuple[str, str]]:
 
 
 def drawing(imports: IMPORTS) -> str:
-    """A Mermaid flowchart, its lines sorted."""
-    arrows = "\n".join(f"  {room} --> {other}" for room, other in sorted(drawn(imports)))
-    return f"```mermaid\nflowchart TD\n{arrows}\n```"
+    """A Mermaid flowchart, its lines sorted; rooms that no arrow meets stand alone."""
+    arrows = sorted(drawn(imports))
+    alone = sorted(set(imports) - {room for arrow in arrows for room in arrow})
+    lines = "\n".join([*(f"  {room} --> {other}" for room, other in arrows), *(f"  {room}" for room in alone)])
+    return f"```mermaid\nflowchart TD\n{lines}\n```"
 
 
 def table(found: dict[str, set[str]]) -> str:
@@ -78,8 +80,8 @@ def table(found: dict[str, set[str]]) -> str:
 def written(page: str, parts: dict[str, str]) -> str:
     """``page`` with what stands between ``<!-- NAME -->`` and ``<!-- end of NAME -->`` replaced by ``parts[NAME]``."""
     for name, part in parts.items():
-        between = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end of {name} -->)", re.DOTALL)
-        page, count = between.subn(lambda found, part=part: f"{found[1]}{part}{found[2]}", page)
+        between = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+        page, count = between.subn(lambda found, part=part: f"{found[1]}{part}\n{found[2]}", page)
         if count != 1:
             raise ValueError(f"docs/architecture.md lacks a place for {name}")
     return page
