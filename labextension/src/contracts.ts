@@ -323,10 +323,16 @@ export interface IDeclineReason {
   reason: string;
 }
 
-/** Something at the desk is new; ``agent`` is False where the agent does not answer, and ``message`` says so. */
+/**
+ * Something at the desk is new: that of ``requests``, ``runs`` and ``audit`` which is another than before.
+ *
+ * ``agent`` is False where the agent does not answer, and ``message`` says so.
+ */
 export interface IDeskChange {
   agent: boolean;
-  revision: string;
+  requests: string;
+  runs: string;
+  audit: string;
   message: string;
 }
 
