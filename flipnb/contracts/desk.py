@@ -210,7 +210,7 @@ class DeskRevision(Document):
 
 
 class AuditPage(Document):
-    """GET /audit: entries as canonical JSON text, and the tree head (RFC 6962) over the first ``size``."""
+    """GET /audit?after=N: entries from N on as canonical JSON text, and the tree head (RFC 6962) over all ``size``."""
 
     entries: tuple[str, ...]
     size: int = Field(ge=0)

@@ -46,7 +46,7 @@ export interface IAuditCheck {
   problem: string | null;
 }
 
-/** GET /audit: entries as canonical JSON text, and the tree head (RFC 6962) over the first ``size``. */
+/** GET /audit?after=N: entries from N on as canonical JSON text, and the tree head (RFC 6962) over all ``size``. */
 export interface IAuditPage {
   entries: string[];
   size: number;

@@ -206,7 +206,7 @@ class Desk:
         after = request.query_params.get("after", "0")
         if not after.isascii() or not after.isdigit():
             raise FlipError("bad-query", "after must be a number.")
-        return self._enclave.audit.page(int(after))
+        return await asyncio.to_thread(self._enclave.audit.page, int(after))
 
     async def audit_check(self, request: Request) -> Document:
         return await asyncio.to_thread(self._enclave.audit.check)
