@@ -74,10 +74,7 @@ export function grid(values: { [name: string]: Scalar[] }): Point[] {
 /**
  * "0.0001 to 1", or what may be chosen; empty for a parameter that a bundle fixes.
  */
-export function boundsText(
-  trans: TranslationBundle,
-  parameter: IParameter
-): string {
+function boundsText(trans: TranslationBundle, parameter: IParameter): string {
   if (parameter.choices.length > 0) {
     return parameter.choices.map(shown).join(', ');
   }
@@ -86,6 +83,17 @@ export function boundsText(
     return trans.__('%1 to %2', minimum, maximum);
   }
   return '';
+}
+
+/**
+ * What a parameter is for and which values it takes, beside its input.
+ */
+export function helpText(
+  trans: TranslationBundle,
+  parameter: IParameter
+): string {
+  const bounds = boundsText(trans, parameter);
+  return [parameter.help, bounds].filter(Boolean).join(', ');
 }
 
 function isFixed(parameter: IParameter): boolean {

@@ -1,5 +1,4 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { ReactWidget } from '@jupyterlab/ui-components';
 import type { CommandRegistry } from '@lumino/commands';
 import type { JSX, KeyboardEvent } from 'react';
 import { useRef, useState } from 'react';
@@ -15,8 +14,9 @@ import {
   runStateWord
 } from '../../models/wording';
 import type { IWorkbench } from '../../tokens';
-import { ContactBanner } from '../panel/sidepanel';
+import { ContactBanner } from '../parts/contactbanner';
 import { LinkButton } from '../parts/linkbutton';
+import { Region } from '../parts/region';
 import { useSignal } from '../parts/signal';
 import { RunStateIcon } from '../parts/states';
 
@@ -35,16 +35,10 @@ const NUMBERS: ReadonlySet<Column | null> = new Set<Column | null>([
 ]);
 const PAGE = 100;
 
-export class RunsWidget extends ReactWidget {
-  constructor(private readonly _props: IRunsProps) {
-    super();
-    this.addClass('jp-FlipRuns');
-    this.node.setAttribute('role', 'region');
-    this.node.setAttribute('aria-label', _props.trans.__('Runs'));
-  }
-
-  protected override render(): JSX.Element {
-    return <Runs {...this._props} />;
+export class RunsWidget extends Region<IRunsProps> {
+  constructor(props: IRunsProps) {
+    const look = { className: 'jp-FlipRuns', label: props.trans.__('Runs') };
+    super(Runs, props, look);
   }
 }
 
