@@ -5,6 +5,9 @@ import { messageOf } from '../api';
 import type { IAuditCheck } from '../contracts';
 import type { IDesk } from '../tokens';
 
+/**
+ * One entry of the audit log, as a line of its table.
+ */
 export interface IAuditItem {
   index: number;
   at: string;

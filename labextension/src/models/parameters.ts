@@ -2,7 +2,13 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { IParameter } from '../contracts';
 
+/**
+ * A value of a parameter.
+ */
 export type Scalar = boolean | number | string;
+/**
+ * A value for each parameter, by its name: what one run is made with.
+ */
 export type Point = { [name: string]: Scalar };
 
 /**
@@ -16,6 +22,9 @@ export interface IReading {
   problem: string;
 }
 
+/**
+ * A value as a person types it, booleans as in Python.
+ */
 export function shown(value: Scalar): string {
   return typeof value === 'boolean'
     ? value

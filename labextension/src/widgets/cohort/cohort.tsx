@@ -12,6 +12,9 @@ import { ToneIcon } from '../parts/states';
 import { BarChart } from './barchart';
 import { CohortBuilder, UndoButtons } from './builder';
 
+/**
+ * What the view of a cohort file is made of.
+ */
 export interface ICohortProps {
   model: CohortFileModel;
   commands: CommandRegistry;

@@ -9,6 +9,9 @@ import { Region } from '../parts/region';
 import { useSignal } from '../parts/signal';
 import { Tabs } from '../parts/tabs';
 
+/**
+ * What the view of the audit log is made of.
+ */
 export interface IAuditProps {
   model: AuditModel;
   trans: TranslationBundle;

@@ -27,6 +27,9 @@ import { useSignal } from '../parts/signal';
 import { TrustStateIcon, ToneIcon } from '../parts/states';
 import { Tabs } from '../parts/tabs';
 
+/**
+ * What the views of the desk are made of.
+ */
 export interface IDeskProps {
   desk: IDesk;
   commands: CommandRegistry;

@@ -15,6 +15,9 @@ const STYLE =
   'pre.source{background:#f3f3f3}pre.error,pre.stderr{border-left:3px solid #b00}' +
   'img{max-width:100%}p{font-style:italic}';
 
+/**
+ * What the view of an executed notebook is made of.
+ */
 export interface IExecutedProps {
   run: string;
   desk: IDesk;

@@ -18,6 +18,9 @@ import { useSignal } from '../parts/signal';
 import { Tabs } from '../parts/tabs';
 import { ApprovedBy, DeskBanner, RequestState } from './desk';
 
+/**
+ * What the view of a request is made of.
+ */
 export interface IRequestProps {
   model: RequestModel;
   commands: CommandRegistry;

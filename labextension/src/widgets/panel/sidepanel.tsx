@@ -28,6 +28,9 @@ import { RowList } from '../parts/rowlist';
 import { useSignal } from '../parts/signal';
 import { RunStateIcon, ToneIcon } from '../parts/states';
 
+/**
+ * What a section of the panel is made of.
+ */
 export interface ISectionProps {
   workbench: IWorkbench;
   commands: CommandRegistry;

@@ -16,6 +16,9 @@ import { figures, metric } from '../../models/wording';
 import { Region } from '../parts/region';
 import { CurveChart } from './chart';
 
+/**
+ * What the comparison of runs is made of.
+ */
 export interface ICompareProps {
   records: ReadonlyArray<IRunRecord>;
   /**

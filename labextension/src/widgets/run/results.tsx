@@ -8,6 +8,9 @@ import { lastRound } from '../../models/comparison';
 import { clock, figures, metric, shortDigest } from '../../models/wording';
 import { Region } from '../parts/region';
 
+/**
+ * What the view of results is made of.
+ */
 export interface IResultsProps {
   results: IRunResults;
   /**

@@ -38,12 +38,18 @@ import { RunStateIcon, TrustStateIcon } from '../parts/states';
 import { Tabs } from '../parts/tabs';
 import { CurveChart } from './chart';
 
+/**
+ * What the view of a run is made of.
+ */
 export interface IRunProps {
   model: RunModel;
   commands: CommandRegistry;
   trans: TranslationBundle;
 }
 
+/**
+ * One run, followed live: each Trust, curves, cells, log and bundle.
+ */
 export class RunWidget extends Region<IRunProps> {
   constructor(props: IRunProps) {
     const look = { className: 'jp-FlipRun', label: props.trans.__('Run') };

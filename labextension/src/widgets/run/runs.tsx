@@ -17,9 +17,13 @@ import type { IWorkbench } from '../../tokens';
 import { ContactBanner } from '../parts/contactbanner';
 import { LinkButton } from '../parts/linkbutton';
 import { Region } from '../parts/region';
+import { rowOf } from '../parts/rowlist';
 import { useSignal } from '../parts/signal';
 import { RunStateIcon } from '../parts/states';
 
+/**
+ * What the list of runs is made of.
+ */
 export interface IRunsProps {
   workbench: IWorkbench;
   commands: CommandRegistry;
@@ -35,6 +39,9 @@ const NUMBERS: ReadonlySet<Column | null> = new Set<Column | null>([
 ]);
 const PAGE = 100;
 
+/**
+ * All runs of the study, to filter, to sort and to open.
+ */
 export class RunsWidget extends Region<IRunsProps> {
   constructor(props: IRunsProps) {
     const look = { className: 'jp-FlipRuns', label: props.trans.__('Runs') };
@@ -69,12 +76,7 @@ function Runs(props: IRunsProps): JSX.Element {
 
   function move(event: KeyboardEvent): void {
     const last = rows.length - 1;
-    const target = {
-      ArrowDown: Math.min(index + 1, last),
-      ArrowUp: Math.max(index - 1, 0),
-      Home: 0,
-      End: last
-    }[event.key];
+    const target = rowOf(event.key, index, last);
     if (target !== undefined) {
       event.preventDefault();
       setCurrent(rows[target].run);

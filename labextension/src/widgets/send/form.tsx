@@ -8,6 +8,9 @@ import { ToneIcon } from '../parts/states';
 import type { ISendProps } from './section';
 import { Section } from './section';
 
+/**
+ * The values of the parameters, typed, as one run or a sweep.
+ */
 export function Parameters(props: ISendProps): JSX.Element {
   const { model, trans } = props;
   const parameters = model.report?.parameters ?? [];
@@ -124,6 +127,9 @@ function NumberField(props: {
   );
 }
 
+/**
+ * The plan's fields; nothing before its file was read.
+ */
 export function PlanFields(props: ISendProps): JSX.Element | null {
   const { model, trans } = props;
   const draft = model.draft;
@@ -285,6 +291,9 @@ export function PlanFields(props: ISendProps): JSX.Element | null {
   );
 }
 
+/**
+ * The Trusts to send to, each with what stands against it, and how many must take part.
+ */
 export function Trusts(props: ISendProps): JSX.Element {
   const { model, trans } = props;
   return (

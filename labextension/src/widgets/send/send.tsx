@@ -14,6 +14,9 @@ import type { ISendProps } from './section';
 import { Section } from './section';
 import { Sent } from './sent';
 
+/**
+ * The way of a notebook to the Trusts: checks, form, the exact bundle, the receipts.
+ */
 export class SendView extends Region<ISendProps> {
   constructor(props: ISendProps) {
     const look = {
