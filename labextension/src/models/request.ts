@@ -6,14 +6,14 @@ import type { IRequestDetail } from '../contracts';
 import type { IDesk } from '../tokens';
 
 /**
- * One request at the desk, fetched again whenever the desk has changed; what of it was looked at.
+ * One request at the desk, fetched again whenever requests have changed; what of it was looked at.
  */
 export class RequestModel {
   constructor(
     readonly bundle: string,
     readonly desk: IDesk
   ) {
-    desk.changed.connect(this._fetchAnew, this);
+    desk.requestsChanged.connect(this._fetchAnew, this);
     void this._fetch();
   }
 
@@ -56,7 +56,7 @@ export class RequestModel {
   }
 
   dispose(): void {
-    this.desk.changed.disconnect(this._fetchAnew, this);
+    this.desk.requestsChanged.disconnect(this._fetchAnew, this);
     Signal.clearData(this);
   }
 
