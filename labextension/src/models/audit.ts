@@ -92,7 +92,6 @@ export class AuditModel {
 
   dispose(): void {
     this._isDisposed = true;
-    this._desk.changed.disconnect(this._fetchAnew, this);
     Signal.clearData(this);
   }
 
