@@ -35,10 +35,12 @@ class Access:
 
     @cached_property
     def signing(self) -> Signing:
+        """Signs as the key's owner."""
         return Signing(self.key, self.audience)
 
     @property
     def peer(self) -> Peer:
+        """The hub, as messages name it."""
         return Peer(
             name="hub",
             code="hub-unreachable",

@@ -76,6 +76,7 @@ class Transfer(ABC):
         """Move what is left over one connection. Raises NotNow where that breaks, FlipError ``called-off``."""
 
     def call_off(self) -> None:
+        """Stop it, now or before it begins."""
         self._called_off.set()
         connection = self._connection
         if connection is not None and connection.sock is not None:

@@ -32,6 +32,7 @@ class SignedClient:
         return exchange(self._http, request, self.access.peer, limit)
 
     def close(self) -> None:
+        """Close all connections."""
         self._http.close()
 
 
@@ -39,6 +40,7 @@ class AsyncSignedClient:
     """As SignedClient, for an event loop. ``reachable``: whether the hub had an answer when it was asked last."""
 
     def __init__(self, access: Access, *, patience: float, silence: float) -> None:
+        """As SignedClient."""
         self.access = access
         self.reachable = False
         self._http = httpx.AsyncClient(**_manner(access, httpx.Timeout(patience, read=silence)))
@@ -84,6 +86,7 @@ class AsyncSignedClient:
         self.reachable = True
 
     async def close(self) -> None:
+        """Close all connections."""
         await self._http.aclose()
 
 

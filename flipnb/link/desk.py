@@ -53,15 +53,19 @@ class DeskClient:
         self._http.close()
 
     def get(self, path: str, model: type[D]) -> D:
+        """What the desk has at ``path`` (with its query), as a ``model``."""
         return model.model_validate_json(self.send("GET", path))
 
     def post(self, path: str, body: bytes = b"") -> None:
+        """Have the desk do something; ``body`` is a document's bytes."""
         self.send("POST", path, body)
 
     def post_envelope(self, path: str, sealed: bytes, model: type[D]) -> D:
+        """Hand over what a data controller has sealed; the desk's answer, as a ``model``."""
         return model.model_validate_json(self.send("POST", path, Signed(envelope=sealed.decode()).to_bytes()))
 
     def send(self, method: str, path: str, body: bytes = b"") -> bytes:
+        """One request; the bytes of its answer."""
         request = self._http.build_request(method, path, content=body, headers={"content-type": "application/json"})
         return exchange(self._http, request, _AGENT, _ANSWER_BYTES)
 

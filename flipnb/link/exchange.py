@@ -41,6 +41,7 @@ class Peer:
     remedy: str
 
     def silent(self, error: Exception) -> NotNow:
+        """What is raised where there is no answer; ``error`` says why."""
         said = str(error) or type(error).__name__
         return NotNow(self.code, f"{self.silence}: {said}.", remedy=self.remedy, status=503)
 

@@ -76,9 +76,11 @@ class PartialFile:
 
     @property
     def size(self) -> int:
+        """Bytes that are here."""
         return os.fstat(self.descriptor).st_size
 
     def empty(self) -> None:
+        """Forget all that is here."""
         os.ftruncate(self.descriptor, 0)
 
     def complete(self) -> None:

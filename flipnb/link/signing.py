@@ -21,6 +21,7 @@ class Signing(httpx.Auth):
         self._key, self._audience = key, audience
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Called by httpx for each sending."""
         known: str | None = request.extensions.get(BODY_SHA256)
         request.headers.update(self.headers(request.method, str(request.url), known or sha256(request.content)))
         yield request

@@ -58,8 +58,8 @@ class SimulatedTrust:
         cohort = self._directory / "twin.duckdb"
         make(bundle.dataset, bundle.split, cohort, people=self.size, seed=self._seed, marginals=self._marginals)
         self._store = Store(self._directory / "state.sqlite")
-        self._store.add_run(run, bundle=bundle.digest(), study=bundle.study, title=bundle.title, point=dict(values))
-        self._audit = AuditLog(self._directory / "audit.jsonl", self.key, self._store)
+        self._store.runs.add(run, bundle=bundle.digest(), study=bundle.study, title=bundle.title, point=dict(values))
+        self._audit = AuditLog(self._directory / "audit.jsonl", self.key, self._store.anchor)
         self._run = run
         facts = RunFacts(
             run=run,
@@ -115,6 +115,7 @@ class SimulatedTrust:
             self._refused["round", context.round] = f"{error.code}: {error.message}"
 
     def ask_total(self, context: TotalContext) -> None:
+        """Give the airlock a step of the totals; what it refuses is told as this Trust's reply."""
         assert self._airlock is not None
         try:
             self._airlock.totals.take(context)
@@ -122,17 +123,19 @@ class SimulatedTrust:
             self._refused["total", context.step] = f"{error.code}: {error.message}"
 
     def give(self, result: TotalSum) -> None:
+        """Give the notebook the sum that it waits for."""
         assert self._airlock is not None
         self._airlock.totals.give(result)
 
     def reply(self, number: int) -> tuple[bytes, Path] | None:
         """The sealed reply to a round and the file of its update, once they are there."""
-        stored = self._store.round(self._run, number)
+        stored = self._store.rounds.get(self._run, number)
         if stored is None or stored.reply is None or stored.update_path is None:
             return None
         return stored.reply, Path(stored.update_path)
 
     def total_reply(self, step: int) -> bytes | None:
+        """The sealed arrays of a step; None before the notebook has asked for it."""
         assert self._airlock is not None
         return self._airlock.totals.reply(step)
 
