@@ -20,7 +20,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Join
 from flipnb.contracts.task import Task, TaskAnswer
 from flipnb.enclave.agent.card import make_card
-from flipnb.enclave.agent.hub_link import HubLink, HubUnreachable
+from flipnb.enclave.agent.hub_link import HubLink
 from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.counting.counts import Counts
 from flipnb.enclave.counting.pace import Pace
@@ -38,6 +38,7 @@ from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.installation import require_environment
 from flipnb.enclave.stores.ledger import Ledger
 from flipnb.enclave.stores.store import Store
+from flipnb.link.exchange import NotNow
 
 _LOG = logging.getLogger("flipnb.enclave.agent")
 _IDLE_S = 0.25
@@ -137,7 +138,7 @@ class Agent:
         while True:
             try:
                 await loop()
-            except HubUnreachable:
+            except NotNow:
                 pass
             except FlipError as error:
                 _LOG.warning("the hub refuses: %s (%s)", error, error.code)
@@ -151,7 +152,7 @@ class Agent:
         while True:
             try:
                 found = await self._hub.tasks(after)
-            except HubUnreachable:
+            except NotNow:
                 # It may come back as an older copy of itself, with lower numbers.
                 after = 0
                 await self._hub.patiently(partial(self._hub.tasks, 0))
