@@ -46,7 +46,7 @@ export interface IAuditCheck {
   problem: string | null;
 }
 
-/** GET /audit: entries as canonical JSON text, and the tree head (RFC 6962) over the first ``size``. */
+/** GET /audit?after=N: entries from N on as canonical JSON text, and the tree head (RFC 6962) over all ``size``. */
 export interface IAuditPage {
   entries: string[];
   size: number;
@@ -326,10 +326,16 @@ export interface IDeclineReason {
   reason: string;
 }
 
-/** Something at the desk is new; ``agent`` is False where the agent does not answer, and ``message`` says so. */
+/**
+ * Something at the desk is new: that of ``requests``, ``runs`` and ``audit`` which is another than before.
+ *
+ * ``agent`` is False where the agent does not answer, and ``message`` says so.
+ */
 export interface IDeskChange {
   agent: boolean;
-  revision: string;
+  requests: string;
+  runs: string;
+  audit: string;
   message: string;
 }
 

@@ -2,8 +2,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { nullTranslator } from '@jupyterlab/translation';
+
 import { metricRows, toCsv } from '../src/models/comparison.ts';
-import { agreementCurves, byName, curvesOf, secondsLeft } from '../src/models/curves.ts';
+import {
+  agreementCurves,
+  byName,
+  curvesOf,
+  secondsLeft
+} from '../src/models/curves.ts';
 import { grid, readValues } from '../src/models/parameters.ts';
 import { cellOf, memoryText, progressText } from '../src/models/sentences.ts';
 import {
@@ -15,13 +22,7 @@ import {
   runName
 } from '../src/models/wording.ts';
 
-const fill = (text, values) =>
-  text.replace(/%(\d)/g, (_, number) => String(values[number - 1]));
-const trans = {
-  __: (text, ...values) => fill(text, values),
-  _n: (one, many, count, ...values) =>
-    fill(count === 1 ? one : many, [count, ...values])
-};
+const trans = nullTranslator.load('flipnb');
 
 const whole = { name: 'k', type: 'int', minimum: 1, maximum: 9, choices: [] };
 
@@ -142,7 +143,11 @@ test('numbers have the figures that they are good for', () => {
 
 test('curves come by the names of their Trusts, the average first', () => {
   const names = { a: 'Hungary', b: 'Cleveland' };
-  const curves = [null, 'a', 'b'].map(trust => ({ trust, rounds: [], values: [] }));
+  const curves = [null, 'a', 'b'].map(trust => ({
+    trust,
+    rounds: [],
+    values: []
+  }));
   assert.deepEqual(
     byName(curves, trust => names[trust]).map(curve => curve.trust),
     [null, 'b', 'a']

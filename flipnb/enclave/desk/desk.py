@@ -46,6 +46,7 @@ from flipnb.enclave.approvals.approvals import Approvals, Terms
 from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.desk.approval_pages import ApprovalPages
 from flipnb.enclave.desk.changes import changes
+from flipnb.enclave.desk.exact_counts import ExactCounts
 from flipnb.enclave.desk.viewing import shown
 from flipnb.enclave.runs.run import EXECUTED, Enclave
 from flipnb.enclave.runs.runs import Runs
@@ -74,6 +75,7 @@ class Desk:
         self._enclave, self._runs, self._memberships, self._hub_reachable = enclave, runs, memberships, hub_reachable
         self._pages = pages
         self._started = secrets.token_hex(4)
+        self._counts = ExactCounts(enclave.worker.count)
         self._sandbox, self._joined = sandbox, joined
 
     def application(self) -> Starlette:
@@ -114,14 +116,14 @@ class Desk:
             studies=tuple(sorted(self._memberships.studies())),
             environments=dict(directory.environment_locks()),
             sandbox=self._sandbox,
-            waiting=sum(self._state(stored) == "waiting" for stored in self._enclave.store.requests()),
+            waiting=sum(self._state(stored) == "waiting" for stored in self._enclave.store.requests.all()),
             running=self._runs.running,
         )
 
     async def requests(self, request: Request) -> Document:
         everything = request.query_params.get("all") == "1"
         terms = await self._terms()
-        summaries = (self._summary(stored, terms) for stored in self._enclave.store.requests())
+        summaries = (self._summary(stored, terms) for stored in self._enclave.store.requests.all())
         return RequestList(requests=tuple(s for s in summaries if everything or s.state in ("waiting", "approved")))
 
     async def request(self, request: Request) -> Document:
@@ -166,51 +168,53 @@ class Desk:
         return roster
 
     async def runs(self, request: Request) -> Document:
-        return DeskRuns(runs=tuple(_desk_run(run) for run in self._enclave.store.runs()))
+        return DeskRuns(runs=tuple(_desk_run(run) for run in self._enclave.store.runs.all()))
 
     async def stop(self, request: Request) -> Document:
         run = request.path_params["run"]
         await self._runs.stop(run, by="controller")
-        stored = self._enclave.store.run(run)
+        stored = self._enclave.store.runs.get(run)
         assert stored is not None
         return _desk_run(stored)
 
     async def notebook(self, request: Request) -> Response:
-        run = self._enclave.store.run(request.path_params["run"])
+        run = self._enclave.store.runs.get(request.path_params["run"])
         path = self._enclave.directory.runs / run.run / EXECUTED if run is not None else None
         if path is None or not path.exists():
             raise _no_notebook()
         return FileResponse(path, media_type="application/json")
 
     async def shown(self, request: Request) -> Response:
-        run = self._enclave.store.run(request.path_params["run"])
+        run = self._enclave.store.runs.get(request.path_params["run"])
         path = self._enclave.directory.runs / run.run / EXECUTED if run is not None else None
         if run is None or path is None or not path.exists():
             raise _no_notebook()
         return Response(await shown(self._enclave.directory.directory, run.run, path), media_type="application/json")
 
     async def changes(self, request: Request) -> Document:
-        """Wait until something here is other than at the revision ``after``, or for ``wait`` seconds."""
-        after = request.query_params.get("after", "")
+        """Wait until something here is other than at the revisions that are given, or for ``wait`` seconds."""
+        known = DeskRevision(**{name: request.query_params.get(name, "") for name in DeskRevision.model_fields})
         try:
             until = time.monotonic() + min(float(request.query_params.get("wait", "0")), _LONGEST_WAIT_S)
         except ValueError:
             raise FlipError("bad-query", "wait must be a number of seconds.") from None
-        while self._revision() == after and time.monotonic() < until:
+        while self._revision() == known and time.monotonic() < until:
             await asyncio.sleep(_LOOK_S)
-        return DeskRevision(revision=self._revision())
+        return self._revision()
 
     async def audit(self, request: Request) -> Document:
         after = request.query_params.get("after", "0")
         if not after.isascii() or not after.isdigit():
             raise FlipError("bad-query", "after must be a number.")
-        return self._enclave.audit.page(int(after))
+        return await asyncio.to_thread(self._enclave.audit.page, int(after))
 
     async def audit_check(self, request: Request) -> Document:
         return await asyncio.to_thread(self._enclave.audit.check)
 
-    def _revision(self) -> str:
-        return f"{self._started}-{self._enclave.store.revision}"
+    def _revision(self) -> DeskRevision:
+        store, audit = self._enclave.store, self._enclave.audit
+        numbers = {"requests": store.requests_revision, "runs": store.runs.revision, "audit": audit.size}
+        return DeskRevision(**{name: f"{self._started}-{number}" for name, number in numbers.items()})
 
     async def _detail(self, digest: str) -> RequestDetail:
         stored = self._runs.request(digest)
@@ -229,7 +233,7 @@ class Desk:
 
     def _approved_before(self, stored: StoredRequest) -> Iterator[Bundle]:
         """Other bundles of the same study that were approved here, the newest first."""
-        for other in self._enclave.store.approved(stored.study):
+        for other in self._enclave.store.requests.approved(stored.study):
             if other.bundle != stored.bundle:
                 yield self._runs.content(other)
 
@@ -244,7 +248,7 @@ class Desk:
         if version is None:
             return None
         try:
-            return await self._enclave.worker.count(version, bundle.cohort)
+            return await self._counts.of(version, bundle)
         except FlipError as error:
             _LOG.warning("the cohort could not be counted: %s", error)
             return None
@@ -258,7 +262,7 @@ class Desk:
 
     def _summary(self, stored: StoredRequest, terms: Terms) -> RequestSummary:
         store = self._enclave.store
-        approvals = Approvals(store.approvals(stored.bundle), terms)
+        approvals = Approvals(store.approvals.of(stored.bundle), terms)
         return RequestSummary(
             bundle=stored.bundle,
             study=stored.study,
@@ -269,7 +273,7 @@ class Desk:
             received=stored.received,
             code=stored.code,
             reason=stored.reason,
-            runs=tuple(run.run for run in store.runs(bundle=stored.bundle)),
+            runs=tuple(run.run for run in store.runs.of(stored.bundle)),
             executions_left=approvals.executions_left,
             approvals=approvals.given,
             approvals_demanded=terms.demanded,
