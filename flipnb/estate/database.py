@@ -104,6 +104,7 @@ class DuckDBDatabase:
         return Copies.WITH_PERIODS
 
     def rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """A query's rows, fetched by the page. Raises FlipError ``estate-incomplete`` for a table that is not there."""
         import duckdb
 
         try:

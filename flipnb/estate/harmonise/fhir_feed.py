@@ -54,6 +54,7 @@ class FhirFeed:
         return []
 
     def load(self, build: Build, files: Sequence[tuple[SourceFile, SourceRecord]], progress: Progress) -> list[str]:
+        """Each file's resources into their domains' tables, then what is derived of all; the types passed over."""
         medications = _medications(self._files)
         events = EventTable(build)
         others: Counter[str] = Counter()

@@ -87,6 +87,7 @@ class MappedFeed:
         return []
 
     def load(self, build: Build, files: Sequence[tuple[SourceFile, SourceRecord]], progress: Progress) -> list[str]:
+        """All files in one transaction: a person's row may be in one and their events in another."""
         with build.together([record for _, record in files]) as loadings:
             opened = [(file, loading) for (file, _), loading in zip(files, loadings, strict=True)]
             own = next(loading for file, loading in opened if file.name == self._file.name)
