@@ -370,6 +370,7 @@ def _dismiss(session: Session, run: RunRow) -> None:
 
 
 def leave_out(session: Session, run: RunRow, part: PartRow, code: str, reason: str) -> None:
+    """Go on without a Trust, by name and reason, and tell its agent to stop."""
     _become_part(session, run, part, "left-out", code=code, reason=reason)
     ask(session, part.trust, "stop", run.study, run=run.id)
 
@@ -396,6 +397,7 @@ def _named(parts: Iterable[PartRow]) -> str:
 
 
 def why_of(part: PartRow) -> str:
+    """A part's state and the reason for it, for people."""
     if part.failure:
         return f"{part.state} with {Failure.model_validate_json(part.failure).describe()}"
     return f"{part.state} ({part.reason})" if part.reason else part.state

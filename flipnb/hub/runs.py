@@ -42,6 +42,7 @@ from flipnb.hub.waits import EVENTS, RUNS, events_of, ring
 
 
 def moment(seconds: float) -> datetime:
+    """Unix seconds as a point in time, in UTC, whole seconds."""
     return datetime.fromtimestamp(int(seconds), UTC)
 
 
@@ -122,6 +123,7 @@ def parts_of(session: Session, run: str) -> Sequence[PartRow]:
 
 
 def view(session: Session, run: RunRow) -> RunView:
+    """The run as the hub shows it to the study's members."""
     return RunView(
         run=run.id,
         study=run.study,
@@ -188,15 +190,18 @@ def become(
 
 
 def tell_part(session: Session, run: RunRow, part: PartRow, state: TrustState, failure: Failure | None) -> None:
+    """Tell the run's listeners that a Trust's part is in another state."""
     event = _event(run, kind="trust", trust=part.trust, trust_state=state, code=part.code, reason=part.reason)
     tell(session, run, event.model_copy(update={"failure": failure}))
 
 
 def tell_progress(session: Session, run: RunRow, part: PartRow, progress: Progress) -> None:
+    """Tell the run's listeners how far a Trust is."""
     tell(session, run, _event(run, kind="progress", trust=part.trust).model_copy(update={"progress": progress}))
 
 
 def tell_round(session: Session, run: RunRow, summary: RoundSummary) -> None:
+    """Tell the run's listeners of a finished round."""
     tell(session, run, _event(run, kind="round").model_copy(update={"round": summary}))
 
 
@@ -205,6 +210,7 @@ def _event(run: RunRow, **fields: str | None) -> RunEvent:
 
 
 def summaries(session: Session, run: str) -> tuple[RoundSummary, ...]:
+    """The finished rounds of a run, in their order."""
     found = select(RoundRow.summary).where(RoundRow.run == run, RoundRow.summary.is_not(None)).order_by(RoundRow.round)
     return tuple(RoundSummary.model_validate_json(text) for text in session.scalars(found) if text)
 

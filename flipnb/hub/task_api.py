@@ -98,6 +98,7 @@ def _own_task(session: Session, caller: Caller, task: str) -> TaskRow:
 
 @routes.post("/runs/{run}/reports")
 async def post_report(hub: Here, signed: Signed, run: str) -> Response:
+    """What a Trust's agent says of its part of a run. FlipError ``wrong-run`` where it is of another."""
     with signed.transaction() as session:
         row = authorise(session, signed.caller, ("trust",), run=run).in_run
         said = read(TrustReport, signed.body, "The report")
