@@ -16,7 +16,16 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext
 from flipnb.contracts.run import TrustState
 from flipnb.contracts.study import Roster
-from flipnb.contracts.task import SMALL_BYTES, Task, TaskAnswer
+from flipnb.contracts.task import (
+    SMALL_BYTES,
+    RoundTask,
+    RunTask,
+    StartTask,
+    StopTask,
+    SummedTask,
+    TaskAnswer,
+    TotalTask,
+)
 from flipnb.enclave.airlock.airlock import Airlock, Reply, stored_reply
 from flipnb.enclave.airlock.lease import Lease, fill
 from flipnb.enclave.approvals.admission import VerifiedBundle, admit, require_valid, verify_bundle, verify_request
@@ -74,8 +83,7 @@ class Runs:
 
     # What the hub asks
 
-    async def on_run(self, task: Task) -> TaskAnswer:
-        assert task.run is not None
+    async def on_run(self, task: RunTask) -> TaskAnswer:
         async with self._turns[task.run]:
             if self._store.run(task.run) is None:
                 try:
@@ -84,8 +92,7 @@ class Runs:
                     return self._refuse(task.run, task.study, error)
             return TaskAnswer()
 
-    async def on_start(self, task: Task) -> TaskAnswer:
-        assert task.run is not None
+    async def on_start(self, task: StartTask) -> TaskAnswer:
         async with self._turns[task.run]:
             try:
                 stored = self._known(task.run)
@@ -96,13 +103,11 @@ class Runs:
             self._launch(self._known(task.run))
             return TaskAnswer()
 
-    async def on_round(self, task: Task, weights: bytes | None = None) -> TaskAnswer:
+    async def on_round(self, task: RoundTask, weights: bytes | None = None) -> TaskAnswer:
         """The sealed reply, once the kernel has answered; a large update is at the hub then, a small one goes with it.
 
         ``weights`` are what came with the task; they are fetched where nothing did.
         """
-        assert task.run is not None
-        assert task.context is not None
         try:
             reply = await self._reply(task.run, task.context, weights)
             if not reply.update.exists():
@@ -115,10 +120,8 @@ class Runs:
             return TaskAnswer(code=error.code, reason=error.message[:400])
         return TaskAnswer(envelope=reply.envelope.decode(), update=small)
 
-    async def on_total(self, task: Task) -> TaskAnswer:
+    async def on_total(self, task: TotalTask) -> TaskAnswer:
         """The sealed reply, once the notebook has called ``flip.total``."""
-        assert task.run is not None
-        assert task.total is not None
         try:
             active = self._active.get(task.run)
             airlock = await asyncio.shield(active.airlock) if active is not None else None
@@ -134,9 +137,7 @@ class Runs:
             return TaskAnswer(code=error.code, reason=error.message[:400])
         return TaskAnswer(envelope=reply.decode())
 
-    async def on_summed(self, task: Task) -> TaskAnswer:
-        assert task.run is not None
-        assert task.summed is not None
+    async def on_summed(self, task: SummedTask) -> TaskAnswer:
         active = self._active.get(task.run)
         airlock = await asyncio.shield(active.airlock) if active is not None else None
         if active is not None and airlock is not None:
@@ -149,13 +150,11 @@ class Runs:
         for active in self._active.values():
             active.tell_progress()
 
-    def delivered(self, task: Task) -> None:
+    def delivered(self, task: RoundTask) -> None:
         """The hub has the answer to ``task``, or does not know the task any more."""
-        if task.kind == "round" and task.run is not None and task.context is not None:
-            self._store.round_delivered(task.run, task.context.round)
+        self._store.round_delivered(task.run, task.context.round)
 
-    async def on_stop(self, task: Task) -> TaskAnswer:
-        assert task.run is not None
+    async def on_stop(self, task: StopTask) -> TaskAnswer:
         await self.stop(task.run, by="hub")
         return TaskAnswer()
 
@@ -246,10 +245,7 @@ class Runs:
 
     # Steps
 
-    async def _admit(self, task: Task) -> None:
-        assert task.run is not None
-        if task.run_request is None:
-            raise FlipError("bad-task", "The hub's task has no run request.")
+    async def _admit(self, task: RunTask) -> None:
         roster = self._memberships.roster(task.study)
         verified = verify_request(task.run_request.encode(), roster, run=task.run)
         digest = verified.request.bundle
