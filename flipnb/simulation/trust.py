@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 
 from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.frozen import DATABASE
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.outputs import Part
 from flipnb.contracts.parameters import Scalar
@@ -55,7 +56,7 @@ class SimulatedTrust:
 
     def start(self, run: str, bundle: Bundle, values: Mapping[str, Scalar], folder: Path) -> None:
         """Draw the twin, open the airlock and start the notebook."""
-        cohort = self._directory / "twin.duckdb"
+        cohort = self._directory / "twin"
         make(bundle.dataset, bundle.split, cohort, people=self.size, seed=self._seed, marginals=self._marginals)
         self._store = Store(self._directory / "state.sqlite")
         self._store.add_run(run, bundle=bundle.digest(), study=bundle.study, title=bundle.title, point=dict(values))
@@ -184,9 +185,9 @@ class SimulatedTrust:
 
 
 def _parts(cohort: Path) -> dict[Part, int]:
-    """People per part, counted in the frozen file."""
+    """People per part, counted in the frozen cohort."""
     people: dict[Part, int] = {"train": 0, "validation": 0, "test": 0}
-    with duckdb.connect(str(cohort), read_only=True) as database:
+    with duckdb.connect(str(cohort / DATABASE), read_only=True) as database:
         for part, number in database.execute("SELECT split, count(*) FROM cohort GROUP BY split").fetchall():
             people[part] = int(number)
     return people

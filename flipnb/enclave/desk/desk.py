@@ -47,7 +47,8 @@ from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.desk.approval_pages import ApprovalPages
 from flipnb.enclave.desk.changes import changes
 from flipnb.enclave.desk.viewing import shown
-from flipnb.enclave.runs.run import EXECUTED, Enclave
+from flipnb.enclave.runs.directory import EXECUTED
+from flipnb.enclave.runs.run import Enclave
 from flipnb.enclave.runs.runs import Runs
 from flipnb.enclave.stores.stored import StoredRequest, StoredRun
 

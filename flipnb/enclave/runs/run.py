@@ -27,6 +27,7 @@ from flipnb.enclave.runner.order import CellEvent, KernelStarted, MemoryEvent, R
 from flipnb.enclave.runner.process import RunnerProcess
 from flipnb.enclave.runs.cohort import RunCohort
 from flipnb.enclave.runs.deaths import Deaths, failure_of
+from flipnb.enclave.runs.directory import COHORT, EXECUTED, clear
 from flipnb.enclave.runs.progress import ProgressKeeper
 from flipnb.enclave.runs.slots import Slots
 from flipnb.enclave.sandbox.uids import run_uid
@@ -38,9 +39,6 @@ from flipnb.enclave.stores.stored import StoredRun
 _LOG = logging.getLogger("flipnb.enclave.runs.run")
 _FULL_S = 2.0
 _TOLD = frozenset({"too-few-people", "freeze-failed", "memory-cgroup-missing", disk.CODE})
-COHORT, EXECUTED = "cohort.duckdb", "executed.ipynb"
-_HALVES = (".executed-*", "*.partial")
-"""What a killed agent leaves of files that it was writing."""
 
 
 @dataclass(frozen=True)
@@ -352,9 +350,7 @@ class ActiveRun:
 
     async def _end(self, outcome: Outcome) -> None:
         if outcome.state is not None:
-            for pattern in (COHORT, "state-*.bin", *_HALVES):
-                for left in self.directory.glob(pattern):
-                    left.unlink(missing_ok=True)
+            clear(self.directory)
             while not self._record_end(outcome.state, outcome):
                 await asyncio.sleep(_FULL_S)
         self.over.set()
