@@ -158,8 +158,8 @@ class Chamber:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "run").mkdir(exist_ok=True)
         self.store = Store(directory / "state.sqlite")
-        self.audit = AuditLog(directory / "audit.jsonl", study.node, self.store)
-        self.store.add_request(
+        self.audit = AuditLog(directory / "audit.jsonl", study.node, self.store.anchor)
+        self.store.requests.add(
             self.bundle.digest(),
             study.bundle_envelope(self.bundle),
             study="heart",
@@ -168,7 +168,7 @@ class Chamber:
             researcher_key=study.researcher.key_id,
             state="approved",
         )
-        self.store.add_run(self.run, bundle=self.bundle.digest(), study="heart", title="t", point={"lr": 0.01})
+        self.store.runs.add(self.run, bundle=self.bundle.digest(), study="heart", title="t", point={"lr": 0.01})
         self.airlock = self.open()
 
     def open(self) -> Airlock:

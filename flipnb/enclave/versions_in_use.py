@@ -25,6 +25,6 @@ def versions_in_use(estate: Path) -> tuple[str, ...] | None:
         return ()
     store = Store(enclave.state)
     try:
-        return tuple(run.estate_version for run in store.runs() if run.estate_version and not run.over)
+        return tuple(run.estate_version for run in store.runs.all() if run.estate_version and not run.over)
     finally:
         store.close()

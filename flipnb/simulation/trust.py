@@ -59,8 +59,8 @@ class SimulatedTrust:
         cohort = self._directory / "twin"
         make(bundle.dataset, bundle.split, cohort, people=self.size, seed=self._seed, marginals=self._marginals)
         self._store = Store(self._directory / "state.sqlite")
-        self._store.add_run(run, bundle=bundle.digest(), study=bundle.study, title=bundle.title, point=dict(values))
-        self._audit = AuditLog(self._directory / "audit.jsonl", self.key, self._store)
+        self._store.runs.add(run, bundle=bundle.digest(), study=bundle.study, title=bundle.title, point=dict(values))
+        self._audit = AuditLog(self._directory / "audit.jsonl", self.key, self._store.anchor)
         self._run = run
         facts = RunFacts(
             run=run,
@@ -128,7 +128,7 @@ class SimulatedTrust:
 
     def reply(self, number: int) -> tuple[bytes, Path] | None:
         """The sealed reply to a round and the file of its update, once they are there."""
-        stored = self._store.round(self._run, number)
+        stored = self._store.rounds.get(self._run, number)
         if stored is None or stored.reply is None or stored.update_path is None:
             return None
         return stored.reply, Path(stored.update_path)

@@ -57,7 +57,7 @@ def whole(federation: SevenTrusts) -> None:
     for trust in federation.trusts:
         store = Store(trust.enclave.state)
         try:
-            assert AuditLog.verify(trust.enclave.audit, trust.node, store) > 0
+            assert AuditLog.verify(trust.enclave.audit, trust.node, store.anchor) > 0
         finally:
             store.close()
         assert _rows(trust.enclave.state, "PRAGMA integrity_check") == [("ok",)]

@@ -71,13 +71,13 @@ def enclave(directory: Path) -> None:
         reply = chamber.airlock.take(context)
         assert reply is not None
         assert sha(reply.update.read_bytes()) == reply.update_sha256
-        stored = chamber.store.round(chamber.run, 1)
+        stored = chamber.store.rounds.get(chamber.run, 1)
         assert stored is not None
         assert stored.state_path is not None
         assert Path(stored.state_path).read_bytes() == STATE
         assert sorted(path.name for path in (place / "run").iterdir()) == ["round-1.safetensors", "state-1.bin"]
         chamber.audit.close()
-        assert AuditLog.verify(place / "audit.jsonl", chamber.study.node, chamber.store) >= 1
+        assert AuditLog.verify(place / "audit.jsonl", chamber.study.node, chamber.store.anchor) >= 1
         chamber.store.close()
         sound(place / "state.sqlite")
         shutil.rmtree(place)

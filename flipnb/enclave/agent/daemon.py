@@ -54,7 +54,7 @@ class Agent:
         self._directory = directory
         self._key = key = directory.load_node_key()
         self._store = Store(directory.state)
-        self._audit = AuditLog(directory.audit, key, self._store)
+        self._audit = AuditLog(directory.audit, key, self._store.anchor)
         self._memberships = Memberships(directory.memberships, controllers=directory.controllers, own_key=key.key_id)
         self._worker_log = (directory.logs / "estate-worker.log").open("ab")
         self._worker = EstateWorker(
@@ -149,7 +149,7 @@ class Agent:
         """Send what the outbox holds, in its order; a report that the hub refuses is logged and left behind."""
         while True:
             self._runs.tell_progress()
-            report = self._store.next_report()
+            report = self._store.outbox.next()
             if report is None:
                 await asyncio.sleep(_IDLE_S)
                 continue
@@ -157,7 +157,7 @@ class Agent:
                 await self._hub.patiently(partial(self._hub.report, report.run, report.body))
             except FlipError as error:
                 _LOG.warning("the hub refuses a report of run %s: %s (%s)", report.run, error, error.code)
-            self._store.report_sent(report.number)
+            self._store.outbox.sent(report.number)
 
     async def _tell_joins(self) -> None:
         """Tell the hub of every membership, at the start and after a new one; a study may be unknown to it yet."""

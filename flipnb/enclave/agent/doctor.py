@@ -129,7 +129,7 @@ def _audit(enclave: EnclaveDirectory) -> str:
         return "not begun yet"
     store = Store(enclave.state)
     try:
-        return f"{AuditLog.verify(enclave.audit, enclave.load_node_key(), store)} entries, unchanged"
+        return f"{AuditLog.verify(enclave.audit, enclave.load_node_key(), store.anchor)} entries, unchanged"
     finally:
         store.close()
 

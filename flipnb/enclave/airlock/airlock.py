@@ -85,7 +85,7 @@ class Airlock:
         digest = context.digest()
         try:
             with self._changed:
-                known = self._store.round(self.facts.run, context.round)
+                known = self._store.rounds.get(self.facts.run, context.round)
                 if known is not None:
                     if known.digest != digest:
                         raise _refused(f"round {context.round} was given another context before")
@@ -93,7 +93,7 @@ class Airlock:
                         return stored_reply(known)
                     return None
                 self._check(context)
-                self._store.give_round(self.facts.run, context.round, context.to_bytes(), digest)
+                self._store.rounds.give(self.facts.run, context.round, context.to_bytes(), digest)
         except FlipError as error:
             self._record("round-refused", round=context.round, context=digest, code=error.code, reason=error.message)
             raise
@@ -109,7 +109,7 @@ class Airlock:
             if self._closed or not self._lacks(context.round):
                 weights.close()
                 return
-            before = self._store.answered_before(self.facts.run, context.round)
+            before = self._store.rounds.answered_before(self.facts.run, context.round)
             state = Path(before.state_path) if before is not None and before.state_path is not None else None
             self._drop_weights()
             self._given = GivenRound(context, weights, state)
@@ -176,13 +176,13 @@ class Airlock:
     @property
     def place(self) -> int:
         """The round that is open or was the last, 0 before the first: where a total may stand."""
-        last = self._store.last_round(self.facts.run)
+        last = self._store.rounds.last(self.facts.run)
         return last.round if last is not None else 0
 
     @property
     def finished(self) -> bool:
         """Whether the last round is answered, or the notebook has left."""
-        last = self._store.last_round(self.facts.run)
+        last = self._store.rounds.last(self.facts.run)
         return self._left or (last is not None and last.reply is not None and not last.training)
 
     @property
@@ -257,7 +257,7 @@ class Airlock:
         envelope = seal(reply, ROUND_REPLY, self._key)
 
         def stored() -> None:
-            self._store.answer_round(
+            self._store.rounds.answer(
                 self.facts.run,
                 number,
                 envelope,
@@ -344,7 +344,7 @@ class Airlock:
 
     def _check(self, context: RoundContext) -> None:
         facts, plan = self.facts, self.facts.bundle.plan
-        last = self._store.last_round(facts.run)
+        last = self._store.rounds.last(facts.run)
         # Whether all agreed is the hub's word, but not before there can have been enough rounds.
         may_end = plan.consensus is not None and context.round > plan.consensus.rounds
         checks = (

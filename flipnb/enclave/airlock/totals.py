@@ -39,10 +39,10 @@ class TotalsGate:
         """Pin ``context`` as that of its step. Raises FlipError ``total-refused`` (after an audit entry)."""
         try:
             with self._changed:
-                known = self._store.total(self._facts.run, context.step)
+                known = self._store.totals.get(self._facts.run, context.step)
                 if known is None:
                     self._check(context)
-                    self._store.give_total(self._facts.run, context.step, context.digest())
+                    self._store.totals.give(self._facts.run, context.step, context.digest())
                 elif known.digest != context.digest():
                     raise _refused(f"total {context.step} was given another context before")
                 self._contexts[context.step] = context
@@ -54,25 +54,25 @@ class TotalsGate:
 
     def reply(self, step: int) -> bytes | None:
         """The sealed reply, the same bytes each time; None where the notebook has not called yet."""
-        known = self._store.total(self._facts.run, step)
+        known = self._store.totals.get(self._facts.run, step)
         return known.reply if known is not None else None
 
     def give(self, result: TotalSum) -> None:
         """The sum for the kernel; the first one holds. One that does not fit its context is not taken."""
         step = result.context.step
         with self._changed:
-            known = self._store.total(self._facts.run, step)
+            known = self._store.totals.get(self._facts.run, step)
             if known is None or known.reply is None or known.digest != result.context.digest():
                 return
             declared = self._facts.bundle.totals[step - 1]
             sizes = {array.name: array.elements for array in declared.arrays}
             if {name: len(values) for name, values in result.values.items()} == sizes:
-                self._store.sum_total(self._facts.run, step, result.to_bytes())
+                self._store.totals.sum(self._facts.run, step, result.to_bytes())
                 self._changed.notify_all()
 
     def summed(self, step: int) -> bool:
         """Whether the sum of a step is there."""
-        known = self._store.total(self._facts.run, step)
+        known = self._store.totals.get(self._facts.run, step)
         return known is not None and known.result is not None
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class TotalsGate:
         step = find_step(steps, list(values))
         with self._changed:
             try:
-                known = self._store.total(self._facts.run, step)
+                known = self._store.totals.get(self._facts.run, step)
                 if known is not None and known.reply is not None:
                     return step
                 declared = steps[step - 1]
@@ -113,7 +113,7 @@ class TotalsGate:
         """The sum over the Trusts; None where it is not there after ``wait_s``."""
 
         def known() -> bytes | None:
-            stored = self._store.total(self._facts.run, step)
+            stored = self._store.totals.get(self._facts.run, step)
             return stored.result if stored is not None else None
 
         with self._changed:
@@ -125,7 +125,7 @@ class TotalsGate:
 
     def _answer(self, step: int) -> None:
         """Seal and store the reply where context and arrays are both there and none is stored."""
-        known = self._store.total(self._facts.run, step)
+        known = self._store.totals.get(self._facts.run, step)
         if step not in self._contexts or step not in self._values or (known is not None and known.reply is not None):
             return
         context, values = self._contexts[step], self._values[step]
@@ -140,7 +140,7 @@ class TotalsGate:
             context=context.digest(),
             values={name: [str(unit) for unit in units] for name, units in values.items()},
         )
-        self._store.answer_total(self._facts.run, step, envelope)
+        self._store.totals.answer(self._facts.run, step, envelope)
 
     def _check(self, context: TotalContext) -> None:
         facts = self._facts

@@ -23,6 +23,19 @@ class VerifiedApproval:
     envelope: bytes
     controller: Controller
 
+    def stored(self) -> StoredApproval:
+        """As it is kept, with all of its executions left."""
+        return StoredApproval(
+            approval=self.digest,
+            controller=self.controller.name,
+            controller_key=self.controller.key_id,
+            policy=self.approval.policy,
+            estate_version=self.approval.estate_version,
+            executions_left=self.approval.executions,
+            approved=self.approval.approved,
+            expires=self.approval.expires,
+        )
+
 
 def verify_approval(
     envelope: bytes,

@@ -85,10 +85,10 @@ class Counts:
         """The reply, and the least time that it takes to leave."""
         try:
             request, opened, researcher = verify_count(signed, self._memberships.roster(study))
-            stored = self._store.count_reply(opened.digest)
+            stored = self._store.counts.reply(opened.digest)
             if stored is not None:
                 return TaskAnswer(envelope=stored.decode()), 0.0
-            if self._store.nonce_seen(request.nonce):
+            if self._store.counts.nonce_seen(request.nonce):
                 raise FlipError("replayed", "A count request with this nonce was answered before.", status=409)
         except FlipError as error:
             return self._refuse(study, signed, error), 0.0
@@ -107,7 +107,7 @@ class Counts:
             budget = self._questions.budget(study)
             reply = CountReply(trust=self._key.key_id, request=opened.digest, budget=budget, problem=error.problem())
         envelope = seal(reply, COUNT_REPLY, self._key)
-        self._store.add_count(opened.digest, request.nonce, request.expires, envelope)
+        self._store.counts.add(opened.digest, request.nonce, request.expires, envelope)
         if reply.problem is None:
             assert reply.budget is not None
             self._audit.append(

@@ -115,14 +115,14 @@ class Desk:
             studies=tuple(sorted(self._memberships.studies())),
             environments=dict(directory.environment_locks()),
             sandbox=self._sandbox,
-            waiting=sum(self._state(stored) == "waiting" for stored in self._enclave.store.requests()),
+            waiting=sum(self._state(stored) == "waiting" for stored in self._enclave.store.requests.all()),
             running=self._runs.running,
         )
 
     async def requests(self, request: Request) -> Document:
         everything = request.query_params.get("all") == "1"
         terms = await self._terms()
-        summaries = (self._summary(stored, terms) for stored in self._enclave.store.requests())
+        summaries = (self._summary(stored, terms) for stored in self._enclave.store.requests.all())
         return RequestList(requests=tuple(s for s in summaries if everything or s.state in ("waiting", "approved")))
 
     async def request(self, request: Request) -> Document:
@@ -167,24 +167,24 @@ class Desk:
         return roster
 
     async def runs(self, request: Request) -> Document:
-        return DeskRuns(runs=tuple(_desk_run(run) for run in self._enclave.store.runs()))
+        return DeskRuns(runs=tuple(_desk_run(run) for run in self._enclave.store.runs.all()))
 
     async def stop(self, request: Request) -> Document:
         run = request.path_params["run"]
         await self._runs.stop(run, by="controller")
-        stored = self._enclave.store.run(run)
+        stored = self._enclave.store.runs.get(run)
         assert stored is not None
         return _desk_run(stored)
 
     async def notebook(self, request: Request) -> Response:
-        run = self._enclave.store.run(request.path_params["run"])
+        run = self._enclave.store.runs.get(request.path_params["run"])
         path = self._enclave.directory.runs / run.run / EXECUTED if run is not None else None
         if path is None or not path.exists():
             raise _no_notebook()
         return FileResponse(path, media_type="application/json")
 
     async def shown(self, request: Request) -> Response:
-        run = self._enclave.store.run(request.path_params["run"])
+        run = self._enclave.store.runs.get(request.path_params["run"])
         path = self._enclave.directory.runs / run.run / EXECUTED if run is not None else None
         if run is None or path is None or not path.exists():
             raise _no_notebook()
@@ -230,7 +230,7 @@ class Desk:
 
     def _approved_before(self, stored: StoredRequest) -> Iterator[Bundle]:
         """Other bundles of the same study that were approved here, the newest first."""
-        for other in self._enclave.store.approved(stored.study):
+        for other in self._enclave.store.requests.approved(stored.study):
             if other.bundle != stored.bundle:
                 yield self._runs.content(other)
 
@@ -259,7 +259,7 @@ class Desk:
 
     def _summary(self, stored: StoredRequest, terms: Terms) -> RequestSummary:
         store = self._enclave.store
-        approvals = Approvals(store.approvals(stored.bundle), terms)
+        approvals = Approvals(store.approvals.of(stored.bundle), terms)
         return RequestSummary(
             bundle=stored.bundle,
             study=stored.study,
@@ -270,7 +270,7 @@ class Desk:
             received=stored.received,
             code=stored.code,
             reason=stored.reason,
-            runs=tuple(run.run for run in store.runs(bundle=stored.bundle)),
+            runs=tuple(run.run for run in store.runs.of(stored.bundle)),
             executions_left=approvals.executions_left,
             approvals=approvals.given,
             approvals_demanded=terms.demanded,

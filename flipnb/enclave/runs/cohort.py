@@ -60,7 +60,7 @@ class RunCohort:
             raise FlipError("freeze-failed", f"This Trust could not freeze the cohort ({error.code}).") from None
         finally:
             self._sweep()
-        self.store.set_frozen(run, facts.model_dump(mode="json"))
+        self.store.runs.set_frozen(run, facts.model_dump(mode="json"))
         return facts
 
     async def _freeze(self, made: Path) -> FrozenFacts:

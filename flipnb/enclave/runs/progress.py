@@ -69,7 +69,7 @@ class ProgressKeeper:
         memory, memory_of = _bytes_used(self._memory)
         gpu, gpu_of = _bytes_used(self._gpu)
         seconds = round(now - self._started, 1)
-        self._store.progress(
+        self._store.runs.progress(
             self._run,
             Progress(
                 cell=cell,

@@ -151,7 +151,7 @@ class ActiveRun:
         """Wait until round ``number`` is answered; False where the run ends before, or ``or_if`` holds."""
 
         def known() -> bool:
-            stored = self._enclave.store.round(self.run, number)
+            stored = self._enclave.store.rounds.get(self.run, number)
             return stored is not None and stored.reply is not None
 
         async with self._answered:
@@ -291,7 +291,7 @@ class ActiveRun:
         failure = failure_of(verdict, self._progress.at_cell, self._progress.number)
         _LOG.warning("the kernel of run %s died (%s, status %s)", self.run, verdict.reason, verdict.status)
         self._record_death(verdict)
-        self._enclave.store.tell_death(
+        self._enclave.store.runs.tell_death(
             self.run, failure, "recovering", f"{failure.describe()}; the kernel is started anew."
         )
 
@@ -303,7 +303,7 @@ class ActiveRun:
 
     def _hear(self, event: Told | Verdict) -> None:
         if isinstance(event, KernelStarted):
-            self._enclave.store.advance(self.run, "running")
+            self._enclave.store.runs.advance(self.run, "running")
         elif isinstance(event, CellEvent) and event.state == "started":
             self._progress.cell(event.index, event.of)
         elif isinstance(event, MemoryEvent) and self._policy.memory_use:
@@ -326,7 +326,7 @@ class ActiveRun:
     def _submitted(self, number: int, leave: bool) -> None:
         if leave:
             self._enclave.audit.append("left", run=self.run, round=number)
-            self._enclave.store.advance(
+            self._enclave.store.runs.advance(
                 self.run, "left-out", code="left", reason=f"The notebook left the run in round {number}."
             )
         self._keep(asyncio.ensure_future(self._wake()))
@@ -359,7 +359,7 @@ class ActiveRun:
     def _record_end(self, state: TrustState, outcome: Outcome) -> bool:
         """False where the disk is too full for it; what the run left is gone, so that there may be room already."""
         try:
-            if self._enclave.store.advance(
+            if self._enclave.store.runs.advance(
                 self.run, state, code=outcome.code, reason=outcome.reason, failure=outcome.failure
             ):
                 kind: AuditKind = "stopped" if state == "stopped" else "run-ended"

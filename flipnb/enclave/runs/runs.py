@@ -30,6 +30,7 @@ from flipnb.enclave.airlock.airlock import Airlock, Reply, stored_reply
 from flipnb.enclave.airlock.lease import Lease, fill
 from flipnb.enclave.approvals.admission import VerifiedBundle, admit, require_valid, verify_bundle, verify_request
 from flipnb.enclave.approvals.approvals import Approvals, Terms, refuse_own, verify_approval
+from flipnb.enclave.approvals.executions import keep_approval, take_execution
 from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.runs.hub import Hub
 from flipnb.enclave.runs.run import ActiveRun, Enclave, Outcome
@@ -60,16 +61,16 @@ class Runs:
 
     async def resume(self) -> None:
         """Start anew what ran when the agent ended; the kernel gets the round again that is still open."""
-        for run in self._store.runs():
-            last = self._store.last_round(run.run)
+        for run in self._store.runs.all():
+            last = self._store.rounds.last(run.run)
             if run.state in ("starting", "running"):
                 if last is not None and last.reply is not None and not last.training:
                     # It ended between the last answer and the word of it.
-                    self._store.advance(run.run, "finished")
+                    self._store.runs.advance(run.run, "finished")
                 else:
                     self._launch(run)
             elif run.state == "left-out":
-                self._store.advance(run.run, "failed", code="agent-restarted", reason="The enclave was restarted.")
+                self._store.runs.advance(run.run, "failed", code="agent-restarted", reason="The enclave was restarted.")
 
     async def close(self, within_s: float) -> None:
         """End all kernels; their runs go on when the agent starts again."""
@@ -85,7 +86,7 @@ class Runs:
 
     async def on_run(self, task: RunTask) -> TaskAnswer:
         async with self._turns[task.run]:
-            if self._store.run(task.run) is None:
+            if self._store.runs.get(task.run) is None:
                 try:
                     await self._admit(task)
                 except FlipError as error:
@@ -152,7 +153,7 @@ class Runs:
 
     def delivered(self, task: RoundTask) -> None:
         """The hub has the answer to ``task``, or does not know the task any more."""
-        self._store.round_delivered(task.run, task.context.round)
+        self._store.rounds.delivered(task.run, task.context.round)
 
     async def on_stop(self, task: StopTask) -> TaskAnswer:
         await self.stop(task.run, by="hub")
@@ -160,7 +161,7 @@ class Runs:
 
     async def stop(self, run: str, *, by: str) -> None:
         """End the run's kernel; returns when it is gone. Raises FlipError ``unknown-run`` to the desk only."""
-        stored = self._store.run(run)
+        stored = self._store.runs.get(run)
         if stored is None:
             if by == "hub":
                 return
@@ -169,7 +170,7 @@ class Runs:
         active = self._active.get(run)
         if active is not None:
             await active.stop(Outcome("stopped", "stopped", reason))
-        elif self._store.advance(run, "stopped", code="stopped", reason=reason):
+        elif self._store.runs.advance(run, "stopped", code="stopped", reason=reason):
             self._audit.append("stopped", run=run, by=by)
 
     # What the data controller decides
@@ -204,11 +205,11 @@ class Runs:
             environments=directory.environment_locks(),
         )
         controller = verified.controller
-        known = {(given.approval, given.controller_key) for given in self._store.approvals(bundle)}
+        known = {(given.approval, given.controller_key) for given in self._store.approvals.of(bundle)}
         if (verified.digest, controller.key_id) not in known:
             self._audit.append(
                 "approved",
-                then=partial(self._store.add_approval, verified, terms),
+                then=partial(keep_approval, self._store, verified, terms),
                 bundle=bundle,
                 approval=verified.digest,
                 controller=controller.name,
@@ -226,15 +227,15 @@ class Runs:
     async def decline(self, decline: Decline) -> None:
         """Refuse a bundle, and withdraw what was approved of it and has not started."""
         self.request(decline.bundle)
-        self._store.withdraw_approvals(decline.bundle)
-        self._store.set_request(decline.bundle, "declined", "declined", decline.reason)
+        self._store.approvals.withdraw(decline.bundle)
+        self._store.requests.decide(decline.bundle, "declined", code="declined", reason=decline.reason)
         self._audit.append("declined", bundle=decline.bundle, reason=decline.reason)
-        for run in self._store.runs(bundle=decline.bundle):
+        for run in self._store.runs.of(decline.bundle):
             if run.state in ("notified", "waiting", "approved"):
-                self._store.advance(run.run, "declined", code="declined", reason=decline.reason)
+                self._store.runs.advance(run.run, "declined", code="declined", reason=decline.reason)
 
     def request(self, bundle: str) -> StoredRequest:
-        request = self._store.request(bundle)
+        request = self._store.requests.get(bundle)
         if request is None:
             raise FlipError("unknown-request", f"No bundle {bundle[:16]}… was put before this Trust.", status=404)
         return request
@@ -267,14 +268,14 @@ class Runs:
         content = bundle.bundle
         state = await self._decided(bundle.digest)
         if state == "waiting":
-            self._store.set_request(bundle.digest, "waiting", None, None)  # what was approved before covers no more
-        self._store.add_run(task.run, bundle=bundle.digest, study=content.study, title=content.title, point=point)
+            self._store.requests.decide(bundle.digest, "waiting")  # what was approved before covers no more
+        self._store.runs.add(task.run, bundle=bundle.digest, study=content.study, title=content.title, point=point)
         if isinstance(state, FlipError):
             raise state
-        self._store.advance(task.run, state)
+        self._store.runs.advance(task.run, state)
 
     def _keep_request(self, bundle: VerifiedBundle, envelope: bytes, refused: FlipError | None) -> None:
-        new = self._store.add_request(
+        new = self._store.requests.add(
             bundle.digest,
             envelope,
             study=bundle.bundle.study,
@@ -289,7 +290,7 @@ class Runs:
             self._audit.append("request-received", bundle=bundle.digest, researcher=bundle.signer)
         elif not new and refused is None and self.request(bundle.digest).state == "refused":
             # Its reason is gone: a policy was changed, an environment built.
-            self._store.set_request(bundle.digest, "waiting", None, None)
+            self._store.requests.decide(bundle.digest, "waiting")
 
     async def _decided(self, bundle: str) -> FlipError | Literal["approved", "waiting"]:
         """Whether the controllers' earlier decisions cover one more run: ``approved``, ``waiting``, or a refusal."""
@@ -297,8 +298,8 @@ class Runs:
         request = self.request(bundle)
         if request.state == "declined":
             return FlipError("declined", request.reason or "The Trust's data controller declined the bundle.")
-        approvals = Approvals(self._store.approvals(bundle), terms)
-        promised = sum(run.state == "approved" for run in self._store.runs(bundle=bundle))
+        approvals = Approvals(self._store.approvals.of(bundle), terms)
+        promised = sum(run.state == "approved" for run in self._store.runs.of(bundle))
         if approvals.executions_left > promised:
             return "approved"
         if approvals.spent:
@@ -327,7 +328,7 @@ class Runs:
                 "quorum-missing", f"{len(members)} Trusts are fewer than the {bundle.minimum_trusts} of the bundle."
             )
         version = await self._enclave.worker.current()
-        self._store.consume(stored.run, members, self.terms(version))
+        take_execution(self._store, stored.run, members, self.terms(version))
         self._audit.append(
             "run-started", run=stored.run, bundle=stored.bundle, estate_version=version, members=list(members)
         )
@@ -366,12 +367,12 @@ class Runs:
             airlock.offer(context, await self._weights(airlock, context, sent))
             active.asked()
             sent = None  # a kernel that is started anew has them fetched anew
-        stored = self._store.round(run, context.round)
+        stored = self._store.rounds.get(run, context.round)
         assert stored is not None
         return stored_reply(stored)
 
     def _of_ended(self, run: str, context: RoundContext) -> Reply:
-        stored = self._store.round(run, context.round)
+        stored = self._store.rounds.get(run, context.round)
         if stored is not None and stored.reply is not None and stored.digest == context.digest():
             return stored_reply(stored)
         if stored is not None and stored.digest != context.digest():
@@ -382,7 +383,7 @@ class Runs:
     async def _told(self, run: str) -> None:
         """Wait until the hub has heard of what happened to the run: why it ended says more than a round refused."""
         deadline = asyncio.get_running_loop().time() + _TOLD_S
-        while self._store.untold(run) and asyncio.get_running_loop().time() < deadline:
+        while self._store.outbox.waits(run) and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.1)
 
     async def _weights(self, airlock: Airlock, context: RoundContext, sent: bytes | None) -> Lease:
@@ -403,7 +404,7 @@ class Runs:
         return lease
 
     def _known(self, run: str) -> StoredRun:
-        stored = self._store.run(run)
+        stored = self._store.runs.get(run)
         if stored is None:
             raise FlipError("unknown-run", "The run was not admitted here.", status=404)
         if stored.over or stored.state == "left-out":
@@ -414,13 +415,13 @@ class Runs:
         if error.status >= 500:
             raise error
         _LOG.warning("run %s of study %s: %s", run, study, error)
-        stored = self._store.run(run)
+        stored = self._store.runs.get(run)
         if stored is None:
-            self._store.report_refused(run, error.code, error.message[:400])
+            self._store.outbox.add_refusal(run, error.code, error.message[:400])
             self._audit.append("request-refused", run=run, study=study, code=error.code, reason=error.message)
         elif not stored.over:
             to: TrustState = "declined" if error.code == "declined" else "refused"
-            if self._store.advance(run, to, code=error.code, reason=error.message):
+            if self._store.runs.advance(run, to, code=error.code, reason=error.message):
                 self._audit.append("request-refused", run=run, study=study, code=error.code, reason=error.message)
             if to == "declined":
                 return TaskAnswer()

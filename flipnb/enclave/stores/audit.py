@@ -10,10 +10,9 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from flipnb.contracts.audit import AuditEntry, AuditKind, leaf_hash, tree_head
 from flipnb.contracts.desk import AuditCheck, AuditPage
@@ -21,6 +20,7 @@ from flipnb.contracts.disk import disk_full, is_full
 from flipnb.contracts.document import parse
 from flipnb.contracts.keys import SigningKey, verify
 from flipnb.contracts.problem import FlipError
+from flipnb.enclave.stores.anchor import AuditAnchor
 
 _PAGE = 1000
 
@@ -53,25 +53,13 @@ def _node(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-class Anchor(Protocol):
-    """Where the newest signed head is kept."""
-
-    def audit_anchor(self) -> tuple[int, str, bytes] | None: ...
-
-    def set_audit_anchor(self, size: int, head: str, signature: bytes) -> None: ...
-
-    def together(self) -> AbstractContextManager[object]:
-        """What is written in the block is on disk at its end, all of it, or undone."""
-        ...
-
-
 class AuditLog:
     """Thread-safe. Opening it verifies all of it.
 
     Raises FlipError ``audit-broken``, which names the line, where the log is not what was written.
     """
 
-    def __init__(self, path: Path, key: SigningKey, anchor: Anchor) -> None:
+    def __init__(self, path: Path, key: SigningKey, anchor: AuditAnchor) -> None:
         self._path = path
         self._key = key
         self._anchor = anchor
@@ -87,7 +75,7 @@ class AuditLog:
         self._sign()
 
     @staticmethod
-    def verify(path: Path, key: SigningKey, anchor: Anchor) -> int:
+    def verify(path: Path, key: SigningKey, anchor: AuditAnchor) -> int:
         """The number of entries, all of them as they were written; changes nothing. Raises as opening does."""
         return _read(path, key, anchor)[0].size
 
@@ -157,12 +145,12 @@ class AuditLog:
 
     def _sign(self) -> None:
         size, head = self._tree.size, self._tree.hexadecimal()
-        self._anchor.set_audit_anchor(size, head, self._key.sign(_statement(size, head)))
+        self._anchor.set(size, head, self._key.sign(_statement(size, head)))
 
 
-def _read(path: Path, key: SigningKey, anchor: Anchor) -> tuple[TreeHead, int]:
+def _read(path: Path, key: SigningKey, anchor: AuditAnchor) -> tuple[TreeHead, int]:
     """The tree of all whole lines, and how many bytes of a torn one follow."""
-    anchored = anchor.audit_anchor()
+    anchored = anchor.get()
     content = path.read_bytes() if path.exists() else b""
     *lines, rest = content.split(b"\n")
     size, head, signature = anchored or (0, "", b"")

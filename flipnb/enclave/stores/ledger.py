@@ -7,9 +7,7 @@ those that were released.
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from math import ceil
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 from flipnb.contracts.count import Budget
 from flipnb.contracts.policy import CountPolicy
 from flipnb.contracts.problem import FlipError
+from flipnb.enclave.stores.database import Database, text_of
 
 _SCHEMA_VERSION = 1
 _SCHEMA = """
@@ -34,24 +33,10 @@ class Ledger:
     """One SQLite file; every commit is on disk before it returns. Methods may be called from any thread."""
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.RLock()
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10.0)
-        self._db.row_factory = sqlite3.Row
-        if path.exists():
-            path.chmod(0o600)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_SCHEMA_VERSION}; COMMIT;")
-        elif version != _SCHEMA_VERSION:
-            raise FlipError(
-                "newer-store", f"{path} was written by another version of FLIP (schema {version}).", status=500
-            )
+        self._database = Database(path, schema=_SCHEMA, version=_SCHEMA_VERSION)
 
     def close(self) -> None:
-        with self._lock:
-            self._db.close()
+        self._database.close()
 
     def charge(
         self, study: str, estate: str, cells: Mapping[str, int], policy: CountPolicy, *, now: datetime | None = None
@@ -62,7 +47,7 @@ class Ledger:
         """
         now = now or datetime.now(UTC)
         draw = f"{policy.seed}:{policy.noise!r}"
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             known = "SELECT 1 FROM charges WHERE estate=? AND cell=? AND draw=?"
             new = {
                 cell: cost for cell, cost in cells.items() if db.execute(known, (estate, cell, draw)).fetchone() is None
@@ -79,12 +64,12 @@ class Ledger:
                 )
             db.executemany(
                 "INSERT INTO charges VALUES (?,?,?,?,?,?,?)",
-                [(estate, cell, draw, policy.noise, cost, study, _text(now)) for cell, cost in new.items()],
+                [(estate, cell, draw, policy.noise, cost, study, text_of(now)) for cell, cost in new.items()],
             )
             return self._budget(db, study, policy, now).model_copy(update={"cost": cost})
 
     def budget(self, study: str, policy: CountPolicy, *, now: datetime | None = None) -> Budget:
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             return self._budget(db, study, policy, now or datetime.now(UTC))
 
     def left_to_all(self, policy: CountPolicy, *, now: datetime | None = None) -> int:
@@ -94,15 +79,13 @@ class Ledger:
 
     def answer(self, estate: str, question: str, policy: str) -> tuple[bytes, float] | None:
         """The answer that was given, and after how many seconds."""
-        with self._lock:
-            row = self._db.execute(
-                "SELECT answer, seconds FROM answers WHERE estate=? AND question=? AND policy=?",
-                (estate, question, policy),
-            ).fetchone()
+        row = self._database.one(
+            "SELECT answer, seconds FROM answers WHERE estate=? AND question=? AND policy=?", estate, question, policy
+        )
         return (bytes(row["answer"]), float(row["seconds"])) if row is not None else None
 
     def keep(self, estate: str, question: str, policy: str, answer: bytes, seconds: float) -> None:
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             db.execute(
                 "INSERT INTO answers VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING",
                 (estate, question, policy, answer, seconds),
@@ -110,7 +93,7 @@ class Ledger:
 
     def _budget(self, db: sqlite3.Connection, study: str, policy: CountPolicy, now: datetime) -> Budget:
         """What is left: of the Trust's budget and of the study's share, whichever is less."""
-        since = _text(now - timedelta(days=policy.period_days))
+        since = text_of(now - timedelta(days=policy.period_days))
         rows = db.execute(
             "SELECT study, noise, sum(cost) AS cost, min(charged) AS first FROM charges WHERE charged>? GROUP BY 1, 2",
             (since,),
@@ -124,22 +107,7 @@ class Ledger:
             renews += timedelta(days=policy.period_days)
         return Budget(cost=0, left=left, of=of, days=policy.period_days, renews=renews)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
 
 def _at(cost: int, noise: float, policy: CountPolicy) -> float:
     """A cost that was paid under other noise, in today's: less noise gave more away."""
     return cost * (policy.noise / noise) ** 2 if noise > 0 and policy.noise > 0 else cost
-
-
-def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

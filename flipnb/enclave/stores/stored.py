@@ -140,6 +140,11 @@ class StoredTotal:
     reply: bytes | None
     result: bytes | None
 
+    @classmethod
+    def of(cls, row: sqlite3.Row) -> StoredTotal:
+        reply, result = (bytes(row[name]) if row[name] is not None else None for name in ("reply", "result"))
+        return cls(row["context"], reply, result)
+
 
 @dataclass(frozen=True)
 class OutgoingReport:

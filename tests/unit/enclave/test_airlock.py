@@ -109,7 +109,7 @@ def test_a_context_that_does_not_fit_is_refused(
     assert error.code == "round-refused"
     assert words in error.message
     assert chamber.kinds() == ["round-refused"]
-    assert chamber.store.last_round(chamber.run) is None
+    assert chamber.store.rounds.last(chamber.run) is None
     assert chamber.airlock.take(chamber.context(1)) is None
 
 

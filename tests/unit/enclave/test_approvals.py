@@ -20,6 +20,7 @@ from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import Progress
 from flipnb.enclave.approvals.approvals import Approvals, Terms, VerifiedApproval, refuse_own, verify_approval
+from flipnb.enclave.approvals.executions import keep_approval, take_execution
 from flipnb.enclave.stores.store import Store
 from flipnb.enclave.stores.stored import StoredApproval
 
@@ -39,7 +40,7 @@ class Office:
         )
         self.bundle = self.study.bundle()
         self.store = Store(directory / "state.sqlite")
-        self.store.add_request(
+        self.store.requests.add(
             self.bundle.digest(),
             self.study.bundle_envelope(self.bundle),
             study="heart",
@@ -51,7 +52,7 @@ class Office:
 
     def run(self, number: int) -> str:
         run = f"{number:032x}"
-        self.store.add_run(run, bundle=self.bundle.digest(), study="heart", title="t", point={})
+        self.store.runs.add(run, bundle=self.bundle.digest(), study="heart", title="t", point={})
         return run
 
     def verify(self, by: SigningKey | None = None, **changes: Any) -> VerifiedApproval:
@@ -66,7 +67,7 @@ class Office:
 
     def approve(self, by: SigningKey | None = None, **changes: Any) -> VerifiedApproval:
         verified = self.verify(by, **changes)
-        self.store.add_approval(verified, self.terms())
+        keep_approval(self.store, verified, self.terms())
         return verified
 
     def terms(self, *, policy: str = POLICY, estate_version: str = ESTATE) -> Terms:
@@ -74,18 +75,18 @@ class Office:
         return Terms(policy, estate_version, keys, self.demanded)
 
     def approvals(self) -> Approvals:
-        return Approvals(self.store.approvals(self.bundle.digest()), self.terms())
+        return Approvals(self.store.approvals.of(self.bundle.digest()), self.terms())
 
     def given(self) -> list[str]:
         return [approval.controller for approval in self.approvals().given]
 
     def state(self) -> str:
-        request = self.store.request(self.bundle.digest())
+        request = self.store.requests.get(self.bundle.digest())
         assert request is not None
         return request.state
 
     def consume(self, run: str, **changes: str) -> bool:
-        return self.store.consume(run, self.study.members(), self.terms(**changes))
+        return take_execution(self.store, run, self.study.members(), self.terms(**changes))
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_an_execution_is_taken_once(office: Office) -> None:
     assert office.consume(first)
     assert not office.consume(first)
     assert code(office.consume, second) == "executions-spent"
-    run = office.store.run(first)
+    run = office.store.runs.get(first)
     assert run is not None
     assert (run.state, run.estate_version, run.members) == ("starting", ESTATE, office.study.members())
 
@@ -133,7 +134,7 @@ def test_an_execution_is_taken_once(office: Office) -> None:
 def test_the_same_approval_again_renews_nothing(office: Office) -> None:
     verified = office.approve(executions=1)
     assert office.consume(office.run(1))
-    assert not office.store.add_approval(verified, office.terms())
+    assert not keep_approval(office.store, verified, office.terms())
     assert code(office.consume, office.run(2)) == "executions-spent"
 
 
@@ -141,21 +142,21 @@ def test_what_changed_since_is_named(office: Office) -> None:
     office.approve(executions=5)
     assert code(office.consume, office.run(1), policy="0" * 64) == "policy-changed"
     assert code(office.consume, office.run(1), estate_version="v2") == "estate-changed"
-    office.store.withdraw_approvals(office.bundle.digest())
+    office.store.approvals.withdraw(office.bundle.digest())
     assert code(office.consume, office.run(1)) == "executions-spent"
 
 
 def test_four_eyes_are_those_of_two_controllers(office: Office) -> None:
     office.demanded = 2
     first, second = office.run(1), office.run(2)
-    office.store.advance(first, "waiting")
+    office.store.runs.advance(first, "waiting")
     office.approve(executions=1)
     office.approve(executions=5)
     assert (office.given(), office.state(), office.approvals().executions_left) == (["anna"], "waiting", 0)
     assert code(office.consume, first) == "not-approved"
     office.approve(office.ben, executions=1)
     assert (office.given(), office.state(), office.approvals().executions_left) == (["anna", "ben"], "approved", 1)
-    run = office.store.run(first)
+    run = office.store.runs.get(first)
     assert run is not None
     assert run.state == "approved"
     assert office.consume(first)
@@ -216,8 +217,8 @@ def test_an_approval_given_anew_waits_for_the_second(office: Office) -> None:
 def test_a_decline_withdraws_what_the_first_has_approved(office: Office) -> None:
     office.demanded = 2
     office.approve(executions=3)
-    office.store.withdraw_approvals(office.bundle.digest())
-    office.store.set_request(office.bundle.digest(), "declined", "declined", "No.")
+    office.store.approvals.withdraw(office.bundle.digest())
+    office.store.requests.decide(office.bundle.digest(), "declined", code="declined", reason="No.")
     office.approve(office.ben, executions=3)
     assert (office.given(), office.state()) == (["ben"], "waiting")
 
@@ -263,14 +264,14 @@ def test_ten_runs_at_once_take_three_executions(office: Office) -> None:
 def test_reports_keep_their_order_and_progress_is_thinned(office: Office) -> None:
     run = office.run(1)
     store = office.store
-    store.advance(run, "waiting")
+    store.runs.advance(run, "waiting")
     for cell in range(1, 50):
-        store.progress(run, Progress(cell=cell, cells=50))
-    store.advance(run, "approved")
+        store.runs.progress(run, Progress(cell=cell, cells=50))
+    store.runs.advance(run, "approved")
     sent = []
-    while (report := store.next_report()) is not None:
+    while (report := store.outbox.next()) is not None:
         sent.append(report.body)
-        store.report_sent(report.number)
+        store.outbox.sent(report.number)
     import json
 
     bodies = [json.loads(body) for body in sent]

@@ -21,7 +21,7 @@ def key() -> SigningKey:
 
 def write(directory: Path, key: SigningKey, entries: int) -> Store:
     store = Store(directory / "state.sqlite")
-    log = AuditLog(directory / "audit.jsonl", key, store)
+    log = AuditLog(directory / "audit.jsonl", key, store.anchor)
     for number in range(entries):
         log.append("round-released", round=number)
     log.close()
@@ -30,7 +30,7 @@ def write(directory: Path, key: SigningKey, entries: int) -> Store:
 
 def broken(directory: Path, key: SigningKey, store: Store) -> str:
     with pytest.raises(FlipError) as caught:
-        AuditLog(directory / "audit.jsonl", key, store)
+        AuditLog(directory / "audit.jsonl", key, store.anchor)
     assert caught.value.code == "audit-broken"
     return caught.value.message
 
@@ -38,7 +38,7 @@ def broken(directory: Path, key: SigningKey, store: Store) -> str:
 @pytest.mark.parametrize("entries", [0, 1, 2, 3, 7, 8, 100])
 def test_the_head_is_that_of_rfc_6962(tmp_path: Path, key: SigningKey, entries: int) -> None:
     store = write(tmp_path, key, entries)
-    log = AuditLog(tmp_path / "audit.jsonl", key, store)
+    log = AuditLog(tmp_path / "audit.jsonl", key, store.anchor)
     lines = (tmp_path / "audit.jsonl").read_bytes().splitlines()
     page = log.page(0)
     assert page.size == len(lines) == entries
@@ -64,12 +64,12 @@ def test_every_way_of_tampering_is_found(tmp_path: Path, key: SigningKey) -> Non
     path.unlink()
     assert "it has 0 entries" in broken(tmp_path, key, store)
     path.write_bytes(good)
-    assert AuditLog(path, key, store).size == 10
+    assert AuditLog(path, key, store.anchor).size == 10
 
 
 def test_a_rewritten_head_needs_the_nodes_key(tmp_path: Path, key: SigningKey) -> None:
     store = write(tmp_path, key, 3)
-    store.set_audit_anchor(0, tree_head([]).hex(), SigningKey.generate().sign(b"anything"))
+    store.anchor.set(0, tree_head([]).hex(), SigningKey.generate().sign(b"anything"))
     assert "signed head" in broken(tmp_path, key, store)
 
 
@@ -78,12 +78,12 @@ def test_a_line_that_a_power_cut_tore_is_dropped(tmp_path: Path, key: SigningKey
     path = tmp_path / "audit.jsonl"
     good = path.read_bytes()
     path.write_bytes(good + b'{"at":"2026')
-    log = AuditLog(path, key, store)
+    log = AuditLog(path, key, store.anchor)
     assert log.size == 3
     log.append("agent-started")
     log.close()
     assert path.read_bytes().startswith(good)
-    assert AuditLog(path, key, store).size == 4
+    assert AuditLog(path, key, store.anchor).size == 4
 
 
 def test_what_is_changed_while_the_agent_runs_is_found_by_a_check_and_turns_approvals_off(
@@ -91,7 +91,7 @@ def test_what_is_changed_while_the_agent_runs_is_found_by_a_check_and_turns_appr
 ) -> None:
     store = write(tmp_path, key, 5)
     path = tmp_path / "audit.jsonl"
-    log = AuditLog(path, key, store)
+    log = AuditLog(path, key, store.anchor)
     whole = path.read_bytes()
     assert (log.check().size, log.check().problem) == (5, None)
     log.require_whole()

@@ -100,7 +100,7 @@ def test_a_sessions_rounds_from_the_first_to_the_last(bench: Bench) -> None:
 
     def hub() -> None:
         for number in (2, 3):
-            while chamber.store.round(chamber.run, number - 1).reply is None:  # type: ignore[union-attr]
+            while chamber.store.rounds.get(chamber.run, number - 1).reply is None:  # type: ignore[union-attr]
                 time.sleep(0.005)
             chamber.give(number)
 
@@ -158,7 +158,7 @@ def test_what_no_session_sends_ends_the_run(bench: Bench, packet: bytes) -> None
         assert code(ask(kernel, packet)) in ("bad-message", "packet-too-large")
         assert bench.misbehaved()
         assert kernel.recv(10) == b""
-    assert bench.chamber.store.round(bench.chamber.run, 1).reply is None  # type: ignore[union-attr]
+    assert bench.chamber.store.rounds.get(bench.chamber.run, 1).reply is None  # type: ignore[union-attr]
 
 
 def test_descriptors_from_the_kernel_are_not_taken(bench: Bench) -> None:
@@ -183,7 +183,7 @@ def test_a_mapping_that_stays_open_is_refused_and_may_be_mended(bench: Bench) ->
         assert code(ask(kernel, submit)) == "still-mapped"
         held.close()
         kernel.send(json.dumps(submit).encode())
-        while bench.chamber.store.round(bench.chamber.run, 1).reply is None:  # type: ignore[union-attr]
+        while bench.chamber.store.rounds.get(bench.chamber.run, 1).reply is None:  # type: ignore[union-attr]
             time.sleep(0.01)
 
 
@@ -196,7 +196,7 @@ def test_a_lease_has_one_size_and_is_sealed_after_the_submission(bench: Bench) -
         with pytest.raises(PermissionError):
             os.ftruncate(descriptor, 0)
         kernel.send(json.dumps({"verb": "submit", "round": 1, "report": REPORT}).encode())
-        while bench.chamber.store.round(bench.chamber.run, 1).reply is None:  # type: ignore[union-attr]
+        while bench.chamber.store.rounds.get(bench.chamber.run, 1).reply is None:  # type: ignore[union-attr]
             time.sleep(0.01)
         with pytest.raises(PermissionError):
             os.pwrite(descriptor, b"late", 0)
@@ -222,7 +222,7 @@ def test_what_a_notebook_can_mend_is_refused_and_goes_on(bench: Bench) -> None:
         assert not bench.broker.stopping
         os.close(lease(kernel))
         kernel.send(json.dumps(good).encode())
-        while bench.chamber.store.round(bench.chamber.run, 1).reply is None:  # type: ignore[union-attr]
+        while bench.chamber.store.rounds.get(bench.chamber.run, 1).reply is None:  # type: ignore[union-attr]
             time.sleep(0.01)
 
 
@@ -281,7 +281,7 @@ def test_a_new_kernel_is_given_the_open_round_again_with_its_state(bench: Bench)
         state = lease(kernel, "state", 5)
         os.pwrite(state, b"adam!", 0)
         kernel.send(json.dumps({"verb": "submit", "round": 1, "report": REPORT, "state": True}).encode())
-        while chamber.store.round(chamber.run, 1).reply is None:  # type: ignore[union-attr]
+        while chamber.store.rounds.get(chamber.run, 1).reply is None:  # type: ignore[union-attr]
             time.sleep(0.01)
     context = chamber.give(2)
     fetched = []

@@ -55,14 +55,14 @@ def test_a_death_is_told_by_class_cell_and_round_never_by_its_status() -> None:
 def test_progress_does_not_overwrite_a_death_that_waits_to_be_told(tmp_path: Path) -> None:
     chamber = Chamber(Study(), tmp_path)
     store = chamber.store
-    store.progress(chamber.run, Progress(cell=1, cells=2))
-    store.tell_death(chamber.run, Failure(error_class="KernelDied", cell=1), "recovering", "again")
-    store.progress(chamber.run, Progress(cell=1, cells=2, seconds=1.0))
-    store.progress(chamber.run, Progress(cell=2, cells=2, seconds=2.0))
+    store.runs.progress(chamber.run, Progress(cell=1, cells=2))
+    store.runs.tell_death(chamber.run, Failure(error_class="KernelDied", cell=1), "recovering", "again")
+    store.runs.progress(chamber.run, Progress(cell=1, cells=2, seconds=1.0))
+    store.runs.progress(chamber.run, Progress(cell=2, cells=2, seconds=2.0))
     told = []
-    while (report := store.next_report()) is not None:
+    while (report := store.outbox.next()) is not None:
         told.append(json.loads(report.body))
-        store.report_sent(report.number)
+        store.outbox.sent(report.number)
     assert [(said["sequence"], said.get("code")) for said in told] == [(1, None), (2, "recovering"), (3, None)]
     assert told[2]["progress"]["cell"] == 2
 

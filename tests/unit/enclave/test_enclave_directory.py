@@ -143,7 +143,7 @@ def test_versions_in_use_are_those_of_runs_that_are_not_over(tmp_path: Path) -> 
     assert versions_in_use(enclave.estate) == ()
     store = Store(enclave.state)
     for name in ("waiting", "running", "over"):
-        store.add_run(name, bundle="b", study="s", title="t", point={})
+        store.runs.add(name, bundle="b", study="s", title="t", point={})
     with sqlite3.connect(enclave.state) as database:
         database.execute("UPDATE runs SET estate_version = run || ' version' WHERE run <> 'waiting'")
         database.execute("UPDATE runs SET state = 'finished' WHERE run = 'over'")

@@ -31,7 +31,7 @@ def test_a_kernel_that_is_started_anew_undoes_no_figure(tmp_path: Path, monkeypa
     for eighths, of_bytes in ((3, 80 * GIB), (6, 16 * GIB), (1, 80 * GIB), (6, 80 * GIB)):
         keeper.gpu(eighths, of_bytes)
     keeper.flush()
-    stored = chamber.store.run(chamber.run)
+    stored = chamber.store.runs.get(chamber.run)
     assert stored is not None and stored.progress is not None
     assert stored.progress.model_copy(update={"seconds": None}) == Progress(
         memory_bytes=5 * GIB // 2, memory_of_bytes=4 * GIB, gpu_bytes=12 * GIB, gpu_of_bytes=16 * GIB
@@ -69,7 +69,7 @@ def test_gpu_memory_is_measured_only_where_policy_lets_it_out(
         )
         rest: Any = None
         enclave = Enclave(directory, chamber.study.node, chamber.store, chamber.audit, rest, rest)
-        stored = chamber.store.run(chamber.run)
+        stored = chamber.store.runs.get(chamber.run)
         assert stored is not None
         run = ActiveRun(enclave, stored, chamber.bundle, Policy(memory_use=memory_use))
         run.directory.mkdir()
@@ -78,7 +78,7 @@ def test_gpu_memory_is_measured_only_where_policy_lets_it_out(
         run.tell_progress()
 
     asyncio.run(scene())
-    stored = chamber.store.run(chamber.run)
+    stored = chamber.store.runs.get(chamber.run)
     assert stored is not None
     if memory_use:
         assert opened == [1]

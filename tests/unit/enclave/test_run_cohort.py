@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,8 @@ from flipnb.enclave.estate_worker.__main__ import Worker
 from flipnb.enclave.estate_worker.order import Freeze, FrozenFacts
 from flipnb.enclave.runs.cohort import RunCohort
 from flipnb.enclave.runs.directory import COHORT, clear
+from flipnb.enclave.stores.store import Store
+from flipnb.enclave.stores.stored import StoredRun
 from flipnb.estate.versions import Bounds
 from flipnb.records import Records
 
@@ -50,38 +53,41 @@ class Freezing:
 
 class Scene:
     def __init__(self, directory: Path) -> None:
-        self.frozen, self.run, self.after = directory / "frozen", directory / "run", []  # type: ignore[var-annotated]
+        self.frozen, self.run = directory / "frozen", directory / "run"
         for place in (self.frozen, self.run):
             place.mkdir()
         self.version = fill_estate(directory / "estate")
+        self.after: list[Callable[[Path], None]] = []
         self.worker = Freezing(directory / "estate", self.frozen, self.after)
-        self.kept: list[dict[str, Any]] = []
+        self.store = Store(directory / "state.sqlite")
+        self.bundle = Study().bundle()
+        self.store.runs.add(RUN, bundle=self.bundle.digest(), study="heart", title="t", point={})
 
-    def cohort(self, frozen: dict[str, Any] | None = None) -> RunCohort:
-        return RunCohort(
-            SimpleNamespace(frozen=self.frozen, study_key=lambda study: b"k" * 32),  # type: ignore[arg-type]
-            SimpleNamespace(set_frozen=lambda run, facts: self.kept.append(facts)),  # type: ignore[arg-type]
-            self.worker,  # type: ignore[arg-type]
-            SimpleNamespace(run=RUN, estate_version=self.version, frozen=frozen),  # type: ignore[arg-type]
-            Study().bundle(),
-            1,
-            self.run / COHORT,
-        )
+    @property
+    def stored(self) -> StoredRun:
+        stored = self.store.runs.get(RUN)
+        assert stored is not None
+        return replace(stored, estate_version=self.version)
 
-    def freeze(self, frozen: dict[str, Any] | None = None) -> FrozenFacts:
-        return asyncio.run(self.cohort(frozen).frozen())
+    def freeze(self) -> FrozenFacts:
+        here: Any = SimpleNamespace(frozen=self.frozen, study_key=lambda study: b"k" * 32)
+        worker: Any = self.worker
+        cohort = RunCohort(here, self.store, worker, self.stored, self.bundle, 1, self.run / COHORT)
+        return asyncio.run(cohort.frozen())
 
     def refused(self) -> FlipError:
         with pytest.raises(FlipError) as caught:
             self.freeze()
         assert not (self.run / COHORT).exists()
-        assert self.kept == []
+        assert self.stored.frozen is None
         return caught.value
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    return Scene(tmp_path)
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path)
+    yield scene
+    scene.store.close()
 
 
 def everybody(folder: Path) -> int:
@@ -97,8 +103,7 @@ def test_a_folder_of_the_agents_own(scene: Scene) -> None:
         assert path.stat().st_uid == os.geteuid()
         assert path.stat().st_mode & 0o077 == 0
     assert list(scene.frozen.iterdir()) == []
-    assert scene.freeze(scene.kept[0]) == facts
-    assert len(scene.kept) == 1
+    assert scene.freeze() == facts
 
 
 def test_what_was_left_half_made_is_made_anew(scene: Scene) -> None:
@@ -162,8 +167,7 @@ def test_a_run_whose_cohort_was_frozen_as_a_file_goes_on(scene: Scene) -> None:
     file = scene.run / DATABASE
     (scene.run / COHORT / DATABASE).rename(file)
     (scene.run / COHORT).rmdir()
-    assert scene.freeze(scene.kept[0]) == facts
-    assert len(scene.kept) == 1
+    assert scene.freeze() == facts
     assert everybody(scene.run / COHORT) == PEOPLE
     assert [path.name for path in scene.run.iterdir()] == [COHORT]
 

@@ -1,0 +1,76 @@
+"""Reports that the hub must get, in their order, each once.
+
+They are written in the same transaction as the state that they tell of, so that neither is without the other.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from flipnb.contracts.run import Progress, TrustReport
+from flipnb.enclave.stores.database import Database, text_now, text_of
+from flipnb.enclave.stores.stored import OutgoingReport
+
+_HELD = timedelta(seconds=60)
+
+
+class Outbox:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sending = 0
+
+    def add(self, report: TrustReport) -> None:
+        """Put ``report`` last; its sequence is given here."""
+        with self._database.transaction() as db:
+            (last,) = db.execute("SELECT coalesce(max(sequence), 0) FROM reports WHERE run=?", (report.run,)).fetchone()
+            body = report.model_copy(update={"sequence": last + 1}).to_bytes()
+            held = text_of(datetime.now(UTC) + _HELD) if report.state in ("finished", "failed", "left-out") else ""
+            db.execute(
+                "INSERT INTO reports (run, sequence, body, progress_only, held_until) VALUES (?,?,?,?,?)",
+                (report.run, last + 1, body, report.state is None and report.failure is None, held),
+            )
+
+    def add_progress(self, run: str, progress: Progress) -> None:
+        """Of reports of a run's progress that wait unsent, only the newest is kept."""
+        with self._database.transaction() as db:
+            waiting = db.execute(
+                "SELECT number, sequence FROM reports WHERE run=? AND sent=0 AND progress_only=1"
+                " AND sequence=(SELECT max(sequence) FROM reports WHERE run=?)"
+                " AND number<>?",
+                (run, run, self._sending),
+            ).fetchone()
+            if waiting is None:
+                self.add(TrustReport(run=run, sequence=1, progress=progress))
+            else:
+                body = TrustReport(run=run, sequence=waiting["sequence"], progress=progress).to_bytes()
+                db.execute("UPDATE reports SET body=? WHERE number=?", (body, waiting["number"]))
+
+    def add_refusal(self, run: str, code: str, reason: str) -> None:
+        """The refusal of a run that was not admitted, once."""
+        with self._database.transaction() as db:
+            if db.execute("SELECT 1 FROM reports WHERE run=?", (run,)).fetchone() is None:
+                self.add(TrustReport(run=run, sequence=1, state="refused", code=code, reason=reason))
+
+    def next(self) -> OutgoingReport | None:
+        """The first that waits; an end waits, for a while, until the hub has the run's last answered round.
+
+        A hub that hears of the end first would give up the round whose reply is on its way.
+        """
+        row = self._database.one(
+            "SELECT number, run, body FROM reports AS r WHERE sent=0"
+            " AND NOT (held_until>? AND EXISTS ("
+            "  SELECT 1 FROM rounds WHERE run=r.run AND reply IS NOT NULL AND delivered=0))"
+            " AND NOT EXISTS (SELECT 1 FROM reports WHERE run=r.run AND sent=0 AND number<r.number)"
+            " ORDER BY number LIMIT 1",
+            text_now(),
+        )
+        self._sending = int(row["number"]) if row is not None else 0
+        return OutgoingReport(row["number"], row["run"], bytes(row["body"])) if row is not None else None
+
+    def sent(self, number: int) -> None:
+        with self._database.transaction() as db:
+            db.execute("UPDATE reports SET sent=1 WHERE number=?", (number,))
+
+    def waits(self, run: str) -> bool:
+        """Whether reports of the run wait to be sent."""
+        return self._database.one("SELECT 1 FROM reports WHERE run=? AND sent=0 LIMIT 1", run) is not None

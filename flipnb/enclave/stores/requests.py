@@ -1,0 +1,103 @@
+"""The bundles that were put before a Trust, and what its data controllers approved of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flipnb.contracts.desk import RequestState
+from flipnb.enclave.stores.database import Database, text_now, text_of
+from flipnb.enclave.stores.stored import StoredApproval, StoredRequest
+
+
+class RequestTable:
+    """Bundles by digest, each with its envelope and what was decided."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(
+        self,
+        bundle: str,
+        envelope: bytes,
+        *,
+        study: str,
+        title: str,
+        researcher: str,
+        researcher_key: str,
+        state: RequestState,
+        code: str | None = None,
+        reason: str | None = None,
+    ) -> bool:
+        """True where the bundle was not known before; a known one stays as it is."""
+        with self._database.transaction() as db:
+            done = db.execute(
+                "INSERT INTO requests VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+                (bundle, study, title, researcher, researcher_key, state, code, reason, text_now(), envelope),
+            )
+            return done.rowcount == 1
+
+    def get(self, bundle: str) -> StoredRequest | None:
+        row = self._database.one("SELECT * FROM requests WHERE bundle=?", bundle)
+        return StoredRequest.of(row) if row is not None else None
+
+    def all(self) -> list[StoredRequest]:
+        """The last received first."""
+        rows = self._database.all("SELECT * FROM requests ORDER BY received DESC, bundle")
+        return [StoredRequest.of(row) for row in rows]
+
+    def approved(self, study: str) -> list[StoredRequest]:
+        """Those of a study that were ever approved, the last approved first."""
+        rows = self._database.all(
+            "SELECT r.* FROM requests r JOIN approvals a USING (bundle) "
+            "WHERE r.study=? AND r.state='approved' "
+            "GROUP BY r.bundle ORDER BY max(a.approved) DESC, r.bundle",
+            study,
+        )
+        return [StoredRequest.of(row) for row in rows]
+
+    def decide(self, bundle: str, state: RequestState, *, code: str | None = None, reason: str | None = None) -> None:
+        with self._database.transaction() as db:
+            db.execute("UPDATE requests SET state=?, code=?, reason=? WHERE bundle=?", (state, code, reason, bundle))
+
+
+class ApprovalTable:
+    """Every approval that was ever given, with the executions that are left of it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, bundle: str, approval: StoredApproval, envelope: bytes) -> bool:
+        """True where it is new; the same approval again does not renew its executions."""
+        with self._database.transaction() as db:
+            done = db.execute(
+                "INSERT INTO approvals VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+                (
+                    approval.approval,
+                    bundle,
+                    approval.controller,
+                    approval.controller_key,
+                    approval.policy,
+                    approval.estate_version,
+                    approval.executions_left,
+                    text_of(approval.approved),
+                    text_of(approval.expires),
+                    envelope,
+                ),
+            )
+            return done.rowcount == 1
+
+    def of(self, bundle: str) -> list[StoredApproval]:
+        rows = self._database.all("SELECT * FROM approvals WHERE bundle=?", bundle)
+        return [StoredApproval.of(row) for row in rows]
+
+    def take(self, approvals: Iterable[StoredApproval]) -> None:
+        """One execution from each. Raises sqlite3.IntegrityError where one has none left."""
+        with self._database.transaction() as db:
+            db.executemany(
+                "UPDATE approvals SET executions_left=executions_left-1 WHERE approval=? AND controller_key=?",
+                [(approval.approval, approval.controller_key) for approval in approvals],
+            )
+
+    def withdraw(self, bundle: str) -> None:
+        with self._database.transaction() as db:
+            db.execute("UPDATE approvals SET executions_left=0 WHERE bundle=?", (bundle,))

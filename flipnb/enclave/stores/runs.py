@@ -1,0 +1,90 @@
+"""The runs that a Trust was asked for: their states, each change together with the report of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from flipnb.contracts.parameters import Scalar
+from flipnb.contracts.run import FINAL_TRUST_STATES, TRUST_TRANSITIONS, Failure, Progress, TrustReport, TrustState
+from flipnb.enclave.stores.database import Database, text_now
+from flipnb.enclave.stores.outbox import Outbox
+from flipnb.enclave.stores.stored import StoredApproval, StoredRun
+
+
+class RunTable:
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._database, self._outbox = database, outbox
+
+    def add(self, run: str, *, bundle: str, study: str, title: str, point: dict[str, Scalar]) -> bool:
+        """True where the run was not known before."""
+        with self._database.transaction() as db:
+            done = db.execute(
+                "INSERT INTO runs (run, bundle, study, title, point, state, received)"
+                " VALUES (?,?,?,?,?,'notified',?) ON CONFLICT DO NOTHING",
+                (run, bundle, study, title, json.dumps(point), text_now()),
+            )
+            return done.rowcount == 1
+
+    def get(self, run: str) -> StoredRun | None:
+        row = self._database.one("SELECT * FROM runs WHERE run=?", run)
+        return StoredRun.of(row) if row is not None else None
+
+    def all(self) -> list[StoredRun]:
+        """The last received first."""
+        return [StoredRun.of(row) for row in self._database.all("SELECT * FROM runs ORDER BY received DESC, run")]
+
+    def of(self, bundle: str) -> list[StoredRun]:
+        """Those of a bundle, the first received first."""
+        rows = self._database.all("SELECT * FROM runs WHERE bundle=? ORDER BY received, run", bundle)
+        return [StoredRun.of(row) for row in rows]
+
+    def advance(
+        self,
+        run: str,
+        to: TrustState,
+        *,
+        code: str | None = None,
+        reason: str | None = None,
+        failure: Failure | None = None,
+    ) -> bool:
+        """Make the run ``to`` and put the report of it into the outbox; False where the run can't become ``to``."""
+        with self._database.transaction() as db:
+            row = db.execute("SELECT state FROM runs WHERE run=?", (run,)).fetchone()
+            if row is None or to not in TRUST_TRANSITIONS[row["state"]]:
+                return False
+            over = to in FINAL_TRUST_STATES
+            reason = reason[:400] if reason is not None else None
+            db.execute(
+                "UPDATE runs SET state=?, code=?, reason=?, failure=?, ended=? WHERE run=?",
+                (to, code, reason, failure.model_dump_json() if failure else None, text_now() if over else None, run),
+            )
+            self._outbox.add(TrustReport(run=run, sequence=1, state=to, code=code, reason=reason, failure=failure))
+            return True
+
+    def start(
+        self, run: str, approvals: Iterable[StoredApproval], *, estate_version: str, members: tuple[str, ...]
+    ) -> None:
+        """Make the run ``starting``, and keep by which approvals, on what estate and with whom."""
+        used = json.dumps([(approval.approval, approval.controller_key) for approval in approvals])
+        with self._database.transaction() as db:
+            db.execute(
+                "UPDATE runs SET state='approved', approvals=?, estate_version=?, members=?, started=? WHERE run=?",
+                (used, estate_version, json.dumps(members), text_now(), run),
+            )
+            self.advance(run, "starting")
+
+    def progress(self, run: str, progress: Progress) -> None:
+        """Keep and report where a run is."""
+        with self._database.transaction() as db:
+            db.execute("UPDATE runs SET progress=? WHERE run=?", (progress.model_dump_json(), run))
+            self._outbox.add_progress(run, progress)
+
+    def tell_death(self, run: str, failure: Failure, code: str, reason: str) -> None:
+        """Report that the run's kernel died; its state stays as it is, for it is started anew."""
+        self._outbox.add(TrustReport(run=run, sequence=1, failure=failure, code=code, reason=reason[:400]))
+
+    def set_frozen(self, run: str, frozen: dict[str, Any]) -> None:
+        with self._database.transaction() as db:
+            db.execute("UPDATE runs SET frozen=? WHERE run=?", (json.dumps(frozen), run))
