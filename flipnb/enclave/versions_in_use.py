@@ -23,7 +23,7 @@ def versions_in_use(estate: Path) -> tuple[str, ...] | None:
         return None
     if not enclave.state.exists():
         return ()
-    store = Store(enclave.state)
+    store = Store(enclave.state, upgrade=False)
     try:
         return tuple(run.estate_version for run in store.runs.all() if run.estate_version and not run.over)
     finally:

@@ -3,7 +3,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { metricRows, toCsv } from '../src/models/comparison.ts';
-import { agreementCurves, byName, curvesOf, secondsLeft } from '../src/models/curves.ts';
+import {
+  agreementCurves,
+  byName,
+  curvesOf,
+  secondsLeft
+} from '../src/models/curves.ts';
 import { grid, readValues } from '../src/models/parameters.ts';
 import { cellOf, memoryText, progressText } from '../src/models/sentences.ts';
 import {
@@ -142,7 +147,11 @@ test('numbers have the figures that they are good for', () => {
 
 test('curves come by the names of their Trusts, the average first', () => {
   const names = { a: 'Hungary', b: 'Cleveland' };
-  const curves = [null, 'a', 'b'].map(trust => ({ trust, rounds: [], values: [] }));
+  const curves = [null, 'a', 'b'].map(trust => ({
+    trust,
+    rounds: [],
+    values: []
+  }));
   assert.deepEqual(
     byName(curves, trust => names[trust]).map(curve => curve.trust),
     [null, 'b', 'a']

@@ -9,6 +9,8 @@ import pkgutil
 import signal
 import sys
 
+import pytest
+
 import benchmarks
 from benchmarks.figures import Figures
 
@@ -44,3 +46,5 @@ if __name__ == "__main__":
         sys.exit(main())
     except KeyboardInterrupt:
         sys.exit(130)
+    except pytest.skip.Exception as missing:
+        sys.exit(str(missing))

@@ -17,7 +17,8 @@ from functools import cache
 from pathlib import Path
 
 import duckdb
-from conformance.ohdsi_reference import PHENOTYPES, definition, definition_ids, reference_statements
+from conformance.ohdsi_reference import definition, definition_ids, reference_statements
+from public_data import PHENOTYPES
 
 from benchmarks.figures import Figures
 from benchmarks.population import read_definitions, write_population
@@ -184,7 +185,7 @@ def estate(people: int) -> Path:
     partial.unlink(missing_ok=True)
     config = {"memory_limit": MEMORY, "temp_directory": str(folder / "spill"), "preserve_insertion_order": False}
     with duckdb.connect(str(partial), config=config) as connection:
-        write_population(connection, people, read_definitions(PHENOTYPES, definition_ids()))
+        write_population(connection, people, read_definitions(PHENOTYPES.directory(), definition_ids()))
     add_by_concept(partial, config, lambda stage, rows: print(f"           {stage}: {rows}", flush=True))
     shutil.rmtree(folder / "spill", ignore_errors=True)
     partial.replace(path)

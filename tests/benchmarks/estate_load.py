@@ -11,12 +11,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
+from public_data import PHENOTYPES
 
 from benchmarks.figures import Figures
 from benchmarks.population import read_definitions, write_population
 from flipnb.estate.omop.cdm import tables
 
-DEFINITIONS = Path(__file__).parents[3] / "shared" / "data" / "phenotypes"
 SIZES = (10_000, 100_000)
 MILLION = 1_000_000
 MEMORY = "2GB"
@@ -42,12 +42,12 @@ def load_million(figures: Figures) -> None:
 
 def write_export(people: int, folder: Path) -> int:
     """The population as CSV, a file per table; returns the number of rows."""
-    names = sorted(path.stem for path in DEFINITIONS.glob("*.json"))[:20]
+    names = sorted(name.removesuffix(".json") for name in PHENOTYPES.names() if name.endswith(".json"))[:20]
     database = folder.with_suffix(".duckdb")
     rows = 0
     with duckdb.connect(str(database), config={"memory_limit": "4GB"}) as connection:
         connection.execute("SET enable_progress_bar=false")
-        write_population(connection, people, read_definitions(DEFINITIONS, names))
+        write_population(connection, people, read_definitions(PHENOTYPES.directory(), names))
         folder.mkdir()
         for name in tables():
             count = connection.execute(f"SELECT count(*) FROM {name}").fetchone()

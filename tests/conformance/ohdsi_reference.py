@@ -9,25 +9,21 @@ import tempfile
 import zipfile
 from datetime import date, timedelta
 from functools import cache
-from pathlib import Path
 
 import duckdb
-import pytest
+import public_data
 import sqlglot
+from public_data import PHENOTYPES
 
 from flipnb.estate.omop.cdm import tables
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
-PHENOTYPES = DATA / "phenotypes"
-SYNTHEA = DATA / "omop-synthea27nj" / "Synthea27Nj_5.4.zip"
-
 
 def definition_ids() -> list[str]:
-    return sorted((path.stem for path in PHENOTYPES.glob("*.json")), key=int)
+    return sorted((name.removesuffix(".json") for name in PHENOTYPES.names() if name.endswith(".json")), key=int)
 
 
 def definition(name: str) -> dict:
-    return json.loads((PHENOTYPES / f"{name}.json").read_text())
+    return json.loads(PHENOTYPES.file(f"{name}.json").read_text())
 
 
 def empty_cdm() -> duckdb.DuckDBPyConnection:
@@ -38,11 +34,9 @@ def empty_cdm() -> duckdb.DuckDBPyConnection:
 
 
 def synthea() -> duckdb.DuckDBPyConnection:
-    """28 synthetic persons; fails loudly where the public data are absent."""
-    if not SYNTHEA.exists():
-        pytest.fail(f"public test data are missing: {SYNTHEA}")
+    """28 synthetic persons; a test is skipped where the public data are absent."""
     connection = empty_cdm()
-    with zipfile.ZipFile(SYNTHEA) as archive, tempfile.TemporaryDirectory() as directory:
+    with zipfile.ZipFile(public_data.synthea()) as archive, tempfile.TemporaryDirectory() as directory:
         for name in sorted(tables().keys() - {"image_occurrence", "image_feature"}):  # an extension of the CDM
             archive.extract(f"{name.upper()}.csv", directory)
             connection.execute(
@@ -55,7 +49,7 @@ def synthea() -> duckdb.DuckDBPyConnection:
 @cache
 def reference_statements(name: str, dialect: str = "duckdb") -> tuple[str, ...]:
     """OHDSI's SQL Server script for a definition, in another dialect; rows go to ``reference_cohort``."""
-    script = (PHENOTYPES / f"{name}.sql").read_text()
+    script = PHENOTYPES.file(f"{name}.sql").read_text()
     script = re.split(r"\{1 != 0\}\?\{\s*-- BEGIN: Censored Stats", script)[0]
     script = re.sub(r"\{0 != 0\}\?\{[^{}]*\}", "", script)
     script = re.sub(r"\{\d+ != 0\}\?\{([^{}]*)\}", r"\1", script)

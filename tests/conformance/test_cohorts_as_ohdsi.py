@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from ohdsi_reference import PHENOTYPES, definition, definition_ids, generated, reference_rows, synthea
+from ohdsi_reference import definition, definition_ids, generated, reference_rows, synthea
+from public_data import PHENOTYPES
 
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.estate.cohort.by_concept import write_by_concept
@@ -37,7 +38,8 @@ def populations():
 
 
 def test_definitions_are_there():
-    assert len(definition_ids()) == 59, f"public test data are missing: {PHENOTYPES}"
+    assert len(definition_ids()) == 59
+    assert len(list(PHENOTYPES.directory().iterdir())) == 2 * 59
 
 
 @pytest.mark.parametrize("name", definition_ids())

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fhir_samples import sample_database
 from hl7_validator import errors_of
+from public_data import FHIR_R4, synthea
 
 import flipnb.demo.hospitals as hospitals
 from flipnb.contracts.problem import FlipError
@@ -20,7 +21,6 @@ from flipnb.records.fhir import DuckDatabase, Pseudonyms, Search, Store, search
 from flipnb.records.fhir.resources import RESOURCES
 from flipnb.records.fhir.search import search_all
 
-SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
 HOSPITALS = Path(hospitals.__file__).parent
 BASE = "http://127.0.0.1:8080"
 
@@ -88,8 +88,8 @@ WRONG = [
 
 @pytest.mark.timeout(600)
 def test_no_error_but_in_what_is_wrong(tmp_path):
-    load(str(SHARED / "omop-synthea27nj" / "Synthea27Nj_5.4.zip"), "omop-5.4", str(tmp_path / "synthea"))
-    load(str(SHARED / "fhir-r4"), "fhir-r4", str(tmp_path / "bundles"))
+    load(str(synthea()), "omop-5.4", str(tmp_path / "synthea"))
+    load(str(FHIR_R4.directory()), "fhir-r4", str(tmp_path / "bundles"))
     # The validator takes a hundredth of a second for each, the machine that tests may be slow: a part of each kind.
     resources = of_the_server() + of_an_estate(tmp_path / "synthea")[::2] + of_an_estate(tmp_path / "bundles")[::9]
     for mapping in sorted((HOSPITALS / "mappings").glob("*.toml")):

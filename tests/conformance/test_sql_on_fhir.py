@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
+from public_data import SQL_ON_FHIR
 
 from flipnb.contracts.problem import FlipError
 from flipnb.records.view import rows
 from flipnb.records.view_definition import ViewDefinition
 
-SUITE = Path(__file__).parents[2] / ".." / "shared" / "data" / "sql-on-fhir"
-
 
 def cases():
-    for path in sorted(SUITE.glob("*.json")):
+    """Each case of each file; without the files their names, to be skipped."""
+    if not SQL_ON_FHIR.is_there():
+        yield from (pytest.param(None, {}, id=name) for name in SQL_ON_FHIR.names())
+        return
+    for path in sorted(SQL_ON_FHIR.directory().glob("*.json")):
         suite = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
         for case in suite["tests"]:
             yield pytest.param(suite["resources"], case, id=f"{path.stem}: {case['title']}")
@@ -32,11 +34,12 @@ def canonical(table):
 
 
 def test_suite_is_there():
-    assert len(list(SUITE.glob("*.json"))) >= 15, f"the tests of SQL on FHIR are not in {SUITE}"
+    assert len(list(SQL_ON_FHIR.directory().glob("*.json"))) >= 15
 
 
 @pytest.mark.parametrize(("resources", "case"), cases())
 def test_official(resources, case):
+    SQL_ON_FHIR.directory()
     if case.get("expectError"):
         with pytest.raises(FlipError):
             run(case["view"], resources)

@@ -6,13 +6,10 @@ import json
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
-import pytest
+from public_data import synthea
 
 from flipnb.estate import Estate
-
-SYNTHEA = Path(__file__).parents[3] / "shared" / "data" / "omop-synthea27nj" / "Synthea27Nj_5.4.zip"
 
 
 def command(*arguments: object) -> list[str]:
@@ -20,9 +17,7 @@ def command(*arguments: object) -> list[str]:
 
 
 def test_a_killed_load_leaves_nothing_and_goes_on(tmp_path):
-    if not SYNTHEA.exists():
-        pytest.fail(f"public test data are missing: {SYNTHEA}")
-    load = command("load", SYNTHEA, "--mapping", "omop-5.4", "--into", tmp_path / "estate")
+    load = command("load", synthea(), "--mapping", "omop-5.4", "--into", tmp_path / "estate")
     with subprocess.Popen(load, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             if line.startswith("MEASUREMENT.csv"):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import duckdb
 import psycopg
 import pytest
+from public_data import synthea
 
 from flipnb.contracts.problem import FlipError
 from flipnb.estate import Estate, load
@@ -15,7 +15,6 @@ from flipnb.estate.database import reading
 from flipnb.estate.omop.cdm import script, tables
 from flipnb.estate.quality import assess
 
-SYNTHEA = Path(__file__).parents[3] / "shared" / "data" / "omop-synthea27nj" / "Synthea27Nj_5.4.zip"
 PERSON = 'person_id,gender_concept_id,year_of_birth,person_source_value\n1,8507,1950,"a,""b"\nx,8507,1950,\n'
 VISIT = "visit_occurrence_id,person_id,visit_concept_id,visit_start_date\n1,1,9202,2000-06-07\n1,1,9202,2000-08-31\n"
 
@@ -35,8 +34,8 @@ def source(tmp_path):
 
 
 def test_the_same_rows_as_in_duckdb(address, tmp_path):
-    there = load(SYNTHEA, "omop-5.4", address)
-    here = load(SYNTHEA, "omop-5.4", tmp_path / "estate")
+    there = load(synthea(), "omop-5.4", address)
+    here = load(synthea(), "omop-5.4", tmp_path / "estate")
     assert (there.version, there.rows) == (here.version, here.rows)
     with reading(address) as server, reading(tmp_path / "estate") as file:
         assert server.version == file.version
@@ -97,8 +96,8 @@ def test_an_address_that_leads_nowhere(source, tmp_path):
 
 
 def test_quality_is_the_same_on_both(address, tmp_path):
-    load(SYNTHEA, "omop-5.4", address)
-    load(SYNTHEA, "omop-5.4", tmp_path / "estate")
+    load(synthea(), "omop-5.4", address)
+    load(synthea(), "omop-5.4", tmp_path / "estate")
     there, here = assess(address), assess(tmp_path / "estate")
     assert [one.model_dump(exclude={"example"}) for one in there.findings] == [
         one.model_dump(exclude={"example"}) for one in here.findings

@@ -127,7 +127,7 @@ def _runtime(enclave: EnclaveDirectory) -> str:
 def _audit(enclave: EnclaveDirectory) -> str:
     if not enclave.state.exists():
         return "not begun yet"
-    store = Store(enclave.state)
+    store = Store(enclave.state, upgrade=False)
     try:
         return f"{AuditLog.verify(enclave.audit, enclave.load_node_key(), store.anchor)} entries, unchanged"
     finally:
@@ -144,7 +144,7 @@ def _counts(enclave: EnclaveDirectory) -> str:
         )
     left = policy.budget
     if enclave.ledger.exists():
-        ledger = Ledger(enclave.ledger)
+        ledger = Ledger(enclave.ledger, upgrade=False)
         try:
             left = ledger.left_to_all(policy)
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ class EnclaveDirectory:
     def open(cls, directory: Path) -> EnclaveDirectory:
         """Raises FlipError: ``no-enclave``, ``invalid-document``, ``enclave-open-to-others`` (mode is not 0700)."""
         directory = directory.absolute()
+        _name_the_controller(directory)
         configuration = _configuration(directory)
         if directory.stat().st_mode & 0o077:
             raise FlipError(
@@ -213,6 +215,22 @@ def _configuration(directory: Path) -> Configuration:
         ) from None
     except ValidationError as error:
         raise invalid(error, str(file)) from None
+
+
+def _name_the_controller(directory: Path) -> None:
+    """Until an enclave could have several data controllers it had one, without a name: it is ``controller`` now."""
+    file = directory / "enclave.json"
+    try:
+        found = json.loads(file.read_bytes())
+        controller = Controller(name="controller", public_key=found.pop("controller_public_key"))
+    except (OSError, ValueError, KeyError, AttributeError):
+        return  # of today, or none: ``_configuration`` says what is wrong with it
+    before, key = directory / "keys" / "controller.pem", directory / "keys" / controller.key_file
+    if before.exists() and not key.exists():
+        key.hardlink_to(before)
+    found["controllers"] = [controller.model_dump(mode="json")]
+    write_file(file, json.dumps(found, indent=2).encode() + b"\n")
+    before.unlink(missing_ok=True)
 
 
 def write_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,27 +12,35 @@ from typing import Any
 
 from flipnb.contracts.disk import disk_full, is_full
 from flipnb.contracts.problem import FlipError
+from flipnb.files import migrations
+from flipnb.files.migrations import Step, WrongSchema
 
 
 class Database:
     """All methods may be called from any thread."""
 
-    def __init__(self, path: Path, *, schema: str, version: int) -> None:
+    def __init__(self, path: Path, steps: Sequence[Step], *, upgrade: bool = True) -> None:
+        """Open ``path``, brought to the schema of the last of ``steps``; or, without ``upgrade``, as it is.
+
+        Raises FlipError ``newer-store``, and ``older-store`` (only without ``upgrade``), and ``disk-full``.
+        """
         self._lock = threading.RLock()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10.0)
-        self._db.row_factory = sqlite3.Row
-        if path.exists():  # else it is in memory
-            path.chmod(0o600)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("PRAGMA foreign_keys=ON")
-        (found,) = self._db.execute("PRAGMA user_version").fetchone()
-        if found == 0:
-            self._db.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version={version}; COMMIT;")
-        elif found != version:
-            raise FlipError(
-                "newer-store", f"{path} was written by another version of FLIP (schema {found}).", status=500
-            )
+        try:
+            if path.exists():  # else it is in memory
+                path.chmod(0o600)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            (migrations.upgrade if upgrade else migrations.require)(self._db, path, steps)
+            self._db.execute("PRAGMA foreign_keys=ON")
+            self._db.row_factory = sqlite3.Row
+        except BaseException as error:
+            self._db.close()
+            if isinstance(error, WrongSchema):
+                raise _wrong_schema(error) from None
+            if is_full(error):
+                raise disk_full("this Trust's") from None
+            raise
 
     def close(self) -> None:
         with self._lock:
@@ -80,3 +88,19 @@ def text_of(moment: datetime) -> str:
 
 def text_now() -> str:
     return text_of(datetime.now(UTC))
+
+
+def _wrong_schema(error: WrongSchema) -> FlipError:
+    if error.found < error.known:
+        return FlipError(
+            "older-store",
+            f"{error.path} has the schema {error.found} of an older FLIP; this one works with schema {error.known}.",
+            remedy="Start the agent: it brings the file up to date and keeps a copy of it.",
+            status=503,
+        )
+    return FlipError(
+        "newer-store",
+        f"{error.path} has the schema {error.found} of a newer FLIP; this one knows schema {error.known} at most.",
+        remedy="Install the newer FLIP again. Nothing was changed.",
+        status=500,
+    )

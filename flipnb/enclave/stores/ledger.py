@@ -16,24 +16,15 @@ from flipnb.contracts.count import Budget
 from flipnb.contracts.policy import CountPolicy
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.stores.database import Database, text_of
-
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE charges (
-  estate TEXT NOT NULL, cell TEXT NOT NULL, draw TEXT NOT NULL, noise REAL NOT NULL, cost INTEGER NOT NULL,
-  study TEXT NOT NULL, charged TEXT NOT NULL, PRIMARY KEY (estate, cell, draw)) STRICT;
-CREATE INDEX charges_by_time ON charges (charged);
-CREATE TABLE answers (
-  estate TEXT NOT NULL, question TEXT NOT NULL, policy TEXT NOT NULL, answer BLOB NOT NULL, seconds REAL NOT NULL,
-  PRIMARY KEY (estate, question, policy)) STRICT;
-"""
+from flipnb.enclave.stores.migrations.ledger import STEPS
 
 
 class Ledger:
     """One SQLite file; every commit is on disk before it returns. Methods may be called from any thread."""
 
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path, schema=_SCHEMA, version=_SCHEMA_VERSION)
+    def __init__(self, path: Path, *, upgrade: bool = True) -> None:
+        """Raises FlipError as ``Database``. ``upgrade=False`` is for those who only look."""
+        self._database = Database(path, STEPS, upgrade=upgrade)
 
     def close(self) -> None:
         self._database.close()

@@ -70,7 +70,12 @@ function KernelCohort(props: { model: KernelCohortModel }): JSX.Element {
         </span>
       </header>
       <Stale model={model} />
-      <CohortBuilder model={model} Chart={BarFigure} twinMark={<span>◇</span>} trans={trans} />
+      <CohortBuilder
+        model={model}
+        Chart={BarFigure}
+        twinMark={<span>◇</span>}
+        trans={trans}
+      />
     </div>
   );
 }

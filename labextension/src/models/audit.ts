@@ -110,10 +110,7 @@ export class AuditModel {
           break;
         }
         this._lines.push(...page.entries);
-        this._items = [
-          ...page.entries.map(itemOf).reverse(),
-          ...this._items
-        ];
+        this._items = [...page.entries.map(itemOf).reverse(), ...this._items];
       } while (this._lines.length < this._size);
       this._problem = '';
     } catch (error) {
@@ -143,9 +140,7 @@ function itemOf(line: string): IAuditItem {
     index,
     at,
     kind,
-    details: parts
-      .map(([name, value]) => `${name}: ${plain(value)}`)
-      .join('  ')
+    details: parts.map(([name, value]) => `${name}: ${plain(value)}`).join('  ')
   };
 }
 

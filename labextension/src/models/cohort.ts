@@ -124,7 +124,10 @@ export class CohortModel {
     let found: { title: string; budget: IBudget } | null = null;
     for (const { title, reply } of this._answers?.answers ?? []) {
       const budget = reply?.budget ?? null;
-      if (budget !== null && (found === null || budget.left < found.budget.left)) {
+      if (
+        budget !== null &&
+        (found === null || budget.left < found.budget.left)
+      ) {
         found = { title, budget };
       }
     }
@@ -177,7 +180,11 @@ export class CohortModel {
   /**
    * Ask every Trust; with nothing to count it asks for the budgets alone, for nothing.
    */
-  async ask(what: { people: boolean; funnel: boolean; charts: Chart[] }): Promise<void> {
+  async ask(what: {
+    people: boolean;
+    funnel: boolean;
+    charts: Chart[];
+  }): Promise<void> {
     const { study } = this.source;
     if (study === null || this._asking) {
       return;
@@ -244,7 +251,10 @@ export class CohortModel {
 
   protected schedule(): void {
     window.clearTimeout(this._timer);
-    this._timer = window.setTimeout(() => void this._checkNow(), PAUSE_MILLISECONDS);
+    this._timer = window.setTimeout(
+      () => void this._checkNow(),
+      PAUSE_MILLISECONDS
+    );
   }
 
   private async _checkNow(): Promise<void> {

@@ -74,13 +74,18 @@ export class CohortFileModel extends CohortModel {
     const expression = this.expression as { [name: string]: unknown };
     try {
       const version = over ? (await api.readDefinition(path)).version : base;
-      this._place(await api.saveDefinition({ path, expression, base: version }));
+      this._place(
+        await api.saveDefinition({ path, expression, base: version })
+      );
       this._saved = JSON.stringify(this.expression);
       this._keep();
       this.say('');
       return true;
     } catch (error) {
-      if (error instanceof FlipRefusal && error.reason === 'changed-elsewhere') {
+      if (
+        error instanceof FlipRefusal &&
+        error.reason === 'changed-elsewhere'
+      ) {
         this.changedNow();
         return false;
       }
@@ -94,13 +99,19 @@ export class CohortFileModel extends CohortModel {
     this._keep();
   }
 
-  private _place(at: Pick<ICohortDefinition, 'path' | 'version'> | IDraft): void {
+  private _place(
+    at: Pick<ICohortDefinition, 'path' | 'version'> | IDraft
+  ): void {
     this._path = at.path;
     this._version = at.version;
   }
 
   private _keep(): void {
-    this._keepDraft({ ...this.state, path: this._path, version: this._version });
+    this._keepDraft({
+      ...this.state,
+      path: this._path,
+      version: this._version
+    });
   }
 
   private _path: string | null = null;

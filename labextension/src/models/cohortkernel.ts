@@ -157,9 +157,15 @@ export class KernelCohortModel extends CohortModel {
       const changes = mine !== this._inStep && !this._stale;
       this._sent = changes ? mine : null;
       const base = changes ? this._revision : null;
-      const slow = window.setTimeout(() => this._wait(true), PATIENCE_MILLISECONDS);
+      const slow = window.setTimeout(
+        () => this._wait(true),
+        PATIENCE_MILLISECONDS
+      );
       try {
-        const { check, taken } = await this._kernel.call<ITaken>('check', { expression, base });
+        const { check, taken } = await this._kernel.call<ITaken>('check', {
+          expression,
+          base
+        });
         if (taken !== null && taken >= this._revision) {
           this._revision = taken;
           this._inStep = mine;
@@ -196,7 +202,10 @@ export class KernelCohortModel extends CohortModel {
  */
 function textOf(expression: IDefinition): string {
   const { InclusionRules, ...definition } = expression;
-  return JSON.stringify({ ...definition, InclusionRules: InclusionRules ?? [] });
+  return JSON.stringify({
+    ...definition,
+    InclusionRules: InclusionRules ?? []
+  });
 }
 
 class KernelSource implements ICohortSource {

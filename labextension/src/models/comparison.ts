@@ -22,18 +22,28 @@ export function lastRound(record: IRunRecord): IRoundSummary | null {
 export function settingRows(
   records: ReadonlyArray<IRunRecord>
 ): IComparedRow[] {
-  const names = [...new Set(records.flatMap(record => Object.keys(record.point)))];
+  const names = [
+    ...new Set(records.flatMap(record => Object.keys(record.point)))
+  ];
   return [
     ...names.map(name => ({
       name,
       values: records.map(record => record.point[name] ?? null)
     })),
-    { name: 'cohort', values: records.map(record => record.cohort.slice(0, 12)) },
-    { name: 'bundle', values: records.map(record => record.bundle.slice(0, 12)) },
+    {
+      name: 'cohort',
+      values: records.map(record => record.cohort.slice(0, 12))
+    },
+    {
+      name: 'bundle',
+      values: records.map(record => record.bundle.slice(0, 12))
+    },
     { name: 'Trusts', values: records.map(record => trustsOf(record)) },
     {
       name: 'rounds',
-      values: records.map(record => record.rounds.filter(r => r.training).length)
+      values: records.map(
+        record => record.rounds.filter(r => r.training).length
+      )
     },
     { name: 'state', values: records.map(record => record.state) }
   ];
@@ -47,7 +57,9 @@ export function metricRows(
   titleOf: (trust: string) => string
 ): IComparedRow[] {
   const lasts = records.map(lastRound);
-  const names = [...new Set(lasts.flatMap(last => Object.keys(last?.metrics ?? {})))];
+  const names = [
+    ...new Set(lasts.flatMap(last => Object.keys(last?.metrics ?? {})))
+  ];
   return names.flatMap(name => {
     const trusts = [
       ...new Set(lasts.flatMap(last => Object.keys(last?.trust_metrics ?? {})))

@@ -205,7 +205,10 @@ export function emptyCounted(
 ): ICounted {
   return {
     Criteria: criterion,
-    StartWindow: { Start: { Days: null, Coeff: -1 }, End: { Days: null, Coeff: 1 } },
+    StartWindow: {
+      Start: { Days: null, Coeff: -1 },
+      End: { Days: null, Coeff: 1 }
+    },
     Occurrence: { Type: 2, Count: 1 }
   };
 }
@@ -279,7 +282,10 @@ export function withFields(
  */
 export function otherFields(criterion: ICriterion): string[] {
   return Object.entries(fieldsOf(criterion))
-    .filter(([name, value]) => !EDITED.has(name) && value !== null && value !== undefined)
+    .filter(
+      ([name, value]) =>
+        !EDITED.has(name) && value !== null && value !== undefined
+    )
     .map(([name]) => name);
 }
 

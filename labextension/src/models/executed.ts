@@ -25,7 +25,10 @@ function outputHtml(output: IShownOutput): string {
   if (output.text !== null) {
     return `<pre class="${output.stream}">${escaped(output.text)}</pre>`;
   }
-  if (output.picture !== null && /^[A-Za-z0-9+/]*={0,2}$/.test(output.picture)) {
+  if (
+    output.picture !== null &&
+    /^[A-Za-z0-9+/]*={0,2}$/.test(output.picture)
+  ) {
     return `<img alt="" src="data:image/png;base64,${output.picture}">`;
   }
   return `<p>${escaped(output.omitted ?? '')}</p>`;

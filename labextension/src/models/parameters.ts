@@ -17,7 +17,11 @@ export interface IReading {
 }
 
 export function shown(value: Scalar): string {
-  return typeof value === 'boolean' ? (value ? 'True' : 'False') : String(value);
+  return typeof value === 'boolean'
+    ? value
+      ? 'True'
+      : 'False'
+    : String(value);
 }
 
 /**
@@ -113,7 +117,11 @@ function outOfBounds(
   value: Scalar
 ): string {
   if (parameter.choices.length > 0 && !parameter.choices.includes(value)) {
-    return trans.__('%1 is none of %2', shown(value), boundsText(trans, parameter));
+    return trans.__(
+      '%1 is none of %2',
+      shown(value),
+      boundsText(trans, parameter)
+    );
   }
   if (typeof value === 'number') {
     const { minimum, maximum } = parameter;

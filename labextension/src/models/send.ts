@@ -166,7 +166,11 @@ export class SendModel {
       return trans.__('A parameter has no valid value.');
     }
     if (this.runs > MOST_RUNS) {
-      return trans.__('%1 runs are too many; %2 at most.', this.runs, MOST_RUNS);
+      return trans.__(
+        '%1 runs are too many; %2 at most.',
+        this.runs,
+        MOST_RUNS
+      );
     }
     return '';
   }
@@ -195,7 +199,8 @@ export class SendModel {
       without: this.workbench.trusts
         .filter(
           trust =>
-            unwilling.has(trust.key) || this._draft?.without.includes(trust.name)
+            unwilling.has(trust.key) ||
+            this._draft?.without.includes(trust.name)
         )
         .map(trust => trust.name)
     });

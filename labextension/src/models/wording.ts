@@ -29,7 +29,10 @@ export function isUnwilling(part: ITrustPart): boolean {
   return part.state === 'declined' || part.state === 'refused';
 }
 
-export function runStateWord(trans: TranslationBundle, state: RunState): string {
+export function runStateWord(
+  trans: TranslationBundle,
+  state: RunState
+): string {
   switch (state) {
     case 'waiting':
       return trans.__('waiting');
@@ -110,7 +113,11 @@ export function runDetail(trans: TranslationBundle, run: IRunView): string {
       );
       return undecided.length === 1
         ? trans.__('awaits %1', undecided[0].name)
-        : trans.__('awaits %1 of %2 Trusts', undecided.length, run.trusts.length);
+        : trans.__(
+            'awaits %1 of %2 Trusts',
+            undecided.length,
+            run.trusts.length
+          );
     }
     case 'running':
       return trans.__('round %1 of %2', run.rounds_done, run.rounds);

@@ -205,7 +205,10 @@ export class Workbench implements IWorkbench {
     const before = this._contact;
     this._contact = contact;
     this._beat = new Date();
-    if (contact.state === 'online' && contact.connection !== before.connection) {
+    if (
+      contact.state === 'online' &&
+      contact.connection !== before.connection
+    ) {
       void this.refresh();
     } else if (contact.state === 'online' && this._problem === '') {
       this._heard = new Date();

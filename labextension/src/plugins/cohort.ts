@@ -7,10 +7,8 @@ import {
   Dialog,
   ICommandPalette,
   InputDialog,
-  MainAreaWidget,
   Notification,
-  showDialog,
-  WidgetTracker
+  showDialog
 } from '@jupyterlab/apputils';
 import { ILauncher } from '@jupyterlab/launcher';
 import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
@@ -24,8 +22,8 @@ import { cohortIcon } from '../icons';
 import type { IDraft } from '../models/cohortfile';
 import type { IDefinition } from '../models/definition';
 import { beyondAtlas } from '../models/definition';
-import { addView } from '../placement';
 import { IWorkbench } from '../tokens';
+import { Views } from '../views';
 import type { CohortView } from '../widgets/cohort';
 
 const SUFFIX = '.cohort.json';
@@ -36,7 +34,8 @@ const DRAFT = 'flipnb:cohort';
  */
 export const cohortPlugin: JupyterFrontEndPlugin<void> = {
   id: 'flipnb:cohort',
-  description: 'Builds cohort definitions and asks the Trusts how many people they have.',
+  description:
+    'Builds cohort definitions and asks the Trusts how many people they have.',
   autoStart: true,
   requires: [IWorkbench],
   optional: [
@@ -59,14 +58,8 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
   ): void => {
     const trans = (translator ?? nullTranslator).load('flipnb');
     const { commands, shell } = app;
-    const views = new WidgetTracker<MainAreaWidget<CohortView>>({
-      namespace: 'flipnb-cohort'
-    });
+    const views = new Views<CohortView>(app, 'flipnb-cohort');
     let made = 0;
-
-    function current(): CohortView | null {
-      return views.currentWidget?.content ?? null;
-    }
 
     function changed(): void {
       for (const id of [
@@ -78,27 +71,22 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
       }
     }
 
-    async function show(
+    async function make(
       id: string,
       begin: (view: CohortView) => Promise<void>
-    ): Promise<void> {
-      const known = views.find(view => view.id === id);
-      if (known) {
-        shell.activateById(id);
-        return;
-      }
+    ): Promise<CohortView> {
       const [{ CohortFileModel }, { CohortView }] = await Promise.all([
         import('../models/cohortfile'),
         import('../widgets/cohort')
       ]);
       const model = new CohortFileModel(workbench, draft => {
-        void state?.save(`${DRAFT}:${id}`, draft as unknown as ReadonlyPartialJSONValue);
+        void state?.save(
+          `${DRAFT}:${id}`,
+          draft as unknown as ReadonlyPartialJSONValue
+        );
       });
-      const content = new CohortView({ model, commands, trans });
-      const view = new MainAreaWidget({ content });
-      view.id = id;
+      const view = new CohortView({ model, commands, trans });
       view.title.icon = cohortIcon;
-      view.title.closable = true;
       const name = (): void => {
         const path = model.path?.split('/').pop()?.replace(SUFFIX, '');
         view.title.label = `${model.dirty ? '● ' : ''}${path ?? trans.__('New Cohort')}`;
@@ -107,18 +95,30 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
       model.changed.connect(name, view);
       name();
       try {
-        await begin(content);
+        await begin(view);
       } catch (error) {
         view.dispose();
-        Notification.error(messageOf(error), { autoClose: 8000 });
-        return;
+        throw error;
       }
-      await views.add(view);
-      addView(app, view);
+      return view;
+    }
+
+    async function show(
+      id: string,
+      begin: (view: CohortView) => Promise<void>
+    ): Promise<void> {
+      try {
+        await views.open(id, () => make(id, begin));
+      } catch (error) {
+        Notification.error(messageOf(error), { autoClose: 8000 });
+      }
     }
 
     async function draft(id: string): Promise<IDraft | null> {
-      return ((await state?.fetch(`${DRAFT}:${id}`)) as unknown as IDraft | undefined) ?? null;
+      return (
+        ((await state?.fetch(`${DRAFT}:${id}`)) as unknown as
+          IDraft | undefined) ?? null
+      );
     }
 
     commands.addCommand(CommandIDs.newCohort, {
@@ -126,7 +126,8 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
       caption: trans.__('Define whom a study is about'),
       icon: cohortIcon,
       describedBy: NO_ARGS,
-      execute: () => show(`flip-cohort-new-${Date.now()}-${made++}`, async () => undefined)
+      execute: () =>
+        show(`flip-cohort-new-${Date.now()}-${made++}`, async () => undefined)
     });
 
     commands.addCommand(CommandIDs.openCohort, {
@@ -137,8 +138,14 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
         args: {
           type: 'object',
           properties: {
-            path: { type: 'string', description: 'The path of the cohort file' },
-            id: { type: 'string', description: 'The id of an open view, to restore it' }
+            path: {
+              type: 'string',
+              description: 'The path of the cohort file'
+            },
+            id: {
+              type: 'string',
+              description: 'The id of an open view, to restore it'
+            }
           }
         }
       },
@@ -179,8 +186,12 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
           return;
         }
         try {
-          const found = JSON.parse(text) as IDefinition & { expression?: IDefinition };
-          const definition = found.expression?.PrimaryCriteria ? found.expression : found;
+          const found = JSON.parse(text) as IDefinition & {
+            expression?: IDefinition;
+          };
+          const definition = found.expression?.PrimaryCriteria
+            ? found.expression
+            : found;
           if (!definition.PrimaryCriteria) {
             throw new Error(trans.__('The file holds no cohort definition.'));
           }
@@ -188,15 +199,20 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
             view.model.take(definition)
           );
         } catch (error) {
-          Notification.error(trans.__('It was not imported. %1', messageOf(error)), {
-            autoClose: 8000
-          });
+          Notification.error(
+            trans.__('It was not imported. %1', messageOf(error)),
+            {
+              autoClose: 8000
+            }
+          );
         }
       }
     });
 
     /** Whether to export a definition with criteria that ATLAS has not. */
-    const forAtlas = async (beyond: ReadonlyArray<string>): Promise<boolean> => {
+    const forAtlas = async (
+      beyond: ReadonlyArray<string>
+    ): Promise<boolean> => {
       if (beyond.length === 0) {
         return true;
       }
@@ -217,14 +233,18 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
     commands.addCommand(CommandIDs.exportCohort, {
       label: trans.__('Export ATLAS JSON…'),
       caption: trans.__('Save the definition as a file that ATLAS imports'),
-      isEnabled: () => current() !== null,
+      isEnabled: () => views.current !== null,
       describedBy: NO_ARGS,
       execute: async () => {
-        const model = current()?.model;
+        const model = views.current?.model;
         if (model && (await forAtlas(beyondAtlas(model.expression)))) {
           const name = model.path?.split('/').pop() ?? `cohort${SUFFIX}`;
           const { saveAs } = await import('../widgets/saveas');
-          saveAs(name, JSON.stringify(model.expression, null, 2), 'application/json');
+          saveAs(
+            name,
+            JSON.stringify(model.expression, null, 2),
+            'application/json'
+          );
         }
       }
     });
@@ -232,10 +252,10 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
     commands.addCommand(CommandIDs.saveCohort, {
       label: trans.__('Save Cohort'),
       caption: trans.__('Save the definition as a file beside your notebooks'),
-      isEnabled: () => current()?.model.dirty ?? false,
+      isEnabled: () => views.current?.model.dirty ?? false,
       describedBy: NO_ARGS,
       execute: async () => {
-        const model = current()?.model;
+        const model = views.current?.model;
         if (!model) {
           return;
         }
@@ -250,12 +270,16 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
           if (!answer.button.accept || !answer.value) {
             return;
           }
-          path = answer.value.endsWith(SUFFIX) ? answer.value : `${answer.value}${SUFFIX}`;
+          path = answer.value.endsWith(SUFFIX)
+            ? answer.value
+            : `${answer.value}${SUFFIX}`;
         }
         if (!(await model.save(path))) {
           const answer = await showDialog({
             title: trans.__('%1 was changed elsewhere', path),
-            body: trans.__('Reload it, and lose your changes; or keep yours, and lose the others.'),
+            body: trans.__(
+              'Reload it, and lose your changes; or keep yours, and lose the others.'
+            ),
             buttons: [
               Dialog.cancelButton({ label: trans.__('Cancel') }),
               Dialog.warnButton({ label: trans.__('Reload') }),
@@ -274,18 +298,27 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
 
     commands.addCommand(CommandIDs.insertCohort, {
       label: trans.__('Use in Notebook'),
-      caption: trans.__('Insert code that names this cohort into the open notebook'),
+      caption: trans.__(
+        'Insert code that names this cohort into the open notebook'
+      ),
       isEnabled: () =>
-        (notebooks?.currentWidget ?? null) !== null && (current()?.model.path ?? null) !== null,
+        (notebooks?.currentWidget ?? null) !== null &&
+        (views.current?.model.path ?? null) !== null,
       describedBy: NO_ARGS,
       execute: async () => {
         const panel = notebooks?.currentWidget;
-        const path = current()?.model.path;
+        const path = views.current?.model.path;
         if (!panel || !path) {
           return;
         }
-        const folder = panel.context.localPath.split('/').slice(0, -1).join('/');
-        const near = folder && path.startsWith(`${folder}/`) ? path.slice(folder.length + 1) : path;
+        const folder = panel.context.localPath
+          .split('/')
+          .slice(0, -1)
+          .join('/');
+        const near =
+          folder && path.startsWith(`${folder}/`)
+            ? path.slice(folder.length + 1)
+            : path;
         NotebookActions.insertBelow(panel.content);
         panel.content.activeCell?.model.sharedModel.setSource(
           `import flipnb as flip\n\ncohort = flip.cohort(${JSON.stringify(near)})\ncohort`
@@ -308,10 +341,9 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
       rank: 1
     });
     notebooks?.currentChanged.connect(changed, views);
-    void restorer?.restore(views, {
+    views.restore(restorer, {
       command: CommandIDs.openCohort,
-      args: view => ({ id: view.id }),
-      name: view => view.id
+      args: (_, id) => ({ id })
     });
   }
 };

@@ -7,10 +7,8 @@ import {
   Dialog,
   ICommandPalette,
   InputDialog,
-  MainAreaWidget,
   Notification,
-  showDialog,
-  WidgetTracker
+  showDialog
 } from '@jupyterlab/apputils';
 import { ILauncher } from '@jupyterlab/launcher';
 import type { TranslationBundle } from '@jupyterlab/translation';
@@ -19,18 +17,25 @@ import { lockIcon } from '@jupyterlab/ui-components';
 import type { Widget } from '@lumino/widgets';
 
 import { FlipApi, messageOf } from '../api';
-import { addToPalette, CommandIDs, NO_ARGS, REQUEST_ARGS, RUN_ARGS } from '../commands';
+import {
+  addToPalette,
+  CommandIDs,
+  NO_ARGS,
+  REQUEST_ARGS,
+  RUN_ARGS
+} from '../commands';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- the model is what is provided
 import { Desk } from '../models/desk';
-import { addView } from '../placement';
 import { IDesk } from '../tokens';
+import { Views } from '../views';
 
 /**
  * The data controller's desk. Everywhere but in an enclave its commands are hidden.
  */
 export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
   id: 'flipnb:desk',
-  description: "Shows the desk of a Trust's data controller, inside the enclave.",
+  description:
+    "Shows the desk of a Trust's data controller, inside the enclave.",
   autoStart: true,
   provides: IDesk,
   optional: [ITranslator, ICommandPalette, ILayoutRestorer, ILauncher],
@@ -44,7 +49,7 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
     const trans = (translator ?? nullTranslator).load('flipnb');
     const { commands, shell, serviceManager } = app;
     const desk = new Desk(new FlipApi(serviceManager.serverSettings));
-    const views = new WidgetTracker<MainAreaWidget>({ namespace: 'flipnb-desk' });
+    const views = new Views(app, 'flipnb-desk');
     let bundles: { [id: string]: string } = {};
 
     serviceManager.events?.stream.connect((_, event) => {
@@ -58,18 +63,12 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
       label: string,
       make: () => Promise<Widget>
     ): Promise<void> {
-      const known = views.find(view => view.id === id);
-      if (known) {
-        shell.activateById(id);
-        return;
-      }
-      const view = new MainAreaWidget({ content: await make() });
-      view.id = id;
-      view.title.label = label;
-      view.title.icon = lockIcon;
-      view.title.closable = true;
-      await views.add(view);
-      addView(app, view);
+      await views.open(id, async () => {
+        const view = await make();
+        view.title.label = label;
+        view.title.icon = lockIcon;
+        return view;
+      });
     }
 
     function chosen(args: { bundle?: string }): string | undefined {
@@ -79,7 +78,9 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
 
     commands.addCommand(CommandIDs.showDesk, {
       label: trans.__('Desk'),
-      caption: trans.__('What waits for the data controller, and what runs here'),
+      caption: trans.__(
+        'What waits for the data controller, and what runs here'
+      ),
       icon: lockIcon,
       isVisible: isHere,
       isEnabled: isHere,
@@ -118,7 +119,9 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
 
     commands.addCommand(CommandIDs.approveRequest, {
       label: trans.__('Approve…'),
-      caption: trans.__("Open the enclave's own page, which asks for your passphrase"),
+      caption: trans.__(
+        "Open the enclave's own page, which asks for your passphrase"
+      ),
       isVisible: isHere,
       isEnabled: isHere,
       describedBy: REQUEST_ARGS,
@@ -182,7 +185,9 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
 
     commands.addCommand(CommandIDs.openExecuted, {
       label: trans.__('Open Executed Notebook'),
-      caption: trans.__('Text and pictures of what ran here; it may show patients'),
+      caption: trans.__(
+        'Text and pictures of what ran here; it may show patients'
+      ),
       isVisible: isHere,
       isEnabled: isHere,
       describedBy: RUN_ARGS,
@@ -200,20 +205,25 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
 
     commands.addCommand(CommandIDs.openAudit, {
       label: trans.__('Audit Log'),
-      caption: trans.__('What left this enclave, what was refused, what was decided'),
+      caption: trans.__(
+        'What left this enclave, what was refused, what was decided'
+      ),
       icon: lockIcon,
       isVisible: isHere,
       isEnabled: isHere,
       describedBy: NO_ARGS,
       execute: () =>
         show('flip-audit', trans.__('Audit Log'), async () => {
-          const [{ AuditModel }, { AuditView }, { saveAs }] = await Promise.all([
-            import('../models/audit'),
-            import('../widgets/audit'),
-            import('../widgets/saveas')
-          ]);
+          const [{ AuditModel }, { AuditView }, { saveAs }] = await Promise.all(
+            [
+              import('../models/audit'),
+              import('../widgets/audit'),
+              import('../widgets/saveas')
+            ]
+          );
           const model = new AuditModel(desk);
-          const exportLog = (): void => saveAs('audit.jsonl', model.text, 'application/jsonl');
+          const exportLog = (): void =>
+            saveAs('audit.jsonl', model.text, 'application/jsonl');
           return new AuditView({ model, trans, exportLog });
         })
     });
@@ -236,11 +246,7 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
     }
 
     const begun = begin();
-    void restorer?.restore(views, {
-      command: CommandIDs.showDesk,
-      name: view => view.id,
-      when: begun
-    });
+    views.restore(restorer, { command: CommandIDs.showDesk, when: begun });
     return desk;
   }
 };

@@ -6,10 +6,8 @@ import { ILayoutRestorer } from '@jupyterlab/application';
 import {
   Dialog,
   ICommandPalette,
-  MainAreaWidget,
   Notification,
-  showDialog,
-  WidgetTracker
+  showDialog
 } from '@jupyterlab/apputils';
 import { PathExt } from '@jupyterlab/coreutils';
 import type { NotebookPanel } from '@jupyterlab/notebook';
@@ -24,8 +22,8 @@ import { addToPalette, CommandIDs, NOTEBOOK_ARGS } from '../commands';
 import { twinIcon } from '../icons';
 import type { SendModel } from '../models/send';
 import { shortDigest } from '../models/wording';
-import { addView } from '../placement';
 import { IWorkbench } from '../tokens';
+import { Views } from '../views';
 import type { SendView } from '../widgets/send';
 
 /**
@@ -47,12 +45,9 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
     restorer: ILayoutRestorer | null
   ): void => {
     const trans = (translator ?? nullTranslator).load('flipnb');
-    const { commands, shell } = app;
-    const views = new WidgetTracker<MainAreaWidget<SendView>>({
-      namespace: 'flipnb-send'
-    });
-    const models = new WeakMap<MainAreaWidget<SendView>, SendModel>();
-    const panels = new WeakMap<MainAreaWidget<SendView>, NotebookPanel>();
+    const { commands } = app;
+    const views = new Views<SendView>(app, 'flipnb-send');
+    const panels = new WeakMap<SendView, NotebookPanel>();
 
     function panelOf(args: ReadonlyPartialJSONObject): NotebookPanel | null {
       const { path } = args as { path?: string };
@@ -87,23 +82,23 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
           return;
         }
         await rehearse(panel, trans);
-        views.forEach(view => {
-          const model = models.get(view);
-          if (model?.path === panel.context.localPath) {
-            void model.check();
-          }
-        });
+        views.contents
+          .filter(view => view.model.path === panel.context.localPath)
+          .forEach(view => void view.model.check());
       }
     });
 
     async function open(panel: NotebookPanel): Promise<void> {
       const path = localPath(panel);
-      const known = views.find(view => models.get(view)?.path === path);
-      if (known) {
-        shell.activateById(known.id);
-        await models.get(known)?.check();
-        return;
-      }
+      const view = await views.open(
+        `flip-send-${path}`,
+        () => make(panel, path),
+        { mode: 'split-right', ref: panel.id }
+      );
+      void view.model.check();
+    }
+
+    async function make(panel: NotebookPanel, path: string): Promise<SendView> {
       const [{ SendModel }, { SendView }] = await Promise.all([
         import('../models/send'),
         import('../widgets/send')
@@ -115,7 +110,7 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
         }
       };
       const model = new SendModel(path, workbench, save, trans, state);
-      const content = new SendView({
+      const view = new SendView({
         model,
         commands,
         trans,
@@ -126,17 +121,11 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
         },
         confirmAndSend: () => void confirmAndSend(model)
       });
-      const view = new MainAreaWidget({ content });
-      view.id = `flip-send-${path}`;
       view.title.label = trans.__('Send %1', PathExt.basename(path));
       view.title.icon = fileUploadIcon;
       view.title.caption = trans.__('Send %1 to the Trusts', path);
-      view.title.closable = true;
-      models.set(view, model);
       panels.set(view, panel);
-      await views.add(view);
-      addView(app, view, { mode: 'split-right', ref: panel.id });
-      void model.check();
+      return view;
     }
 
     async function confirmAndSend(model: SendModel): Promise<void> {
@@ -164,7 +153,9 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
       }
       const receipt = await model.send();
       if (receipt?.runs.length === 1) {
-        await commands.execute(CommandIDs.openRun, { run: receipt.runs[0].run });
+        await commands.execute(CommandIDs.openRun, {
+          run: receipt.runs[0].run
+        });
       }
     }
 
@@ -177,7 +168,9 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
       [
         CommandIDs.sendNotebook,
         trans.__('Send to Trusts…'),
-        trans.__('Save, check and send the notebook; nothing leaves before you sign')
+        trans.__(
+          'Save, check and send the notebook; nothing leaves before you sign'
+        )
       ]
     ]) {
       commands.addCommand(id, {
@@ -194,7 +187,7 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
         }
       });
     }
-    void restorer?.restore(views, {
+    views.restore(restorer, {
       command: CommandIDs.sendNotebook,
       args: view => ({ path: panels.get(view)?.context.path ?? '' }),
       name: view => panels.get(view)?.context.path ?? '',

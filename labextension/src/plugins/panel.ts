@@ -74,7 +74,10 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
           panel.addWidget(section);
         }
         // In an enclave, a data controller who is no researcher as well has nothing but the desk.
-        if (desk.status !== null && workbench.contact.state === 'unconfigured') {
+        if (
+          desk.status !== null &&
+          workbench.contact.state === 'unconfigured'
+        ) {
           header.hide();
           ofResearcher.forEach(other => {
             other.parent = null;

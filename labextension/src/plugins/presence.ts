@@ -36,7 +36,12 @@ export const presencePlugin: JupyterFrontEndPlugin<void> = {
     'Tells of runs by notifications, in the status bar and among running sessions.',
   autoStart: true,
   requires: [IWorkbench],
-  optional: [ITranslator, ISettingRegistry, IStatusBar, IRunningSessionManagers],
+  optional: [
+    ITranslator,
+    ISettingRegistry,
+    IStatusBar,
+    IRunningSessionManagers
+  ],
   activate: (
     app: JupyterFrontEnd,
     workbench: IWorkbench,
@@ -92,7 +97,8 @@ export const presencePlugin: JupyterFrontEndPlugin<void> = {
           labelTitle: () => trans.__('Run %1 of %2', run.run, run.study),
           detail: () => runDetail(trans, run),
           icon: () => flipIcon,
-          open: () => void commands.execute(CommandIDs.openRun, { run: run.run }),
+          open: () =>
+            void commands.execute(CommandIDs.openRun, { run: run.run }),
           shutdown: () =>
             void commands.execute(CommandIDs.stopRun, { run: run.run })
         })),

@@ -5,7 +5,6 @@ import type {
 import {
   Dialog,
   ICommandPalette,
-  MainAreaWidget,
   Notification,
   showDialog
 } from '@jupyterlab/apputils';
@@ -17,8 +16,8 @@ import type { Widget } from '@lumino/widgets';
 
 import { messageOf } from '../api';
 import { addToPalette, CommandIDs, RUN_ARGS } from '../commands';
-import { addView } from '../placement';
 import { IWorkbench } from '../tokens';
+import { Views } from '../views';
 
 const MOST = 12;
 
@@ -40,14 +39,16 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
   ): void => {
     const trans = (translator ?? nullTranslator).load('flipnb');
     const { commands, shell } = app;
+    const views = new Views(app, 'flipnb-results');
 
-    function show(id: string, label: string, content: Widget): void {
-      const view = new MainAreaWidget({ content });
-      view.id = id;
+    async function show(
+      id: string,
+      label: string,
+      view: Widget
+    ): Promise<void> {
       view.title.label = label;
       view.title.icon = tableRowsIcon;
-      view.title.closable = true;
-      addView(app, view);
+      await views.open(`${id}-${Date.now()}`, async () => view);
     }
 
     const titleOf = (trust: string): string => workbench.trustTitle(trust);
@@ -89,8 +90,8 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
           workbench.api.fetchResults(run),
           import('../widgets/results')
         ]);
-        show(
-          `flip-results-${run}-${Date.now()}`,
+        await show(
+          `flip-results-${run}`,
           trans.__('Results %1', run.slice(0, 8)),
           new ResultsView({ results, titleOf, commands, trans })
         );
@@ -101,12 +102,16 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
       CommandIDs.useResults,
       {
         label: trans.__('Use Results in Notebook'),
-        caption: trans.__('Insert code that reads these results into the open notebook')
+        caption: trans.__(
+          'Insert code that reads these results into the open notebook'
+        )
       },
       async run => {
         const panel = notebooks?.currentWidget;
         if (!panel) {
-          Notification.info(trans.__('Open a notebook first.'), { autoClose: 5000 });
+          Notification.info(trans.__('Open a notebook first.'), {
+            autoClose: 5000
+          });
           return;
         }
         NotebookActions.insertBelow(panel.content);
@@ -121,7 +126,9 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
       CommandIDs.openResultsNotebook,
       {
         label: trans.__('Open Results as a Notebook'),
-        caption: trans.__('A notebook with the table, the curves and the weights of a run'),
+        caption: trans.__(
+          'A notebook with the table, the curves and the weights of a run'
+        ),
         icon: notebookIcon
       },
       async run => {
@@ -142,7 +149,8 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
             runs: {
               type: 'array',
               items: { type: 'string' },
-              description: 'The ids of the runs; without them the person chooses'
+              description:
+                'The ids of the runs; without them the person chooses'
             }
           }
         }
@@ -166,13 +174,16 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
         }
         try {
           const [records, { CompareView }, { saveAs }] = await Promise.all([
-            Promise.all(runs.slice(0, MOST).map(run => workbench.api.record(run))),
+            Promise.all(
+              runs.slice(0, MOST).map(run => workbench.api.record(run))
+            ),
             import('../widgets/compare'),
             import('../widgets/saveas')
           ]);
-          const saveCsv = (text: string): void => saveAs('runs.csv', text, 'text/csv');
-          show(
-            `flip-compare-${Date.now()}`,
+          const saveCsv = (text: string): void =>
+            saveAs('runs.csv', text, 'text/csv');
+          await show(
+            'flip-compare',
             trans.__('Compare %1 Runs', records.length),
             new CompareView({ records, titleOf, saveCsv, trans })
           );

@@ -6,10 +6,8 @@ import { ILayoutRestorer } from '@jupyterlab/application';
 import {
   Dialog,
   ICommandPalette,
-  MainAreaWidget,
   Notification,
-  showDialog,
-  WidgetTracker
+  showDialog
 } from '@jupyterlab/apputils';
 import { ILauncher } from '@jupyterlab/launcher';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
@@ -20,8 +18,8 @@ import { messageOf } from '../api';
 import { addToPalette, CommandIDs, NO_ARGS, RUN_ARGS } from '../commands';
 import { flipIcon } from '../icons';
 import { hasEnded, runName } from '../models/wording';
-import { addView } from '../placement';
 import { IWorkbench } from '../tokens';
+import { Views } from '../views';
 import type { RunWidget } from '../widgets/run';
 import type { RunsWidget } from '../widgets/runs';
 
@@ -43,22 +41,38 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
     launcher: ILauncher | null
   ): void => {
     const trans = (translator ?? nullTranslator).load('flipnb');
-    const { commands, shell } = app;
-    const runs = new WidgetTracker<MainAreaWidget<RunWidget>>({
-      namespace: 'flipnb-run'
-    });
-    const lists = new WidgetTracker<MainAreaWidget<RunsWidget>>({
-      namespace: 'flipnb-runs'
-    });
-    const idOf = new WeakMap<MainAreaWidget<RunWidget>, string>();
+    const { commands } = app;
+    const runs = new Views<RunWidget>(app, 'flipnb-run');
+    const lists = new Views<RunsWidget>(app, 'flipnb-runs');
 
     /**
      * The run that a command is about: the argument's, else the one in the view in front.
      */
     function runOf(args: ReadonlyPartialJSONObject): string | null {
       const { run } = args as { run?: string };
-      const shown = runs.currentWidget;
-      return run ?? (shown ? (idOf.get(shown) ?? null) : null);
+      return run ?? runs.current?.run ?? null;
+    }
+
+    /**
+     * A view of a run, called by what tells the run from the others.
+     */
+    async function follow(run: string): Promise<RunWidget> {
+      const [{ RunModel }, { RunWidget }] = await Promise.all([
+        import('../models/run'),
+        import('../widgets/run')
+      ]);
+      const model = new RunModel(run, workbench);
+      const view = new RunWidget({ model, commands, trans });
+      view.title.icon = flipIcon;
+      view.title.caption = trans.__('Run %1', run);
+      const name = (): void => {
+        view.title.label = model.view
+          ? runName(model.view, workbench.runs)
+          : trans.__('Run');
+      };
+      name();
+      model.changed.connect(name, view);
+      return view;
     }
 
     commands.addCommand(CommandIDs.openRun, {
@@ -73,54 +87,24 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
           await commands.execute(CommandIDs.showRuns);
           return;
         }
-        const known = runs.find(view => idOf.get(view) === run);
-        if (known) {
-          shell.activateById(known.id);
-          return;
-        }
-        const [{ RunModel }, { RunWidget }] = await Promise.all([
-          import('../models/run'),
-          import('../widgets/run')
-        ]);
-        const model = new RunModel(run, workbench);
-        const content = new RunWidget({ model, commands, trans });
-        const view = new MainAreaWidget({ content });
-        view.id = `flip-run-${run}`;
-        view.title.icon = flipIcon;
-        view.title.closable = true;
-        const name = (): void => {
-          const shown = model.view;
-          view.title.label = shown ? runName(shown, workbench.runs) : trans.__('Run');
-          view.title.caption = trans.__('Run %1', run);
-        };
-        name();
-        model.changed.connect(name, view);
-        idOf.set(view, run);
-        await runs.add(view);
-        addView(app, view);
+        await runs.open(`flip-run-${run}`, () => follow(run));
       }
     });
 
     commands.addCommand(CommandIDs.showRuns, {
-      label: args => (args.isLauncher ? trans.__('Runs') : trans.__('Show Runs')),
+      label: args =>
+        args.isLauncher ? trans.__('Runs') : trans.__('Show Runs'),
       caption: trans.__('All runs of the study, with their states'),
       icon: listIcon,
       describedBy: NO_ARGS,
       execute: async () => {
-        const known = lists.currentWidget;
-        if (known) {
-          shell.activateById(known.id);
-          return;
-        }
-        const { RunsWidget } = await import('../widgets/runs');
-        const content = new RunsWidget({ workbench, commands, trans });
-        const view = new MainAreaWidget({ content });
-        view.id = 'flip-runs';
-        view.title.label = trans.__('Runs');
-        view.title.icon = listIcon;
-        view.title.closable = true;
-        await lists.add(view);
-        addView(app, view);
+        await lists.open('flip-runs', async () => {
+          const { RunsWidget } = await import('../widgets/runs');
+          const view = new RunsWidget({ workbench, commands, trans });
+          view.title.label = trans.__('Runs');
+          view.title.icon = listIcon;
+          return view;
+        });
       }
     });
 
@@ -147,7 +131,10 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
                   runName(view, workbench.runs),
                   view.rounds_done
                 )
-              : trans.__('%1: no round is over, so no model is kept.', runName(view, workbench.runs)),
+              : trans.__(
+                  '%1: no round is over, so no model is kept.',
+                  runName(view, workbench.runs)
+                ),
           buttons: [
             Dialog.cancelButton({ label: trans.__('Keep Running') }),
             Dialog.warnButton({ label: trans.__('Stop Run') })
@@ -159,17 +146,18 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
         try {
           workbench.update(await workbench.api.stopRun(run));
         } catch (error) {
-          Notification.error(
-            trans.__('Not stopped: %1', messageOf(error)),
-            { autoClose: false }
-          );
+          Notification.error(trans.__('Not stopped: %1', messageOf(error)), {
+            autoClose: false
+          });
         }
       }
     });
 
     commands.addCommand(CommandIDs.cloneRun, {
       label: trans.__('Clone Run…'),
-      caption: trans.__('Ask for another run of the same bundle, with other parameters'),
+      caption: trans.__(
+        'Ask for another run of the same bundle, with other parameters'
+      ),
       isEnabled: args => runOf(args) !== null,
       describedBy: RUN_ARGS,
       execute: async args => {
@@ -190,25 +178,27 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
             ]
           });
           if (answer.button.accept && answer.value) {
-            const made = await workbench.api.runAgain(view.bundle, answer.value);
+            const made = await workbench.api.runAgain(
+              view.bundle,
+              answer.value
+            );
             workbench.update(made);
             await commands.execute(CommandIDs.openRun, { run: made.run });
           }
         } catch (error) {
-          Notification.error(
-            trans.__('Not cloned: %1', messageOf(error)),
-            { autoClose: false }
-          );
+          Notification.error(trans.__('Not cloned: %1', messageOf(error)), {
+            autoClose: false
+          });
         }
       }
     });
 
-    void restorer?.restore(runs, {
+    runs.restore(restorer, {
       command: CommandIDs.openRun,
-      args: view => ({ run: idOf.get(view) ?? '' }),
-      name: view => idOf.get(view) ?? ''
+      args: view => ({ run: view.run }),
+      name: view => view.run
     });
-    void restorer?.restore(lists, {
+    lists.restore(restorer, {
       command: CommandIDs.showRuns,
       name: () => 'runs'
     });

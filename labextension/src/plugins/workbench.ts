@@ -42,7 +42,11 @@ export const workbenchPlugin: JupyterFrontEndPlugin<IWorkbench> = {
 
     document.addEventListener('visibilitychange', () => {
       const silent = Date.now() - (workbench.beat?.getTime() ?? 0);
-      if (!document.hidden && workbench.ready && silent > SILENCE_MILLISECONDS) {
+      if (
+        !document.hidden &&
+        workbench.ready &&
+        silent > SILENCE_MILLISECONDS
+      ) {
         void workbench.refresh();
       }
     });

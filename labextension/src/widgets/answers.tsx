@@ -37,13 +37,11 @@ export function Answers(props: IAnswersProps): JSX.Element {
   const [missing, setMissing] = useState<ReadonlyArray<IMissing>>([]);
   const charts = [
     ...[...kinds].map(chartOf),
-    ...missing.map(
-      ({ concept, source }): Chart => ({
-        by: 'missing',
-        source,
-        concept_id: concept
-      })
-    )
+    ...missing.map(({ concept, source }): Chart => ({
+      by: 'missing',
+      source,
+      concept_id: concept
+    }))
   ];
   const price = model.price(funnel, charts.length);
   const scarcest = model.scarcest;
@@ -196,7 +194,9 @@ function Numbers(props: IAnswersProps): JSX.Element | null {
         </p>
       )}
       <table className="jp-FlipTable">
-        <caption className="jp-FlipHidden">{trans.__('Counts by Trust')}</caption>
+        <caption className="jp-FlipHidden">
+          {trans.__('Counts by Trust')}
+        </caption>
         <thead>
           <tr>
             <th scope="col">{trans.__('Trust')}</th>
@@ -217,7 +217,9 @@ function Numbers(props: IAnswersProps): JSX.Element | null {
               <th scope="row">{answer.title}</th>
               {counted && (
                 <td
-                  className={answer.problem === null ? 'jp-mod-number' : undefined}
+                  className={
+                    answer.problem === null ? 'jp-mod-number' : undefined
+                  }
                   title={captionOf(trans, answer)}
                 >
                   {wordOf(trans, answer)}
@@ -315,7 +317,9 @@ function Bar(props: { answer: ITrustAnswer; most: number }): JSX.Element {
 
 function Funnel(props: IAnswersProps): JSX.Element | null {
   const { model, trans } = props;
-  const replies = answered(model).filter(({ reply }) => reply.funnel.length > 0);
+  const replies = answered(model).filter(
+    ({ reply }) => reply.funnel.length > 0
+  );
   if (replies.length === 0) {
     return null;
   }

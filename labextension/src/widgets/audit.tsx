@@ -140,7 +140,11 @@ function Entries(props: {
     <>
       {items.length > SHOWN && (
         <p className="jp-FlipView-note">
-          {trans.__('The latest %1 of %2; Export has all.', SHOWN, items.length)}
+          {trans.__(
+            'The latest %1 of %2; Export has all.',
+            SHOWN,
+            items.length
+          )}
         </p>
       )}
       <table className="jp-FlipTable">

@@ -28,7 +28,11 @@ export function BarChart(props: IBarsProps): JSX.Element {
         <BarTable {...props} />
       ) : (
         <Plot
-          label={trans.__('%1, people by Trust: %2. The table has the numbers.', title, names)}
+          label={trans.__(
+            '%1, people by Trust: %2. The table has the numbers.',
+            title,
+            names
+          )}
           traces={() => series.map(traceOf)}
           layout={() => {
             const base = baseLayout(HEIGHT);
@@ -38,7 +42,11 @@ export function BarChart(props: IBarsProps): JSX.Element {
               barmode: 'group',
               showlegend: true,
               legend: { orientation: 'h', y: 1.02, yanchor: 'bottom', x: 0 },
-              xaxis: { ...base.xaxis, title: { text: title }, type: 'category' },
+              xaxis: {
+                ...base.xaxis,
+                title: { text: title },
+                type: 'category'
+              },
               yaxis: { ...base.yaxis, title: { text: trans.__('people') } }
             };
           }}

@@ -18,10 +18,7 @@ export interface IBarsProps {
 /**
  * A released number, or what stands for a suppressed one.
  */
-export function shownNumber(
-  reply: ICountReply,
-  people: number | null
-): string {
+export function shownNumber(reply: ICountReply, people: number | null): string {
   return people === null
     ? `<${reply.threshold ?? ''}`
     : `n ≈ ${people.toLocaleString()}`;

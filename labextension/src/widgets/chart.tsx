@@ -58,7 +58,10 @@ export function CurveChart(props: IChartProps): JSX.Element {
       <figcaption>
         <strong>{props.title}</strong>
         {drawn && (
-          <LinkButton aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
+          <LinkButton
+            aria-pressed={asTable}
+            onClick={() => setAsTable(!asTable)}
+          >
             {asTable ? trans.__('Chart') : trans.__('Table')}
           </LinkButton>
         )}
@@ -98,7 +101,10 @@ function traces(props: IChartProps): Plotly.Data[] {
   return props.curves.map((curve): Plotly.Data => {
     const base = {
       type: 'scatter' as const,
-      mode: curve.rounds.length > 60 ? ('lines' as const) : ('lines+markers' as const),
+      mode:
+        curve.rounds.length > 60
+          ? ('lines' as const)
+          : ('lines+markers' as const),
       x: curve.rounds,
       y: curve.values
     };
@@ -149,16 +155,20 @@ function layout(props: IChartProps): Partial<Plotly.Layout> {
               x1: 1,
               y0: props.threshold,
               y1: props.threshold,
-              line: { color: colour('--jp-ui-font-color2'), dash: 'dot', width: 1 }
+              line: {
+                color: colour('--jp-ui-font-color2'),
+                dash: 'dot',
+                width: 1
+              }
             }
           ]
   };
 }
 
 function CurveTable(props: IChartProps): JSX.Element {
-  const rounds = [
-    ...new Set(props.curves.flatMap(curve => curve.rounds))
-  ].sort((a, b) => a - b);
+  const rounds = [...new Set(props.curves.flatMap(curve => curve.rounds))].sort(
+    (a, b) => a - b
+  );
   return (
     <div className="jp-FlipTable-scroll" tabIndex={0}>
       <table className="jp-FlipTable">
@@ -167,7 +177,9 @@ function CurveTable(props: IChartProps): JSX.Element {
             <th scope="col">{props.trans.__('Round')}</th>
             {props.curves.map(curve => (
               <th scope="col" key={curve.trust ?? ''}>
-                {curve.trust === null ? props.allName : props.nameOf(curve.trust)}
+                {curve.trust === null
+                  ? props.allName
+                  : props.nameOf(curve.trust)}
               </th>
             ))}
           </tr>

@@ -49,7 +49,10 @@ export class CohortView extends ReactWidget {
 function Cohort(props: ICohortProps): JSX.Element {
   const { model, commands, trans } = props;
   useSignal(model.changed);
-  const name = model.path?.split('/').pop()?.replace(/\.cohort\.json$/, '');
+  const name = model.path
+    ?.split('/')
+    .pop()
+    ?.replace(/\.cohort\.json$/, '');
   const button = (command: string, accept = false): JSX.Element => (
     <button
       type="button"
@@ -75,7 +78,11 @@ function Cohort(props: ICohortProps): JSX.Element {
           {button(CommandIDs.saveCohort)}
         </span>
       </header>
-      <ContactBanner workbench={model.workbench} commands={commands} trans={trans} />
+      <ContactBanner
+        workbench={model.workbench}
+        commands={commands}
+        trans={trans}
+      />
       <CohortBuilder
         model={model}
         Chart={BarChart}

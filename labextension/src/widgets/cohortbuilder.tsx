@@ -252,7 +252,10 @@ function Entry(props: IAnswersProps): JSX.Element {
         <LinkButton
           onClick={() =>
             change({
-              CriteriaList: [...primary.CriteriaList, { ConditionOccurrence: {} }]
+              CriteriaList: [
+                ...primary.CriteriaList,
+                { ConditionOccurrence: {} }
+              ]
             })
           }
         >
@@ -297,7 +300,10 @@ function Rules(props: IAnswersProps): JSX.Element {
   const { model, trans } = props;
   const { rules } = model;
   const move = (event: KeyboardEvent, index: number): void => {
-    if (event.altKey && (event.key === 'ArrowUp' || event.key === 'ArrowDown')) {
+    if (
+      event.altKey &&
+      (event.key === 'ArrowUp' || event.key === 'ArrowDown')
+    ) {
       event.preventDefault();
       model.setRules(moved(rules, index, event.key === 'ArrowUp' ? -1 : 1));
     }

@@ -50,7 +50,10 @@ function Compare(props: ICompareProps): JSX.Element {
   const letters = records.map((_, index) => String.fromCharCode(65 + index));
   const settings = settingRows(records);
   const metrics = metricRows(records, props.titleOf);
-  const shown = [...settings.filter(row => !onlyDifferent || differs(row)), ...metrics];
+  const shown = [
+    ...settings.filter(row => !onlyDifferent || differs(row)),
+    ...metrics
+  ];
   const names = Object.keys(lastRound(records[0])?.metrics ?? {});
   const letterOf = (run: string): string =>
     letters[records.findIndex(record => record.run === run)] ?? run;
@@ -71,7 +74,12 @@ function Compare(props: ICompareProps): JSX.Element {
             type="button"
             className="jp-mod-styled jp-mod-reject"
             onClick={() =>
-              saveCsv(toCsv(['', ...records.map(r => r.run)], [...settings, ...metrics]))
+              saveCsv(
+                toCsv(
+                  ['', ...records.map(r => r.run)],
+                  [...settings, ...metrics]
+                )
+              )
             }
           >
             {trans.__('Export CSV')}

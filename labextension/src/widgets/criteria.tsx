@@ -30,7 +30,12 @@ import {
 } from '../models/definition';
 import { LinkButton } from './linkbutton';
 import { NumberInput, RangeFields } from './rangefields';
-import { FeatureFields, SetChoice, TextFields, UnitChoice } from './textandimage';
+import {
+  FeatureFields,
+  SetChoice,
+  TextFields,
+  UnitChoice
+} from './textandimage';
 
 interface IPart {
   sets: ReadonlyArray<IConceptSet>;
@@ -68,8 +73,12 @@ export function CriterionFields(
       </select>
       {hasConcepts(domain) && (
         <SetChoice
-          label={isImage(domain) ? trans.__('Modality') : trans.__('Concept set')}
-          any={isImage(domain) ? trans.__('any modality') : trans.__('any concept')}
+          label={
+            isImage(domain) ? trans.__('Modality') : trans.__('Concept set')
+          }
+          any={
+            isImage(domain) ? trans.__('any modality') : trans.__('any concept')
+          }
           chosen={fields.CodesetId ?? null}
           sets={sets}
           trans={trans}
@@ -179,7 +188,8 @@ export function GroupFields(
   const people = group.DemographicCriteriaList ?? [];
   const groups = group.Groups ?? [];
   const counted = group.Type === 'AT_LEAST' || group.Type === 'AT_MOST';
-  const change = (next: Partial<IGroup>): void => onChange({ ...group, ...next });
+  const change = (next: Partial<IGroup>): void =>
+    onChange({ ...group, ...next });
   const withCriterion = (criterion?: ICriterion): Partial<IGroup> => ({
     CriteriaList: [...criteria, emptyCounted(criterion)]
   });
@@ -189,7 +199,9 @@ export function GroupFields(
     [trans.__('Add Image'), withCriterion({ FlipImage: {} })],
     [
       trans.__('Add Age or Sex'),
-      { DemographicCriteriaList: [...people, { Age: { Value: 18, Op: 'gte' } }] }
+      {
+        DemographicCriteriaList: [...people, { Age: { Value: 18, Op: 'gte' } }]
+      }
     ],
     [
       trans.__('Add Group'),
@@ -244,13 +256,17 @@ export function GroupFields(
         <Condition
           key={`criterion-${index}`}
           trans={trans}
-          onRemove={() => change({ CriteriaList: replaced(criteria, index, null) })}
+          onRemove={() =>
+            change({ CriteriaList: replaced(criteria, index, null) })
+          }
         >
           <CountedFields
             counted={item}
             sets={sets}
             trans={trans}
-            onChange={next => change({ CriteriaList: replaced(criteria, index, next) })}
+            onChange={next =>
+              change({ CriteriaList: replaced(criteria, index, next) })
+            }
           />
         </Condition>
       ))}
@@ -290,7 +306,9 @@ function Condition(props: {
   return (
     <div className="jp-FlipCondition">
       {props.children}
-      <LinkButton onClick={props.onRemove}>{props.trans.__('Remove')}</LinkButton>
+      <LinkButton onClick={props.onRemove}>
+        {props.trans.__('Remove')}
+      </LinkButton>
     </div>
   );
 }

@@ -13,7 +13,13 @@ import { useState } from 'react';
 
 import { CommandIDs } from '../commands';
 import type { IDeskRun, IRequestSummary } from '../contracts';
-import { ago, clock, failureText, shortDigest, trustStateWord } from '../models/wording';
+import {
+  ago,
+  clock,
+  failureText,
+  shortDigest,
+  trustStateWord
+} from '../models/wording';
 import type { IDesk } from '../tokens';
 import { useSignal } from './signal';
 import { TrustStateIcon, ToneIcon } from './states';
@@ -54,7 +60,9 @@ function Desk(props: IDeskProps): JSX.Element {
   useSignal(desk.changed);
   const [tab, setTab] = useState('waiting');
   const waiting = desk.requests.filter(request => UNDECIDED.has(request.state));
-  const decided = desk.requests.filter(request => !UNDECIDED.has(request.state));
+  const decided = desk.requests.filter(
+    request => !UNDECIDED.has(request.state)
+  );
   const running = desk.runs.filter(run => GOING_ON.has(run.state));
   const ended = desk.runs.filter(run => !GOING_ON.has(run.state));
   const title = desk.status?.title ?? '';

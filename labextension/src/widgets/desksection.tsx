@@ -31,26 +31,26 @@ function Waiting(props: IDeskProps): JSX.Element {
     <>
       {waiting.length === 0 ? (
         <p className="jp-FlipEmpty">
-          {trans.__('Nothing waits for you. New requests appear by themselves.')}
+          {trans.__(
+            'Nothing waits for you. New requests appear by themselves.'
+          )}
         </p>
       ) : (
         <RowList
           label={trans.__('Requests that wait')}
-          rows={waiting.map(
-            (request): IRow => ({
-              id: request.bundle,
-              label: trans.__('%1, by %2', request.title, request.researcher),
-              content: (
-                <>
-                  <RequestState request={request} trans={trans} />
-                  <span className="jp-FlipRow-name">{request.title}</span>
-                  <span className="jp-FlipRow-detail">
-                    {ago(trans, request.received)}
-                  </span>
-                </>
-              )
-            })
-          )}
+          rows={waiting.map((request): IRow => ({
+            id: request.bundle,
+            label: trans.__('%1, by %2', request.title, request.researcher),
+            content: (
+              <>
+                <RequestState request={request} trans={trans} />
+                <span className="jp-FlipRow-name">{request.title}</span>
+                <span className="jp-FlipRow-detail">
+                  {ago(trans, request.received)}
+                </span>
+              </>
+            )
+          }))}
           onOpen={bundle =>
             void commands.execute(CommandIDs.openRequest, { bundle })
           }

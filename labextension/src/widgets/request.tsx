@@ -116,7 +116,9 @@ function Request(props: IRequestProps): JSX.Element {
             ? trans.__('Exactly this bundle, until %1', clock(content.expires))
             : changes.since === null
               ? trans.__('Look at Change and Leaves before you approve.')
-              : trans.__('Look at what changed, and at Leaves, before you approve.')}
+              : trans.__(
+                  'Look at what changed, and at Leaves, before you approve.'
+                )}
         </span>
         <button
           type="button"
@@ -159,7 +161,10 @@ function Change(props: IPart): JSX.Element {
   const all = content.notebook.cells.length;
   const head =
     changes.since === null
-      ? trans.__('Nothing like it was approved here: all %1 cells are new.', all)
+      ? trans.__(
+          'Nothing like it was approved here: all %1 cells are new.',
+          all
+        )
       : trans._n(
           '%1 of %2 cells is new since %3, the rest is hidden.',
           '%1 of %2 cells are new since %3, the rest is hidden.',

@@ -166,7 +166,9 @@ function Numbers(props: IResultsProps): JSX.Element {
               const value = last.trust_metrics[key]?.[name];
               return (
                 <td key={name} className="jp-mod-number">
-                  {value === undefined ? trans.__('kept inside') : metric(value)}
+                  {value === undefined
+                    ? trans.__('kept inside')
+                    : metric(value)}
                 </td>
               );
             })}

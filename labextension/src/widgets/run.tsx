@@ -50,6 +50,10 @@ export class RunWidget extends ReactWidget {
     this.node.setAttribute('aria-label', _props.trans.__('Run'));
   }
 
+  get run(): string {
+    return this._props.model.run;
+  }
+
   override dispose(): void {
     if (!this.isDisposed) {
       this._props.model.dispose();
@@ -77,7 +81,11 @@ function Run(props: IRunProps): JSX.Element {
   return (
     <div className="jp-FlipView">
       <Header {...props} view={view} />
-      <ContactBanner workbench={model.workbench} commands={commands} trans={trans} />
+      <ContactBanner
+        workbench={model.workbench}
+        commands={commands}
+        trans={trans}
+      />
       {model.problem && (
         <p className="jp-FlipBanner jp-mod-error" role="alert">
           {model.problem}
@@ -129,20 +137,23 @@ function Header(props: IViewed): JSX.Element {
     <div className="jp-FlipView-header jp-FlipRun-header">
       <RunStateIcon state={view.state} />
       <h2>{view.title}</h2>
-      <span className="jp-FlipRun-state">{runStateWord(trans, view.state)}</span>
+      <span className="jp-FlipRun-state">
+        {runStateWord(trans, view.state)}
+      </span>
       <span className="jp-FlipView-note">
         {view.state === 'waiting'
           ? trans.__('sent %1', clock(view.submitted))
           : trans.__('round %1 of %2', view.rounds_done, view.rounds)}
-        {left !== null &&
-          trans.__(', about %1 left', duration(trans, left))}
+        {left !== null && trans.__(', about %1 left', duration(trans, left))}
       </span>
       <span className="jp-FlipRun-actions">
         {view.state === 'succeeded' && (
           <button
             type="button"
             className="jp-mod-styled jp-mod-accept"
-            onClick={() => void commands.execute(CommandIDs.openResults, { run })}
+            onClick={() =>
+              void commands.execute(CommandIDs.openResults, { run })
+            }
             hidden={!commands.hasCommand(CommandIDs.openResults)}
           >
             {trans.__('Results')}
@@ -247,7 +258,12 @@ function TrustTable(props: IViewed): JSX.Element {
         </thead>
         <tbody>
           {view.trusts.map(part => (
-            <TrustLine key={part.trust} part={part} measured={measured} {...props} />
+            <TrustLine
+              key={part.trust}
+              part={part}
+              measured={measured}
+              {...props}
+            />
           ))}
         </tbody>
       </table>
@@ -286,7 +302,12 @@ function TrustLine(
           <span className="jp-FlipView-note">{trans.__(' (offline)')}</span>
         )}
       </td>
-      <td>{why ?? (part.progress ? progressText(trans, part.progress, view.rounds) : '')}</td>
+      <td>
+        {why ??
+          (part.progress
+            ? progressText(trans, part.progress, view.rounds)
+            : '')}
+      </td>
       {props.measured && (
         <td className="jp-mod-number">
           {memoryText(trans, part.progress) ?? trans.__('kept inside')}
@@ -347,13 +368,17 @@ function Cells(props: IViewed): JSX.Element {
   if (model.bundle === null) {
     return <p role="status">{trans.__('Loading…')}</p>;
   }
-  const cells = model.bundle.notebook.cells.filter(cell => cell.type === 'code');
+  const cells = model.bundle.notebook.cells.filter(
+    cell => cell.type === 'code'
+  );
   return (
     <ol className="jp-FlipCells" aria-label={trans.__('Code cells')}>
       {cells.map((cell, index) => (
         <li key={cell.id} className="jp-FlipCells-cell">
           <div className="jp-FlipCells-head">
-            <strong>{trans.__('Cell %1 of %2', index + 1, cells.length)}</strong>
+            <strong>
+              {trans.__('Cell %1 of %2', index + 1, cells.length)}
+            </strong>
             {view.trusts
               .filter(part => cellOf(part) === index + 1)
               .map(part => (
@@ -381,7 +406,11 @@ function Log(props: IRunProps): JSX.Element {
     <>
       {model.events.length > events.length && (
         <p className="jp-FlipView-note">
-          {trans.__('The last %1 of %2 events.', events.length, model.events.length)}
+          {trans.__(
+            'The last %1 of %2 events.',
+            events.length,
+            model.events.length
+          )}
         </p>
       )}
       <ol className="jp-FlipLog" aria-label={trans.__('Events')}>
@@ -391,7 +420,9 @@ function Log(props: IRunProps): JSX.Element {
               {new Date(event.at).toLocaleTimeString()}
             </time>
             <span>
-              {eventText(trans, event, trust => model.workbench.trustTitle(trust))}
+              {eventText(trans, event, trust =>
+                model.workbench.trustTitle(trust)
+              )}
             </span>
           </li>
         ))}

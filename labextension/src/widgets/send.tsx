@@ -1,6 +1,7 @@
 import { ReactWidget, caretRightIcon } from '@jupyterlab/ui-components';
 import type { JSX } from 'react';
 
+import type { SendModel } from '../models/send';
 import { clock } from '../models/wording';
 import { LinkButton } from './linkbutton';
 import { Checks } from './sendchecks';
@@ -17,6 +18,10 @@ export class SendView extends ReactWidget {
     this.addClass('jp-FlipSend');
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', _props.trans.__('Send to Trusts'));
+  }
+
+  get model(): SendModel {
+    return this._props.model;
   }
 
   override dispose(): void {
@@ -55,7 +60,11 @@ function Send(props: ISendProps): JSX.Element {
           {trans.__('Check Again')}
         </button>
       </div>
-      <ContactBanner workbench={model.workbench} commands={commands} trans={trans} />
+      <ContactBanner
+        workbench={model.workbench}
+        commands={commands}
+        trans={trans}
+      />
       {model.problem && (
         <p className="jp-FlipBanner jp-mod-error" role="alert">
           {model.problem}
@@ -84,7 +93,8 @@ function BundleShown(props: ISendProps): JSX.Element {
         <p className="jp-FlipView-note" role="status">
           {model.activity === 'preparing'
             ? trans.__('Making the exact bundle…')
-            : model.obstacle || trans.__('It is made when the form is complete.')}
+            : model.obstacle ||
+              trans.__('It is made when the form is complete.')}
         </p>
       </Section>
     );
@@ -96,7 +106,9 @@ function BundleShown(props: ISendProps): JSX.Element {
     >
       <p className="jp-FlipDigest">
         <code title={preview.bundle}>{preview.bundle}</code>
-        <LinkButton onClick={() => void navigator.clipboard.writeText(preview.bundle)}>
+        <LinkButton
+          onClick={() => void navigator.clipboard.writeText(preview.bundle)}
+        >
           {trans.__('Copy Digest')}
         </LinkButton>
       </p>

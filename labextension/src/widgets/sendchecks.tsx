@@ -1,4 +1,8 @@
-import { checkIcon, errorIcon, exceptionsIcon } from '@jupyterlab/ui-components';
+import {
+  checkIcon,
+  errorIcon,
+  exceptionsIcon
+} from '@jupyterlab/ui-components';
 import type { JSX } from 'react';
 
 import { CommandIDs } from '../commands';
@@ -17,7 +21,9 @@ export function Checks(props: ISendProps): JSX.Element {
   if (report === null) {
     return (
       <Section title={trans.__('Check')}>
-        <p className="jp-FlipView-note">{trans.__('Looking the notebook over…')}</p>
+        <p className="jp-FlipView-note">
+          {trans.__('Looking the notebook over…')}
+        </p>
       </Section>
     );
   }

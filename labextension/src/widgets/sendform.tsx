@@ -25,7 +25,11 @@ export function Parameters(props: ISendProps): JSX.Element {
       )}
       <div className="jp-FlipForm">
         {parameters.map(parameter => (
-          <ParameterField key={parameter.name} parameter={parameter} {...props} />
+          <ParameterField
+            key={parameter.name}
+            parameter={parameter}
+            {...props}
+          />
         ))}
       </div>
     </Section>
@@ -39,8 +43,7 @@ function ParameterField(
   const id = useId();
   const value = model.draft?.values[parameter.name] ?? '';
   const { problem } = model.reading(parameter.name);
-  const choices =
-    parameter.type === 'bool' ? [true, false] : parameter.choices;
+  const choices = parameter.type === 'bool' ? [true, false] : parameter.choices;
   const bounds = boundsText(trans, parameter);
   return (
     <>
@@ -53,7 +56,9 @@ function ParameterField(
           className="jp-mod-styled"
           value={value}
           aria-describedby={`${id}-help`}
-          onChange={event => model.changeValue(parameter.name, event.target.value)}
+          onChange={event =>
+            model.changeValue(parameter.name, event.target.value)
+          }
         >
           {choices.map(choice => (
             <option key={shown(choice)} value={shown(choice)}>
@@ -76,7 +81,9 @@ function ParameterField(
           spellCheck={false}
           aria-invalid={problem !== ''}
           aria-describedby={`${id}-help`}
-          onChange={event => model.changeValue(parameter.name, event.target.value)}
+          onChange={event =>
+            model.changeValue(parameter.name, event.target.value)
+          }
         />
       )}
       <span id={`${id}-help`} className="jp-FlipForm-help">
@@ -195,32 +202,39 @@ export function PlanFields(props: ISendProps): JSX.Element | null {
             ? trans.__('the hub sees each Trust’s update by itself')
             : trans.__('updates are only ever added up')}
         </span>
-        {Object.entries(strategy?.parameters ?? {}).map(([parameter, range]) => (
-          <NumberField
-            key={`${name}.${parameter}`}
-            label={parameter}
-            value={plan.strategy?.parameters?.[parameter] ?? NaN}
-            minimum={range.minimum}
-            maximum={range.maximum}
-            step={range.whole ? 1 : 'any'}
-            help={trans.__('empty: Flower’s own default')}
-            onChange={value =>
-              model.changePlan({
-                strategy: {
-                  name,
-                  parameters: { ...plan.strategy?.parameters, [parameter]: value }
-                }
-              })
-            }
-          />
-        ))}
+        {Object.entries(strategy?.parameters ?? {}).map(
+          ([parameter, range]) => (
+            <NumberField
+              key={`${name}.${parameter}`}
+              label={parameter}
+              value={plan.strategy?.parameters?.[parameter] ?? NaN}
+              minimum={range.minimum}
+              maximum={range.maximum}
+              step={range.whole ? 1 : 'any'}
+              help={trans.__('empty: Flower’s own default')}
+              onChange={value =>
+                model.changePlan({
+                  strategy: {
+                    name,
+                    parameters: {
+                      ...plan.strategy?.parameters,
+                      [parameter]: value
+                    }
+                  }
+                })
+              }
+            />
+          )
+        )}
         <NumberField
           label={trans.__('Clip norm')}
           value={plan.clip_norm}
           minimum={0.000001}
           maximum={1048576}
           step="any"
-          help={trans.__('bounds one Trust’s change of the weights in one round')}
+          help={trans.__(
+            'bounds one Trust’s change of the weights in one round'
+          )}
           onChange={clip_norm => model.changePlan({ clip_norm })}
         />
         <label htmlFor={consensusId} className="jp-FlipForm-label">
@@ -239,7 +253,9 @@ export function PlanFields(props: ISendProps): JSX.Element | null {
           }
         />
         <span className="jp-FlipForm-help">
-          {trans.__('end when every Trust’s own model concludes as the global one')}
+          {trans.__(
+            'end when every Trust’s own model concludes as the global one'
+          )}
         </span>
         {consensus !== null && (
           <>

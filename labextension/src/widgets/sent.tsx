@@ -1,7 +1,12 @@
 import type { JSX } from 'react';
 
 import { CommandIDs } from '../commands';
-import { isUnwilling, runName, shortDigest, trustStateWord } from '../models/wording';
+import {
+  isUnwilling,
+  runName,
+  shortDigest,
+  trustStateWord
+} from '../models/wording';
 import { LinkButton } from './linkbutton';
 import type { ISendProps } from './sendsection';
 import { RunStateIcon, TrustStateIcon } from './states';

@@ -223,10 +223,7 @@ function TrustFacts(props: {
         card.environments.map(environment => environment.name).join(', ') ||
           trans.__('none')
       ],
-      [
-        trans.__('Own metrics leave'),
-        allowance.per_trust_metrics ? yes : no
-      ],
+      [trans.__('Own metrics leave'), allowance.per_trust_metrics ? yes : no],
       [
         trans.__('Single updates leave'),
         allowance.individual_updates ? yes : no
@@ -274,19 +271,17 @@ export function CohortSection(props: ISectionProps): JSX.Element {
       </p>
     );
   }
-  const rows = workbench.cohorts.map(
-    (cohort): IRow => ({
-      id: cohort.path,
-      label: cohort.name,
-      caption: cohort.path,
-      content: (
-        <>
-          <ToneIcon icon={cohortIcon} tone="quiet" />
-          <span className="jp-FlipRow-name">{cohort.name}</span>
-        </>
-      )
-    })
-  );
+  const rows = workbench.cohorts.map((cohort): IRow => ({
+    id: cohort.path,
+    label: cohort.name,
+    caption: cohort.path,
+    content: (
+      <>
+        <ToneIcon icon={cohortIcon} tone="quiet" />
+        <span className="jp-FlipRow-name">{cohort.name}</span>
+      </>
+    )
+  }));
   const command = commands.hasCommand(CommandIDs.openCohort)
     ? CommandIDs.openCohort
     : 'docmanager:open';
@@ -312,9 +307,7 @@ export function RunSection(props: ISectionProps): JSX.Element {
   if (runs.length === 0) {
     return (
       <p className="jp-FlipEmpty">
-        {trans.__(
-          'No runs yet. Open a notebook, press Rehearse, then Send.'
-        )}
+        {trans.__('No runs yet. Open a notebook, press Rehearse, then Send.')}
       </p>
     );
   }
@@ -368,7 +361,9 @@ function NoStudy(props: ISectionProps): JSX.Element {
   return (
     <p className="jp-FlipEmpty">
       {workbench.contact.state === 'online'
-        ? trans.__("You are in no study yet. Ask a study's lead, or open the Tour.")
+        ? trans.__(
+            "You are in no study yet. Ask a study's lead, or open the Tour."
+          )
         : trans.__('Nothing is known without the hub.')}
     </p>
   );

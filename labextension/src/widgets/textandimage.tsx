@@ -62,7 +62,9 @@ export function UnitChoice(props: {
       chosen={fields.UnitCS?.CodesetId ?? null}
       sets={sets}
       trans={trans}
-      onChange={CodesetId => onChange(CodesetId === null ? null : { CodesetId })}
+      onChange={CodesetId =>
+        onChange(CodesetId === null ? null : { CodesetId })
+      }
     />
   );
 }
@@ -95,7 +97,9 @@ export function TextFields(props: {
         aria-label={trans.__('Present or past')}
         value={fields.TermTemporal ?? ''}
         onChange={event =>
-          onChange({ TermTemporal: (event.target.value as TermTemporal) || null })
+          onChange({
+            TermTemporal: (event.target.value as TermTemporal) || null
+          })
         }
       >
         <option value="">{trans.__('present or past')}</option>
@@ -130,7 +134,9 @@ export function FeatureFields(props: {
               chosen={feature.CodesetId}
               sets={sets}
               trans={trans}
-              onChange={CodesetId => CodesetId !== null && change({ CodesetId })}
+              onChange={CodesetId =>
+                CodesetId !== null && change({ CodesetId })
+              }
             />
             <RangeFields
               label={trans.__('Value')}

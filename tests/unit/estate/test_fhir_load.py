@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from estate_rows import rows
+from public_data import FHIR_R4
 
 from flipnb.contracts.problem import FlipError
 from flipnb.estate import Estate, load
@@ -15,7 +16,6 @@ from flipnb.estate.harmonise import fhir_entries
 from flipnb.estate.harmonise.events import stable_id
 from flipnb.estate.omop.cdm import tables
 
-BUNDLES = Path(__file__).parents[4] / "shared" / "data" / "fhir-r4"
 SNOMED, LOINC, UCUM = "http://snomed.info/sct", "http://loinc.org", "http://unitsofmeasure.org"
 
 # Invented concepts: id, domain, vocabulary, code, standard.
@@ -81,16 +81,16 @@ def estate(tmp_path):
 
 
 def test_real_bundles_counted_independently(tmp_path):
-    assert BUNDLES.is_dir(), f"public test data are missing: {BUNDLES}"
+    bundles = FHIR_R4.directory()
     kinds, values = Counter(), Counter()
-    for file in sorted(BUNDLES.glob("*.json")):
+    for file in sorted(bundles.glob("*.json")):
         for entry in json.loads(file.read_text())["entry"]:
             kind = entry["resource"]["resourceType"]
             kinds[kind] += 1
             kinds["series"] += len(entry["resource"].get("series", ()))
             for part in entry["resource"].get("component", [entry["resource"]]) if kind == "Observation" else ():
                 values["number" if "valueQuantity" in part else "other"] += 1
-    report = load(BUNDLES, "fhir-r4", tmp_path / "estate")
+    report = load(bundles, "fhir-r4", tmp_path / "estate")
     assert report.people == kinds["Patient"] == report.rows["observation_period"] and report.rejected == 0
     assert report.rows["visit_occurrence"] == kinds["Encounter"]
     assert report.rows["condition_occurrence"] == kinds["Condition"]
@@ -115,7 +115,7 @@ def test_real_bundles_counted_independently(tmp_path):
     one = stable_id("Observation/45ab3c67-45b1-410b-a1e6-d7bbd833cc65")
     assert rows(tmp_path / "estate", height.replace("?", str(one))) == [(169.96286274540023, "cm", 0)]
     before = Estate.open(tmp_path / "estate").current()
-    assert load(BUNDLES, "fhir-r4", tmp_path / "estate").version == before
+    assert load(bundles, "fhir-r4", tmp_path / "estate").version == before
 
 
 def test_the_domain_of_the_concept_decides_the_table(tmp_path, estate):

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from pathlib import Path
 
 import fhirpathpy
 import pytest
 from fhirpathpy.models import models
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from public_data import FHIR_R4
 
 from flipnb.contracts.problem import FlipError
 from flipnb.records import temporal
 from flipnb.records.fhirpath import Expression
 from flipnb.records.fhirpath_values import Node, datum
-
-BUNDLES = Path(__file__).parents[3] / ".." / "shared" / "data" / "fhir-r4"
 
 PATIENT = {
     "resourceType": "Patient",
@@ -167,7 +165,7 @@ PATHS = (
 
 def test_as_fhirpathpy_on_real_resources():
     seen = 0
-    for path in sorted(BUNDLES.glob("*.json"))[:3]:
+    for path in sorted(FHIR_R4.directory().glob("*.json"))[:3]:
         for entry in json.loads(path.read_text(encoding="utf-8"))["entry"][::4]:
             resource = entry["resource"]
             for text in PATHS:

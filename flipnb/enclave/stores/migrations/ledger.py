@@ -1,0 +1,17 @@
+"""The ledger's schema."""
+
+from __future__ import annotations
+
+from flipnb.files.migrations import Step
+
+_1 = """
+CREATE TABLE charges (
+  estate TEXT NOT NULL, cell TEXT NOT NULL, draw TEXT NOT NULL, noise REAL NOT NULL, cost INTEGER NOT NULL,
+  study TEXT NOT NULL, charged TEXT NOT NULL, PRIMARY KEY (estate, cell, draw)) STRICT;
+CREATE INDEX charges_by_time ON charges (charged);
+CREATE TABLE answers (
+  estate TEXT NOT NULL, question TEXT NOT NULL, policy TEXT NOT NULL, answer BLOB NOT NULL, seconds REAL NOT NULL,
+  PRIMARY KEY (estate, question, policy)) STRICT;
+"""
+
+STEPS: tuple[Step, ...] = (_1,)

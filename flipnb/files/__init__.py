@@ -1,0 +1,1 @@
+"""What lies on a disk: files that are whole or not there, blobs by their digest, logs. Imports nothing of ours."""
