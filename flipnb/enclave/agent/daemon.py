@@ -15,20 +15,22 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from flipnb.contracts import envelope
 from flipnb.contracts.problem import FlipError
-from flipnb.contracts.study import Join
-from flipnb.enclave.agent.card import make_card
 from flipnb.enclave.agent.hub_link import HubLink, HubUnreachable
+from flipnb.enclave.agent.presence import Presence
 from flipnb.enclave.agent.tasks import Tasks
+from flipnb.enclave.approvals.decisions import Decisions
 from flipnb.enclave.approvals.membership import Memberships
+from flipnb.enclave.approvals.requests import Requests
 from flipnb.enclave.counting.counts import Counts
 from flipnb.enclave.counting.pace import Pace
 from flipnb.enclave.counting.questions import Questions
 from flipnb.enclave.desk.approval_pages import ApprovalPages
-from flipnb.enclave.desk.desk import Desk, DeskServer, listen
+from flipnb.enclave.desk.desk import Desk
+from flipnb.enclave.desk.server import DeskServer, listen
 from flipnb.enclave.estate_worker.process import EstateWorker
-from flipnb.enclave.runs.run import Enclave
+from flipnb.enclave.runs.enclave import Enclave
+from flipnb.enclave.runs.replies import Replies
 from flipnb.enclave.runs.runs import Runs
 from flipnb.enclave.runs.slots import Slots
 from flipnb.enclave.sandbox.probe import ProbeReport, probe, refuse_if_weaker
@@ -42,7 +44,6 @@ from flipnb.enclave.stores.store import Store
 _LOG = logging.getLogger("flipnb.enclave.agent")
 _IDLE_S = 0.25
 _RETRY_S = 2.0
-_CARD_S = 60.0
 _STOP_S = 3.5
 
 
@@ -68,7 +69,10 @@ class Agent:
         self._hub = HubLink(configuration.hub_url, audience=configuration.hub_audience, ca=directory.hub_ca, key=key)
         slots = Slots(lambda: directory.policy().slots)
         enclave = Enclave(directory, key, self._store, self._audit, self._worker, slots)
-        self._runs = Runs(enclave, self._memberships, self._hub)
+        requests = Requests(directory, key.key_id, self._store, self._audit, self._memberships)
+        decisions = Decisions(directory, key.key_id, self._store, self._audit, requests, self._worker.current)
+        self._runs = Runs(enclave, requests, decisions, self._hub)
+        replies = Replies(self._store, self._audit, self._hub, self._runs.active)
         self._ledger = Ledger(directory.ledger)
         pace = Pace()
         questions = Questions(
@@ -81,19 +85,20 @@ class Agent:
         counts = Counts(
             key=key, store=self._store, audit=self._audit, memberships=self._memberships, questions=questions, pace=pace
         )
-        self._untold = asyncio.Event()
-        self._untold.set()
+        self._presence = Presence(directory, key, self._memberships, self._hub)
         self._pages = ApprovalPages(directory.desk_socket, directory.keys)
         self._desk = Desk(
             enclave,
             self._runs,
+            requests,
+            decisions,
             self._memberships,
             lambda: self._hub.reachable,
             self._pages,
             sandbox=sandbox,
-            joined=self._untold.set,
+            joined=self._presence.joined,
         )
-        self._tasks = Tasks(self._hub, self._runs, counts)
+        self._tasks = Tasks(self._hub, self._runs, replies, counts)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -104,8 +109,8 @@ class Agent:
             loops = [
                 asyncio.create_task(self._forever(self._tasks.fetch), name="tasks"),
                 asyncio.create_task(self._forever(self._send_reports), name="reports"),
-                asyncio.create_task(self._forever(self._tell_joins), name="joins"),
-                asyncio.create_task(self._forever(self._tell_card), name="card"),
+                asyncio.create_task(self._forever(self._presence.tell_joins), name="joins"),
+                asyncio.create_task(self._forever(self._presence.tell_card), name="card"),
                 asyncio.create_task(self._forever(self._pages.keep), name="approval-page"),
             ]
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="desk")
@@ -158,27 +163,6 @@ class Agent:
             except FlipError as error:
                 _LOG.warning("the hub refuses a report of run %s: %s (%s)", report.run, error, error.code)
             self._store.outbox.sent(report.number)
-
-    async def _tell_joins(self) -> None:
-        """Tell the hub of every membership, at the start and after a new one; a study may be unknown to it yet."""
-        while True:
-            await self._untold.wait()
-            self._untold.clear()
-            for study, roster in self._memberships.studies().items():
-                join = Join(study=study, roster=roster.digest())
-                try:
-                    await self._hub.patiently(partial(self._hub.join, join))
-                except FlipError:
-                    self._untold.set()
-                    raise
-
-    async def _tell_card(self) -> None:
-        """Tell the hub each minute what this Trust has and allows; a hub that was started anew has forgotten it."""
-        while True:
-            card = await asyncio.to_thread(make_card, self._directory, self._key.key_id)
-            sealed = envelope.seal(card, envelope.CARD, self._key)
-            await self._hub.patiently(partial(self._hub.tell_card, sealed))
-            await asyncio.sleep(_CARD_S)
 
 
 def serve(directory: Path) -> None:

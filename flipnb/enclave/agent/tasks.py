@@ -21,6 +21,7 @@ from flipnb.contracts.task import (
 )
 from flipnb.enclave.agent.hub_link import HubLink, HubUnreachable
 from flipnb.enclave.counting.counts import Counts
+from flipnb.enclave.runs.replies import Replies
 from flipnb.enclave.runs.runs import Runs
 
 _LOG = logging.getLogger("flipnb.enclave.agent.tasks")
@@ -33,8 +34,8 @@ _MOST = 500
 class Tasks:
     """Fetches tasks and hands each to the room that it is for."""
 
-    def __init__(self, hub: HubLink, runs: Runs, counts: Counts) -> None:
-        self._hub, self._runs, self._counts = hub, runs, counts
+    def __init__(self, hub: HubLink, runs: Runs, replies: Replies, counts: Counts) -> None:
+        self._hub, self._runs, self._replies, self._counts = hub, runs, replies, counts
         self._handling: dict[str, asyncio.Task[None]] = {}
 
     async def fetch(self) -> None:
@@ -83,7 +84,7 @@ class Tasks:
                 break
             await asyncio.sleep(_RETRY_S)
         if isinstance(task, RoundTask):
-            self._runs.delivered(task)
+            self._replies.delivered(task)
 
     async def _answer(self, task: Task | UnreadableTask, weights: bytes | None) -> TaskAnswer:
         match task:
@@ -94,11 +95,11 @@ class Tasks:
             case StartTask():
                 return await self._runs.on_start(task)
             case RoundTask():
-                return await self._runs.on_round(task, weights)
+                return await self._replies.on_round(task, weights)
             case TotalTask():
-                return await self._runs.on_total(task)
+                return await self._replies.on_total(task)
             case SummedTask():
-                return await self._runs.on_summed(task)
+                return await self._replies.on_summed(task)
             case StopTask():
                 return await self._runs.on_stop(task)
             case UnreadableTask():
