@@ -100,12 +100,14 @@ class SimulatedTrust:
             self._refused["round", context.round] = f"{error.code}: {error.message}"
 
     def ask_total(self, context: TotalContext) -> None:
+        """Give the airlock a step of the totals; what it refuses is told as this Trust's reply."""
         try:
             self._opened.ask_total(context)
         except FlipError as error:
             self._refused["total", context.step] = f"{error.code}: {error.message}"
 
     def give(self, result: TotalSum) -> None:
+        """Give the notebook the sum that it waits for."""
         self._opened.give(result)
 
     def reply(self, number: int) -> tuple[bytes, Path] | None:
@@ -113,6 +115,7 @@ class SimulatedTrust:
         return self._opened.reply(number)
 
     def total_reply(self, step: int) -> bytes | None:
+        """The sealed arrays of a step; None before the notebook has asked for it."""
         return self._opened.total_reply(step)
 
     def gone(self, kind: str, number: int) -> str | None:

@@ -17,11 +17,13 @@ _PATIENCE_S, _RETRY_S = 300.0, 1.0
 
 
 def list_runs(home: Home, study: str) -> list[RunView]:
+    """A study's runs as the hub shows them."""
     with HubClient.of(home) as hub:
         return [RunView.model_validate_json(_json(run)) for run in hub.get_json(f"/v1/runs?study={study}")["runs"]]
 
 
 def view_run(home: Home, run: str) -> RunView:
+    """A run as the hub shows it, with each Trust's part."""
     with HubClient.of(home) as hub:
         return RunView.model_validate_json(hub.get(f"/v1/runs/{run}"))
 
@@ -33,6 +35,7 @@ def view_rounds(home: Home, run: str) -> tuple[RoundSummary, ...]:
 
 
 def stop_run(home: Home, run: str) -> RunView:
+    """Ask the hub to stop a run at every Trust; the run as it is then, stopping or stopped."""
     with HubClient.of(home) as hub:
         return RunView.model_validate_json(hub.post(f"/v1/runs/{run}/stop"))
 

@@ -100,6 +100,10 @@ export const IWorkbench = new Token<IWorkbench>(
 export interface IDesk {
   readonly changed: ISignal<IDesk, void>;
   /**
+   * After `changed`, where a request came or was decided, or used up a part of its approvals; not at a run's progress.
+   */
+  readonly requestsChanged: ISignal<IDesk, void>;
+  /**
    * Null where there is no desk here, or nothing is known yet.
    */
   readonly status: IDeskStatus | null;
@@ -112,10 +116,6 @@ export interface IDesk {
    * Why the lists could not be fetched, for a person; empty where they could.
    */
   readonly problem: string;
-  /**
-   * Another one after every change at the desk.
-   */
-  readonly revision: string;
 
   refresh(): Promise<void>;
   detail(bundle: string): Promise<IRequestDetail>;

@@ -40,6 +40,7 @@ from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.approvals.requests import Requests, content_of
 from flipnb.enclave.desk.approval_pages import ApprovalPages
 from flipnb.enclave.desk.changes import changes
+from flipnb.enclave.desk.exact_counts import ExactCounts
 from flipnb.enclave.desk.leaving import what_leaves
 from flipnb.enclave.desk.server import guard, read
 from flipnb.enclave.desk.viewing import shown
@@ -72,6 +73,7 @@ class Desk:
         self._enclave, self._runs, self._requests, self._decisions = enclave, runs, requests, decisions
         self._memberships, self._hub_reachable, self._pages = memberships, hub_reachable, pages
         self._started = secrets.token_hex(4)
+        self._counts = ExactCounts(enclave.worker.count)
         self._sandbox, self._joined = sandbox, joined
 
     def application(self) -> Starlette:
@@ -188,27 +190,29 @@ class Desk:
         return Response(await shown(self._enclave.directory.directory, run.run, path), media_type="application/json")
 
     async def changes(self, request: Request) -> Document:
-        """Wait until something here is other than at the revision ``after``, or for ``wait`` seconds."""
-        after = request.query_params.get("after", "")
+        """Wait until something here is other than at the revisions that are given, or for ``wait`` seconds."""
+        known = DeskRevision(**{name: request.query_params.get(name, "") for name in DeskRevision.model_fields})
         try:
             until = time.monotonic() + min(float(request.query_params.get("wait", "0")), _LONGEST_WAIT_S)
         except ValueError:
             raise FlipError("bad-query", "wait must be a number of seconds.") from None
-        while self._revision() == after and time.monotonic() < until:
+        while self._revision() == known and time.monotonic() < until:
             await asyncio.sleep(_LOOK_S)
-        return DeskRevision(revision=self._revision())
+        return self._revision()
 
     async def audit(self, request: Request) -> Document:
         after = request.query_params.get("after", "0")
         if not after.isascii() or not after.isdigit():
             raise FlipError("bad-query", "after must be a number.")
-        return self._enclave.audit.page(int(after))
+        return await asyncio.to_thread(self._enclave.audit.page, int(after))
 
     async def audit_check(self, request: Request) -> Document:
         return await asyncio.to_thread(self._enclave.audit.check)
 
-    def _revision(self) -> str:
-        return f"{self._started}-{self._enclave.store.revision}"
+    def _revision(self) -> DeskRevision:
+        store, audit = self._enclave.store, self._enclave.audit
+        numbers = {"requests": store.requests_revision, "runs": store.runs.revision, "audit": audit.size}
+        return DeskRevision(**{name: f"{self._started}-{number}" for name, number in numbers.items()})
 
     async def _detail(self, digest: str) -> RequestDetail:
         stored = self._requests.get(digest)
@@ -242,7 +246,7 @@ class Desk:
         if version is None:
             return None
         try:
-            return await self._enclave.worker.count(version, bundle.cohort)
+            return await self._counts.of(version, bundle)
         except FlipError as error:
             _LOG.warning("the cohort could not be counted: %s", error)
             return None

@@ -46,11 +46,6 @@ class Database:
         with self._lock:
             self._db.close()
 
-    @property
-    def changes(self) -> int:
-        """Rises with every row that this process writes."""
-        return self._db.total_changes
-
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """On disk at its end, or undone; part of the one that is open. Raises FlipError ``disk-full``."""

@@ -39,9 +39,9 @@ class Store:
         self._database.close()
 
     @property
-    def revision(self) -> int:
-        """Rises with every row that this process writes."""
-        return self._database.changes
+    def requests_revision(self) -> int:
+        """Rises with what this process changes of requests and approvals, and with each run; not with progress."""
+        return self.requests.revision + self.approvals.revision + self.runs.admitted
 
     def together(self) -> AbstractContextManager[object]:
         """Several changes as one: on disk at the end of the block, or undone. Raises FlipError ``disk-full``."""

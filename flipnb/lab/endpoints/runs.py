@@ -12,6 +12,8 @@ from flipnb.workbench.hub_feed import RunEvents
 
 
 class RunList(Document):
+    """Runs of a study."""
+
     runs: tuple[RunView, ...]
 
 

@@ -11,7 +11,7 @@ from approval_tab import ApprovalTab
 from enclave_federation import PASSPHRASE, Federation, Trust, until
 
 from flipnb.contracts.desk import RequestDetail, ShownNotebook
-from flipnb.workbench.desk import desk
+from flipnb.workbench.desk import DeskClient, desk
 
 PLACE = "print('\\x1b[31mfirst patient\\x1b[0m', data.train.frame().iloc[0].to_dict())"
 
@@ -105,9 +105,16 @@ def _pages(agent: int) -> list[int]:
 def test_whoever_listens_hears_of_changes(federation: Federation) -> None:
     north = federation.trusts[0]
     with desk(north.enclave.directory) as client:
-        before = json.loads(client.raw("/changes"))["revision"]
-        assert json.loads(client.raw(f"/changes?after={before}&wait=0.3"))["revision"] == before
+        before = json.loads(client.raw("/changes"))
+        known = "&".join(f"{name}={number}" for name, number in before.items())
+        assert json.loads(client.raw(f"/changes?{known}&wait=0.3")) == before
         bundle, run = federation.submit(nonce="a", title="News")
-        until(lambda: json.loads(client.raw(f"/changes?after={before}&wait=5"))["revision"] != before)
+        until(lambda: _new(client, before) == {"requests", "runs", "audit"})
         until(lambda: north.waits_for(bundle.digest()))
         federation.ask("POST", f"/v1/runs/{run.run}/stop")
+
+
+def _new(client: DeskClient, before: dict[str, str]) -> set[str]:
+    known = "&".join(f"{name}={number}" for name, number in before.items())
+    found = json.loads(client.raw(f"/changes?{known}&wait=5"))
+    return {name for name in found if found[name] != before[name]}
