@@ -119,6 +119,8 @@ describe('a cohort under edit', () => {
           assert.deepEqual(shown(), state);
         }
         assert.equal(model.canRedo, false);
+        acts.forEach(() => model.undo());
+        assert.deepEqual(shown(), states[0]);
         model.dispose();
       })
     );
