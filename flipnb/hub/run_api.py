@@ -20,6 +20,7 @@ routes = APIRouter(prefix="/v1")
 
 @routes.post("/studies/{study}/runs")
 async def post_run(hub: Here, signed: Signed, study: str) -> Response:
+    """Submit a sealed run request: 201 with the new run, 200 with the same one where it came before."""
     with signed.transaction() as session:
         row, roster = authorise(session, signed.caller, ("researcher",), study=study).in_study
         identity, new = runs.submit(session, hub.ring, row, roster, signed.body)
@@ -41,6 +42,7 @@ async def list_runs(signed: Signed, study: str) -> Response:
 
 @routes.get("/runs/{run}")
 async def get_run(signed: Signed, run: str) -> Response:
+    """The run as its study's members see it."""
     with signed.transaction() as session:
         view = runs.view(session, authorise(session, signed.caller, _MEMBERS, run=run).in_run)
     return answer(view)
@@ -62,6 +64,7 @@ async def get_events(hub: Here, signed: Signed, run: str, after: int = 0, wait: 
 
 @routes.post("/runs/{run}/stop")
 async def stop_run(signed: Signed, run: str) -> Response:
+    """Stop the run; the answer has it as it is now. FlipError ``wrong-state`` (409) where it has ended otherwise."""
     with signed.transaction() as session:
         row = authorise(session, signed.caller, ("researcher",), run=run).in_run
         run_life.stop(session, row)
@@ -71,6 +74,7 @@ async def stop_run(signed: Signed, run: str) -> Response:
 
 @routes.get("/runs/{run}/record")
 async def get_record(signed: Signed, run: str) -> Response:
+    """The record of the run, so far."""
     with signed.transaction() as session:
         record = runs.record(session, authorise(session, signed.caller, _MEMBERS, run=run).in_run)
     return answer(record)

@@ -36,6 +36,7 @@ class TreeHead:
         self._roots: list[tuple[int, bytes]] = []
 
     def add(self, leaf: bytes) -> None:
+        """Take the hash of the next leaf, 32 bytes."""
         self.size += 1
         height, root = 0, leaf
         while self._roots and self._roots[-1][0] == height:
@@ -44,6 +45,7 @@ class TreeHead:
         self._roots.append((height, root))
 
     def hexadecimal(self) -> str:
+        """The tree's head (RFC 6962, section 2.1); of no leaf at all it is the SHA-256 of nothing."""
         if not self._roots:
             return tree_head([]).hex()
         head = self._roots[-1][1]
@@ -85,6 +87,7 @@ class AuditLog:
 
     @property
     def size(self) -> int:
+        """The number of entries."""
         return self._tree.size
 
     def check(self) -> AuditCheck:
@@ -156,6 +159,7 @@ class AuditLog:
         return AuditPage(entries=tuple(line.decode() for line in lines), size=size, head=head)
 
     def close(self) -> None:
+        """Close the file; the anchor's store stays open."""
         os.close(self._file)
 
     def _sign(self) -> None:

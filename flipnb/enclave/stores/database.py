@@ -43,6 +43,7 @@ class Database:
             raise
 
     def close(self) -> None:
+        """Close the file; no method may be called after it."""
         with self._lock:
             self._db.close()
 
@@ -82,6 +83,7 @@ def text_of(moment: datetime) -> str:
 
 
 def text_now() -> str:
+    """This moment, as the stores write moments."""
     return text_of(datetime.now(UTC))
 
 

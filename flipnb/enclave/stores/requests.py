@@ -39,6 +39,7 @@ class RequestTable:
             return done.rowcount == 1
 
     def get(self, bundle: str) -> StoredRequest | None:
+        """The request of a bundle, by its digest; None where it was never put before this Trust."""
         row = self._database.one("SELECT * FROM requests WHERE bundle=?", bundle)
         return StoredRequest.of(row) if row is not None else None
 
@@ -58,6 +59,7 @@ class RequestTable:
         return [StoredRequest.of(row) for row in rows]
 
     def decide(self, bundle: str, state: RequestState, *, code: str | None = None, reason: str | None = None) -> None:
+        """Say what became of a request, and why."""
         with self._database.transaction() as db:
             db.execute("UPDATE requests SET state=?, code=?, reason=? WHERE bundle=?", (state, code, reason, bundle))
             self.revision += 1
@@ -92,6 +94,7 @@ class ApprovalTable:
             return done.rowcount == 1
 
     def of(self, bundle: str) -> list[StoredApproval]:
+        """Every approval of a bundle, those that are used up or expired too."""
         rows = self._database.all("SELECT * FROM approvals WHERE bundle=?", bundle)
         return [StoredApproval.of(row) for row in rows]
 
@@ -105,6 +108,7 @@ class ApprovalTable:
             self.revision += 1
 
     def withdraw(self, bundle: str) -> None:
+        """Leave no execution of a bundle."""
         with self._database.transaction() as db:
             db.execute("UPDATE approvals SET executions_left=0 WHERE bundle=?", (bundle,))
             self.revision += 1

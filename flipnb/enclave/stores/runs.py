@@ -33,6 +33,7 @@ class RunTable:
             return done.rowcount == 1
 
     def get(self, run: str) -> StoredRun | None:
+        """A run by its id; None where this Trust was not asked for it."""
         row = self._database.one("SELECT * FROM runs WHERE run=?", run)
         return StoredRun.of(row) if row is not None else None
 

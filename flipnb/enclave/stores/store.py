@@ -36,6 +36,7 @@ class Store:
         self.anchor = AuditAnchor(self._database)
 
     def close(self) -> None:
+        """Close the file."""
         self._database.close()
 
     @property

@@ -178,3 +178,13 @@ def test_a_kernel_shows_the_help_for_where_it_runs(kernel):
         assert "this Trust's part of the run" in help_of(kernel, "flip.rounds")
     finally:
         kernel.execute_interactive("del os.environ['FLIP_BROKER']", timeout=60)
+
+
+def test_the_cohorts_of_the_researchers_guide_can_be_typed():
+    guide = (Path(flip.__file__).parent.parent / "docs" / "researcher.md").read_text(encoding="utf-8")
+    cells = [cell for cell in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "flipnb.cohorts" in cell]
+    assert len(cells) == 2
+    typed = {"flip": flip, "CT": 2000000001, "THICKNESS": 2000000002}
+    for cell in cells:
+        exec(cell.replace('.count("heart")', ".price()"), typed)  # asking needs a federation, the price nobody
+    assert flip.cohort(typed["definition"]).price(funnel=True) == len(typed["definition"].rules) + 1
