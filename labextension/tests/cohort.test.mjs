@@ -267,6 +267,7 @@ describe('a cohort under edit', () => {
     assert.equal(model.asking, false);
     assert.equal(model.current, false);
     assert.equal(model.answers.people, 120);
+    assert.notEqual(model.answeredAt, null);
     model.undo();
     assert.equal(model.current, true);
   });
