@@ -81,6 +81,7 @@ $(CATEGORIES:%=test-%): test-%: environment
 	@$(TESTS) tests/$*
 
 test-integration test-ui: labextension
+unit-quick test-unit: $(NODE_MODULES)
 
 test-%:
 	@echo "There is no category $*; there are: $(CATEGORIES)" >&2; exit 2
