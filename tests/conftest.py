@@ -6,7 +6,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-pytest_plugins = ["postgresql_server", "skips"]
+pytest_plugins = ["cpu_seconds", "run_wide", "postgresql_server", "skips"]
 
 TESTS = Path(__file__).parent
 LONG_FIRST = ("faults", "ui", "integration/demo", "integration", "conformance", "attack", "unit")

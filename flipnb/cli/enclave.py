@@ -19,7 +19,7 @@ from flipnb.contracts.document import load_json
 from flipnb.contracts.keys import SigningKey, fingerprint
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Trust
-from flipnb.workbench.desk import DeskClient, desk, enclave_configuration, enclave_controllers
+from flipnb.link.desk import DeskClient, desk, enclave_configuration, enclave_controllers
 
 app = typer.Typer(help="For a Trust's data controller: what waits, what runs, what left.", no_args_is_help=True)
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 
@@ -33,6 +33,7 @@ from flipnb.contracts.run import (
     run_id,
 )
 from flipnb.contracts.study import Roster
+from flipnb.contracts.task import RunTask
 from flipnb.hub.authentication import KeyRing
 from flipnb.hub.blob_grants import is_there
 from flipnb.hub.bundles import bundle_of
@@ -111,7 +112,7 @@ def submit(session: Session, ring_of_keys: KeyRing, study: StudyRow, roster: Ros
         session.add(
             PartRow(run=identity, trust=trust, name=names[trust], state="notified", member=False, last_report=0)
         )
-        ask(session, trust, "run", study.name, run=identity, run_request=sealed.decode())
+        ask(session, trust, partial(RunTask, study=study.name, run=identity, run_request=sealed.decode()))
     session.flush()
     tell(session, run, RunEvent(run=identity, number=1, at=now, kind="state", state="waiting"))
     return identity, True

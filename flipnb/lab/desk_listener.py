@@ -12,7 +12,7 @@ from typing import Any, Final
 from flipnb.contracts.desk import DeskRevision
 from flipnb.contracts.document import Document
 from flipnb.contracts.problem import FlipError
-from flipnb.workbench.desk import desk
+from flipnb.link.desk import desk
 
 DESK_EVENT: Final = "https://schema.jupyter.org/flipnb/desk/v1"
 _WAIT_SECONDS = 15

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flipnb.contracts.dataset import Dataset, Variable
-from flipnb.contracts.frozen import KIND_TWIN, META_DATASET, META_KIND
+from flipnb.contracts.frozen import DATABASE, KIND_TWIN, META_DATASET, META_KIND
 from flipnb.contracts.outputs import Part
 from flipnb.contracts.problem import FlipError
 
@@ -120,13 +120,14 @@ class Records(Tables):
     ``dataset`` has the variables; ``is_twin`` says whether the people are invented.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         import duckdb
 
-        if not path.exists():
-            raise FlipError("no-cohort", f"There is no frozen cohort at {path}.")
+        tables = folder / DATABASE
+        if not tables.exists():
+            raise FlipError("no-cohort", f"There is no frozen cohort at {folder}.")
         connection = duckdb.connect(":memory:", config=_CONFIG)
-        connection.execute(f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS frozen (READ_ONLY)")
+        connection.execute(f"ATTACH '{str(tables).replace(chr(39), chr(39) * 2)}' AS frozen (READ_ONLY)")
         meta = dict(connection.execute("SELECT key, value FROM frozen.meta").fetchall())
         self.dataset = Dataset.model_validate_json(meta[META_DATASET])
         self.is_twin: bool = meta[META_KIND] == KIND_TWIN
@@ -136,7 +137,7 @@ class Records(Tables):
             _make_views(connection, schema, part, names)
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
-        updated = datetime.fromtimestamp(int(path.stat().st_mtime), UTC)
+        updated = datetime.fromtimestamp(int(tables.stat().st_mtime), UTC)
         self._updated = updated
         super().__init__(connection, "everyone", names, _store(connection, "everyone", updated))
         self.train = self._part("train")

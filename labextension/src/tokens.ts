@@ -89,6 +89,9 @@ export interface IWorkbench {
   trustTitle(key: string): string;
 }
 
+/**
+ * The token by which plugins ask for the workbench.
+ */
 export const IWorkbench = new Token<IWorkbench>(
   'flipnb:IWorkbench',
   'What all screens of FLIP share: studies, runs and the contact with the hub.'
@@ -133,6 +136,9 @@ export interface IDesk {
   checkAudit(): Promise<IAuditCheck>;
 }
 
+/**
+ * The token by which plugins ask for the desk.
+ */
 export const IDesk = new Token<IDesk>(
   'flipnb:IDesk',
   "The desk of this Trust's data controller: requests, runs here, what left."

@@ -153,12 +153,14 @@ test('after a failure it goes on where it was', async () => {
   });
   assert.equal(model.problem, 'The agent does not answer. Start it.');
   assert.equal(model.items.length, 2);
+  const told = firings(model.changed);
   await desk.refresh();
   await settled();
   assert.equal(jupyter.asked.at(-1).after, '2');
   await jupyter.answer(AUDIT, page(log(4), 2, 4));
   assert.equal(model.problem, '');
   assert.equal(model.items.length, 4);
+  assert.equal(told.times, 1);
 });
 
 test('while the log is read again a screen knows, and then what was found', async () => {
@@ -185,14 +187,21 @@ test('while the log is read again a screen knows, and then what was found', asyn
   assert.equal(model.verifying, false);
   assert.notEqual(model.problem, '');
   assert.deepEqual(model.check, found);
+  void model.verify();
+  await settled();
+  await jupyter.answer(CHECK, { ...found, size: 4 });
+  assert.equal(model.problem, '');
+  assert.equal(model.check.size, 4);
 });
 
 test('closed, it asks for no further page', async () => {
   const { jupyter, desk, model } = opened();
   await settled();
+  const told = firings(model.changed);
   model.dispose();
   await jupyter.answer(AUDIT, page(log(9), 0, 2));
   await desk.refresh();
   await settled();
   assert.equal(jupyter.times(AUDIT), 1);
+  assert.equal(told.times, 0);
 });

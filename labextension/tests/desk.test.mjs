@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Desk } from '../src/models/desk.ts';
-import { held, sample } from './contract.mjs';
+import { sample } from './contract.mjs';
 import { firings, Jupyter, settled } from './jupyter.mjs';
 
 const EVENT = 'https://schema.jupyter.org/flipnb/desk/v1';
@@ -16,8 +16,8 @@ const requests = (...titles) => ({
 const runs = (...titles) => ({
   runs: titles.map(title => sample('DeskRun', { title }))
 });
-const changed = revision =>
-  held('DeskChange', sample('DeskChange', { revision }));
+const changed = (requests, runs = '1', agent = true) =>
+  sample('DeskChange', { requests, runs, audit: '1', agent });
 const titles = list => list.map(({ title }) => title);
 
 function quiet() {
@@ -97,8 +97,8 @@ test('any number of changes during a fetch make one more, and one signal', async
   const desk = new Desk(jupyter.api);
   const told = firings(desk.changed);
   void desk.refresh();
-  for (const revision of ['1', '2', '3']) {
-    desk.take(EVENT, changed(revision));
+  for (const requests of ['1', '2', '3']) {
+    desk.take(EVENT, changed(requests));
   }
   await settled();
   assert.equal(jupyter.times('GET desk'), 1);
@@ -113,7 +113,50 @@ test('any number of changes during a fetch make one more, and one signal', async
   assert.equal(jupyter.times('GET desk'), 2);
   assert.equal(told.times, 1);
   assert.deepEqual(titles(desk.requests), ['after']);
-  assert.equal(desk.revision, '3');
+});
+
+test('a run’s progress has the runs fetched, and no request', async () => {
+  const { jupyter, desk } = quiet();
+  await desk.begin();
+  desk.take(EVENT, changed('1'));
+  await settled();
+  const before = jupyter.times('GET desk/requests');
+  const told = firings(desk.changed);
+  const ofRequests = firings(desk.requestsChanged);
+  jupyter.always('GET desk/runs', runs('run', 'next'));
+  desk.take(EVENT, changed('1', '2'));
+  await settled();
+  assert.deepEqual(titles(desk.runs), ['run', 'next']);
+  assert.equal(jupyter.times('GET desk/requests'), before);
+  assert.deepEqual([told.times, ofRequests.times], [1, 0]);
+  desk.take(EVENT, changed('2', '2'));
+  await settled();
+  assert.equal(jupyter.times('GET desk/requests'), before + 1);
+  assert.deepEqual([told.times, ofRequests.times], [2, 1]);
+});
+
+test('requests that could not be fetched are fetched at the next change, whatever it is', async () => {
+  const { jupyter, desk } = quiet();
+  await desk.begin();
+  jupyter.never('GET desk/requests');
+  desk.take(EVENT, changed('5'));
+  await settled();
+  await jupyter.lose('GET desk/requests');
+  desk.take(EVENT, changed('5', '2'));
+  await settled();
+  await jupyter.answer('GET desk/requests', requests('new'));
+  assert.deepEqual(titles(desk.requests), ['new']);
+});
+
+test('an agent that was away has everything fetched when it is back', async () => {
+  const { jupyter, desk } = quiet();
+  await desk.begin();
+  desk.take(EVENT, changed('1'));
+  await settled();
+  const before = jupyter.times('GET desk/requests');
+  desk.take(EVENT, changed('1', '1', false));
+  await settled();
+  assert.equal(jupyter.times('GET desk/requests'), before + 1);
 });
 
 test('events of others are nothing to it', async () => {
@@ -122,7 +165,6 @@ test('events of others are nothing to it', async () => {
   desk.take('https://example.org/flipnb/desk/v1', changed('9'));
   await settled();
   assert.deepEqual(jupyter.asked, []);
-  assert.equal(desk.revision, '');
 });
 
 test('a decision is sent as it was typed, then the lists are fetched', async () => {
@@ -136,6 +178,16 @@ test('a decision is sent as it was typed, then the lists are fetched', async () 
   assert.deepEqual(jupyter.asked[0].body, { reason });
   assert.equal(jupyter.asked[0].bundle, BUNDLE);
   assert.equal(jupyter.times('GET desk/requests'), 1);
+});
+
+test('a run that was stopped here has the lists fetched', async () => {
+  const { jupyter, desk } = quiet();
+  const stopped = desk.stop(RUN);
+  await settled();
+  await jupyter.answer('POST desk/runs/{run}/stop', {});
+  await stopped;
+  assert.equal(jupyter.asked[0].run, RUN);
+  assert.equal(jupyter.times('GET desk/runs'), 1);
 });
 
 test('a decision that was refused is the caller’s to tell; nothing is fetched', async () => {

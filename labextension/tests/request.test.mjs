@@ -32,10 +32,12 @@ test('it is approved only after what is new and what would leave were opened', a
   assert.equal(jupyter.asked[0].bundle, BUNDLE);
   assert.equal(model.mayDecline, true);
   assert.equal(model.mayApprove, false);
+  const told = firings(model.changed);
   model.look('cohort');
   assert.equal(model.mayApprove, false);
   model.look('leaves');
   assert.equal(model.mayApprove, true);
+  assert.equal(told.times, 2);
 });
 
 test('it is not approved without an estate, and a decided one no more', async () => {

@@ -70,6 +70,47 @@ test('it begins with the study that was chosen last, else with the first', async
   }
 });
 
+test('screens hear when it is ready, and when the lists are there', async () => {
+  const { jupyter, workbench } = quiet([run(1)]);
+  jupyter.always(
+    'GET status',
+    sample('LabStatus', { contact: contact('online'), researcher: 'Ada' })
+  );
+  assert.equal(workbench.researcher, null);
+  const seen = [];
+  workbench.changed.connect(() => {
+    seen.push([workbench.researcher, workbench.runs.length]);
+  });
+  await workbench.begin(null);
+  assert.deepEqual(seen, [
+    ['Ada', 0],
+    ['Ada', 1]
+  ]);
+  assert.notEqual(workbench.heard, null);
+});
+
+test('a try to reach the hub shows at once what came of it', async () => {
+  const { jupyter, workbench } = quiet();
+  await workbench.begin(null);
+  const told = firings(workbench.changed);
+  const tried = workbench.tryNow();
+  await settled();
+  await jupyter.answer('POST hub/tries', contact('offline'));
+  await tried;
+  assert.equal(workbench.contact.state, 'offline');
+  assert.equal(told.times, 1);
+});
+
+test('cohort files are fetched again when one was made', async () => {
+  const { jupyter, workbench } = quiet();
+  await workbench.begin(null);
+  const told = firings(workbench.changed);
+  jupyter.always('GET cohorts', { cohorts: [] });
+  await workbench.refreshCohorts();
+  assert.deepEqual(workbench.cohorts, []);
+  assert.equal(told.times, 1);
+});
+
 test('a study that the hub has not kept is not asked for its Trusts', async () => {
   const { jupyter, workbench } = quiet();
   jupyter.always(STUDIES, { studies: [study('a', false)] });
@@ -127,7 +168,9 @@ test('the lists of a study that is chosen no more are not shown, however late th
   jupyter.never(RUNS);
   void workbench.refresh();
   await settled();
+  const told = firings(workbench.changed);
   workbench.choose('b');
+  assert.equal(told.times, 1);
   assert.deepEqual(workbench.runs, []);
   assert.deepEqual(workbench.trusts, []);
   await settled();

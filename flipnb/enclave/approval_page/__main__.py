@@ -12,8 +12,8 @@ from pathlib import Path
 
 import uvicorn
 
-from flipnb.enclave.approval_page.desk import DeskLink
 from flipnb.enclave.approval_page.page import ApprovalSite
+from flipnb.link.desk import DeskClient
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     threading.Thread(target=_end_with_agent, daemon=True).start()
     listener = socket.socket(fileno=given.listen)
     origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    site = ApprovalSite(origin, DeskLink(given.desk), given.keys)
+    site = ApprovalSite(origin, DeskClient(given.desk), given.keys)
     server = uvicorn.Server(
         uvicorn.Config(
             site.application(), log_config=None, access_log=False, lifespan="off", ws="none", server_header=False

@@ -47,7 +47,7 @@ class Worker:
         """Do what ``request`` asks. Raises FlipError where the estate refuses."""
         if isinstance(request, Current):
             return Answer(version=Estate.open(self._estate).current())
-        # A frozen file is written by a second database, which gets all of the memory.
+        # A frozen cohort is written by a second database, which gets all of the memory.
         self._keep_open(None if isinstance(request, Freeze) else request.version)
         return _answer(request, self._estate, self._frozen, self._bounds)
 

@@ -69,7 +69,7 @@ class EstateWorker:
         return [[Cell(cell.people, cell.members) for cell in table] for table in answer.tables]
 
     async def freeze(self, version: str, bundle: Bundle, key: bytes, name: str) -> FrozenFacts:
-        """Write ``frozen/NAME``, the bundle's cohort at ``version``; its people per part."""
+        """Write the folder ``frozen/NAME``, the bundle's cohort at ``version``; its people per part."""
         order = Freeze(
             version=version,
             cohort=bundle.cohort,

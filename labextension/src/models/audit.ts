@@ -5,6 +5,9 @@ import { messageOf } from '../api';
 import type { IAuditCheck } from '../contracts';
 import type { IDesk } from '../tokens';
 
+/**
+ * One entry of the audit log, as a line of its table.
+ */
 export interface IAuditItem {
   index: number;
   at: string;
@@ -89,7 +92,6 @@ export class AuditModel {
 
   dispose(): void {
     this._isDisposed = true;
-    this._desk.changed.disconnect(this._fetchAnew, this);
     Signal.clearData(this);
   }
 

@@ -12,6 +12,9 @@ import type { IDefinition, IRule } from './definition';
 import { emptyDefinition } from './definition';
 import { messageOf } from './refusal';
 
+/**
+ * A chart that the Trusts can be asked for.
+ */
 export type Chart = NonNullable<IQuestion['charts']>[number];
 
 /**

@@ -56,7 +56,6 @@ export class RequestModel {
   }
 
   dispose(): void {
-    this.desk.requestsChanged.disconnect(this._fetchAnew, this);
     Signal.clearData(this);
   }
 

@@ -35,6 +35,9 @@ export interface IDraft {
   without: string[];
 }
 
+/**
+ * What goes on with the notebook; null where nothing does.
+ */
 export type Activity = 'checking' | 'preparing' | 'sending' | null;
 
 /**

@@ -197,7 +197,7 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
           const title = trans.__('Executed %1', run.slice(0, 8));
           await show(`flip-executed-${run}`, title, async () => {
             const { ExecutedView } = await import('../widgets/desk/executed');
-            return new ExecutedView(run, desk, trans);
+            return new ExecutedView({ run, desk, trans });
           });
         }
       }

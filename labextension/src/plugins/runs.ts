@@ -108,16 +108,34 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
       }
     });
 
-    commands.addCommand(CommandIDs.stopRun, {
-      label: trans.__('Stop Run…'),
-      caption: trans.__('Stop a run at every Trust'),
-      isEnabled: args => runOf(args) !== null,
-      describedBy: RUN_ARGS,
-      execute: async args => {
-        const run = runOf(args);
-        if (run === null) {
-          return;
+    /**
+     * A command on the run that its arguments name, else on the one in front.
+     */
+    function addRunCommand(
+      id: string,
+      words: { label: string; caption: string },
+      execute: (run: string) => Promise<void>
+    ): void {
+      commands.addCommand(id, {
+        ...words,
+        isEnabled: args => runOf(args) !== null,
+        describedBy: RUN_ARGS,
+        execute: async args => {
+          const run = runOf(args);
+          if (run !== null) {
+            await execute(run);
+          }
         }
+      });
+    }
+
+    addRunCommand(
+      CommandIDs.stopRun,
+      {
+        label: trans.__('Stop Run…'),
+        caption: trans.__('Stop a run at every Trust')
+      },
+      async run => {
         const view = await workbench.run(run);
         if (hasEnded(view)) {
           return;
@@ -151,20 +169,17 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
           });
         }
       }
-    });
+    );
 
-    commands.addCommand(CommandIDs.cloneRun, {
-      label: trans.__('Clone Run…'),
-      caption: trans.__(
-        'Ask for another run of the same bundle, with other parameters'
-      ),
-      isEnabled: args => runOf(args) !== null,
-      describedBy: RUN_ARGS,
-      execute: async args => {
-        const run = runOf(args);
-        if (run === null) {
-          return;
-        }
+    addRunCommand(
+      CommandIDs.cloneRun,
+      {
+        label: trans.__('Clone Run…'),
+        caption: trans.__(
+          'Ask for another run of the same bundle, with other parameters'
+        )
+      },
+      async run => {
         try {
           const view = await workbench.run(run);
           const bundle = await workbench.api.bundle(view.bundle);
@@ -191,7 +206,7 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
           });
         }
       }
-    });
+    );
 
     runs.restore(restorer, {
       command: CommandIDs.openRun,

@@ -11,6 +11,9 @@ import { shownNumber } from './bartable';
 import type { IMissing } from './missingness';
 import { Missingness } from './missingness';
 
+/**
+ * What the builder and the counts beside it are made of, in JupyterLab or below a cell.
+ */
 export interface IAnswersProps {
   model: CohortModel;
   /**

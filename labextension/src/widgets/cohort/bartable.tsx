@@ -3,12 +3,18 @@ import type { JSX } from 'react';
 
 import type { IBar, ICountReply } from '../../contracts';
 
+/**
+ * The bars of one Trust, or of all of them.
+ */
 export interface ISeries {
   name: string;
   reply: ICountReply;
   bars: ReadonlyArray<IBar>;
 }
 
+/**
+ * One chart of people, with a series for each Trust.
+ */
 export interface IBarsProps {
   title: string;
   series: ReadonlyArray<ISeries>;

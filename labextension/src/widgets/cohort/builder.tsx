@@ -6,6 +6,7 @@ import type { CohortModel } from '../../models/cohort';
 import type { IConceptSet, ICriterion, IRule } from '../../models/definition';
 import { emptyRule, moved, replaced } from '../../models/definition';
 import { LinkButton } from '../parts/linkbutton';
+import { Problem } from '../parts/problem';
 import { useSignal } from '../parts/signal';
 import type { IAnswersProps } from './answers';
 import { Answers } from './answers';
@@ -22,11 +23,7 @@ export function CohortBuilder(props: IAnswersProps): JSX.Element {
   useSignal(model.changed);
   return (
     <>
-      {model.problem && (
-        <p className="jp-FlipBanner jp-mod-error" role="alert">
-          {model.problem}
-        </p>
-      )}
+      <Problem text={model.problem} />
       {model.check?.problem && (
         <p className="jp-FlipBanner jp-mod-error" role="status">
           {model.check.problem}

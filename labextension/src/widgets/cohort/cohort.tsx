@@ -1,17 +1,20 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { ReactWidget } from '@jupyterlab/ui-components';
 import type { CommandRegistry } from '@lumino/commands';
 import type { JSX } from 'react';
 
 import { CommandIDs } from '../../commands';
 import { twinIcon } from '../../icons';
 import type { CohortFileModel } from '../../models/cohortfile';
-import { ContactBanner } from '../panel/sidepanel';
+import { ContactBanner } from '../parts/contactbanner';
+import { Region } from '../parts/region';
 import { useSignal } from '../parts/signal';
 import { ToneIcon } from '../parts/states';
 import { BarChart } from './barchart';
 import { CohortBuilder, UndoButtons } from './builder';
 
+/**
+ * What the view of a cohort file is made of.
+ */
 export interface ICohortProps {
   model: CohortFileModel;
   commands: CommandRegistry;
@@ -21,28 +24,18 @@ export interface ICohortProps {
 /**
  * The cohort builder in the main area, on a file.
  */
-export class CohortView extends ReactWidget {
-  constructor(private readonly _props: ICohortProps) {
-    super();
-    this.addClass('jp-FlipCohort');
+export class CohortView extends Region<ICohortProps> {
+  constructor(props: ICohortProps) {
+    const look = {
+      className: 'jp-FlipCohort',
+      label: props.trans.__('Cohort')
+    };
+    super(Cohort, props, look, props.model);
     this.node.dataset.jpUndoer = 'true';
-    this.node.setAttribute('role', 'region');
-    this.node.setAttribute('aria-label', _props.trans.__('Cohort'));
   }
 
   get model(): CohortFileModel {
-    return this._props.model;
-  }
-
-  override dispose(): void {
-    if (!this.isDisposed) {
-      this._props.model.dispose();
-    }
-    super.dispose();
-  }
-
-  protected override render(): JSX.Element {
-    return <Cohort {...this._props} />;
+    return this.props.model;
   }
 }
 

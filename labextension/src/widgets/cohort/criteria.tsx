@@ -139,6 +139,9 @@ export function CriterionFields(
   );
 }
 
+/**
+ * The word for the records of a domain.
+ */
 export function domainWord(trans: TranslationBundle, domain: string): string {
   switch (domain) {
     case 'ConditionOccurrence':

@@ -7,6 +7,9 @@ import { replaced } from '../../models/definition';
 import { LinkButton } from '../parts/linkbutton';
 import { ConceptSearch } from './conceptsearch';
 
+/**
+ * The records in which missing values are looked for.
+ */
 export type MissingSource = IMissingChartInput['source'];
 
 /**

@@ -72,6 +72,9 @@ export function RangeFields(props: {
   );
 }
 
+/**
+ * A number that is named for screen readers; an empty field changes nothing.
+ */
 export function NumberInput(props: {
   label: string;
   value: number;

@@ -1,13 +1,17 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { ReactWidget } from '@jupyterlab/ui-components';
 import type { JSX } from 'react';
 import { useState } from 'react';
 
 import type { AuditModel, IAuditItem } from '../../models/audit';
 import { clock } from '../../models/wording';
+import { Problem } from '../parts/problem';
+import { Region } from '../parts/region';
 import { useSignal } from '../parts/signal';
 import { Tabs } from '../parts/tabs';
 
+/**
+ * What the view of the audit log is made of.
+ */
 export interface IAuditProps {
   model: AuditModel;
   trans: TranslationBundle;
@@ -20,23 +24,13 @@ export interface IAuditProps {
 /**
  * The audit log: what left, what was refused, what was decided, and the tree head over all of it.
  */
-export class AuditView extends ReactWidget {
-  constructor(private readonly _props: IAuditProps) {
-    super();
-    this.addClass('jp-FlipDesk');
-    this.node.setAttribute('role', 'region');
-    this.node.setAttribute('aria-label', _props.trans.__('Audit log'));
-  }
-
-  override dispose(): void {
-    if (!this.isDisposed) {
-      this._props.model.dispose();
-    }
-    super.dispose();
-  }
-
-  protected override render(): JSX.Element {
-    return <Audit {...this._props} />;
+export class AuditView extends Region<IAuditProps> {
+  constructor(props: IAuditProps) {
+    const look = {
+      className: 'jp-FlipDesk',
+      label: props.trans.__('Audit log')
+    };
+    super(Audit, props, look, props.model);
   }
 }
 
@@ -91,11 +85,7 @@ function Audit(props: IAuditProps): JSX.Element {
           )}
         </p>
       )}
-      {model.problem && (
-        <p className="jp-FlipBanner jp-mod-error" role="alert">
-          {model.problem}
-        </p>
-      )}
+      <Problem text={model.problem} />
       <p className="jp-FlipView-note">
         {trans.__('Tree head (RFC 6962)')} <code>{model.head}</code>
       </p>

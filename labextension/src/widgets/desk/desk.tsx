@@ -1,6 +1,5 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import {
-  ReactWidget,
   checkIcon,
   errorIcon,
   lockIcon,
@@ -21,10 +20,16 @@ import {
   trustStateWord
 } from '../../models/wording';
 import type { IDesk } from '../../tokens';
+import { LinkButton } from '../parts/linkbutton';
+import { Problem } from '../parts/problem';
+import { Region } from '../parts/region';
 import { useSignal } from '../parts/signal';
 import { TrustStateIcon, ToneIcon } from '../parts/states';
 import { Tabs } from '../parts/tabs';
 
+/**
+ * What the views of the desk are made of.
+ */
 export interface IDeskProps {
   desk: IDesk;
   commands: CommandRegistry;
@@ -42,16 +47,10 @@ const GOING_ON: ReadonlySet<IDeskRun['state']> = new Set([
 /**
  * The desk of a Trust's data controller: what waits, what runs here, what was decided.
  */
-export class DeskView extends ReactWidget {
-  constructor(private readonly _props: IDeskProps) {
-    super();
-    this.addClass('jp-FlipDesk');
-    this.node.setAttribute('role', 'region');
-    this.node.setAttribute('aria-label', _props.trans.__('Desk'));
-  }
-
-  protected override render(): JSX.Element {
-    return <Desk {...this._props} />;
+export class DeskView extends Region<IDeskProps> {
+  constructor(props: IDeskProps) {
+    const look = { className: 'jp-FlipDesk', label: props.trans.__('Desk') };
+    super(Desk, props, look);
   }
 }
 
@@ -143,11 +142,7 @@ export function DeskBanner(props: IDeskProps): JSX.Element | null {
   const { desk, trans } = props;
   useSignal(desk.changed);
   if (desk.problem) {
-    return (
-      <p className="jp-FlipBanner jp-mod-error" role="alert">
-        {desk.problem}
-      </p>
-    );
+    return <Problem text={desk.problem} />;
   }
   return desk.status !== null && !desk.status.hub_reachable ? (
     <p className="jp-FlipBanner jp-mod-warn" role="status">
@@ -183,9 +178,7 @@ function Requests(
         {requests.map(request => (
           <tr key={request.bundle}>
             <td>
-              <button
-                type="button"
-                className="jp-FlipLink"
+              <LinkButton
                 title={request.bundle}
                 onClick={() =>
                   void commands.execute(CommandIDs.openRequest, {
@@ -194,7 +187,7 @@ function Requests(
                 }
               >
                 {request.title}
-              </button>{' '}
+              </LinkButton>{' '}
               <code>{shortDigest(request.bundle)}</code>
             </td>
             <td>{request.study}</td>
@@ -324,20 +317,16 @@ function Runs(
             <td>{run.started ? clock(run.started) : trans.__('not yet')}</td>
             <td>
               {run.ended === null && (
-                <button
-                  type="button"
-                  className="jp-FlipLink"
+                <LinkButton
                   onClick={() =>
                     void commands.execute(CommandIDs.stopHere, { run: run.run })
                   }
                 >
                   {trans.__('Stop Here…')}
-                </button>
+                </LinkButton>
               )}
               {run.started !== null && run.ended !== null && (
-                <button
-                  type="button"
-                  className="jp-FlipLink"
+                <LinkButton
                   onClick={() =>
                     void commands.execute(CommandIDs.openExecuted, {
                       run: run.run
@@ -345,7 +334,7 @@ function Runs(
                   }
                 >
                   {trans.__('Executed Notebook')}
-                </button>
+                </LinkButton>
               )}
             </td>
           </tr>

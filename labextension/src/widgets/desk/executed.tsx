@@ -1,11 +1,12 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { ReactWidget } from '@jupyterlab/ui-components';
 import type { JSX } from 'react';
 import { useEffect, useState } from 'react';
 
 import { messageOf } from '../../api';
 import { executedDocument } from '../../models/executed';
 import type { IDesk } from '../../tokens';
+import { Problem } from '../parts/problem';
+import { Region } from '../parts/region';
 
 const STYLE =
   'body{font:13px/1.5 system-ui,sans-serif;background:#fff;color:#222;margin:12px}' +
@@ -15,31 +16,29 @@ const STYLE =
   'img{max-width:100%}p{font-style:italic}';
 
 /**
- * An executed notebook in a frame that has no scripts, no origin and no network.
+ * What the view of an executed notebook is made of.
  */
-export class ExecutedView extends ReactWidget {
-  constructor(
-    private readonly _run: string,
-    private readonly _desk: IDesk,
-    private readonly _trans: TranslationBundle
-  ) {
-    super();
-    this.addClass('jp-FlipDesk');
-    this.addClass('jp-FlipExecuted');
-    this.node.setAttribute('role', 'region');
-    this.node.setAttribute('aria-label', _trans.__('Executed notebook'));
-  }
-
-  protected override render(): JSX.Element {
-    return <Executed run={this._run} desk={this._desk} trans={this._trans} />;
-  }
-}
-
-function Executed(props: {
+export interface IExecutedProps {
   run: string;
   desk: IDesk;
   trans: TranslationBundle;
-}): JSX.Element {
+}
+
+/**
+ * An executed notebook in a frame that has no scripts, no origin and no network.
+ */
+export class ExecutedView extends Region<IExecutedProps> {
+  constructor(props: IExecutedProps) {
+    const look = {
+      className: 'jp-FlipDesk',
+      label: props.trans.__('Executed notebook')
+    };
+    super(Executed, props, look);
+    this.addClass('jp-FlipExecuted');
+  }
+}
+
+function Executed(props: IExecutedProps): JSX.Element {
   const { run, desk, trans } = props;
   const [content, setContent] = useState<string | null>(null);
   const [problem, setProblem] = useState('');
@@ -66,11 +65,7 @@ function Executed(props: {
       <p className="jp-FlipBanner jp-mod-warn">
         {trans.__('It may show patients; it stays here.')}
       </p>
-      {problem && (
-        <p className="jp-FlipBanner jp-mod-error" role="alert">
-          {problem}
-        </p>
-      )}
+      <Problem text={problem} />
       {content === null ? (
         !problem && (
           <p className="jp-FlipEmpty" role="status">

@@ -1,5 +1,4 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { ReactWidget } from '@jupyterlab/ui-components';
 import type { CommandRegistry } from '@lumino/commands';
 import type { JSX } from 'react';
 import { useState } from 'react';
@@ -13,10 +12,15 @@ import type {
 } from '../../contracts';
 import type { RequestModel } from '../../models/request';
 import { clock } from '../../models/wording';
+import { Facts } from '../parts/facts';
+import { Region } from '../parts/region';
 import { useSignal } from '../parts/signal';
 import { Tabs } from '../parts/tabs';
 import { ApprovedBy, DeskBanner, RequestState } from './desk';
 
+/**
+ * What the view of a request is made of.
+ */
 export interface IRequestProps {
   model: RequestModel;
   commands: CommandRegistry;
@@ -28,23 +32,10 @@ export interface IRequestProps {
  *
  * Everything in it was written by strangers; it is shown as text, and React escapes it.
  */
-export class RequestView extends ReactWidget {
-  constructor(private readonly _props: IRequestProps) {
-    super();
-    this.addClass('jp-FlipDesk');
-    this.node.setAttribute('role', 'region');
-    this.node.setAttribute('aria-label', _props.trans.__('Request'));
-  }
-
-  override dispose(): void {
-    if (!this.isDisposed) {
-      this._props.model.dispose();
-    }
-    super.dispose();
-  }
-
-  protected override render(): JSX.Element {
-    return <Request {...this._props} />;
+export class RequestView extends Region<IRequestProps> {
+  constructor(props: IRequestProps) {
+    const look = { className: 'jp-FlipDesk', label: props.trans.__('Request') };
+    super(Request, props, look, props.model);
   }
 }
 
@@ -379,14 +370,5 @@ function Who(props: IPart): JSX.Element {
     ],
     [trans.__('Valid'), trans.__('until %1', clock(content.expires))]
   ];
-  return (
-    <dl className="jp-FlipFacts">
-      {facts.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
-  );
+  return <Facts facts={facts} />;
 }

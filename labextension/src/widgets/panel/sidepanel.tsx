@@ -21,12 +21,16 @@ import {
   runStateWord
 } from '../../models/wording';
 import type { IWorkbench } from '../../tokens';
-import { LinkButton } from '../parts/linkbutton';
+import { ContactBanner } from '../parts/contactbanner';
+import { Facts } from '../parts/facts';
 import type { IRow } from '../parts/rowlist';
 import { RowList } from '../parts/rowlist';
 import { useSignal } from '../parts/signal';
 import { RunStateIcon, ToneIcon } from '../parts/states';
 
+/**
+ * What a section of the panel is made of.
+ */
 export interface ISectionProps {
   workbench: IWorkbench;
   commands: CommandRegistry;
@@ -83,41 +87,6 @@ export function PanelHeader(props: ISectionProps): JSX.Element {
       <ContactBanner {...props} />
     </div>
   );
-}
-
-/**
- * What is wrong with the contact to the hub, since when, and the way to try again; nothing where all is well.
- */
-export function ContactBanner(props: ISectionProps): JSX.Element | null {
-  const { workbench, commands, trans } = props;
-  useSignal(workbench.changed);
-  const { contact } = workbench;
-  if (contact.state === 'unconfigured') {
-    return (
-      <p className="jp-FlipBanner jp-mod-warn" role="status">
-        {contact.message} {contact.remedy}
-      </p>
-    );
-  }
-  if (contact.state === 'offline') {
-    const since = clock(workbench.heard ?? contact.since);
-    return (
-      <p className="jp-FlipBanner jp-mod-warn" role="status">
-        {trans.__(
-          'No contact with the hub since %1. Runs go on; FLIP keeps trying.',
-          since
-        )}{' '}
-        <LinkButton onClick={() => void commands.execute(CommandIDs.tryHub)}>
-          {trans.__('Try Now')}
-        </LinkButton>
-      </p>
-    );
-  }
-  return workbench.problem ? (
-    <p className="jp-FlipBanner jp-mod-warn" role="alert">
-      {workbench.problem}
-    </p>
-  ) : null;
 }
 
 /**
@@ -246,16 +215,7 @@ function TrustFacts(props: {
       ]
     );
   }
-  return (
-    <dl className="jp-FlipFacts">
-      {facts.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
-  );
+  return <Facts facts={facts} />;
 }
 
 /**

@@ -1,6 +1,9 @@
 import type { JSX } from 'react';
 import { useEffect, useRef, useState } from 'react';
 
+/**
+ * A figure for Plotly.
+ */
 export interface IPlotProps {
   /**
    * What the plot shows, in one sentence, for whoever can't see it.

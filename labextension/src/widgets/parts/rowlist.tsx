@@ -1,6 +1,9 @@
 import type { JSX, KeyboardEvent, ReactNode } from 'react';
 import { useRef, useState } from 'react';
 
+/**
+ * A row of a list: what it shows, and what a screen reader says of it.
+ */
 export interface IRow {
   id: string;
   /**
@@ -12,6 +15,9 @@ export interface IRow {
   className?: string;
 }
 
+/**
+ * A list of rows, and what opening one does.
+ */
 export interface IRowListProps {
   label: string;
   rows: ReadonlyArray<IRow>;
@@ -27,6 +33,23 @@ export interface IRowListProps {
 }
 
 /**
+ * The row that a key goes to, from the one at `index` of `last` and one; undefined where it goes to none.
+ */
+export function rowOf(
+  key: string,
+  index: number,
+  last: number
+): number | undefined {
+  const targets: { [key: string]: number } = {
+    ArrowDown: Math.min(index + 1, last),
+    ArrowUp: Math.max(index - 1, 0),
+    Home: 0,
+    End: last
+  };
+  return targets[key];
+}
+
+/**
  * A list of 24-pixel rows with one tab stop: arrows, Home and End move, Enter opens.
  */
 export function RowList(props: IRowListProps): JSX.Element {
@@ -39,12 +62,7 @@ export function RowList(props: IRowListProps): JSX.Element {
 
   function move(event: KeyboardEvent): void {
     const last = props.rows.length - 1;
-    const target = {
-      ArrowDown: Math.min(index + 1, last),
-      ArrowUp: Math.max(index - 1, 0),
-      Home: 0,
-      End: last
-    }[event.key];
+    const target = rowOf(event.key, index, last);
     if (target === undefined) {
       return;
     }

@@ -52,11 +52,17 @@ export function ToneIcon(props: { icon: LabIcon; tone: Tone }): JSX.Element {
   );
 }
 
+/**
+ * The icon for the state of a run.
+ */
 export function RunStateIcon(props: { state: RunState }): JSX.Element {
   const [icon, tone] = RUNS[props.state];
   return <ToneIcon icon={icon} tone={tone} />;
 }
 
+/**
+ * The icon for the state of a Trust's part.
+ */
 export function TrustStateIcon(props: { state: TrustState }): JSX.Element {
   const [icon, tone] = TRUSTS[props.state];
   return <ToneIcon icon={icon} tone={tone} />;

@@ -1,6 +1,9 @@
 import type { JSX, KeyboardEvent } from 'react';
 import { useId, useRef } from 'react';
 
+/**
+ * A tab and what it shows.
+ */
 export interface ITab {
   id: string;
   label: string;

@@ -7,6 +7,9 @@ import { figures, metric } from '../../models/wording';
 import { LinkButton } from '../parts/linkbutton';
 import { baseLayout, colour, Plot, trustColour } from '../parts/plot';
 
+/**
+ * Curves over the rounds of a run, one of them the average of all Trusts.
+ */
 export interface IChartProps {
   title: string;
   curves: ReadonlyArray<ICurve>;

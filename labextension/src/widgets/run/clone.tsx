@@ -5,7 +5,8 @@ import type { JSX } from 'react';
 
 import type { IBundle, IParameter } from '../../contracts';
 import type { Point } from '../../models/parameters';
-import { boundsText, readValues, shown } from '../../models/parameters';
+import { helpText, readValues, shown } from '../../models/parameters';
+import { Field } from '../parts/field';
 
 /**
  * A dialog's body: one value for each parameter of a bundle. Its value is null while one of them is not valid.
@@ -52,15 +53,23 @@ export class CloneForm
           {this._bundle.parameters.map(parameter => (
             <Field
               key={parameter.name}
-              parameter={parameter}
-              text={this._texts[parameter.name]}
-              problem={this._read(parameter).problem}
-              trans={trans}
-              onChange={text => {
-                this._texts[parameter.name] = text;
-                this.update();
-              }}
-            />
+              label={<code>{parameter.name}</code>}
+              help={this._read(parameter).problem || helpText(trans, parameter)}
+            >
+              {input => (
+                <input
+                  {...input}
+                  type="text"
+                  className="jp-mod-styled"
+                  value={this._texts[parameter.name]}
+                  aria-invalid={this._read(parameter).problem !== ''}
+                  onChange={event => {
+                    this._texts[parameter.name] = event.target.value;
+                    this.update();
+                  }}
+                />
+              )}
+            </Field>
           ))}
         </div>
       </>
@@ -76,37 +85,4 @@ export class CloneForm
   }
 
   private readonly _texts: { [name: string]: string } = {};
-}
-
-function Field(props: {
-  parameter: IParameter;
-  text: string;
-  problem: string;
-  trans: TranslationBundle;
-  onChange: (text: string) => void;
-}): JSX.Element {
-  const { parameter, trans } = props;
-  const id = `jp-flip-clone-${parameter.name}`;
-  return (
-    <>
-      <label htmlFor={id} className="jp-FlipForm-label">
-        <code>{parameter.name}</code>
-      </label>
-      <input
-        id={id}
-        type="text"
-        className="jp-mod-styled"
-        value={props.text}
-        aria-invalid={props.problem !== ''}
-        aria-describedby={`${id}-help`}
-        onChange={event => props.onChange(event.target.value)}
-      />
-      <span id={`${id}-help`} className="jp-FlipForm-help">
-        {props.problem ||
-          [parameter.help, boundsText(trans, parameter)]
-            .filter(Boolean)
-            .join(', ')}
-      </span>
-    </>
-  );
 }

@@ -1,5 +1,4 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { ReactWidget } from '@jupyterlab/ui-components';
 import type { JSX } from 'react';
 import { useState } from 'react';
 
@@ -14,8 +13,12 @@ import {
   toCsv
 } from '../../models/comparison';
 import { figures, metric } from '../../models/wording';
+import { Region } from '../parts/region';
 import { CurveChart } from './chart';
 
+/**
+ * What the comparison of runs is made of.
+ */
 export interface ICompareProps {
   records: ReadonlyArray<IRunRecord>;
   /**
@@ -29,16 +32,13 @@ export interface ICompareProps {
 /**
  * Runs side by side: what was asked of them, what came of them, and their curves in one chart.
  */
-export class CompareView extends ReactWidget {
-  constructor(private readonly _props: ICompareProps) {
-    super();
-    this.addClass('jp-FlipResults');
-    this.node.setAttribute('role', 'region');
-    this.node.setAttribute('aria-label', _props.trans.__('Comparison of runs'));
-  }
-
-  protected override render(): JSX.Element {
-    return <Compare {...this._props} />;
+export class CompareView extends Region<ICompareProps> {
+  constructor(props: ICompareProps) {
+    const look = {
+      className: 'jp-FlipResults',
+      label: props.trans.__('Comparison of runs')
+    };
+    super(Compare, props, look);
   }
 }
 

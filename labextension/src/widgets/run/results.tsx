@@ -1,5 +1,4 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { ReactWidget } from '@jupyterlab/ui-components';
 import type { CommandRegistry } from '@lumino/commands';
 import type { JSX } from 'react';
 
@@ -7,7 +6,11 @@ import { CommandIDs } from '../../commands';
 import type { IRunResults } from '../../contracts';
 import { lastRound } from '../../models/comparison';
 import { clock, figures, metric, shortDigest } from '../../models/wording';
+import { Region } from '../parts/region';
 
+/**
+ * What the view of results is made of.
+ */
 export interface IResultsProps {
   results: IRunResults;
   /**
@@ -21,16 +24,13 @@ export interface IResultsProps {
 /**
  * A finished run: numbers by Trust, files with their checksums, and the way into a notebook.
  */
-export class ResultsView extends ReactWidget {
-  constructor(private readonly _props: IResultsProps) {
-    super();
-    this.addClass('jp-FlipResults');
-    this.node.setAttribute('role', 'region');
-    this.node.setAttribute('aria-label', _props.trans.__('Results'));
-  }
-
-  protected override render(): JSX.Element {
-    return <Results {...this._props} />;
+export class ResultsView extends Region<IResultsProps> {
+  constructor(props: IResultsProps) {
+    const look = {
+      className: 'jp-FlipResults',
+      label: props.trans.__('Results')
+    };
+    super(Results, props, look);
   }
 }
 

@@ -1,5 +1,4 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { ReactWidget } from '@jupyterlab/ui-components';
 import type { CommandRegistry } from '@lumino/commands';
 import type { JSX } from 'react';
 import { useEffect, useState } from 'react';
@@ -30,39 +29,35 @@ import {
   shortDigest,
   trustStateWord
 } from '../../models/wording';
-import { ContactBanner } from '../panel/sidepanel';
+import { ContactBanner } from '../parts/contactbanner';
+import { LinkButton } from '../parts/linkbutton';
+import { Problem } from '../parts/problem';
+import { Region } from '../parts/region';
 import { useSignal } from '../parts/signal';
 import { RunStateIcon, TrustStateIcon } from '../parts/states';
 import { Tabs } from '../parts/tabs';
 import { CurveChart } from './chart';
 
+/**
+ * What the view of a run is made of.
+ */
 export interface IRunProps {
   model: RunModel;
   commands: CommandRegistry;
   trans: TranslationBundle;
 }
 
-export class RunWidget extends ReactWidget {
-  constructor(private readonly _props: IRunProps) {
-    super();
-    this.addClass('jp-FlipRun');
-    this.node.setAttribute('role', 'region');
-    this.node.setAttribute('aria-label', _props.trans.__('Run'));
+/**
+ * One run, followed live: each Trust, curves, cells, log and bundle.
+ */
+export class RunWidget extends Region<IRunProps> {
+  constructor(props: IRunProps) {
+    const look = { className: 'jp-FlipRun', label: props.trans.__('Run') };
+    super(Run, props, look, props.model);
   }
 
   get run(): string {
-    return this._props.model.run;
-  }
-
-  override dispose(): void {
-    if (!this.isDisposed) {
-      this._props.model.dispose();
-    }
-    super.dispose();
-  }
-
-  protected override render(): JSX.Element {
-    return <Run {...this._props} />;
+    return this.props.model.run;
   }
 }
 
@@ -86,11 +81,7 @@ function Run(props: IRunProps): JSX.Element {
         commands={commands}
         trans={trans}
       />
-      {model.problem && (
-        <p className="jp-FlipBanner jp-mod-error" role="alert">
-          {model.problem}
-        </p>
-      )}
+      <Problem text={model.problem} />
       <Announcements {...props} view={view} />
       <TrustTable {...props} view={view} />
       <Tabs
@@ -440,13 +431,11 @@ function BundleTab(props: IViewed): JSX.Element {
     <div className="jp-FlipContents">
       <p className="jp-FlipDigest">
         <code>{view.bundle}</code>
-        <button
-          type="button"
-          className="jp-FlipLink"
+        <LinkButton
           onClick={() => void navigator.clipboard.writeText(view.bundle)}
         >
           {trans.__('Copy Digest')}
-        </button>
+        </LinkButton>
       </p>
       {model.bundle === null ? (
         <p role="status">{trans.__('Loading…')}</p>

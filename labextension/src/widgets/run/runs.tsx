@@ -1,5 +1,4 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { ReactWidget } from '@jupyterlab/ui-components';
 import type { CommandRegistry } from '@lumino/commands';
 import type { JSX, KeyboardEvent } from 'react';
 import { useRef, useState } from 'react';
@@ -15,11 +14,16 @@ import {
   runStateWord
 } from '../../models/wording';
 import type { IWorkbench } from '../../tokens';
-import { ContactBanner } from '../panel/sidepanel';
+import { ContactBanner } from '../parts/contactbanner';
 import { LinkButton } from '../parts/linkbutton';
+import { Region } from '../parts/region';
+import { rowOf } from '../parts/rowlist';
 import { useSignal } from '../parts/signal';
 import { RunStateIcon } from '../parts/states';
 
+/**
+ * What the list of runs is made of.
+ */
 export interface IRunsProps {
   workbench: IWorkbench;
   commands: CommandRegistry;
@@ -35,16 +39,13 @@ const NUMBERS: ReadonlySet<Column | null> = new Set<Column | null>([
 ]);
 const PAGE = 100;
 
-export class RunsWidget extends ReactWidget {
-  constructor(private readonly _props: IRunsProps) {
-    super();
-    this.addClass('jp-FlipRuns');
-    this.node.setAttribute('role', 'region');
-    this.node.setAttribute('aria-label', _props.trans.__('Runs'));
-  }
-
-  protected override render(): JSX.Element {
-    return <Runs {...this._props} />;
+/**
+ * All runs of the study, to filter, to sort and to open.
+ */
+export class RunsWidget extends Region<IRunsProps> {
+  constructor(props: IRunsProps) {
+    const look = { className: 'jp-FlipRuns', label: props.trans.__('Runs') };
+    super(Runs, props, look);
   }
 }
 
@@ -75,12 +76,7 @@ function Runs(props: IRunsProps): JSX.Element {
 
   function move(event: KeyboardEvent): void {
     const last = rows.length - 1;
-    const target = {
-      ArrowDown: Math.min(index + 1, last),
-      ArrowUp: Math.max(index - 1, 0),
-      Home: 0,
-      End: last
-    }[event.key];
+    const target = rowOf(event.key, index, last);
     if (target !== undefined) {
       event.preventDefault();
       setCurrent(rows[target].run);

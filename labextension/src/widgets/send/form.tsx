@@ -1,13 +1,16 @@
 import { errorIcon } from '@jupyterlab/ui-components';
 import type { JSX } from 'react';
-import { useId } from 'react';
 
 import type { IParameter, IStudyTrust } from '../../contracts';
-import { boundsText, shown } from '../../models/parameters';
+import { helpText, shown } from '../../models/parameters';
+import { Field } from '../parts/field';
 import { ToneIcon } from '../parts/states';
 import type { ISendProps } from './section';
 import { Section } from './section';
 
+/**
+ * The values of the parameters, typed, as one run or a sweep.
+ */
 export function Parameters(props: ISendProps): JSX.Element {
   const { model, trans } = props;
   const parameters = model.report?.parameters ?? [];
@@ -40,63 +43,56 @@ function ParameterField(
   props: ISendProps & { parameter: IParameter }
 ): JSX.Element {
   const { model, parameter, trans } = props;
-  const id = useId();
   const value = model.draft?.values[parameter.name] ?? '';
   const { problem } = model.reading(parameter.name);
   const choices = parameter.type === 'bool' ? [true, false] : parameter.choices;
-  const bounds = boundsText(trans, parameter);
+  const help = problem ? (
+    <span className="jp-FlipForm-problem">
+      <ToneIcon icon={errorIcon} tone="error" />
+      {problem}
+    </span>
+  ) : (
+    helpText(trans, parameter)
+  );
   return (
-    <>
-      <label htmlFor={id} className="jp-FlipForm-label">
-        <code>{parameter.name}</code>
-      </label>
-      {choices.length > 0 && !value.includes(',') ? (
-        <select
-          id={id}
-          className="jp-mod-styled"
-          value={value}
-          aria-describedby={`${id}-help`}
-          onChange={event =>
-            model.changeValue(parameter.name, event.target.value)
-          }
-        >
-          {choices.map(choice => (
-            <option key={shown(choice)} value={shown(choice)}>
-              {shown(choice)}
-            </option>
-          ))}
-          {choices.length > 1 && (
-            <option value={choices.map(shown).join(', ')}>
-              {trans.__('all of them, as a sweep')}
-            </option>
-          )}
-        </select>
-      ) : (
-        <input
-          id={id}
-          type="text"
-          className="jp-mod-styled"
-          value={value}
-          inputMode={parameter.type === 'str' ? 'text' : 'decimal'}
-          spellCheck={false}
-          aria-invalid={problem !== ''}
-          aria-describedby={`${id}-help`}
-          onChange={event =>
-            model.changeValue(parameter.name, event.target.value)
-          }
-        />
-      )}
-      <span id={`${id}-help`} className="jp-FlipForm-help">
-        {problem ? (
-          <span className="jp-FlipForm-problem">
-            <ToneIcon icon={errorIcon} tone="error" />
-            {problem}
-          </span>
+    <Field label={<code>{parameter.name}</code>} help={help}>
+      {input =>
+        choices.length > 0 && !value.includes(',') ? (
+          <select
+            {...input}
+            className="jp-mod-styled"
+            value={value}
+            onChange={event =>
+              model.changeValue(parameter.name, event.target.value)
+            }
+          >
+            {choices.map(choice => (
+              <option key={shown(choice)} value={shown(choice)}>
+                {shown(choice)}
+              </option>
+            ))}
+            {choices.length > 1 && (
+              <option value={choices.map(shown).join(', ')}>
+                {trans.__('all of them, as a sweep')}
+              </option>
+            )}
+          </select>
         ) : (
-          [parameter.help, bounds].filter(Boolean).join(', ')
-        )}
-      </span>
-    </>
+          <input
+            {...input}
+            type="text"
+            className="jp-mod-styled"
+            value={value}
+            inputMode={parameter.type === 'str' ? 'text' : 'decimal'}
+            spellCheck={false}
+            aria-invalid={problem !== ''}
+            onChange={event =>
+              model.changeValue(parameter.name, event.target.value)
+            }
+          />
+        )
+      }
+    </Field>
   );
 }
 
@@ -109,36 +105,33 @@ function NumberField(props: {
   help?: string;
   onChange: (value: number) => void;
 }): JSX.Element {
-  const id = useId();
   return (
-    <>
-      <label htmlFor={id} className="jp-FlipForm-label">
-        {props.label}
-      </label>
-      <input
-        id={id}
-        type="number"
-        className="jp-mod-styled"
-        defaultValue={props.value}
-        min={props.minimum}
-        max={props.maximum}
-        step={props.step}
-        onChange={event => {
-          if (event.target.value !== '' && event.target.validity.valid) {
-            props.onChange(event.target.valueAsNumber);
-          }
-        }}
-      />
-      <span className="jp-FlipForm-help">{props.help}</span>
-    </>
+    <Field label={props.label} help={props.help}>
+      {input => (
+        <input
+          {...input}
+          type="number"
+          className="jp-mod-styled"
+          defaultValue={props.value}
+          min={props.minimum}
+          max={props.maximum}
+          step={props.step}
+          onChange={event => {
+            if (event.target.value !== '' && event.target.validity.valid) {
+              props.onChange(event.target.valueAsNumber);
+            }
+          }}
+        />
+      )}
+    </Field>
   );
 }
 
+/**
+ * The plan's fields; nothing before its file was read.
+ */
 export function PlanFields(props: ISendProps): JSX.Element | null {
   const { model, trans } = props;
-  const titleId = useId();
-  const strategyId = useId();
-  const consensusId = useId();
   const draft = model.draft;
   if (draft === null) {
     return null;
@@ -150,18 +143,18 @@ export function PlanFields(props: ISendProps): JSX.Element | null {
   return (
     <Section title={trans.__('Plan')} note={model.report?.plan?.cohort}>
       <div className="jp-FlipForm">
-        <label htmlFor={titleId} className="jp-FlipForm-label">
-          {trans.__('Title')}
-        </label>
-        <input
-          id={titleId}
-          type="text"
-          className="jp-mod-styled"
-          value={draft.title}
-          maxLength={400}
-          onChange={event => model.change({ title: event.target.value })}
-        />
-        <span className="jp-FlipForm-help" />
+        <Field label={trans.__('Title')}>
+          {input => (
+            <input
+              {...input}
+              type="text"
+              className="jp-mod-styled"
+              value={draft.title}
+              maxLength={400}
+              onChange={event => model.change({ title: event.target.value })}
+            />
+          )}
+        </Field>
         <NumberField
           label={trans.__('Rounds')}
           value={plan.rounds}
@@ -171,37 +164,40 @@ export function PlanFields(props: ISendProps): JSX.Element | null {
           help={trans.__('at most')}
           onChange={rounds => model.changePlan({ rounds })}
         />
-        <label htmlFor={strategyId} className="jp-FlipForm-label">
-          {trans.__('Strategy')}
-        </label>
-        <select
-          id={strategyId}
-          className="jp-mod-styled"
-          value={name}
-          onChange={event => {
-            const chosen = model.strategies.find(
-              known => known.name === event.target.value
-            );
-            if (chosen) {
-              model.changePlan({
-                strategy: { name: chosen.name, parameters: {} },
-                aggregation: chosen.aggregation
-              });
-            }
-          }}
+        <Field
+          label={trans.__('Strategy')}
+          help={
+            plan.aggregation === 'individual'
+              ? trans.__('the hub sees each Trust’s update by itself')
+              : trans.__('updates are only ever added up')
+          }
         >
-          {model.strategies.map(known => (
-            <option key={known.name} value={known.name}>
-              {known.name}
-            </option>
-          ))}
-          {strategy === undefined && <option value={name}>{name}</option>}
-        </select>
-        <span className="jp-FlipForm-help">
-          {plan.aggregation === 'individual'
-            ? trans.__('the hub sees each Trust’s update by itself')
-            : trans.__('updates are only ever added up')}
-        </span>
+          {input => (
+            <select
+              {...input}
+              className="jp-mod-styled"
+              value={name}
+              onChange={event => {
+                const chosen = model.strategies.find(
+                  known => known.name === event.target.value
+                );
+                if (chosen) {
+                  model.changePlan({
+                    strategy: { name: chosen.name, parameters: {} },
+                    aggregation: chosen.aggregation
+                  });
+                }
+              }}
+            >
+              {model.strategies.map(known => (
+                <option key={known.name} value={known.name}>
+                  {known.name}
+                </option>
+              ))}
+              {strategy === undefined && <option value={name}>{name}</option>}
+            </select>
+          )}
+        </Field>
         {Object.entries(strategy?.parameters ?? {}).map(
           ([parameter, range]) => (
             <NumberField
@@ -237,26 +233,27 @@ export function PlanFields(props: ISendProps): JSX.Element | null {
           )}
           onChange={clip_norm => model.changePlan({ clip_norm })}
         />
-        <label htmlFor={consensusId} className="jp-FlipForm-label">
-          {trans.__('Stop on agreement')}
-        </label>
-        <input
-          id={consensusId}
-          type="checkbox"
-          checked={consensus !== null}
-          onChange={event =>
-            model.changePlan({
-              consensus: event.target.checked
-                ? { measure: 'agreement', threshold: 0.99, rounds: 2 }
-                : null
-            })
-          }
-        />
-        <span className="jp-FlipForm-help">
-          {trans.__(
+        <Field
+          label={trans.__('Stop on agreement')}
+          help={trans.__(
             'end when every Trust’s own model concludes as the global one'
           )}
-        </span>
+        >
+          {input => (
+            <input
+              {...input}
+              type="checkbox"
+              checked={consensus !== null}
+              onChange={event =>
+                model.changePlan({
+                  consensus: event.target.checked
+                    ? { measure: 'agreement', threshold: 0.99, rounds: 2 }
+                    : null
+                })
+              }
+            />
+          )}
+        </Field>
         {consensus !== null && (
           <>
             <NumberField
@@ -294,6 +291,9 @@ export function PlanFields(props: ISendProps): JSX.Element | null {
   );
 }
 
+/**
+ * The Trusts to send to, each with what stands against it, and how many must take part.
+ */
 export function Trusts(props: ISendProps): JSX.Element {
   const { model, trans } = props;
   return (

@@ -5,6 +5,9 @@ import { useId } from 'react';
 
 import type { SendModel } from '../../models/send';
 
+/**
+ * What the view of the way to the Trusts is made of.
+ */
 export interface ISendProps {
   model: SendModel;
   commands: CommandRegistry;

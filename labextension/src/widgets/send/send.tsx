@@ -1,10 +1,12 @@
-import { ReactWidget, caretRightIcon } from '@jupyterlab/ui-components';
+import { caretRightIcon } from '@jupyterlab/ui-components';
 import type { JSX } from 'react';
 
 import type { SendModel } from '../../models/send';
 import { clock } from '../../models/wording';
-import { ContactBanner } from '../panel/sidepanel';
+import { ContactBanner } from '../parts/contactbanner';
 import { LinkButton } from '../parts/linkbutton';
+import { Problem } from '../parts/problem';
+import { Region } from '../parts/region';
 import { useSignal } from '../parts/signal';
 import { Checks } from './checks';
 import { Parameters, PlanFields, Trusts } from './form';
@@ -12,27 +14,20 @@ import type { ISendProps } from './section';
 import { Section } from './section';
 import { Sent } from './sent';
 
-export class SendView extends ReactWidget {
-  constructor(private readonly _props: ISendProps) {
-    super();
-    this.addClass('jp-FlipSend');
-    this.node.setAttribute('role', 'region');
-    this.node.setAttribute('aria-label', _props.trans.__('Send to Trusts'));
+/**
+ * The way of a notebook to the Trusts: checks, form, the exact bundle, the receipts.
+ */
+export class SendView extends Region<ISendProps> {
+  constructor(props: ISendProps) {
+    const look = {
+      className: 'jp-FlipSend',
+      label: props.trans.__('Send to Trusts')
+    };
+    super(Send, props, look, props.model);
   }
 
   get model(): SendModel {
-    return this._props.model;
-  }
-
-  override dispose(): void {
-    if (!this.isDisposed) {
-      this._props.model.dispose();
-    }
-    super.dispose();
-  }
-
-  protected override render(): JSX.Element {
-    return <Send {...this._props} />;
+    return this.props.model;
   }
 }
 
@@ -65,11 +60,7 @@ function Send(props: ISendProps): JSX.Element {
         commands={commands}
         trans={trans}
       />
-      {model.problem && (
-        <p className="jp-FlipBanner jp-mod-error" role="alert">
-          {model.problem}
-        </p>
-      )}
+      <Problem text={model.problem} />
       <Checks {...props} />
       {model.draft !== null && (
         <>
