@@ -333,6 +333,7 @@ def _whole(client: DeskClient, start: str) -> str:
 
 
 def enclave_directory(directory: Path | None) -> Path:
+    """The enclave that a command is about. Raises FlipError ``no-enclave`` where none is named."""
     if directory is None:
         raise FlipError("no-enclave", "Which enclave?", remedy="Give --enclave DIRECTORY, or set FLIP_ENCLAVE.")
     return directory

@@ -361,6 +361,7 @@ def _pairs(param: list[str] | None) -> list[tuple[str, str]]:
 
 
 def main() -> None:
+    """Run the command that was typed: the entry point ``flip``."""
     app()
 
 

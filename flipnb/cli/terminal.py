@@ -37,6 +37,7 @@ def speaks_plainly(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def print_json(value: Any) -> None:
+    """Print for a program: indented JSON, dates and paths as text."""
     print(json.dumps(value, indent=2, default=str))
 
 

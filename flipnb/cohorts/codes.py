@@ -19,6 +19,7 @@ class Codes:
     mapped: bool
 
     def written(self, number: int) -> Json:
+        """OHDSI's JSON of the set, under the id ``number``."""
         items = [(concept, False) for concept in self.included] + [(concept, True) for concept in self.excluded]
         return {
             "id": number,

@@ -150,6 +150,8 @@ class Signed(Document):
 
 
 class DeskRun(Document):
+    """A run's part at this Trust, as its data controller sees it; ``code`` and ``reason`` say why it is so."""
+
     run: RunId
     bundle: Digest
     study: Name
@@ -184,6 +186,8 @@ class ShownOutput(Document):
 
 
 class ShownCell(Document):
+    """A cell of an executed notebook, numbered from 1 over all cells, and its outputs made harmless."""
+
     number: int = Field(ge=1)
     type: Literal["code", "markdown", "raw"]
     source: str

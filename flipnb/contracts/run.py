@@ -79,6 +79,7 @@ class RunRequest(Document):
 
 
 def run_id(request_payload: bytes) -> str:
+    """The first 128 bits of the SHA-256 of a run request's payload, 32 hexadecimal digits."""
     return sha256(request_payload)[:32]
 
 

@@ -43,10 +43,12 @@ class DeskListener:
         self._last = DeskChange(agent=False)
 
     def start(self) -> None:
+        """Begin to listen, on the running loop; nothing to do where no enclave is configured."""
         if self._enclave is not None:
             self._task = asyncio.get_running_loop().create_task(self._listen(self._enclave))
 
     async def stop(self) -> None:
+        """Stop listening; returns when the long-poll was called off."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):

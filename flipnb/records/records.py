@@ -32,7 +32,7 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 
 
 class Tables:
-    """The tables of some of a frozen cohort's people."""
+    """The tables of some of a frozen cohort's people, read-only; ``len`` is the number of people."""
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, schema: str, names: tuple[str, ...], store: Store
@@ -111,7 +111,14 @@ class Tables:
 
 
 class Records(Tables):
-    """A frozen cohort, or its twin: all its people; ``train``, ``validation`` and ``test`` are the plan's split."""
+    """A frozen cohort, or its twin: all its people; ``train``, ``validation`` and ``test`` are the plan's split.
+
+        data.train.frame()                                  # a row per person, a column per variable
+        data.validation.sql("SELECT * FROM measurement")
+        data.fhir("Observation?code=3004249")
+
+    ``dataset`` has the variables; ``is_twin`` says whether the people are invented.
+    """
 
     def __init__(self, path: Path) -> None:
         import duckdb
@@ -147,7 +154,7 @@ class Records(Tables):
 
 
 class PartRecords(Tables):
-    """The people of one part of the split."""
+    """The people of one part of the split, ``part``: train, validation or test."""
 
     def __init__(
         self,

@@ -115,6 +115,7 @@ class SimulatedTrust:
             self._refused["round", context.round] = f"{error.code}: {error.message}"
 
     def ask_total(self, context: TotalContext) -> None:
+        """Give the airlock a step of the totals; what it refuses is told as this Trust's reply."""
         assert self._airlock is not None
         try:
             self._airlock.totals.take(context)
@@ -122,6 +123,7 @@ class SimulatedTrust:
             self._refused["total", context.step] = f"{error.code}: {error.message}"
 
     def give(self, result: TotalSum) -> None:
+        """Give the notebook the sum that it waits for."""
         assert self._airlock is not None
         self._airlock.totals.give(result)
 
@@ -133,6 +135,7 @@ class SimulatedTrust:
         return stored.reply, Path(stored.update_path)
 
     def total_reply(self, step: int) -> bytes | None:
+        """The sealed arrays of a step; None before the notebook has asked for it."""
         assert self._airlock is not None
         return self._airlock.totals.reply(step)
 

@@ -56,6 +56,7 @@ class Rehearsal:
 
 
 def rehearsal_directory(notebook: Path) -> Path:
+    """The folder ``.flip/NAME`` beside the notebook, whether it is there or not."""
     return notebook.parent / ".flip" / notebook.stem
 
 

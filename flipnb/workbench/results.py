@@ -24,17 +24,21 @@ METRICS = "metrics.csv"
 
 @dataclass(frozen=True)
 class Results:
-    """The files of one run in ``directory``: weights, record, metrics."""
+    """The files of one run in ``directory``: ``weights.safetensors``, ``record.json``, ``metrics.csv``.
+
+    ``record`` says what a reader needs to believe or repeat the run.
+    """
 
     directory: Path
     record: RunRecord
 
     @property
     def weights_file(self) -> Path:
+        """The file of the final global weights, for ``safetensors.torch.load_file`` and the like."""
         return self.directory / WEIGHTS
 
     def weights(self) -> dict[str, npt.NDArray[np.generic]]:
-        """The final global weights by tensor name."""
+        """The final global weights by tensor name, as NumPy arrays in the shapes and dtypes of the notebook's model."""
         from safetensors.numpy import load_file
 
         arrays: dict[str, Any] = load_file(self.weights_file)
@@ -61,7 +65,7 @@ class Results:
 
 
 def fetch_results(home: Home, run: str, directory: Path) -> Results:
-    """Download into ``directory``. Raises FlipError ``not-finished`` where the run has no final weights."""
+    """Download into ``directory``, verified by digest. Raises FlipError ``not-finished`` without final weights."""
     with HubClient.of(home) as hub:
         record = RunRecord.model_validate_json(hub.get(f"/v1/runs/{run}/record"))
         if record.final_weights is None:

@@ -36,6 +36,7 @@ def page_of_runs(home: Home, study: str, after: str | None) -> RunPage:
 
 
 def view_run(home: Home, run: str) -> RunView:
+    """A run as the hub shows it, with each Trust's part."""
     with HubClient.of(home) as hub:
         return RunView.model_validate_json(hub.get(f"/v1/runs/{run}"))
 
@@ -47,6 +48,7 @@ def view_rounds(home: Home, run: str) -> tuple[RoundSummary, ...]:
 
 
 def stop_run(home: Home, run: str) -> RunView:
+    """Ask the hub to stop a run at every Trust; the run as it is then, stopping or stopped."""
     with HubClient.of(home) as hub:
         return RunView.model_validate_json(hub.post(f"/v1/runs/{run}/stop"))
 

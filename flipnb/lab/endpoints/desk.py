@@ -31,6 +31,8 @@ class DeskHere(Document):
 
 
 class DeclineReason(Document):
+    """Why a data controller declines, for the researcher to read."""
+
     reason: Line
 
 

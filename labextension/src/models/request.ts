@@ -64,18 +64,27 @@ export class RequestModel {
     void this._fetch();
   }
 
+  /**
+   * Fetch it; an answer counts only while no later one has come.
+   */
   private async _fetch(): Promise<void> {
-    try {
-      this._detail = await this.desk.detail(this.bundle);
-      this._problem = '';
-    } catch (error) {
-      this._problem = messageOf(error);
+    const number = ++this._asked;
+    const answer = await this.desk.detail(this.bundle).then(
+      detail => ({ detail, problem: '' }),
+      error => ({ detail: this._detail, problem: messageOf(error) })
+    );
+    if (number > this._answered) {
+      this._answered = number;
+      this._detail = answer.detail;
+      this._problem = answer.problem;
+      this._changed.emit();
     }
-    this._changed.emit();
   }
 
   private _detail: IRequestDetail | null = null;
   private _problem = '';
+  private _asked = 0;
+  private _answered = 0;
   private readonly _looked = new Set(['change']);
   private readonly _changed = new Signal<this, void>(this);
 }
