@@ -27,9 +27,9 @@ class CoordinatorHub(TotalLink, Protocol):
         ...
 
     def give(self, path: Path, digest: str) -> None:
-        """Bring a file of this SHA-256 to the hub's blobs."""
+        """Make a file that is on disk the hub's blob of this SHA-256."""
         ...
 
     def blob(self, digest: str) -> Path:
-        """A blob's file on this machine, fetched where it was not here."""
+        """The file of one of the hub's blobs, on this machine. Raises FlipError ``missing-blob``."""
         ...
