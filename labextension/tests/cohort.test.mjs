@@ -53,7 +53,7 @@ describe('a cohort under edit', () => {
       studies: [sample('Study', { study: 's' })]
     });
     jupyter.always('GET studies/{study}/trusts', { trusts: [] });
-    jupyter.always('GET studies/{study}/runs', { runs: [] });
+    jupyter.always('GET studies/{study}/runs', { runs: [], next: null });
     jupyter.always('GET cohorts', { cohorts: [] });
     workbench = new Workbench(jupyter.api);
     await workbench.begin(null);
@@ -119,6 +119,8 @@ describe('a cohort under edit', () => {
           assert.deepEqual(shown(), state);
         }
         assert.equal(model.canRedo, false);
+        acts.forEach(() => model.undo());
+        assert.deepEqual(shown(), states[0]);
         model.dispose();
       })
     );
@@ -265,6 +267,7 @@ describe('a cohort under edit', () => {
     assert.equal(model.asking, false);
     assert.equal(model.current, false);
     assert.equal(model.answers.people, 120);
+    assert.notEqual(model.answeredAt, null);
     model.undo();
     assert.equal(model.current, true);
   });
