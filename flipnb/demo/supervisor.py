@@ -42,6 +42,7 @@ class Daemon:
     pause: float = field(default=0.25)
 
     def start(self) -> None:
+        """Start the process, its output added to its log; it gets SIGTERM when this process dies."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self.started, self.started_at = time.monotonic(), time.time()
@@ -55,6 +56,7 @@ class Daemon:
             )
 
     def state(self) -> str:
+        """``down``, ``starting``, or ``up`` once it has made its ready file anew."""
         if self.process is None or self.process.poll() is not None:
             return "down"
         try:
@@ -79,6 +81,7 @@ class Supervisor:
         self._stopping = False
 
     def run(self) -> None:
+        """Keep the daemons up until SIGTERM or SIGINT, then end them. Raises FlipError ``already-up``."""
         lock = (self._directory / "supervisor.lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

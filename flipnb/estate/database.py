@@ -46,7 +46,9 @@ class Database(Protocol):
     """The estate version that is read; empty where there are none."""
 
     @property
-    def copies(self) -> Copies: ...
+    def copies(self) -> Copies:
+        """What copies by concept there are to ask instead of the clinical tables."""
+        ...
 
     def rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
         """A query's rows, a page at a time. Raises FlipError ``estate-incomplete`` for a table that is not there."""
@@ -77,6 +79,8 @@ def reading(estate: Path | str, version: str | None = None, *, bounds: Bounds | 
 
 
 class DuckDBDatabase:
+    """One version of an estate, over a connection of its own; ``version`` is empty where there are none."""
+
     dialect: Literal["duckdb", "postgres"] = "duckdb"
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, version: str = "") -> None:
@@ -85,6 +89,7 @@ class DuckDBDatabase:
 
     @cached_property
     def copies(self) -> Copies:
+        """What copies by concept the version was written with; asked once."""
         import duckdb
 
         try:
@@ -99,6 +104,7 @@ class DuckDBDatabase:
         return Copies.WITH_PERIODS
 
     def rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """A query's rows, fetched by the page. Raises FlipError ``estate-incomplete`` for a table that is not there."""
         import duckdb
 
         try:

@@ -1,4 +1,4 @@
-"""Freezing a cohort: a fresh file with only its members, only the dataset's concepts, under pseudonyms."""
+"""Freezing a cohort: a fresh folder with only its members, only the dataset's concepts, under pseudonyms."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.dataset import Dataset, Split
+from flipnb.contracts.frozen import DATABASE
 from flipnb.contracts.outputs import Part
 from flipnb.contracts.problem import FlipError
 from flipnb.estate.cohort.generation import compiled_for, count_people
@@ -56,7 +58,7 @@ def freeze(
     *,
     bounds: Bounds | None = None,
 ) -> FrozenCohort:
-    """Write the cohort's frozen file to ``path``, complete or not at all.
+    """Write the frozen cohort to the folder ``path``, complete or not at all.
 
     A pseudonym is HMAC-SHA256(key, person_id), cut to 63 bits; row ids count from 1, in pseudonymous order. A person
     with several cohort periods has the first. Raises FlipError ``exists``, ``unknown-version``, ``stratum-missing``,
@@ -67,7 +69,8 @@ def freeze(
     if path.exists():
         raise FlipError("exists", f"{path} exists already.")
     partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(mode=0o755)
     try:
         opened = Estate.open(estate, bounds)
         with opened.reading(version) as source:
@@ -83,19 +86,28 @@ def freeze(
             Member(int(person), _pseudonym(key, int(person)), start, end, parts[int(person)])
             for person, start, end in members
         ]
-        with duckdb.connect(str(partial), config=opened.bounds.config(path.parent)) as target:
+        with duckdb.connect(str(partial / DATABASE), config=opened.bounds.config(path.parent)) as target:
             write_frozen(target, opened.file(version), dataset, frozen)
-        partial.chmod(0o444)
-        with partial.open("rb") as stream:
-            os.fsync(stream.fileno())
-        partial.replace(path)
+        (partial / DATABASE).chmod(0o444)
+        for written in (partial / DATABASE, partial):
+            _sync(written)
+        partial.rename(path)
+        _sync(path.parent)
     finally:
-        partial.unlink(missing_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
     sizes = {part: sum(1 for value in parts.values() if value == part) for part in ("train", "validation", "test")}
     salt = secrets.token_bytes(32)
     return FrozenCohort(
         sizes["train"], sizes["validation"], sizes["test"], commitment_to(version, people, salt), salt.hex()
     )
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def commitment_to(version: str, people: Sequence[int], salt: bytes) -> str:

@@ -6,13 +6,14 @@ hang together: what a model learns of them from a twin is nothing.
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flipnb.contracts.dataset import Dataset, Split, Variable
-from flipnb.contracts.frozen import KIND_TWIN, META_DATASET, META_KIND, TABLES, definitions
+from flipnb.contracts.frozen import DATABASE, KIND_TWIN, META_DATASET, META_KIND, TABLES, definitions
 from flipnb.contracts.outputs import Part
 from flipnb.twin.marginals import Marginal, Marginals
 
@@ -32,7 +33,7 @@ def make(
     seed: int = 0,
     marginals: Marginals | None = None,
 ) -> None:
-    """Write a twin of ``people`` synthetic persons to ``path`` (a DuckDB file that must not exist).
+    """Write a twin of ``people`` synthetic persons to the folder ``path``, which must not exist: a frozen cohort.
 
     The same arguments give the same people. Parts have the split's shares, in order, without stratification. Tables
     that the dataset declares are there, with the variables' rows alone. Without ``marginals``, or where they don't tell
@@ -43,8 +44,9 @@ def make(
 
     generator = np.random.default_rng(seed)
     partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    with duckdb.connect(str(partial)) as connection:
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    with duckdb.connect(str(partial / DATABASE)) as connection:
         for table, columns in definitions(dataset.declared).items():
             connection.execute(f"CREATE TABLE {table} ({columns})")
         parts = _parts(split, people)
@@ -71,7 +73,7 @@ def make(
                 lists = ", ".join(f"unnest(?::{row[1]}[])" for row in described)
                 whole = [list(column) for column in zip(*values, strict=True)]
                 connection.execute(f"INSERT INTO {table} ({names}) SELECT {lists}", whole)
-    partial.replace(path)
+    partial.rename(path)
 
 
 def _parts(split: Split, people: int) -> list[Part]:

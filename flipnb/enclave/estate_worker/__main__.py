@@ -47,7 +47,7 @@ class Worker:
         """Do what ``request`` asks. Raises FlipError where the estate refuses."""
         if isinstance(request, Current):
             return Answer(version=Estate.open(self._estate).current())
-        # A frozen file is written by a second database, which gets all of the memory.
+        # A frozen cohort is written by a second database, which gets all of the memory.
         self._keep_open(None if isinstance(request, Freeze) else request.version)
         return _answer(request, self._estate, self._frozen, self._bounds)
 
@@ -112,6 +112,7 @@ def _safely(worker: Worker, line: bytes) -> Answer:
 
 
 def main() -> int:
+    """Answer the questions on the descriptor until it is closed; 0 at the end."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
     descriptor, estate, frozen, memory = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
     spill = frozen / ".spill"

@@ -30,6 +30,8 @@ class CohortFile(Document):
 
 
 class CohortList(Document):
+    """The cohort files below the folder that JupyterLab shows."""
+
     cohorts: tuple[CohortFile, ...]
 
 

@@ -19,7 +19,9 @@ _ROUNDS = 4
 class Database(Protocol):
     """A read-only connection. SQL has ``?`` for values, and is what DuckDB and PostgreSQL both understand."""
 
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of one query."""
+        ...
 
     def columns(self) -> Mapping[str, frozenset[str]]:
         """The tables that can be read, each with its columns."""
@@ -34,12 +36,14 @@ class DuckDatabase:
         self._schema = schema
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of one query, on a cursor of its own, so that threads may ask at once."""
         cursor = self._connection.cursor()
         if self._schema is not None:
             cursor.execute(f"SET schema = '{self._schema}'")
         return cursor.execute(sql, list(values)).fetchall()
 
     def columns(self) -> Mapping[str, frozenset[str]]:
+        """Tables and views of the schema with their columns, all in lower case."""
         found: dict[str, set[str]] = {}
         for table, column in self.rows(
             "SELECT table_name, column_name FROM duckdb_columns() "
@@ -93,6 +97,8 @@ class Pseudonyms:
 
 @dataclass(frozen=True)
 class Concept:
+    """A row of OMOP's concept, as far as resources need it; ``code`` is the code in its ``vocabulary``."""
+
     concept_id: int
     name: str
     vocabulary: str
@@ -121,11 +127,13 @@ class Store:
 
     @property
     def columns(self) -> Mapping[str, frozenset[str]]:
+        """Tables and their columns, asked of the database once."""
         if self._columns is None:
             self._columns = self.database.columns()
         return self._columns
 
     def has(self, table: str, *columns: str) -> bool:
+        """Whether the table is there with all these columns."""
         return table in self.columns and self.columns[table].issuperset(columns)
 
     def load_concepts(self, ids: Iterable[int | None]) -> None:
