@@ -6,7 +6,7 @@ import pytest
 
 def test_the_drawings_show_the_imports():
     page = house.PAGE.read_text()
-    assert page == house.written(page, house.parts()), "python tests/house.py draws docs/architecture.md anew"
+    assert page == house.written(page, house.parts()), "make format draws docs/architecture.md anew"
 
 
 def test_every_room_of_a_drawing_is_explained():
