@@ -12,10 +12,18 @@ FRONT_END := flipnb/labextension/package.json flipnb/workbench/widgets/static/co
 NODE_MODULES := labextension/node_modules/.yarn-state.yml
 LAB_LINK := $(VENV)/share/jupyter/labextensions/flipnb
 
-.PHONY: help install environment system demo lab labextension wheel pictures test bench faults lint format lock clean
+# The folders of tests; CONTRIBUTING.md says what each proves.
+CATEGORIES := attack conformance faults integration ui unit
+PYTEST := $(BIN)/python -m pytest --quiet
+# Two at a time; those of a file on one worker, long ones first (tests/conftest.py).
+TESTS := $(PYTEST) --numprocesses 2 --dist loadfile --no-loadscope-reorder --cpu-seconds
+
+.PHONY: help install environment system demo lab labextension wheel pictures bench campaign faults lock clean
+.PHONY: check test unit $(CATEGORIES:%=test-%) lint format
+.PHONY: format-python style-python types imports lint-front-end unit-quick
 
 help: ## list these commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-zA-Z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 install: environment labextension ## set up .venv, the Debian packages that are needed, and the JupyterLab extension
 
@@ -55,8 +63,28 @@ demo: environment ## the main job on real records of four hospitals, end to end
 lab: install ## the demo federation up, JupyterLab open on the tutorial
 	@$(BIN)/python -m flipnb.demo lab
 
+check: ## a minute's look before a commit: lint, and the unit tests that are quick
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target unit-quick lint
+
+unit-quick: $(STAMP)
+	@$(PYTEST) -m "not slow" tests/unit
+
+unit: test-unit ## the unit tests, all of them
+
 test: install ## all tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests
+	@$(TESTS) tests
+
+test-CATEGORY: ## the tests of one category: attack, conformance, faults, integration, ui or unit
+	@echo "make test-CATEGORY, where CATEGORY is one of: $(CATEGORIES)"; exit 2
+
+$(CATEGORIES:%=test-%): test-%: environment
+	@$(TESTS) tests/$*
+
+test-integration test-ui: labextension
+unit-quick test-unit: $(NODE_MODULES)
+
+test-%:
+	@echo "There is no category $*; there are: $(CATEGORIES)" >&2; exit 2
 
 bench: environment ## measure: NAME=rounds, ONLY="PART …" (LIST=1 names the parts); writes build/bench/NAME.json
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(NAME) $(if $(ONLY),--only $(ONLY)) $(if $(LIST),--list)
@@ -64,19 +92,34 @@ bench: environment ## measure: NAME=rounds, ONLY="PART …" (LIST=1 names the pa
 faults: environment ## the long fault campaign (FAULTS=200, SEED=1): a table of faults and recoveries
 	@PYTHONPATH=tests $(BIN)/python tests/faults/fault_campaign.py --faults $${FAULTS:-200} --seed $${SEED:-1}
 
+campaign: environment ## what is long: faults, attacks, seeds, servers (FAULTS=200 GAMES=400 SEEDS=5); adds to docs/campaign.md
+	@PYTHONPATH=tests $(BIN)/python tests/campaign.py $(foreach part,FAULTS GAMES SEEDS SEED,$(if $($(part)),--$(shell echo $(part) | tr A-Z a-z)=$($(part))))
+
 pictures: install ## take docs/images anew, in a browser on a demo federation
 	@$(BIN)/python tests/ui/take_pictures.py
 
-lint: $(STAMP) ## format, style, types, and who may import whom
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+lint: format-python style-python types imports lint-front-end ## format, style, types, who may import whom, the front end's
 
-format: $(STAMP) $(NODE_MODULES) ## write the code in the house's format, and the front end's contract
+format-python: $(STAMP)
+	@$(BIN)/ruff format --quiet --check . || { echo "ruff format: make format writes them"; exit 1; }
+
+style-python: $(STAMP)
+	@$(BIN)/ruff check --quiet .
+
+types: $(STAMP)
+	@$(BIN)/mypy --no-error-summary
+
+imports: $(STAMP)
+	@told=$$($(BIN)/lint-imports --no-logo) || { echo "$$told"; exit 1; }
+
+lint-front-end: $(NODE_MODULES)
+	@$(WITH_NODE) && cd labextension && jlpm lint:check
+
+format: $(STAMP) $(NODE_MODULES) ## write the code in the house's format, the front end's contract, the house's drawings
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/python -m flipnb.lab.openapi
+	@$(BIN)/python tests/house.py
 	@$(WITH_NODE) && cd labextension && jlpm lint
 
 lock: $(STAMP) ## resolve constraints.txt anew

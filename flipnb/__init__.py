@@ -1,27 +1,23 @@
 """FLIP workbench: federated learning from a notebook, on data that never leaves the hospital.
 
+    import flipnb as flip
+
+    data = flip.data()                              # a twin: invented people; in a Trust its frozen cohort
+    for rnd in flip.rounds(model, state=[optimiser]):
+        if rnd.training:
+            loss = train(model, optimiser, data.train.frame())
+        rnd.report(loss=loss)
+
 The same notebook runs on a twin in the researcher's own kernel, and unchanged in the Trusts' enclaves. Importing this
-package imports nothing heavy: each name below is looked up where it lives when it is first used (PEP 562).
+package imports nothing heavy: each name below is looked up where it lives when it is first used (PEP 562). What type
+checkers and editors see of it is in ``__init__.pyi``.
 """
 
 from __future__ import annotations
 
 import os
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    cohort: Callable[..., Any]
-    data: Callable[..., Any]
-    follow: Callable[..., Any]
-    rehearse: Callable[..., Any]
-    results: Callable[..., Any]
-    rounds: Callable[..., Any]
-    runs: Callable[..., Any]
-    submit: Callable[..., Any]
-    total: Callable[..., Any]
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -29,11 +25,14 @@ __version__ = "0.1.0"
 _IN_A_KERNEL = {"data", "rounds", "total"}
 _ON_A_WORKBENCH = {"cohort", "follow", "rehearse", "results", "runs", "submit"}
 _ELSEWHERE = {"rehearse": "flipnb.simulation.rehearsing"}
+_MODULES = {"cohorts"}
 
-__all__ = ["cohort", "data", "follow", "rehearse", "results", "rounds", "runs", "submit", "total"]
+__all__ = ["cohort", "cohorts", "data", "follow", "rehearse", "results", "rounds", "runs", "submit", "total"]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
     if name not in _IN_A_KERNEL | _ON_A_WORKBENCH:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     inside = "FLIP_BROKER" in os.environ

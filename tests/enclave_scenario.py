@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from safetensors.numpy import save
@@ -149,6 +149,9 @@ class Asked:
 class Chamber:
     """An airlock over real files, with the means to make contexts for it."""
 
+    opened: ClassVar[list[Chamber]] = []
+    """Those that are not closed yet, by this process."""
+
     def __init__(self, study: Study, directory: Path, *, policy: Policy | None = None, **changes: Any) -> None:
         self.study, self.directory = study, directory
         self.policy = policy or Policy()
@@ -170,6 +173,13 @@ class Chamber:
         )
         self.store.runs.add(self.run, bundle=self.bundle.digest(), study="heart", title="t", point={"lr": 0.01})
         self.airlock = self.open()
+        Chamber.opened.append(self)
+
+    def close(self) -> None:
+        Chamber.opened.remove(self)
+        self.airlock.close()
+        self.audit.close()
+        self.store.close()
 
     def open(self) -> Airlock:
         """The airlock as a (re)started agent would make it."""

@@ -1,6 +1,6 @@
 """A real PostgreSQL server for tests: a temporary cluster on a unix socket, from Debian's package.
 
-``postgresql_server`` is a pytest fixture, one server for each test process; ``serving()`` is the same for benchmarks.
+``postgresql_server`` is a pytest fixture, one for all workers of a run; ``serving()`` is the same for benchmarks.
 Every test takes a database of its own from ``new_database()``, so that tests never meet.
 """
 
@@ -22,9 +22,14 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from run_wide import Started, once
 
 _OWNER = "postgres"
 """The account that Debian's package makes; PostgreSQL refuses to run as root."""
+
+VERSION = "FLIP_TEST_POSTGRESQL"
+"""Names the version, where several are installed; else the newest."""
+_PACKAGES = Path("/usr/lib/postgresql")
 
 # Nothing here outlives the process, so nothing needs to reach the disk.
 _SETTINGS = {
@@ -42,7 +47,7 @@ class PostgresqlServer:
 
     directory: Path
     user: str
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), repr=False)
 
     def address(self, database: str) -> str:
         return f"postgresql:///{database}?host={quote(str(self.directory), safe='')}&user={self.user}"
@@ -51,7 +56,7 @@ class PostgresqlServer:
         """The address of a new, empty database."""
         import psycopg
 
-        name = f"test_{next(self._numbers)}"
+        name = f"test_{os.getpid()}_{next(self._numbers)}"
         with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
         return self.address(name)
@@ -60,32 +65,11 @@ class PostgresqlServer:
 @contextmanager
 def serving(settings: Mapping[str, str] | None = None) -> Iterator[PostgresqlServer]:
     """A server until the block ends; ``settings`` go into its configuration."""
-    programs = _programs()
-    owner: dict[str, Any] = {"user": _OWNER, "group": _OWNER, "extra_groups": []} if os.getuid() == 0 else {}
-    user = _OWNER if owner else getpass.getuser()
-    # A socket's path is limited to 107 bytes, which pytest's own directories can exceed.
-    with tempfile.TemporaryDirectory(prefix="flip-pg-", dir="/tmp", ignore_cleanup_errors=True) as name:
-        directory = Path(name)
-        if owner:
-            shutil.chown(directory, _OWNER, _OWNER)
-        cluster = directory / "cluster"
-        # The caller's directory may be closed to the owner of the server.
-        run: dict[str, Any] = {"cwd": directory, "stdin": subprocess.DEVNULL, **owner}
-        subprocess.run(
-            [programs / "initdb", "--pgdata", cluster, "--username", user, "--auth", "trust", "--encoding", "UTF8",
-             "--locale", "C", "--no-sync"],
-            check=True, stdout=subprocess.DEVNULL, env={"PATH": "/usr/bin:/bin", "TZ": "UTC"}, **run,
-        )  # fmt: skip
-        configuration = {**_SETTINGS, "unix_socket_directories": name, **(settings or {})}
-        options = [text for item in configuration.items() for text in ("-c", "=".join(item))]
-        log = directory / "log"
-        with log.open("wb") as stream:
-            server = subprocess.Popen(
-                [programs / "postgres", "-D", cluster, *options], stdout=stream, stderr=stream, **run
-            )
+    directory = _directory()
+    try:
+        server = _start(directory, settings or {})
         try:
-            _await(programs, directory, server, log)
-            yield PostgresqlServer(directory, user)
+            yield PostgresqlServer(directory, _user())
         finally:
             # SIGINT ends the server at once, with the clients that are still there.
             server.send_signal(signal.SIGINT)
@@ -94,19 +78,64 @@ def serving(settings: Mapping[str, str] | None = None) -> Iterator[PostgresqlSer
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[PostgresqlServer]:
-    with serving() as server:
-        yield server
+def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> PostgresqlServer:
+    def start() -> Started:
+        directory = _directory()
+        return Started(_start(directory, {}).pid, str(directory))
+
+    return PostgresqlServer(Path(once(tmp_path_factory, "postgresql", start).directory), _user())
+
+
+def _as_owner() -> dict[str, Any]:
+    return {"user": _OWNER, "group": _OWNER, "extra_groups": []} if os.getuid() == 0 else {}
+
+
+def _user() -> str:
+    return _OWNER if os.getuid() == 0 else getpass.getuser()
+
+
+def _directory() -> Path:
+    """A new one. A socket's path is limited to 107 bytes, which pytest's own directories can exceed."""
+    directory = Path(tempfile.mkdtemp(prefix="flip-pg-", dir="/tmp"))
+    if os.getuid() == 0:
+        shutil.chown(directory, _OWNER, _OWNER)
+    return directory
+
+
+def _start(directory: Path, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """A server that answers, on a new cluster in ``directory``."""
+    programs, cluster = _programs(), directory / "cluster"
+    # The caller's directory may be closed to the owner of the server.
+    run: dict[str, Any] = {"cwd": directory, "stdin": subprocess.DEVNULL, **_as_owner()}
+    subprocess.run(
+        [programs / "initdb", "--pgdata", cluster, "--username", _user(), "--auth", "trust", "--encoding", "UTF8",
+         "--locale", "C", "--no-sync"],
+        check=True, stdout=subprocess.DEVNULL, env={"PATH": "/usr/bin:/bin", "TZ": "UTC"}, **run,
+    )  # fmt: skip
+    configuration = {**_SETTINGS, "unix_socket_directories": str(directory), **settings}
+    options = [text for item in configuration.items() for text in ("-c", "=".join(item))]
+    log = directory / "log"
+    with log.open("wb") as stream:
+        server = subprocess.Popen([programs / "postgres", "-D", cluster, *options], stdout=stream, stderr=stream, **run)
+    _await(programs, directory, server, log)
+    return server
+
+
+def installed() -> list[str]:
+    """The versions of PostgreSQL on this machine."""
+    return sorted((path.parents[1].name for path in _PACKAGES.glob("*/bin/initdb")), key=int)
 
 
 def _programs() -> Path:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
+    versions = installed()
+    if not versions:
         pytest.fail("PostgreSQL is missing: install Debian's package postgresql-15 (make install does).")
-    return found[-1].parent
+    return _PACKAGES / os.environ.get(VERSION, versions[-1]) / "bin"
 
 
 def _await(programs: Path, directory: Path, server: subprocess.Popen[bytes], log: Path) -> None:

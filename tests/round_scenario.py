@@ -40,7 +40,17 @@ from flipnb.contracts.request_signature import Request, sign_request
 from flipnb.contracts.round import RoundContext, RoundReply
 from flipnb.contracts.run import RoundSummary, RunEvent, RunRequest, RunView, TrustReport
 from flipnb.contracts.study import Join, Researcher, Roster, Trust
-from flipnb.contracts.task import Task, TaskAnswer, TaskList
+from flipnb.contracts.task import (
+    RoundTask,
+    RunTask,
+    StartTask,
+    SummedTask,
+    Task,
+    TaskAnswer,
+    TaskList,
+    TotalTask,
+    UnreadableTask,
+)
 from flipnb.contracts.tensors import Tensor, TensorSpec
 from flipnb.contracts.total import TotalContext, TotalReply, TotalStep, TotalSum
 from flipnb.demo.certificates import make_ca, make_server_certificate
@@ -132,7 +142,7 @@ class Principal:
         self._http.close()
 
 
-Misbehaviour = Callable[["LightTrust", Task, RoundReply], bytes]
+Misbehaviour = Callable[["LightTrust", RoundTask, RoundReply], bytes]
 """What a Trust sends instead of its honest reply: another envelope. It may raise FlipError to refuse by its code."""
 
 
@@ -181,30 +191,29 @@ class LightTrust(threading.Thread):
                 except Exception as error:  # the test asks for it
                     self.errors.append(f"{task.kind}: {error!r}")
 
-    def _do(self, task: Task) -> None:
-        assert task.run is not None
-        if task.kind == "round":
+    def _do(self, task: Task | UnreadableTask) -> None:
+        if isinstance(task, RoundTask):
             self._round(task)
             return
-        if task.kind == "total":
+        if isinstance(task, TotalTask):
             self._total(task)
             return
-        if task.summed is not None:
+        if isinstance(task, SummedTask):
             self.summed.append(task.summed)
         self._answer(task, TaskAnswer())
-        for state in {"run": ("waiting", "approved"), "start": ("starting", "running")}.get(task.kind, ()):
-            self.report(task.run, state)
+        if isinstance(task, RunTask | StartTask):
+            for state in ("waiting", "approved") if task.kind == "run" else ("starting", "running"):
+                self.report(task.run, state)
 
     def report(self, run: str, state: str) -> None:
         self._reports[run] = self._reports.get(run, 0) + 1
         said = TrustReport(run=run, sequence=self._reports[run], state=state)
         self.principal.call("POST", f"/v1/runs/{run}/reports", said.to_bytes())
 
-    def _answer(self, task: Task, answer: TaskAnswer) -> None:
+    def _answer(self, task: Task | UnreadableTask, answer: TaskAnswer) -> None:
         self.principal.call("POST", f"/v1/tasks/{task.id}/answer", answer.to_bytes())
 
-    def _total(self, task: Task) -> None:
-        assert task.total is not None
+    def _total(self, task: TotalTask) -> None:
         self.asked.append(task.total)
         if (task.total.run, -task.total.step) in self.silent:
             return
@@ -213,9 +222,8 @@ class LightTrust(threading.Thread):
         reply = TotalReply(trust=self.key_id, context=task.total, values=values)
         self._answer(task, TaskAnswer(envelope=seal(reply, TOTAL_REPLY, self.principal.key).decode()))
 
-    def _round(self, task: Task) -> None:
+    def _round(self, task: RoundTask) -> None:
         context = task.context
-        assert context is not None
         place = (context.run, context.round)
         if place in self.silent:
             return

@@ -19,7 +19,7 @@ from flipnb.contracts.document import load_json
 from flipnb.contracts.keys import SigningKey, fingerprint
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Trust
-from flipnb.workbench.desk import DeskClient, desk, enclave_configuration, enclave_controllers
+from flipnb.link.desk import DeskClient, desk, enclave_configuration, enclave_controllers
 
 app = typer.Typer(help="For a Trust's data controller: what waits, what runs, what left.", no_args_is_help=True)
 
@@ -234,10 +234,14 @@ def audit(
     """Print the audit log and its tree head (RFC 6962)."""
     with desk(enclave_directory(enclave)) as client:
         page = client.get(f"/audit?after={after}", AuditPage)
+        entries = list(page.entries)
+        while page.entries and after + len(entries) < page.size:
+            page = client.get(f"/audit?after={after + len(entries)}", AuditPage)
+            entries += page.entries
     if as_json:
-        print_json({"entries": [load_json(e.encode(), "An entry") for e in page.entries], "head": page.head})
+        print_json({"entries": [load_json(entry.encode(), "An entry") for entry in entries], "head": page.head})
         return
-    for entry in page.entries:
+    for entry in entries:
         print_text(entry)
     print(f"{page.size} entries, tree head {page.head}")
 
@@ -329,6 +333,7 @@ def _whole(client: DeskClient, start: str) -> str:
 
 
 def enclave_directory(directory: Path | None) -> Path:
+    """The enclave that a command is about. Raises FlipError ``no-enclave`` where none is named."""
     if directory is None:
         raise FlipError("no-enclave", "Which enclave?", remedy="Give --enclave DIRECTORY, or set FLIP_ENCLAVE.")
     return directory

@@ -69,6 +69,8 @@ def load(
 
 
 class Dialect(StrEnum):
+    """For which database SQL is written."""
+
     duckdb = "duckdb"
     postgres = "postgres"
 
@@ -88,6 +90,8 @@ def ddl(
 
 
 class TableFormat(StrEnum):
+    """How a table is written to a file or to the terminal."""
+
     json = "json"
     csv = "csv"
     parquet = "parquet"

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from flipnb.cli import cohort, enclave, estate, study
-from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly
+from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly, watched
 from flipnb.contracts.problem import FlipError
 
 app = typer.Typer(
@@ -240,11 +240,12 @@ def results(
     to: Annotated[Path, typer.Option(help="Where the files go.")] = Path("results"),
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch the final model, the metrics and the record of a finished run."""
+    """Fetch the final model, the metrics and the record of a finished run; where it was stopped, it goes on."""
     from flipnb.workbench.home import Home
     from flipnb.workbench.results import fetch_results
 
-    found = fetch_results(Home.find(), run, to)
+    with watched("weights") as progress:
+        found = fetch_results(Home.find(), run, to, progress)
     if as_json:
         print_json(found.record.model_dump(mode="json"))
         return
@@ -361,6 +362,7 @@ def _pairs(param: list[str] | None) -> list[tuple[str, str]]:
 
 
 def main() -> None:
+    """Run the command that was typed: the entry point ``flip``."""
     app()
 
 

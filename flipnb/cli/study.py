@@ -73,7 +73,7 @@ def join(
     from flipnb.contracts.document import parse
     from flipnb.contracts.keys import fingerprint
     from flipnb.contracts.study import Membership, Roster
-    from flipnb.workbench.desk import desk
+    from flipnb.link.desk import desk
 
     try:
         sealed_roster = roster_file.read_bytes()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
@@ -37,6 +38,7 @@ def speaks_plainly(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def print_json(value: Any) -> None:
+    """Print for a program: indented JSON, dates and paths as text."""
     print(json.dumps(value, indent=2, default=str))
 
 
@@ -51,6 +53,31 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 def print_text(text: str) -> None:
     """Text that a stranger may have written: every control character is shown, none is obeyed."""
     print("\n".join(_safe(line) for line in text.split("\n")))
+
+
+@contextmanager
+def watched(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """To be told of bytes that are here and bytes in all: a line on standard error that says how far ``what`` is.
+
+    None where standard error is no terminal.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    shown = ""
+
+    def show(here: int, whole: int) -> None:
+        nonlocal shown
+        said = f"{what}: {here * 100 // max(whole, 1)} % of {whole / 1e6:.1f} MB"
+        if said != shown:
+            shown = said
+            print(f"\r{said}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        if shown:
+            print(file=sys.stderr)
 
 
 def _safe(value: Any) -> str:

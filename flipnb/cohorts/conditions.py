@@ -41,14 +41,21 @@ class Records:
         at_most: float | None = None,
         below: float | None = None,
     ) -> Records:
-        """Measurements and observations by their number, in the unit of the estate (see ``unit``)."""
+        """Measurements and observations by their number, in the unit of the estate (see ``unit``).
+
+            measurement(hba1c).value(at_least=5, at_most=7)
+
+        One limit, or ``at_least`` and ``at_most``; else ValueError.
+        """
         limits = number_range(at_least=at_least, above=above, at_most=at_most, below=below)
         return self._with(ValueAsNumber=limits)
 
     def value_is(self, *concept_ids: int) -> Records:
+        """Measurements and observations whose value is one of these concepts."""
         return self._with(ValueAsConcept=concept_list(concept_ids))
 
     def unit(self, *concept_ids: int) -> Records:
+        """Measurements, observations and specimens in one of these units, by concept id (8840 is mg/dL)."""
         return self._with(Unit=concept_list(concept_ids))
 
     def asserted(self) -> Records:
@@ -93,12 +100,12 @@ class Records:
         return self._with(VisitType=concept_list(concept_ids))
 
     def at_age(self, *, at_least: int | None = None, at_most: int | None = None) -> Records:
-        """In years, by the year of birth."""
+        """The person's age at the record's start, in years, by the year of birth. Raises ValueError without a limit."""
         limits = number_range(at_least=at_least, at_most=at_most)
         return self._with(**{"AgeAtStart" if self.domain.endswith(("Era", "Period")) else "Age": limits})
 
     def starting(self, *, since: date | None = None, until: date | None = None) -> Records:
-        """On these days of the calendar, both included."""
+        """Records that start on these days of the calendar, both included. Raises ValueError without a day."""
         name = {"Era": "EraStartDate", "Period": "PeriodStartDate", "Detail": "VisitDetailStartDate"}
         found = next((value for end, value in name.items() if self.domain.endswith(end)), "OccurrenceStartDate")
         return self._with(**{found: day_range(since, until)})
@@ -123,6 +130,7 @@ class Records:
         return replace(self, fields={**self.fields, **fields})
 
     def written(self, ids: Callable[[Codes], int]) -> Json:
+        """OHDSI's JSON of the criterion; ``ids`` numbers the concept sets."""
         fields = dict(self.fields)
         if self.codes is not None:
             fields["CodesetId"] = ids(self.codes)
@@ -147,15 +155,19 @@ class Found:
     ignore_observation: bool = False
 
     def at_least(self, count: int) -> Found:
+        """So many or more of the records."""
         return replace(self, kind=_AT_LEAST, count=count)
 
     def at_most(self, count: int) -> Found:
+        """So many of the records or fewer, none included."""
         return replace(self, kind=_AT_MOST, count=count)
 
     def exactly(self, count: int) -> Found:
+        """So many of the records, no more and no fewer."""
         return replace(self, kind=_EXACTLY, count=count)
 
     def none(self) -> Found:
+        """No such record."""
         return self.exactly(0)
 
     def different(self, by: Distinct = "concept") -> Found:
@@ -172,6 +184,7 @@ class Found:
         return replace(self, window={**self.window, "UseIndexEnd": True}, end_window=ends)
 
     def in_the_same_visit(self) -> Found:
+        """Only records of the visit that the index event is of."""
         return replace(self, same_visit=True)
 
     def outside_observation(self) -> Found:
@@ -179,6 +192,7 @@ class Found:
         return replace(self, ignore_observation=True)
 
     def written(self, ids: Callable[[Codes], int]) -> Json:
+        """OHDSI's JSON of the records, their window and their number; ``ids`` numbers the concept sets."""
         occurrence: Json = {"Type": self.kind, "Count": self.count, "IsDistinct": self.distinct is not None}
         if self.distinct is not None:
             occurrence["CountColumn"] = _COUNT_COLUMN[self.distinct]
@@ -196,11 +210,12 @@ class Who:
 
 
 def age(*, at_least: int | None = None, at_most: int | None = None) -> Who:
-    """In years, by the year of birth."""
+    """In years at the index event, by the year of birth: ``age(at_least=18)``. Raises ValueError without a limit."""
     return Who({"Age": number_range(at_least=at_least, at_most=at_most)})
 
 
 def sex(*allowed: Sex) -> Who:
+    """People recorded as one of these: ``sex("female")``. People of another or unknown sex are neither."""
     return Who({"Gender": concept_list([_SEX[one] for one in allowed])})
 
 
@@ -213,6 +228,7 @@ class Group:
     count: int | None = None
 
     def written(self, ids: Callable[[Codes], int]) -> Json:
+        """OHDSI's JSON of the group and of the groups within it; ``ids`` numbers the concept sets."""
         return {
             "Type": self.kind,
             **({} if self.count is None else {"Count": self.count}),
@@ -226,16 +242,20 @@ Condition = Found | Who | Group
 
 
 def all_of(*parts: Condition) -> Group:
+    """Every part holds; without any part it always does."""
     return Group("ALL", parts)
 
 
 def any_of(*parts: Condition) -> Group:
+    """One of the parts holds, or more."""
     return Group("ANY", parts)
 
 
 def at_least(count: int, *parts: Condition) -> Group:
+    """So many of the parts hold, or more."""
     return Group("AT_LEAST", parts, count)
 
 
 def at_most(count: int, *parts: Condition) -> Group:
+    """So many of the parts hold, or fewer."""
     return Group("AT_MOST", parts, count)

@@ -12,10 +12,12 @@ _OPERATORS = {"at_least": "gte", "above": "gt", "at_most": "lte", "below": "lt",
 
 
 def concept_list(ids: Sequence[int]) -> list[Json]:
+    """Concepts as circe's JSON lists them, by id alone."""
     return [{"CONCEPT_ID": concept} for concept in ids]
 
 
 def window(start: int | None, end: int | None) -> Json:
+    """Days from ``start`` to ``end`` of the index event, negative before it; None is as far as observation goes."""
     return {"Start": _edge(start, -1), "End": _edge(end, 1), "UseIndexEnd": False}
 
 
@@ -31,6 +33,7 @@ def number_range(**limits: float | None) -> Json:
 
 
 def day_range(since: date | None, until: date | None) -> Json:
+    """From ``since`` to ``until``, both included; one of them may be None. Raises ValueError where both are."""
     days = {"since": since, "until": until}
     return _range({name: day.isoformat() if day else None for name, day in days.items()}, ("since", "until"))
 

@@ -74,6 +74,8 @@ KERNEL_MESSAGE: TypeAdapter[Hello | OpenRounds | Lease | Submit | Tell | AskTota
 
 
 class Welcome(Document):
+    """The plan's number of rounds, the declared outputs, its consensus, and the tensors as the bundle declares them."""
+
     kind: Literal["welcome"] = "welcome"
     rounds: int
     outputs: tuple[DeclaredOutput, ...]
@@ -93,6 +95,8 @@ class NextRound(Document):
 
 
 class Leased(Document):
+    """Comes with one descriptor: a memfd of ``size`` bytes to fill and to unmap."""
+
     kind: Literal["leased"] = "leased"
     size: int
 
@@ -105,10 +109,14 @@ class Totalled(Document):
 
 
 class Done(Document):
+    """A request was taken, and there is nothing to say of it."""
+
     kind: Literal["done"] = "done"
 
 
 class Ended(Document):
+    """No round comes any more: the last was submitted, or the notebook left."""
+
     kind: Literal["ended"] = "ended"
 
 

@@ -91,6 +91,7 @@ class Bundle(Document):
 
     @property
     def cohort_expression(self) -> CohortExpression:
+        """The cohort, parsed. Raises FlipError ``unsupported-cohort``, ``invalid-cohort``."""
         return CohortExpression.parse(self.cohort)
 
     @property

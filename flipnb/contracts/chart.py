@@ -26,6 +26,7 @@ class AgeChart(Document):
 
     @property
     def labels(self) -> tuple[str, ...]:
+        """``0-9``, ``10-19``, …, ``90+``: the bars from the youngest up."""
         bands = tuple(f"{low}-{low + self.width - 1}" for low in range(0, OLDEST, self.width))
         return (*bands, f"{OLDEST}+")
 
@@ -37,6 +38,7 @@ class SexChart(Document):
 
     @property
     def labels(self) -> tuple[str, ...]:
+        """``female``, ``male``, ``other``: the bars in this order."""
         return ("female", "male", OTHER)
 
 
@@ -55,6 +57,7 @@ class YearChart(Document):
 
     @property
     def labels(self) -> tuple[str, ...]:
+        """``before FIRST``, each year, ``after LAST``: the bars, the outer two open-ended."""
         years = (str(year) for year in range(self.first, self.last + 1))
         return (f"before {self.first}", *years, f"after {self.last}")
 
@@ -68,6 +71,7 @@ class MissingChart(Document):
 
     @property
     def labels(self) -> tuple[str, ...]:
+        """``recorded`` and ``missing``: the bars in this order."""
         return ("recorded", MISSING)
 
 
@@ -97,6 +101,7 @@ class VariableChart(Document):
 
     @property
     def labels(self) -> tuple[str, ...]:
+        """The bars in order: ``yes``, ``no``; else concept ids and ``other``, or rising ranges, and ``missing``."""
         variable = self.variable
         if variable.source == "condition":
             return ("yes", "no")

@@ -21,6 +21,8 @@ MAXIMUM_DEPTH = 40
 
 
 class ConceptSetItem(BaseModel):
+    """A concept, with descendants and mapped source concepts if it says so; ``isExcluded`` takes all of them out."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     concept: Concept
@@ -30,12 +32,16 @@ class ConceptSetItem(BaseModel):
 
 
 class ConceptSetExpression(BaseModel):
+    """What is in a concept set: all included items without all excluded ones."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     items: tuple[ConceptSetItem, ...] = ()
 
 
 class ConceptSet(BaseModel):
+    """A set of concepts under the ``id`` by which criteria refer to it."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: int = Field(ge=0, lt=2**31)
@@ -44,21 +50,29 @@ class ConceptSet(BaseModel):
 
 
 class Limit(ExpressionPart):
+    """Which of a person's events count: all of them, the first or the last."""
+
     type: Annotated[Literal["ALL", "FIRST", "LAST"], BeforeValidator(upper)] = "ALL"
 
 
 class ObservationWindow(ExpressionPart):
+    """Days for which a person must have been observed without a break before and after an event for it to count."""
+
     prior_days: Days = 0
     post_days: Days = 0
 
 
 class PrimaryCriteria(ExpressionPart):
+    """The events by which people enter: any of the criteria, all such events or a person's first or last."""
+
     criteria_list: tuple[Criteria, ...] = Field(min_length=1)
     observation_window: ObservationWindow = ObservationWindow()
     primary_criteria_limit: Limit = Limit()
 
 
 class InclusionRule(BaseModel):
+    """A condition on the entry event, and a step of the funnel under its ``name``."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = ""
@@ -67,6 +81,8 @@ class InclusionRule(BaseModel):
 
 
 class DateOffset(ExpressionPart):
+    """People leave ``Offset`` days after the entry event's start or end, if their observation has not ended before."""
+
     date_field: Literal["StartDate", "EndDate"]
     offset: Offset
 
@@ -77,6 +93,12 @@ class DateOffset(ExpressionPart):
 
 
 class CustomEra(ExpressionPart):
+    """People leave at the end of persistent exposure to the drugs of a concept set.
+
+    Exposures at most ``GapDays`` apart are one, ``Offset`` days are added; ``DaysSupplyOverride`` takes the place of
+    each exposure's own length in days.
+    """
+
     drug_codeset_id: int
     gap_days: Days = 0
     offset: Offset = 0
@@ -102,6 +124,8 @@ class EndStrategy(ExpressionPart):
 
 
 class CollapseSettings(ExpressionPart):
+    """A person's stays in the cohort that are at most ``EraPad`` days apart become one."""
+
     collapse_type: Annotated[Literal["ERA"], BeforeValidator(upper)] = "ERA"
     era_pad: Days = 0
 
@@ -112,6 +136,12 @@ class CollapseSettings(ExpressionPart):
 
 
 class CohortExpression(ExpressionPart):
+    """A cohort definition, in the fields and JSON names of OHDSI's circe.
+
+    Entry events (``PrimaryCriteria``, ``AdditionalCriteria``), rules that they must meet, when people leave, and the
+    concept sets that all of these refer to. ``parse`` makes one out of ATLAS's JSON.
+    """
+
     title: str = ""
     cdm_version_range: str = Field(default="", alias="cdmVersionRange")
     primary_criteria: PrimaryCriteria

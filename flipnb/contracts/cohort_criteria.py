@@ -69,6 +69,8 @@ class EncounteredCriterion(OccurrenceCriterion):
 
 
 class ConditionOccurrence(EncounteredCriterion):
+    """Diagnoses: records of OMOP's condition_occurrence."""
+
     condition_type: Concepts = ()
     condition_type_cs: ConceptSetSelection | None = None
     condition_type_exclude: bool = False
@@ -79,6 +81,8 @@ class ConditionOccurrence(EncounteredCriterion):
 
 
 class DrugExposure(EncounteredCriterion):
+    """Prescriptions, dispensings, administrations: records of OMOP's drug_exposure. ``DaysSupply`` is in days."""
+
     drug_type: Concepts = ()
     drug_type_cs: ConceptSetSelection | None = None
     drug_type_exclude: bool = False
@@ -93,6 +97,8 @@ class DrugExposure(EncounteredCriterion):
 
 
 class DeviceExposure(EncounteredCriterion):
+    """Devices used or implanted: records of OMOP's device_exposure."""
+
     device_type: Concepts = ()
     device_type_cs: ConceptSetSelection | None = None
     device_type_exclude: bool = False
@@ -123,6 +129,8 @@ class Measurement(EncounteredCriterion):
 
 
 class Observation(EncounteredCriterion):
+    """Facts that no other domain has: records of OMOP's observation, with a number, a text or a concept as value."""
+
     observation_type: Concepts = ()
     observation_type_cs: ConceptSetSelection | None = None
     observation_type_exclude: bool = False
@@ -138,6 +146,8 @@ class Observation(EncounteredCriterion):
 
 
 class ProcedureOccurrence(EncounteredCriterion):
+    """Procedures: records of OMOP's procedure_occurrence."""
+
     procedure_type: Concepts = ()
     procedure_type_cs: ConceptSetSelection | None = None
     procedure_type_exclude: bool = False
@@ -148,6 +158,8 @@ class ProcedureOccurrence(EncounteredCriterion):
 
 
 class Specimen(OccurrenceCriterion):
+    """Samples taken of a person: records of OMOP's specimen."""
+
     specimen_type: Concepts = ()
     specimen_type_cs: ConceptSetSelection | None = None
     specimen_type_exclude: bool = False
@@ -180,6 +192,8 @@ class VisitOccurrence(OccurrenceCriterion):
 
 
 class VisitDetail(Criterion):
+    """Parts of a visit, such as a stay on a ward: records of OMOP's visit_detail. ``VisitDetailLength`` is in days."""
+
     codeset_id: int | None = None
     first: bool = False
     visit_detail_start_date: DateRange | None = None
@@ -195,6 +209,8 @@ class VisitDetail(Criterion):
 
 
 class Death(CodedCriterion):
+    """A person's death, by its cause where there is a concept set: OMOP's death."""
+
     occurrence_start_date: DateRange | None = None
     age: NumericRange | None = None
     death_type: Concepts = ()
@@ -215,6 +231,8 @@ class EraCriterion(CodedCriterion):
 
 
 class ConditionEra(EraCriterion):
+    """Times with a condition, as OMOP's condition_era has them; ``OccurrenceCount`` is the number of its diagnoses."""
+
     occurrence_count: NumericRange | None = None
 
 
@@ -226,6 +244,8 @@ class DrugEra(EraCriterion):
 
 
 class DoseEra(EraCriterion):
+    """Times with an ingredient at one daily dose, as OMOP's dose_era has them; ``DoseValue`` is in ``Unit``."""
+
     unit: Concepts = ()
     unit_cs: ConceptSetSelection | None = None
     dose_value: NumericRange | None = None
@@ -244,6 +264,8 @@ class PeriodCriterion(Criterion):
 
 
 class ObservationPeriod(PeriodCriterion):
+    """Times during which a person was observed: OMOP's observation_period."""
+
     period_type: Concepts = ()
     period_type_cs: ConceptSetSelection | None = None
 
@@ -372,6 +394,7 @@ class Criteria(ExpressionPart):
 
     @property
     def criterion(self) -> Criterion:
+        """The one criterion there is, of whatever domain."""
         (name,) = self.model_fields_set
         value: Criterion = getattr(self, name)
         return value
@@ -390,6 +413,12 @@ class WindowEnd(ExpressionPart):
 
 
 class Window(ExpressionPart):
+    """Days around the index event in which a record starts or ends.
+
+    ``UseIndexEnd`` counts from the index event's end instead of its start, ``UseEventEnd`` looks at the record's end
+    instead of its start.
+    """
+
     start: WindowEnd
     end: WindowEnd
     use_index_end: bool | None = None
@@ -412,6 +441,12 @@ class Occurrence(ExpressionPart):
 
 
 class CorrelatedCriterion(ExpressionPart):
+    """So many records of a criterion (``Occurrence``) around the index event.
+
+    ``RestrictVisit`` asks for the same visit; with ``IgnoreObservationPeriod`` records count outside the observation
+    period too.
+    """
+
     criteria: Criteria
     start_window: Window
     end_window: Window | None = None
@@ -435,10 +470,13 @@ class DemographicCriterion(ExpressionPart):
 
 
 def upper(value: object) -> object:
+    """Capitals of a text, since ATLAS has written All, ALL and all; anything else as it is."""
     return value.upper() if isinstance(value, str) else value
 
 
 class CriteriaGroup(ExpressionPart):
+    """Conditions of which all, any, at least or at most ``Count`` must hold for an event."""
+
     type: Annotated[Literal["ALL", "ANY", "AT_LEAST", "AT_MOST"], BeforeValidator(upper)]
     count: int | None = Field(default=None, ge=0, lt=2**31)
     criteria_list: tuple[CorrelatedCriterion, ...] = ()
@@ -453,4 +491,5 @@ class CriteriaGroup(ExpressionPart):
 
     @property
     def is_empty(self) -> bool:
+        """Whether it asks for nothing at all."""
         return not (self.criteria_list or self.demographic_criteria_list or self.groups)

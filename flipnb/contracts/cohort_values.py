@@ -86,6 +86,8 @@ class NumericRange(ExpressionPart):
 
 
 class DateRange(ExpressionPart):
+    """``Op`` compares a date with ``Value``; ``bt`` and ``!bt`` also need ``Extent``, both days included."""
+
     value: Day
     op: RangeOperator
     extent: Day | None = None

@@ -39,6 +39,7 @@ class Consensus(Document):
         return round(float(value), DECIMALS)  # type: ignore[arg-type]
 
     def vote(self, value: float) -> Literal[0, 1]:
+        """1 where an agreement reaches the threshold, else 0."""
         return 1 if value >= self.threshold else 0
 
     def streak(self, before: int, votes: int, voters: int) -> int:

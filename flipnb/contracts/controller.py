@@ -15,6 +15,7 @@ class Controller(Document):
 
     @property
     def key_id(self) -> str:
+        """SHA-256 of the public key's 32 raw bytes, hexadecimal."""
         return key_id(self.public_key)
 
     @property

@@ -116,6 +116,7 @@ class Shares(Document):
 
     @property
     def total(self) -> int:
+        """The sum of the three shares, by which each is divided."""
         return self.train + self.validation + self.test
 
 

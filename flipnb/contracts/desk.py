@@ -150,6 +150,8 @@ class Signed(Document):
 
 
 class DeskRun(Document):
+    """A run's part at this Trust, as its data controller sees it; ``code`` and ``reason`` say why it is so."""
+
     run: RunId
     bundle: Digest
     study: Name
@@ -184,6 +186,8 @@ class ShownOutput(Document):
 
 
 class ShownCell(Document):
+    """A cell of an executed notebook, numbered from 1 over all cells, and its outputs made harmless."""
+
     number: int = Field(ge=1)
     type: Literal["code", "markdown", "raw"]
     source: str
@@ -198,13 +202,19 @@ class ShownNotebook(Document):
 
 
 class DeskRevision(Document):
-    """GET /changes?after=N&wait=S: rises with every change at the desk, and is another after a restart."""
+    """GET /changes?requests=…&runs=…&audit=…&wait=S: answered when one of the three is another than was given.
 
-    revision: str
+    ``requests`` changes with what is asked, decided and used up of approvals, ``runs`` with each run's state and
+    progress, ``audit`` with each entry. After a restart all are others.
+    """
+
+    requests: str
+    runs: str
+    audit: str
 
 
 class AuditPage(Document):
-    """GET /audit: entries as canonical JSON text, and the tree head (RFC 6962) over the first ``size``."""
+    """GET /audit?after=N: entries from N on as canonical JSON text, and the tree head (RFC 6962) over all ``size``."""
 
     entries: tuple[str, ...]
     size: int = Field(ge=0)

@@ -47,6 +47,7 @@ D = TypeVar("D", bound=Document)
 
 
 def sha256(data: bytes) -> str:
+    """SHA-256 (FIPS 180-4) in lower-case hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 

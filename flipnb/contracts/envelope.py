@@ -36,6 +36,7 @@ class Opened:
     signer: str
 
     def parse(self, model: type[D], what: str) -> D:
+        """The payload as a document, ``what`` for a person. Raises what ``document.parse`` raises."""
         return parse(model, self.payload, what)
 
 

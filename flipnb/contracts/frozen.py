@@ -1,4 +1,5 @@
-"""The shape of a frozen cohort: a DuckDB file with OMOP CDM 5.4 names, one row of ``cohort`` per member.
+"""The shape of a frozen cohort: a folder that holds a DuckDB file with OMOP CDM 5.4 names, one row of ``cohort`` per
+member.
 
 An estate freezes real people into it, a twin invented ones; ``meta`` says which. Ids are pseudonyms of the study,
 of no use outside. Dates are those of the record; nothing but the dataset's concepts and these columns is there.
@@ -11,6 +12,9 @@ staff are never among them. ``concept`` names the concepts that occur.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+
+DATABASE = "cohort.duckdb"
+"""The name of the tables' file in a frozen cohort's folder. What lies beside it is found by its own name."""
 
 TABLES: dict[str, str] = {
     "meta": "key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL",

@@ -32,6 +32,7 @@ PublicKey = Annotated[str, StringConstraints(max_length=44), AfterValidator(_is_
 
 
 def key_id(public_key: str) -> str:
+    """SHA-256 of the 32 raw bytes of a public key (base64), hexadecimal."""
     return hashlib.sha256(base64.b64decode(public_key)).hexdigest()
 
 
@@ -42,6 +43,7 @@ def fingerprint(public_key_or_id: str) -> str:
 
 
 def verify(public_key: str, signature: bytes, message: bytes) -> bool:
+    """Whether an Ed25519 signature (64 bytes, RFC 8032) over ``message`` is of the key, which is in base64."""
     try:
         Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key)).verify(signature, message)
     except InvalidSignature:
@@ -60,13 +62,16 @@ class SigningKey:
 
     @classmethod
     def generate(cls) -> SigningKey:
+        """A new key, from the system's random source."""
         return cls(Ed25519PrivateKey.generate())
 
     @property
     def private(self) -> Ed25519PrivateKey:
+        """The private half, for libraries that sign by themselves."""
         return self._private
 
     def sign(self, message: bytes) -> bytes:
+        """The signature of ``message``: 64 bytes (Ed25519, RFC 8032)."""
         return self._private.sign(message)
 
     def save(self, path: Path, passphrase: str | None = None) -> None:

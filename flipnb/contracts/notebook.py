@@ -14,6 +14,8 @@ KNOWN_TAGS: frozenset[str] = frozenset({"parameters", "skip-execution"})
 
 
 class Cell(Document):
+    """One cell as it is approved: lines end in a line feed, and no output is with it."""
+
     id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
     type: Literal["code", "markdown", "raw"]
     source: str = Field(max_length=1 << 20)
@@ -28,6 +30,8 @@ class Cell(Document):
 
 
 class FrozenNotebook(Document):
+    """Cells in their order, ids different, one code cell tagged ``parameters``."""
+
     cells: tuple[Cell, ...] = Field(min_length=1, max_length=5000)
 
     @model_validator(mode="after")

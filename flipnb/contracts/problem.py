@@ -23,6 +23,7 @@ class FlipError(Exception):
         return f"{self.message} {self.remedy}".strip()
 
     def problem(self) -> Problem:
+        """The error as it is sent: code, message and remedy, without the status."""
         return Problem(code=self.code, message=self.message, remedy=self.remedy)
 
 
@@ -36,4 +37,5 @@ class Problem(BaseModel):
     remedy: str = ""
 
     def error(self, status: int) -> FlipError:
+        """The error to raise where a problem was received with the HTTP ``status``."""
         return FlipError(self.code, self.message, remedy=self.remedy, status=status)

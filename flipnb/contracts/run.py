@@ -79,6 +79,7 @@ class RunRequest(Document):
 
 
 def run_id(request_payload: bytes) -> str:
+    """The first 128 bits of the SHA-256 of a run request's payload, 32 hexadecimal digits."""
     return sha256(request_payload)[:32]
 
 
@@ -209,3 +210,10 @@ class RunView(Document):
     trusts: tuple[TrustPart, ...]
     final_weights: Digest | None = None
     last_event: int
+
+
+class RunPage(Document):
+    """Some of a study's runs, the newest first. ``next``: the older ones follow after this run; None at the end."""
+
+    runs: tuple[RunView, ...]
+    next: RunId | None = None

@@ -30,6 +30,7 @@ class Range:
     open_end: bool = False
 
     def allows(self, value: float) -> bool:
+        """Whether a parameter may have this value."""
         below = value < self.maximum if self.open_end else value <= self.maximum
         return self.minimum <= value and below and not (self.whole and value != int(value))
 

@@ -14,17 +14,22 @@ from flipnb.contracts.text import Line, Name
 
 
 class Researcher(Document):
+    """A person who may send bundles to a study, by key; the name is for people alone."""
+
     name: Line = Field(min_length=1)
     public_key: PublicKey
 
 
 class Trust(Document):
+    """A Trust of a study: ``name`` for commands, ``title`` for screens, the public half of its node key."""
+
     name: Name
     title: Line
     public_key: PublicKey
 
     @property
     def key_id(self) -> str:
+        """SHA-256 of the public key's 32 raw bytes, hexadecimal: how messages name the Trust."""
         return key_id(self.public_key)
 
 
@@ -47,12 +52,15 @@ class Roster(Document):
         return self
 
     def researcher_keys(self) -> dict[str, str]:
+        """The researchers' public keys by key id."""
         return {key_id(member.public_key): member.public_key for member in self.researchers}
 
     def trust_keys(self) -> dict[str, str]:
+        """The Trusts' public keys by key id, in the roster's order."""
         return {trust.key_id: trust.public_key for trust in self.trusts}
 
     def trust_named(self, key: str) -> Trust | None:
+        """The Trust whose key id is ``key``; None where the study has none such."""
         return next((trust for trust in self.trusts if trust.key_id == key), None)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from flipnb.contracts.count import SignedCount
-from flipnb.contracts.document import Digest, Document
+from flipnb.contracts.document import Digest, Document, invalid
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.round import RoundContext
 from flipnb.contracts.run import RunId
@@ -17,33 +17,96 @@ from flipnb.contracts.total import TotalContext, TotalSum
 SMALL_BYTES = 1 << 18
 """Weights and updates up to this size travel within the task and its answer: a request of their own costs more."""
 
-TaskKind = Literal["count", "run", "start", "round", "total", "summed", "stop"]
 
-
-class Task(Document):
-    """``sequence`` rises per Trust; a task is handed out again until it is answered.
-
-    count → ``count`` is set; answered with a sealed CountReply.
-    run   → ``run_request`` is set (envelope, JSON text); the bundle is at ``/v1/bundles/{digest}``. Answered when the
-            agent has it on disk; approval, refusal and decline follow as TrustReports.
-    start → quorum is there: freeze, start the kernel. ``members`` are those who take part. Answered when taken on.
-    round → ``context`` is set; answered with a sealed RoundReply.
-    total → ``total`` is set; answered with a sealed TotalReply once the notebook has called ``flip.total``.
-    summed → ``summed`` is set: the sum of a total, for the kernel. Answered when the agent has it on disk.
-    stop  → end the run's kernel. Answered when it is gone.
-    """
+class _Asked(Document):
+    """``sequence`` rises per Trust; a task is handed out again until it is answered."""
 
     id: str = Field(pattern=r"^[0-9a-f]{32}$")
     sequence: int = Field(ge=1)
-    kind: TaskKind
     study: Name
-    run: RunId | None = None
-    count: SignedCount | None = None
-    run_request: str | None = None
-    members: tuple[KeyId, ...] = ()
-    context: RoundContext | None = None
-    total: TotalContext | None = None
-    summed: TotalSum | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, value: Any) -> Any:
+        """Earlier hubs wrote the fields of all kinds into each task, empty where they are another kind's."""
+        if not isinstance(value, dict):
+            return value
+        return {name: said for name, said in value.items() if said is not None and said != []}
+
+
+class CountTask(_Asked):
+    """Answered with a sealed CountReply."""
+
+    kind: Literal["count"] = "count"
+    count: SignedCount
+
+
+class RunTask(_Asked):
+    """``run_request`` is an envelope (JSON text); the bundle is at ``/v1/bundles/{digest}``. Answered when the agent
+    has it on disk; approval, refusal and decline follow as TrustReports."""
+
+    kind: Literal["run"] = "run"
+    run: RunId
+    run_request: str
+
+
+class StartTask(_Asked):
+    """Quorum is there: freeze, start the kernel. ``members`` are those who take part. Answered when taken on."""
+
+    kind: Literal["start"] = "start"
+    run: RunId
+    members: tuple[KeyId, ...]
+
+
+class RoundTask(_Asked):
+    """Answered with a sealed RoundReply, once the kernel has trained."""
+
+    kind: Literal["round"] = "round"
+    run: RunId
+    context: RoundContext
+
+
+class TotalTask(_Asked):
+    """Answered with a sealed TotalReply, once the notebook has called ``flip.total``."""
+
+    kind: Literal["total"] = "total"
+    run: RunId
+    total: TotalContext
+
+
+class SummedTask(_Asked):
+    """The sum of a total, for the kernel. Answered when the agent has it."""
+
+    kind: Literal["summed"] = "summed"
+    run: RunId
+    summed: TotalSum
+
+
+class StopTask(_Asked):
+    """End the run's kernel. Answered when it is gone."""
+
+    kind: Literal["stop"] = "stop"
+    run: RunId
+
+
+Task = Annotated[
+    CountTask | RunTask | StartTask | RoundTask | TotalTask | SummedTask | StopTask, Field(discriminator="kind")
+]
+TASK: TypeAdapter[CountTask | RunTask | StartTask | RoundTask | TotalTask | SummedTask | StopTask] = TypeAdapter(Task)
+
+
+class UnreadableTask(Document):
+    """A task of a kind that this version does not know, or without what its kind is about. Answered as ``bad-task``.
+
+    ``fault`` is the reader's own word for what is wrong with it.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: str = Field(pattern=r"^[0-9a-f]{32}$")
+    sequence: int = Field(ge=1)
+    kind: str = Field(pattern=r"^[a-z][a-z-]{0,39}$")
+    fault: str = Field(max_length=400)
 
 
 class TaskList(Document):
@@ -54,8 +117,23 @@ class TaskList(Document):
 
     model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[Task | UnreadableTask, ...]
     weights: dict[Digest, bytes] = Field(default_factory=dict)
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _one_by_one(cls, value: Any) -> Any:
+        """One task that can't be read hides none of the others."""
+        return [_read(task) for task in value] if isinstance(value, list) else value
+
+
+def _read(value: Any) -> Any:
+    try:
+        return TASK.validate_python(value)
+    except ValidationError as error:
+        if not isinstance(value, dict):
+            raise
+        return UnreadableTask.model_validate({**value, "fault": invalid(error, "The task").message[:400]})
 
 
 class TaskAnswer(Document):

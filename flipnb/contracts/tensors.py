@@ -44,6 +44,8 @@ _ALIGNMENT = 64
 
 
 class Tensor(Document):
+    """One tensor of a model: its name, its sizes, at most 16 of them, and its dtype."""
+
     name: Line = Field(min_length=1)
     shape: tuple[int, ...] = Field(max_length=16)
     dtype: Dtype
@@ -56,6 +58,7 @@ class Tensor(Document):
 
     @property
     def elements(self) -> int:
+        """The number of its values; 1 where it is a scalar."""
         return math.prod(self.shape)
 
     @property
@@ -81,6 +84,7 @@ class Slot:
 
     @property
     def count(self) -> int:
+        """The number of the tensor's values."""
         return self.tensor.elements
 
 
@@ -97,6 +101,7 @@ class TensorSpec(Document):
 
     @property
     def elements(self) -> int:
+        """The number of values of all tensors."""
         return sum(tensor.elements for tensor in self.tensors)
 
     def weight_bytes(self) -> int:

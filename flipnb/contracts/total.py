@@ -49,6 +49,7 @@ class DeclaredArray(Document):
 
     @property
     def elements(self) -> int:
+        """The number of its values; 1 where it is a scalar."""
         return math.prod(self.shape)
 
     @property
@@ -96,6 +97,7 @@ class TotalStep(Document):
 
     @property
     def names(self) -> frozenset[str]:
+        """The arrays' names, by which a call of ``flip.total`` finds its step."""
         return frozenset(array.name for array in self.arrays)
 
     def admit(self, values: Mapping[str, Sequence[float]]) -> dict[str, Units]:
@@ -105,6 +107,7 @@ class TotalStep(Document):
         return {array.name: array.admit(values[array.name]) for array in self.arrays}
 
     def restore(self, units: Mapping[str, Units]) -> dict[str, list[float]]:
+        """Sums in units as numbers, each array flat in C order, by name."""
         return {array.name: array.restore(units[array.name]) for array in self.arrays}
 
 

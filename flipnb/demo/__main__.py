@@ -86,6 +86,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def main() -> int:
+    """Run the main job, or with ``lab`` the federation and JupyterLab; 1 for a FlipError, 130 for an interrupt."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         run_lab() if sys.argv[1:] == ["lab"] else run_demo()

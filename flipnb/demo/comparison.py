@@ -6,6 +6,7 @@ asked for anything that its policy would not let out.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +35,8 @@ def own_copy(bundle: Bundle, directory: Path) -> dict[str, Hospital]:
     for hospital in HOSPITALS:
         estate = directory / hospital.name
         version = load(hospital.extract, hospital.mapping, estate).version
-        frozen = estate / f"seed-{bundle.split.seed}.duckdb"
-        frozen.unlink(missing_ok=True)
+        frozen = estate / f"seed-{bundle.split.seed}"
+        shutil.rmtree(frozen, ignore_errors=True)
         freeze(estate, version, bundle.cohort_expression, bundle.dataset, bundle.split, b"\0" * 32, frozen)
         records = Records(frozen)
         codes = {v.name: tuple(c.concept_id for c in v.categories) for v in bundle.dataset.variables if v.categories}

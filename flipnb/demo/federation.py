@@ -48,9 +48,11 @@ class Enclave:
 
     @property
     def node_public_key(self) -> str:
+        """The public half of the enclave's node key, base64. Raises FlipError ``no-key`` before it was made."""
         return SigningKey.load(self.directory / "keys" / "node.pem").public_key
 
     def trust(self) -> Trust:
+        """The hospital as the study's roster names it."""
         return Trust(name=self.hospital.name, title=self.hospital.title, public_key=self.node_public_key)
 
 
@@ -62,14 +64,17 @@ class Federation:
 
     @property
     def hub(self) -> Path:
+        """The hub's directory."""
         return self.directory / "hub"
 
     @property
     def workbench(self) -> Path:
+        """The researcher's ``FLIP_HOME``."""
         return self.directory / "workbench"
 
     @property
     def enclaves(self) -> tuple[Enclave, ...]:
+        """The four enclaves, in the order of the hospitals."""
         return tuple(
             Enclave(h, self.directory / "enclaves" / h.name, self.directory / "controllers" / f"{h.name}.passphrase")
             for h in HOSPITALS

@@ -78,6 +78,7 @@ class Job:
         return counts
 
     def rehearse(self) -> None:
+        """Rehearse the notebook on a twin, as the researcher."""
         found = self.researcher.flip("rehearse", self.notebook)
         tensors = ", ".join(f"{t['name']} {t['shape']}" for t in found["tensors"])
         self.narration.say(f"Rehearsed on a twin in {found['seconds']:.1f} s; tensors {tensors}")
@@ -119,10 +120,12 @@ class Job:
         return view
 
     def bundle(self, digest: str) -> Bundle:
+        """The bundle as the hub gives it to anyone of the study."""
         with HubClient.of(self.home) as hub:
             return parse(Bundle, envelope.peek(hub.get(f"/v1/bundles/{digest}"), "The bundle"), "The bundle")
 
     def results(self, run: str) -> tuple[Path, RunRecord]:
+        """Fetch a finished run's results: the file of the final weights, and the record."""
         target = self.federation.directory / "results" / run[:8]
         found = fetch_results(self.home, run, target)
         return found.weights_file, found.record
@@ -142,6 +145,7 @@ class Job:
         return max(distances)
 
     def controller(self, enclave: Enclave) -> Terminal:
+        """The terminal of a hospital's data controller, inside the enclave."""
         return Terminal(
             self.narration, f"controller, {enclave.hospital.title}", {"FLIP_ENCLAVE": str(enclave.directory)}
         )

@@ -24,16 +24,19 @@ class Narration:
 
     @contextmanager
     def stage(self, name: str, title: str) -> Iterator[None]:
+        """Announce a stage; its seconds are added to ``seconds[name]`` when it ends without an error."""
         print(f"\n\033[1m{title}\033[0m" if sys.stdout.isatty() else f"\n{title}", flush=True)
         began = time.monotonic()
         yield
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - began, 2)
 
     def say(self, text: str) -> None:
+        """Print a line with the seconds since the demo began."""
         print(f"  [{time.monotonic() - self._began:5.1f} s] {text}", flush=True)
 
     @property
     def elapsed(self) -> float:
+        """Seconds since the demo began."""
         return time.monotonic() - self._began
 
 

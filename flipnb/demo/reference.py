@@ -48,9 +48,11 @@ class Examples:
 
     @classmethod
     def join(cls, parts: list[Examples]) -> Examples:
+        """The examples of several hospitals as one set, in this order."""
         return cls(np.concatenate([p.x for p in parts]), np.concatenate([p.y for p in parts]))
 
     def accuracy(self, weights: Weights) -> float:
+        """The share of people, 0 to 1, whose label the model gets right."""
         return float(((self.x @ weights.weight + weights.bias > 0) == (self.y > 0.5)).mean())
 
 

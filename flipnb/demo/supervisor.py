@@ -47,6 +47,7 @@ class Daemon:
     pause: float = field(default=0.25)
 
     def start(self) -> None:
+        """Start the process, its output added to its log; it gets SIGTERM when this process dies."""
         with open_log(self.log) as output:
             self.started, self.started_at = time.monotonic(), time.time()
             self.process = subprocess.Popen(
@@ -59,6 +60,7 @@ class Daemon:
             )
 
     def state(self) -> str:
+        """``down``, ``starting``, or ``up`` once it has made its ready file anew."""
         if self.process is None or self.process.poll() is not None:
             return "down"
         try:
@@ -83,6 +85,7 @@ class Supervisor:
         self._stopping = False
 
     def run(self) -> None:
+        """Keep the daemons up until SIGTERM or SIGINT, then end them. Raises FlipError ``already-up``."""
         lock = (self._directory / "supervisor.lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -50,7 +50,9 @@ class EstateDatabase(Database, Protocol):
     """The estate version that is read; empty where there are none."""
 
     @property
-    def copies(self) -> Copies: ...
+    def copies(self) -> Copies:
+        """What copies by concept there are to ask instead of the clinical tables."""
+        ...
 
 
 @contextmanager
@@ -80,6 +82,8 @@ def reading(
 
 
 class DuckDBDatabase(DuckDatabase):
+    """One version of an estate, over a connection of its own; ``version`` is empty where there are none."""
+
     dialect: Literal["duckdb", "postgres"] = "duckdb"
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, version: str = "") -> None:
@@ -88,6 +92,7 @@ class DuckDBDatabase(DuckDatabase):
 
     @cached_property
     def copies(self) -> Copies:
+        """What copies by concept the version was written with; asked once."""
         import duckdb
 
         try:
@@ -102,6 +107,7 @@ class DuckDBDatabase(DuckDatabase):
         return Copies.WITH_PERIODS
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Rows are fetched by the page. Raises FlipError ``estate-incomplete`` for a table that is not there."""
         import duckdb
 
         try:

@@ -1,4 +1,4 @@
-"""Freezing a cohort: a fresh file with only its members, only the dataset's concepts, under pseudonyms."""
+"""Freezing a cohort: a fresh folder with only its members, only the dataset's concepts, under pseudonyms."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.dataset import Dataset, Split
+from flipnb.contracts.frozen import DATABASE
 from flipnb.contracts.outputs import Part
 from flipnb.contracts.problem import FlipError
 from flipnb.estate.cohort.generation import compiled_for, count_people
 from flipnb.estate.database import DuckDBDatabase, reading
 from flipnb.estate.frozen_file import Member, write_frozen
 from flipnb.estate.versions import Bounds, Estate
-from flipnb.files.whole import writing
+from flipnb.files.whole import making
 
 if TYPE_CHECKING:
     import duckdb
@@ -56,7 +57,7 @@ def freeze(
     *,
     bounds: Bounds | None = None,
 ) -> FrozenCohort:
-    """Write the cohort's frozen file to ``path``, complete or not at all.
+    """Write the frozen cohort to the folder ``path``, complete or not at all.
 
     A pseudonym is HMAC-SHA256(key, person_id), cut to 63 bits; row ids count from 1, in pseudonymous order. A person
     with several cohort periods has the first. Raises FlipError ``exists``, ``unknown-version``, ``stratum-missing``,
@@ -66,7 +67,7 @@ def freeze(
 
     if path.exists():
         raise FlipError("exists", f"{path} exists already.")
-    with writing(path, mode=0o444) as partial:
+    with making(path) as partial:
         opened = Estate.open(estate, bounds)
         with opened.reading(version) as source:
             rows = compiled_for(DuckDBDatabase(source, version), expression).rows()
@@ -81,8 +82,9 @@ def freeze(
             Member(int(person), _pseudonym(key, int(person)), start, end, parts[int(person)])
             for person, start, end in members
         ]
-        with duckdb.connect(str(partial), config=opened.bounds.config(path.parent)) as target:
+        with duckdb.connect(str(partial / DATABASE), config=opened.bounds.config(path.parent)) as target:
             write_frozen(target, opened.file(version), dataset, frozen)
+        (partial / DATABASE).chmod(0o444)
     sizes = {part: sum(1 for value in parts.values() if value == part) for part in ("train", "validation", "test")}
     salt = secrets.token_bytes(32)
     return FrozenCohort(

@@ -69,6 +69,7 @@ class Estate:
 
     @classmethod
     def open(cls, directory: Path, bounds: Bounds | None = None) -> Estate:
+        """The estate in a directory, whether there is anything in it or not."""
         return cls(directory, bounds or Bounds())
 
     def current(self) -> str | None:

@@ -57,6 +57,7 @@ class HubServer(uvicorn.Server):
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; 0, or 1 where the hub can't start."""
     parser = argparse.ArgumentParser(prog="python -m flipnb.hub", description="Serve a FLIP hub.")
     parser.add_argument("--directory", type=Path, required=True, help="the hub's directory, which holds hub.json")
     directory = HubDirectory(parser.parse_args(arguments).directory.absolute())

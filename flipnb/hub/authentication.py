@@ -51,12 +51,15 @@ class KeyRing:
 
     @property
     def public_keys(self) -> dict[str, str]:
+        """The public keys of all who may ask, by key id."""
         return self._public
 
     def caller(self, key: str) -> Caller:
+        """Who a key is. KeyError where the hub does not know it."""
         return self._callers[key]
 
     def knows_trust(self, key: str) -> bool:
+        """Whether the key is a Trust's."""
         return key in self._callers and self._callers[key].role == "trust"
 
     def admit_coordinator(self, run: str, public_key: str) -> None:
@@ -65,6 +68,7 @@ class KeyRing:
         self._add(Caller(key_id(public_key), "coordinator", f"coordinator {run[:8]}", run), public_key)
 
     def dismiss_coordinator(self, run: str) -> None:
+        """Know the key of a run's coordinator no more."""
         for key in [key for key, caller in self._callers.items() if caller.run == run]:
             del self._callers[key], self._public[key]
 
@@ -121,6 +125,7 @@ class Authentication:
 
     @contextmanager
     def later_transaction(self) -> Iterator[Session]:
+        """A transaction after the request's own, for what is known when a body has come; it takes no nonce."""
         with self._database.transaction() as session:
             yield session
 

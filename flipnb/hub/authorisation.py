@@ -30,18 +30,21 @@ class Standing:
 
     @property
     def in_study(self) -> tuple[StudyRow, Roster]:
+        """The study and its roster; RuntimeError where a route did not ask for one."""
         if self.study is None or self.roster is None:
             raise RuntimeError("asked for a study without one")
         return self.study, self.roster
 
     @property
     def in_run(self) -> RunRow:
+        """The run; RuntimeError where a route did not ask for one."""
         if self.run is None:
             raise RuntimeError("asked for a run without one")
         return self.run
 
 
 def not_found(what: str = "This") -> FlipError:
+    """The FlipError ``not-found`` (404) for what is not there and for what the caller has no part in, alike."""
     return FlipError("not-found", f"{what} is not here, or you have no part in it.", status=404)
 
 
@@ -95,6 +98,7 @@ def _is_member(session: Session, caller: Caller, study: str) -> bool:
 
 
 def roster_of(study: StudyRow) -> Roster:
+    """A study's roster, parsed; the last 256 are kept."""
     return _roster(study.roster, study.envelope)
 
 

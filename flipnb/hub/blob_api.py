@@ -39,6 +39,7 @@ class Upload:
 
     @property
     def name(self) -> str:
+        """The name of the partial file: a SHA-256 over what is brought, for whom, and who brings it."""
         return hashlib.sha256(
             "/".join((self.sha256, self.reach, self.study, self.run, self.owner)).encode()
         ).hexdigest()

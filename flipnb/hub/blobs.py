@@ -36,6 +36,7 @@ class BlobStore:
         self._forget_old()
 
     def path(self, sha256: str) -> Path:
+        """Where a blob lies or would lie."""
         return self._blobs.path(sha256)
 
     def received(self, upload: str) -> int:
@@ -118,6 +119,10 @@ class Reception:
         self._given_way = False
 
     async def open(self, offset: int) -> None:
+        """Take up the partial file at ``offset``: what is before it is hashed, what is behind it goes.
+
+        Raises FlipError ``wrong-offset`` (409), which says how much is here.
+        """
         there = self.path.stat().st_size if self.path.exists() else 0
         if not 0 <= offset <= there:
             raise FlipError("wrong-offset", f"{there} bytes of this blob are here, not {offset}.", status=409)
@@ -130,6 +135,11 @@ class Reception:
         os.lseek(self._descriptor, offset, os.SEEK_SET)
 
     async def take(self, chunks: AsyncIterator[bytes]) -> int:
+        """Write what comes, until it is whole and on disk; its size in bytes.
+
+        Raises FlipError ``broken-off`` (400), after which the partial file stays; ``blob-too-large`` (413),
+        ``wrong-digest`` (422), after which nothing does; ``superseded`` (409), where a later request has it.
+        """
         held: list[bytes] = []
         waiting = 0
         try:
@@ -167,6 +177,7 @@ class Reception:
             pass
 
     async def close(self) -> None:
+        """Close the file; what was written is left to the kernel to bring to disk."""
         async with self._writing:
             if self._write_back is not None:
                 await asyncio.to_thread(self._write_back.abandon)

@@ -62,26 +62,32 @@ class HubDirectory:
 
     @property
     def configuration(self) -> Path:
+        """What the operator enters by hand."""
         return self.root / "hub.json"
 
     @property
     def address(self) -> Path:
+        """Written when the hub serves: where it does."""
         return self.root / "address.json"
 
     @property
     def database(self) -> Path:
+        """Studies, runs and events."""
         return self.root / "hub.sqlite"
 
     @property
     def blobs(self) -> Path:
+        """Weights and files by their SHA-256."""
         return self.root / "blobs"
 
     @property
     def runs(self) -> Path:
+        """A folder for each run's coordinator."""
         return self.root / "runs"
 
     @property
     def logs(self) -> Path:
+        """The hub's log, and each coordinator's."""
         return self.root / "logs"
 
     def read_configuration(self) -> HubConfiguration:

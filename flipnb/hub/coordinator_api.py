@@ -32,6 +32,7 @@ def _own_run(session: Session, caller: Caller) -> RunRow:
 
 @routes.get("")
 async def get_coordinator(signed: Signed) -> Response:
+    """What a coordinator needs to begin, or to go on where an earlier one was killed."""
     with signed.transaction() as session:
         run = _own_run(session, signed.caller)
         last = session.scalar(select(RoundRow.context).where(RoundRow.run == run.id).order_by(RoundRow.round.desc()))
@@ -67,6 +68,7 @@ async def post_round(hub: Here, signed: Signed, after: int = 0, wait: float = 0.
 
 @routes.post("/totals")
 async def post_total(signed: Signed) -> Response:
+    """Ask the members for a step of the totals."""
     with signed.transaction() as session:
         run = _own_run(session, signed.caller)
         totals.post_total(session, run, read(TotalContext, signed.body, "The total"))
@@ -85,6 +87,7 @@ async def get_total_replies(hub: Here, signed: Signed, step: int, after: int = 0
 
 @routes.post("/sums")
 async def post_sum(signed: Signed) -> Response:
+    """Give the members the sum of a step."""
     with signed.transaction() as session:
         run = _own_run(session, signed.caller)
         totals.post_sum(session, run, read(TotalSum, signed.body, "The sum"))
@@ -93,6 +96,7 @@ async def post_sum(signed: Signed) -> Response:
 
 @routes.post("/events")
 async def post_event(hub: Here, signed: Signed) -> Response:
+    """Take what the coordinator says of its run; the answer has the Trusts that are present."""
     with signed.transaction() as session:
         run = _own_run(session, signed.caller)
         event = read(CoordinatorEvent, signed.body, "The event")

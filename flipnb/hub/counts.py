@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from fastapi import APIRouter
 from sqlalchemy import select
@@ -14,7 +15,7 @@ from flipnb.contracts.count import CountRequest, CountStatus, SignedCount
 from flipnb.contracts.keys import key_id
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Roster, SessionCertificate
-from flipnb.contracts.task import TaskAnswer
+from flipnb.contracts.task import CountTask, TaskAnswer
 from flipnb.hub.authorisation import authorise, not_found
 from flipnb.hub.service import Here, Signed, answer, read
 from flipnb.hub.store.tables import CountRow, JoinRow, StudyRow, TaskRow
@@ -103,7 +104,7 @@ def _ask_all(
     session.add(CountRow(id=identity, study=study.name, request=digest, created=time.time()))
     for trust in asked:
         expires = request.expires.timestamp()
-        ask(session, trust, "count", study.name, count=count, count_id=identity, expires=expires)
+        ask(session, trust, partial(CountTask, study=study.name, count=count), count=identity, expires=expires)
 
 
 def _status(session: Session, count: str, study: str) -> CountStatus:

@@ -13,6 +13,7 @@ LATE, BACK = "late", "late-reply"
 
 
 def is_late(part: PartRow) -> bool:
+    """Whether the part missed a round's deadline, and nothing worse."""
     return part.state == "left-out" and part.code == LATE
 
 

@@ -28,16 +28,20 @@ class Presence:
         return news
 
     def take_card(self, card: TrustCard, sealed: str) -> None:
+        """Keep a Trust's newest card, sealed as it came; it must have been verified."""
         self._cards[card.trust] = sealed
         self._facts[card.trust] = sha256(canonical_bytes(card.model_dump(mode="json", exclude={"made"})))
 
     def online(self, trust: str) -> bool:
+        """Whether the Trust's agent has asked for tasks lately."""
         return time.time() - self._heard.get(trust, 0.0) < _ABSENT_SECONDS
 
     def heard(self, trust: str) -> float | None:
+        """When the agent was last heard, in Unix seconds; None where it was not, since this hub started."""
         return self._heard.get(trust)
 
     def card(self, trust: str) -> str | None:
+        """The Trust's sealed card; None where it has sent none since this hub started."""
         return self._cards.get(trust)
 
     def pulse(self, trusts: Iterable[str], joined: Sequence[str]) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-from sqlalchemy import select
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from sqlalchemy import and_, or_, select
 from starlette.responses import Response
 
+from flipnb.contracts.run import RunPage
 from flipnb.hub import run_life, runs
 from flipnb.hub.authentication import Role
 from flipnb.hub.authorisation import authorise
@@ -14,12 +17,14 @@ from flipnb.hub.store.tables import PartRow, RunRow
 from flipnb.hub.waits import events_of
 
 _MEMBERS: tuple[Role, ...] = ("researcher", "trust")
+_PAGE, _MOST = 100, 500
 
 routes = APIRouter(prefix="/v1")
 
 
 @routes.post("/studies/{study}/runs")
 async def post_run(hub: Here, signed: Signed, study: str) -> Response:
+    """Submit a sealed run request: 201 with the new run, 200 with the same one where it came before."""
     with signed.transaction() as session:
         row, roster = authorise(session, signed.caller, ("researcher",), study=study).in_study
         identity, new = runs.submit(session, hub.ring, row, roster, signed.body)
@@ -28,19 +33,32 @@ async def post_run(hub: Here, signed: Signed, study: str) -> Response:
 
 
 @routes.get("/runs")
-async def list_runs(signed: Signed, study: str) -> Response:
-    """A study's runs, the newest first; a Trust sees those in which it has a part."""
+async def list_runs(
+    signed: Signed, study: str, after: str | None = None, limit: Annotated[int, Query(ge=1, le=_MOST)] = _PAGE
+) -> Response:
+    """At most ``limit`` of a study's runs, the newest first, older than the run ``after``.
+
+    A Trust sees those in which it has a part.
+    """
     with signed.transaction() as session:
         authorise(session, signed.caller, _MEMBERS, study=study)
         found = select(RunRow).where(RunRow.study == study).order_by(RunRow.submitted.desc(), RunRow.id)
         if signed.caller.role == "trust":
             found = found.join(PartRow, PartRow.run == RunRow.id).where(PartRow.trust == signed.caller.key_id)
-        views = [runs.view(session, run).model_dump_json() for run in session.scalars(found).all()]
-    return json_answer('{"runs":[' + ",".join(views) + "]}")
+        if after is not None:
+            last = authorise(session, signed.caller, _MEMBERS, study=study, run=after).in_run
+            older = or_(
+                RunRow.submitted < last.submitted, and_(RunRow.submitted == last.submitted, RunRow.id > last.id)
+            )
+            found = found.where(older)
+        rows = session.scalars(found.limit(limit + 1)).all()
+        views = tuple(runs.view(session, run) for run in rows[:limit])
+    return answer(RunPage(runs=views, next=views[-1].run if len(rows) > limit else None))
 
 
 @routes.get("/runs/{run}")
 async def get_run(signed: Signed, run: str) -> Response:
+    """The run as its study's members see it."""
     with signed.transaction() as session:
         view = runs.view(session, authorise(session, signed.caller, _MEMBERS, run=run).in_run)
     return answer(view)
@@ -62,6 +80,7 @@ async def get_events(hub: Here, signed: Signed, run: str, after: int = 0, wait: 
 
 @routes.post("/runs/{run}/stop")
 async def stop_run(signed: Signed, run: str) -> Response:
+    """Stop the run; the answer has it as it is now. FlipError ``wrong-state`` (409) where it has ended otherwise."""
     with signed.transaction() as session:
         row = authorise(session, signed.caller, ("researcher",), run=run).in_run
         run_life.stop(session, row)
@@ -71,6 +90,7 @@ async def stop_run(signed: Signed, run: str) -> Response:
 
 @routes.get("/runs/{run}/record")
 async def get_record(signed: Signed, run: str) -> Response:
+    """The record of the run, so far."""
     with signed.transaction() as session:
         record = runs.record(session, authorise(session, signed.caller, _MEMBERS, run=run).in_run)
     return answer(record)

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
 from sqlalchemy import func, select
@@ -28,14 +29,14 @@ from flipnb.contracts.run import (
     TrustState,
     advance_trust,
 )
-from flipnb.contracts.task import TaskAnswer
+from flipnb.contracts.task import RoundTask, StartTask, TaskAnswer
 from flipnb.hub import lateness
 from flipnb.hub.blob_grants import is_there
 from flipnb.hub.bundles import bundle_of
 from flipnb.hub.configuration import HubConfiguration
 from flipnb.hub.runs import become, parts_of, tell_part, tell_progress, tell_round
 from flipnb.hub.store.tables import CoordinatorRow, PartRow, RoundRow, RunRow, TaskRow
-from flipnb.hub.tasks import ask
+from flipnb.hub.tasks import ask, ask_stop
 from flipnb.hub.waits import replies_of, ring
 
 log = logging.getLogger("flip.hub.runs")
@@ -111,7 +112,7 @@ def _late(session: Session, run: RunRow, part: PartRow, task: TaskRow) -> FlipEr
     if task.envelope is None:
         part.code, part.reason = task.code or "no-reply", task.reason or f"refused round {task.round}"
         tell_part(session, run, part, part.state, None)
-        ask(session, part.trust, "stop", run.study, run=run.id)
+        ask_stop(session, run, part.trust)
         return None
     refusal = lateness.late_reply(part, task)
     task.state, task.envelope = "void", None
@@ -208,7 +209,7 @@ def post_round(session: Session, run: RunRow, context: RoundContext) -> None:
     session.add(RoundRow(run=run.id, round=context.round, context=text, posted=time.time()))
     for member in context.members:
         part = parts[member]
-        task = ask(session, member, "round", run.study, run=run.id, context=context)
+        task = ask(session, member, partial(RoundTask, study=run.study, run=run.id, context=context))
         if part.state not in ACTIVE:
             task.state, task.reason = "void", why_of(part)
     ring(session, replies_of(run.id))
@@ -309,10 +310,10 @@ def _gather(session: Session, run: RunRow, gather_seconds: float) -> None:
     if undecided and now - run.quorum < gather_seconds:
         return
     become(session, run, "starting")
-    members = sorted(part.trust for part in approved)
+    members = tuple(sorted(part.trust for part in approved))
     for part in approved:
         part.member = True
-        ask(session, part.trust, "start", run.study, run=run.id, members=members)
+        ask(session, part.trust, partial(StartTask, study=run.study, run=run.id, members=members))
     for part in undecided:
         leave_out(session, run, part, "undecided", "had not decided when the run started")
 
@@ -366,12 +367,13 @@ def _dismiss(session: Session, run: RunRow) -> None:
         if part.member and part.state not in FINAL_TRUST_STATES and part.trust not in members:
             for task in _tasks(session, run.id, ("round",), part.trust):
                 task.state, task.reason = "void", "the run is over"
-            ask(session, part.trust, "stop", run.study, run=run.id)
+            ask_stop(session, run, part.trust)
 
 
 def leave_out(session: Session, run: RunRow, part: PartRow, code: str, reason: str) -> None:
+    """Go on without a Trust, by name and reason, and tell its agent to stop."""
     _become_part(session, run, part, "left-out", code=code, reason=reason)
-    ask(session, part.trust, "stop", run.study, run=run.id)
+    ask_stop(session, run, part.trust)
 
 
 def _stop_parts(session: Session, run: RunRow) -> None:
@@ -383,7 +385,7 @@ def _stop_parts(session: Session, run: RunRow) -> None:
     asked = {task.trust for task in _tasks(session, run.id, ("stop",))}
     for part in parts_of(session, run.id):
         if part.state not in FINAL_TRUST_STATES and part.trust not in asked:
-            ask(session, part.trust, "stop", run.study, run=run.id)
+            ask_stop(session, run, part.trust)
 
 
 def _tasks(session: Session, run: str, kinds: Sequence[str], trust: str | None = None) -> Sequence[TaskRow]:
@@ -396,6 +398,7 @@ def _named(parts: Iterable[PartRow]) -> str:
 
 
 def why_of(part: PartRow) -> str:
+    """A part's state and the reason for it, for people."""
     if part.failure:
         return f"{part.state} with {Failure.model_validate_json(part.failure).describe()}"
     return f"{part.state} ({part.reason})" if part.reason else part.state

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 
@@ -33,6 +33,7 @@ from flipnb.contracts.run import (
     run_id,
 )
 from flipnb.contracts.study import Roster
+from flipnb.contracts.task import RunTask
 from flipnb.hub.authentication import KeyRing
 from flipnb.hub.blob_grants import is_there
 from flipnb.hub.bundles import bundle_of
@@ -42,6 +43,7 @@ from flipnb.hub.waits import EVENTS, RUNS, events_of, ring
 
 
 def moment(seconds: float) -> datetime:
+    """Unix seconds as a point in time, in UTC, whole seconds."""
     return datetime.fromtimestamp(int(seconds), UTC)
 
 
@@ -110,7 +112,7 @@ def submit(session: Session, ring_of_keys: KeyRing, study: StudyRow, roster: Ros
         session.add(
             PartRow(run=identity, trust=trust, name=names[trust], state="notified", member=False, last_report=0)
         )
-        ask(session, trust, "run", study.name, run=identity, run_request=sealed.decode())
+        ask(session, trust, partial(RunTask, study=study.name, run=identity, run_request=sealed.decode()))
     session.flush()
     tell(session, run, RunEvent(run=identity, number=1, at=now, kind="state", state="waiting"))
     return identity, True
@@ -122,6 +124,7 @@ def parts_of(session: Session, run: str) -> Sequence[PartRow]:
 
 
 def view(session: Session, run: RunRow) -> RunView:
+    """The run as the hub shows it to the study's members."""
     return RunView(
         run=run.id,
         study=run.study,
@@ -188,15 +191,18 @@ def become(
 
 
 def tell_part(session: Session, run: RunRow, part: PartRow, state: TrustState, failure: Failure | None) -> None:
+    """Tell the run's listeners that a Trust's part is in another state."""
     event = _event(run, kind="trust", trust=part.trust, trust_state=state, code=part.code, reason=part.reason)
     tell(session, run, event.model_copy(update={"failure": failure}))
 
 
 def tell_progress(session: Session, run: RunRow, part: PartRow, progress: Progress) -> None:
+    """Tell the run's listeners how far a Trust is."""
     tell(session, run, _event(run, kind="progress", trust=part.trust).model_copy(update={"progress": progress}))
 
 
 def tell_round(session: Session, run: RunRow, summary: RoundSummary) -> None:
+    """Tell the run's listeners of a finished round."""
     tell(session, run, _event(run, kind="round").model_copy(update={"round": summary}))
 
 
@@ -205,6 +211,7 @@ def _event(run: RunRow, **fields: str | None) -> RunEvent:
 
 
 def summaries(session: Session, run: str) -> tuple[RoundSummary, ...]:
+    """The finished rounds of a run, in their order."""
     found = select(RoundRow.summary).where(RoundRow.run == run, RoundRow.summary.is_not(None)).order_by(RoundRow.round)
     return tuple(RoundSummary.model_validate_json(text) for text in session.scalars(found) if text)
 

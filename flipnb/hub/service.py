@@ -35,6 +35,7 @@ class Hub:
 
 
 def hub_of(request: Request) -> Hub:
+    """The hub that serves the request."""
     return cast(Hub, request.app.state.hub)
 
 
@@ -64,12 +65,15 @@ def read(model: type[D], body: bytes, what: str) -> D:
 
 
 def answer(document: Document, status: int = 200) -> Response:
+    """A document as the JSON body of an answer."""
     return Response(document.model_dump_json(), status, media_type="application/json")
 
 
 def json_answer(text: str | bytes, status: int = 200) -> Response:
+    """Text that is JSON already, byte for byte as the body."""
     return Response(text, status, media_type="application/json")
 
 
 def nothing() -> Response:
+    """204, without a body."""
     return Response(status_code=204)

@@ -64,6 +64,7 @@ async def list_studies(signed: Signed) -> Response:
 
 @routes.get("/studies/{study}/roster")
 async def get_roster(signed: Signed, study: str) -> Response:
+    """The study's sealed roster, byte for byte as it came."""
     with signed.transaction() as session:
         row, _ = authorise(session, signed.caller, ("researcher", "trust"), study=study).in_study
     return json_answer(row.envelope)
@@ -87,6 +88,7 @@ async def join_study(signed: Signed, study: str) -> Response:
 
 @routes.post("/studies/{study}/bundles")
 async def post_bundle(signed: Signed, study: str) -> Response:
+    """Receive a sealed bundle: 201 with its digest, 200 where it came before."""
     with signed.transaction() as session:
         row, roster = authorise(session, signed.caller, ("researcher",), study=study).in_study
         digest, new = receive(session, row, roster, signed.body)

@@ -48,7 +48,7 @@ def _small_weights(hub: Hub, bodies: list[str]) -> dict[str, str]:
     """The content of small weights that tasks of rounds name, in base64: a member need not ask for them."""
     found: dict[str, str] = {}
     for body in bodies:
-        context = json.loads(body)["context"]
+        context = json.loads(body).get("context")
         if context is not None and context["weights_size"] <= SMALL_BYTES and len(found) < _MOST_WEIGHTS:
             content = hub.blobs.small(context["weights"], SMALL_BYTES)
             if content is not None:
@@ -98,6 +98,7 @@ def _own_task(session: Session, caller: Caller, task: str) -> TaskRow:
 
 @routes.post("/runs/{run}/reports")
 async def post_report(hub: Here, signed: Signed, run: str) -> Response:
+    """What a Trust's agent says of its part of a run. FlipError ``wrong-run`` where it is of another."""
     with signed.transaction() as session:
         row = authorise(session, signed.caller, ("trust",), run=run).in_run
         said = read(TrustReport, signed.body, "The report")

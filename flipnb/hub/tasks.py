@@ -4,61 +4,40 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from functools import partial
+from typing import Protocol
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from flipnb.contracts.count import SignedCount
-from flipnb.contracts.round import RoundContext
-from flipnb.contracts.task import Task, TaskKind
-from flipnb.contracts.total import TotalContext, TotalSum
-from flipnb.hub.store.tables import TaskRow
+from flipnb.contracts.task import CountTask, RoundTask, StopTask, Task, TotalTask
+from flipnb.hub.store.tables import RunRow, TaskRow
 from flipnb.hub.waits import ring, tasks_of
 
 _AT_ONCE = 100
 
 
+class Asking(Protocol):
+    """A task but for its id and its number in the Trust's queue: one of contracts' tasks, as a partial."""
+
+    def __call__(self, *, id: str, sequence: int) -> Task: ...
+
+
 def ask(
-    session: Session,
-    trust: str,
-    kind: TaskKind,
-    study: str,
-    *,
-    run: str | None = None,
-    run_request: str | None = None,
-    members: Sequence[str] = (),
-    context: RoundContext | None = None,
-    total: TotalContext | None = None,
-    summed: TotalSum | None = None,
-    count: SignedCount | None = None,
-    count_id: str | None = None,
-    expires: float | None = None,
+    session: Session, trust: str, asking: Asking, *, count: str | None = None, expires: float | None = None
 ) -> TaskRow:
-    """Put a task into a Trust's queue and wake its agent once that is on disk."""
+    """Put a task into a Trust's queue and wake its agent once that is on disk. ``count`` is the id of a count."""
     last = session.scalar(select(func.max(TaskRow.sequence)).where(TaskRow.trust == trust)) or 0
-    task = Task(
-        id=secrets.token_hex(16),
-        sequence=last + 1,
-        kind=kind,
-        study=study,
-        run=run,
-        count=count,
-        run_request=run_request,
-        members=tuple(members),
-        context=context,
-        total=total,
-        summed=summed,
-    )
+    task = asking(id=secrets.token_hex(16), sequence=last + 1)
     row = TaskRow(
         id=task.id,
         trust=trust,
         sequence=task.sequence,
-        kind=kind,
-        study=study,
-        run=run,
-        round=context.round if context is not None else total.step if total is not None else None,
-        count=count_id,
+        kind=task.kind,
+        study=task.study,
+        run=None if isinstance(task, CountTask) else task.run,
+        round=_number(task),
+        count=count,
         body=task.model_dump_json(),
         state="open",
         created=time.time(),
@@ -68,6 +47,18 @@ def ask(
     session.flush()
     ring(session, tasks_of(trust))
     return row
+
+
+def ask_stop(session: Session, run: RunRow, trust: str) -> None:
+    """Ask a Trust to end its part of a run."""
+    ask(session, trust, partial(StopTask, study=run.study, run=run.id))
+
+
+def _number(task: Task) -> int | None:
+    """Which of its run's rounds or totals an exchange is."""
+    if isinstance(task, RoundTask):
+        return task.context.round
+    return task.total.step if isinstance(task, TotalTask) else None
 
 
 def open_tasks(session: Session, trust: str, after: int) -> list[str]:

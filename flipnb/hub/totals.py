@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from flipnb.contracts.problem import FlipError
+from flipnb.contracts.task import SummedTask, TotalTask
 from flipnb.contracts.total import TotalContext, TotalSum
 from flipnb.hub.bundles import bundle_of
 from flipnb.hub.run_life import ACTIVE, leave_out, why_of
@@ -39,7 +42,7 @@ def post_total(session: Session, run: RunRow, context: TotalContext) -> None:
         raise FlipError("wrong-context", f"{strangers[0][:16]}… is no member of this run.", status=422)
     session.add(TotalRow(run=run.id, step=context.step, context=text, result=None))
     for member in context.members:
-        task = ask(session, member, "total", run.study, run=run.id, total=context)
+        task = ask(session, member, partial(TotalTask, study=run.study, run=run.id, total=context))
         if parts[member].state not in ACTIVE:
             task.state, task.reason = "void", why_of(parts[member])
     ring(session, replies_of(run.id))
@@ -61,7 +64,7 @@ def post_sum(session: Session, run: RunRow, result: TotalSum) -> None:
     posted.result = text
     for part in parts_of(session, run.id):
         if part.trust in result.members and part.state in ACTIVE:
-            ask(session, part.trust, "summed", run.study, run=run.id, summed=result)
+            ask(session, part.trust, partial(SummedTask, study=run.study, run=run.id, summed=result))
         elif part.trust in result.left_out and part.state in ACTIVE:
             step, reason = result.context.step, result.left_out[part.trust]
             leave_out(session, run, part, "left-out", f"total {step}: {reason}"[:400])

@@ -40,6 +40,7 @@ async def put_card(hub: Here, signed: Signed) -> Response:
 
 @routes.get("/studies/{study}/trusts")
 async def list_trusts(hub: Here, signed: Signed, study: str) -> Response:
+    """Each Trust of the roster: whether it joined, whether its agent is there, and its card."""
     with signed.transaction() as session:
         _, roster = authorise(session, signed.caller, ("researcher", "trust"), study=study).in_study
         joined = set(session.scalars(select(JoinRow.trust).where(JoinRow.study == study)))

@@ -22,18 +22,22 @@ EVENTS = "events"
 
 
 def tasks_of(trust: str) -> str:
+    """The topic of a Trust's tasks."""
     return f"tasks of {trust}"
 
 
 def events_of(run: str) -> str:
+    """The topic of a run's events."""
     return f"events of {run}"
 
 
 def replies_of(run: str) -> str:
+    """The topic of the replies to a run's round."""
     return f"replies of {run}"
 
 
 def count_of(count: str) -> str:
+    """The topic of the replies to a question for counts."""
     return f"count {count}"
 
 
@@ -80,6 +84,7 @@ class Waits:
                 del self._waiting[topic]
 
     def ring(self, topic: str) -> None:
+        """Have all who wait for the topic look again, now."""
         for waiting in self._waiting.get(topic, ()):
             waiting.set()
 

@@ -1,7 +1,7 @@
 """Endpoints: plain functions whose annotations are the contract. Handlers, OpenAPI and TypeScript are made of them.
 
     @endpoint("GET", "studies/{study}/runs", "runs")
-    def list_runs(bench: Bench, study: Name) -> RunList:
+    def list_runs(bench: Bench, study: Name) -> RunPage:
         \"\"\"A study's runs, the newest first.\"\"\"
 
 The first argument is always the bench; arguments named in the path come from it, ``body`` from the request's JSON,
@@ -42,22 +42,27 @@ class Endpoint:
 
     @property
     def name(self) -> str:
+        """The function's name, which is the operation's in OpenAPI."""
         return self.call.__name__
 
     @property
     def summary(self) -> str:
+        """The first line of the function's docstring, without the full stop."""
         return (inspect.getdoc(self.call) or "").split("\n")[0].rstrip(".")
 
     @property
     def in_path(self) -> tuple[str, ...]:
+        """The arguments that are segments of the path, in its order."""
         return tuple(_SEGMENT.findall(self.path))
 
     @property
     def in_query(self) -> tuple[str, ...]:
+        """The arguments that come in the query."""
         return tuple(name for name in self.arguments if name not in (*self.in_path, "body"))
 
     @property
     def body(self) -> type[Document] | None:
+        """The document that a request brings; None where it brings none."""
         parameter = self.arguments.get("body")
         return None if parameter is None else parameter.annotation
 

@@ -81,10 +81,12 @@ class Listener:
         self.contact = HubContact(state="connecting", since=datetime.now(UTC), connection=0)
 
     def start(self) -> None:
+        """Begin to listen, on the running loop."""
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._listen())
 
     async def stop(self) -> None:
+        """Stop listening; returns when the long-poll was called off."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):

@@ -19,6 +19,7 @@ class Outbox:
         self._waiting: dict[str, Prepared | Signed] = {}
 
     def put(self, prepared: Prepared) -> str:
+        """Keep a bundle until it is sent, and give its digest; the oldest goes where there are too many."""
         digest = prepared.bundle.digest()
         with self._lock:
             self._waiting[digest] = prepared

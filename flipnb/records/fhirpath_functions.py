@@ -22,6 +22,8 @@ _CALENDAR["millisecond"] = "ms"
 
 
 def unescape(text: str) -> str:
+    """A string literal's text without its escapes, as FHIRPath's grammar has them (``\\n``, ``\\u00e9``, ``\\'``)."""
+
     def replace(match: re.Match[str]) -> str:
         code = match[1]
         return chr(int(code[1:], 16)) if len(code) > 1 else _ESCAPES.get(code, code)
@@ -39,10 +41,12 @@ def quantity(value: Decimal, unit: str) -> Node:
 
 
 def holds(items: Collection, item: Any) -> bool:
+    """Whether one of the items equals ``item`` (FHIRPath's ``=``)."""
     return any(equal_items(other, item) is True for other in items)
 
 
 def distinct(items: Collection) -> Collection:
+    """The items without those that equal an earlier one, in their order."""
     found: Collection = []
     for item in items:
         if not holds(found, item):
@@ -51,6 +55,7 @@ def distinct(items: Collection) -> Collection:
 
 
 def is_in(items: Collection, collection: Collection) -> Collection:
+    """``in``: empty for no item. Raises FlipError ``fhirpath`` for several."""
     if not items:
         return []
     return [holds(collection, singleton(items))]
@@ -274,6 +279,7 @@ def _cut(text: str, digits: int, kind: str) -> str:
 
 
 def signed(items: Collection, negative: bool) -> Collection:
+    """A number with a sign before it. Raises FlipError ``fhirpath`` for what is no number, or several."""
     value = datum(singleton(items))
     if value is None:
         return []

@@ -37,6 +37,7 @@ class Node:
 
     @classmethod
     def of_resource(cls, resource: Mapping[str, Any]) -> Node:
+        """The node of a whole resource, of the type that it names."""
         return cls(resource, str(resource.get("resourceType", "Resource")))
 
     def __repr__(self) -> str:
@@ -56,6 +57,7 @@ class Scope(NamedTuple):
 
     @property
     def outer(self) -> list[Any]:
+        """``%context``: what the whole expression is evaluated on, within a ``where`` or ``select`` too."""
         return self.this if self.outermost is None else self.outermost
 
     def at(self, item: Any, index: int, total: list[Any] | None = None) -> Scope:
@@ -83,6 +85,7 @@ class Model(NamedTuple):
 
 @functools.cache
 def model() -> Model:
+    """The types of R4, read once."""
     from importlib.resources import files
 
     root = files("fhirpathpy") / "models" / "r4"
@@ -241,6 +244,7 @@ def equal(left: list[Any], right: list[Any]) -> bool | None:
 
 
 def equal_items(a: Any, b: Any) -> bool | None:
+    """``=`` of two items; None where an item is nothing, or precision or unit does not tell."""
     x, y = datum(a), datum(b)
     if x is None or y is None:
         return None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flipnb.contracts.dataset import Dataset, Variable
-from flipnb.contracts.frozen import KIND_TWIN, META_DATASET, META_KIND
+from flipnb.contracts.frozen import DATABASE, KIND_TWIN, META_DATASET, META_KIND
 from flipnb.contracts.outputs import Part
 from flipnb.contracts.problem import FlipError
 
@@ -32,7 +32,7 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 
 
 class Tables:
-    """The tables of some of a frozen cohort's people."""
+    """The tables of some of a frozen cohort's people, read-only; ``len`` is the number of people."""
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, schema: str, names: tuple[str, ...], store: Store
@@ -111,15 +111,23 @@ class Tables:
 
 
 class Records(Tables):
-    """A frozen cohort, or its twin: all its people; ``train``, ``validation`` and ``test`` are the plan's split."""
+    """A frozen cohort, or its twin: all its people; ``train``, ``validation`` and ``test`` are the plan's split.
 
-    def __init__(self, path: Path) -> None:
+        data.train.frame()                                  # a row per person, a column per variable
+        data.validation.sql("SELECT * FROM measurement")
+        data.fhir("Observation?code=3004249")
+
+    ``dataset`` has the variables; ``is_twin`` says whether the people are invented.
+    """
+
+    def __init__(self, folder: Path) -> None:
         import duckdb
 
-        if not path.exists():
-            raise FlipError("no-cohort", f"There is no frozen cohort at {path}.")
+        tables = folder / DATABASE
+        if not tables.exists():
+            raise FlipError("no-cohort", f"There is no frozen cohort at {folder}.")
         connection = duckdb.connect(":memory:", config=_CONFIG)
-        connection.execute(f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS frozen (READ_ONLY)")
+        connection.execute(f"ATTACH '{str(tables).replace(chr(39), chr(39) * 2)}' AS frozen (READ_ONLY)")
         meta = dict(connection.execute("SELECT key, value FROM frozen.meta").fetchall())
         self.dataset = Dataset.model_validate_json(meta[META_DATASET])
         self.is_twin: bool = meta[META_KIND] == KIND_TWIN
@@ -129,7 +137,7 @@ class Records(Tables):
             _make_views(connection, schema, part, names)
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
-        updated = datetime.fromtimestamp(int(path.stat().st_mtime), UTC)
+        updated = datetime.fromtimestamp(int(tables.stat().st_mtime), UTC)
         self._updated = updated
         super().__init__(connection, "everyone", names, _store(connection, "everyone", updated))
         self.train = self._part("train")
@@ -147,7 +155,7 @@ class Records(Tables):
 
 
 class PartRecords(Tables):
-    """The people of one part of the split."""
+    """The people of one part of the split, ``part``: train, validation or test."""
 
     def __init__(
         self,

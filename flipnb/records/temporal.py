@@ -15,6 +15,7 @@ _TIME = re.compile(r"T?(?P<hour>\d\d)(?::(?P<minute>\d\d)(?::(?P<second>\d\d(?:\
 
 
 def is_date(text: str) -> bool:
+    """Whether it is a FHIR date: ``2020``, ``2020-02`` or ``2020-02-29``, and in the calendar."""
     match = _DATE_TIME.fullmatch(text)
     return (
         match is not None and match["hour"] is None and match["zone"] is None and _parts(text, "dateTime") is not None
@@ -22,10 +23,12 @@ def is_date(text: str) -> bool:
 
 
 def is_date_time(text: str) -> bool:
+    """Whether it is a FHIR date or date-time, of any precision, and in the calendar."""
     return _parts(text, "dateTime") is not None
 
 
 def is_time(text: str) -> bool:
+    """Whether it is a time of day, of any precision."""
     return _parts(text, "time") is not None
 
 

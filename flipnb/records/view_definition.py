@@ -138,6 +138,7 @@ class ViewDefinition:
 
     @property
     def columns(self) -> tuple[Column, ...]:
+        """All columns in the order of the view's rows."""
         return tuple(column for selection in self.selects for column in selection.all_columns())
 
     @classmethod

@@ -34,12 +34,29 @@ _DESCRIPTORS = 2
 class Channel(Protocol):
     """What a session needs: an enclave's broker, or a rehearsal in the same process."""
 
-    def hello(self) -> Welcome: ...
-    def open(self, model: Model) -> tuple[NextRound, list[int]]: ...
-    def lease(self, request: Lease) -> int: ...
-    def submit(self, request: Submit) -> tuple[NextRound | Ended, list[int]]: ...
-    def tell(self, request: Tell) -> None: ...
-    def total(self, request: AskTotal) -> Totalled: ...
+    def hello(self) -> Welcome:
+        """What the plan says that a notebook needs."""
+        ...
+
+    def open(self, model: Model) -> tuple[NextRound, list[int]]:
+        """Begin with round 1: its facts, and descriptors of the weights and, after a restart, the state."""
+        ...
+
+    def lease(self, request: Lease) -> int:
+        """A descriptor of memory to fill with an update or a state."""
+        ...
+
+    def submit(self, request: Submit) -> tuple[NextRound | Ended, list[int]]:
+        """Give a round's report and filled leases; returns with the next round, or the end. It may take long."""
+        ...
+
+    def tell(self, request: Tell) -> None:
+        """Tell progress within a round."""
+        ...
+
+    def total(self, request: AskTotal) -> Totalled:
+        """The sum of the arrays over the Trusts, when all have given theirs."""
+        ...
 
 
 class BrokerChannel:
@@ -50,25 +67,31 @@ class BrokerChannel:
         self._socket.connect(path)
 
     def hello(self) -> Welcome:
+        """Ask what the plan says. Raises FlipError ``broker-gone``, as every request does, where the run has ended."""
         return self._expect(Welcome, *self._ask(Hello()))[0]
 
     def open(self, model: Model) -> tuple[NextRound, list[int]]:
+        """Begin, with the digest of the model's tensors. Raises the broker's FlipError where it has another model."""
         return self._expect(NextRound, *self._ask(OpenRounds(tensors=model.spec.digest())))
 
     def lease(self, request: Lease) -> int:
+        """A descriptor of shared memory, sized by the broker."""
         _, descriptors = self._expect(Leased, *self._ask(request))
         return descriptors[0]
 
     def submit(self, request: Submit) -> tuple[NextRound | Ended, list[int]]:
+        """Wait for the next round, or the end. Raises the FlipError by which the broker refuses the round."""
         answer, descriptors = self._ask(request)
         if isinstance(answer, Ended):
             return answer, descriptors
         return self._expect(NextRound, answer, descriptors)
 
     def tell(self, request: Tell) -> None:
+        """Tell progress; returns when the broker has heard it."""
         self._expect(Done, *self._ask(request))
 
     def total(self, request: AskTotal) -> Totalled:
+        """Wait for the sum over the Trusts. Raises the FlipError by which the broker refuses the arrays."""
         return self._expect(Totalled, *self._ask(request))[0]
 
     def _ask(

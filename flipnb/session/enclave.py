@@ -6,12 +6,16 @@ import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flipnb.records import Records
 from flipnb.session.broker import BrokerChannel
 from flipnb.session.rounds import Rounds
 from flipnb.session.total import ask_total
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 BROKER = "FLIP_BROKER"
 COHORT = "FLIP_COHORT"
@@ -19,24 +23,42 @@ COHORT = "FLIP_COHORT"
 
 @functools.cache
 def data() -> Records:
-    """This run's frozen cohort: ``train``, ``validation`` and ``test`` by the plan's split."""
+    """This run's frozen cohort: ``train``, ``validation`` and ``test`` by the plan's split.
+
+        data = flip.data()
+        data.train.frame()                                  # a DataFrame: a row per person, a column per variable
+        data.sql("SELECT count(*) FROM measurement")
+
+    The same object each time. Raises FlipError ``no-cohort``.
+    """
     return Records(Path(os.environ[COHORT]))
 
 
 def rounds(model: Any, *, state: Sequence[Any] = (), exclude: str | Iterable[str] = ()) -> Rounds:
-    """The federated rounds, to be iterated: ``for rnd in flip.rounds(model, state=[optimiser])``.
+    """The federated rounds, to be iterated: this Trust's part of the run.
+
+        for rnd in flip.rounds(model, state=[optimiser]):   # the round's global weights are in the model now
+            if rnd.training:
+                loss = train_one_epoch(model, optimiser, data.train)
+            rnd.report(loss=loss, accuracy=accuracy)
 
     ``model`` is a torch module, a dictionary of modules, or a dictionary of NumPy arrays; it gets the global weights in
     place at each round's start. ``state`` are objects with ``state_dict`` that a restarted kernel goes on from;
-    ``exclude`` are patterns of tensor names that stay local.
+    ``exclude`` are patterns (regular expressions) of tensor names that stay local. Raises FlipError ``not-a-model``,
+    ``no-tensors``, ``unsupported-dtype``, ``not-a-state``; while it goes on ``no-report``, ``no-agreement``,
+    ``rounds-used``, and what the enclave refuses.
     """
     return Rounds(_channel(), model, state=state, exclude=exclude)
 
 
-def total(arrays: Mapping[str, Any]) -> dict[str, Any]:
+def total(arrays: Mapping[str, Any]) -> dict[str, npt.NDArray[np.float64]]:
     """The sum of each array over the Trusts, as float64 in the same shape; every Trust gets the same.
 
-    The arrays of one call are one step of the plan's ``totals``, which declare shape, bounds and decimals.
+        total = flip.total({"sums": x.sum(0), "people": len(x)})
+        mean = total["sums"] / total["people"]
+
+    The arrays of one call are one step of the plan's ``totals``, which declare shape, bounds and decimals; it returns
+    when all Trusts have given theirs. Raises FlipError ``wrong-total``, ``undeclared-total``.
     """
     return ask_total(_channel(), arrays)
 

@@ -26,7 +26,11 @@ Conclusions = Callable[[], Any] | Any
 
 
 class Round:
-    """One round, as the loop's variable. ``training`` is False in the last one, which has the final weights."""
+    """One round, as the loop's variable. ``training`` is False in the last one, which has the final weights.
+
+    ``number`` counts from 1, ``of`` is the number of training rounds at most, ``config`` what the plan's strategy tells
+    of this round (``proximal_mu``), ``reported`` the numbers given to ``report``, None before.
+    """
 
     def __init__(self, rounds: Rounds, answer: NextRound) -> None:
         self._rounds = rounds
@@ -55,7 +59,10 @@ class Round:
         self._local = local
 
     def agreement(self) -> float | None:
-        """How well the two agree now; None where nothing is to be compared, or nobody is in validation."""
+        """How well the two agree now; None where nothing is to be compared, or nobody is in validation.
+
+        Raises FlipError ``no-agreement`` where ``agree`` was not called, ``wrong-conclusions``.
+        """
         consensus = self._rounds.consensus
         if consensus is None or not self.training:
             return None
@@ -68,7 +75,11 @@ class Round:
         return compare(consensus.measure, self._global, self._local() if callable(self._local) else self._local)
 
     def report(self, **numbers: float) -> None:
-        """This round's declared numbers, once. Raises FlipError for what is undeclared, missing or out of bounds."""
+        """This round's declared numbers, once: ``rnd.report(loss=loss, accuracy=accuracy)``.
+
+        Each is a Python number, a NumPy scalar or a tensor with one element. Raises FlipError ``undeclared-output``,
+        ``missing-output``, ``not-a-number``, ``output-out-of-bounds``, ``reported-twice``.
+        """
         if self.reported is not None:
             raise FlipError("reported-twice", f"Round {self.number} was reported already.")
         plain = {name: _plain(value) for name, value in numbers.items()}

@@ -29,6 +29,7 @@ class DeclaredState:
         self._objects = list(objects)
 
     def save(self) -> bytes:
+        """A pickle of the objects' states and of the random states of Python, NumPy and torch (CPU and GPUs)."""
         import numpy as np
 
         content: dict[str, Any] = {

@@ -41,6 +41,7 @@ class SimulatedHub:
         blobs.make()
 
     def view(self) -> CoordinatorView:
+        """What a coordinator begins with: the sealed bundle and roster, the point, and the Trusts that are there."""
         bundle, roster = (sealed.decode() for sealed in self._envelopes)
         return CoordinatorView(
             run=self._shown(),
@@ -51,6 +52,7 @@ class SimulatedHub:
         )
 
     def ask(self, context: RoundContext, known: int, wait: float) -> RoundReplies:
+        """Ask the round's members once; the replies so far, at more than ``known`` or after ``wait`` seconds."""
         number = context.round
         if ("round", number) not in self._members:
             self._members["round", number] = context.members
@@ -69,11 +71,14 @@ class SimulatedHub:
         return self._wait("round", number, known, wait, look)
 
     def post_total(self, context: TotalContext) -> None:
+        """Ask the members for a step of the totals."""
         self._members["total", context.step] = context.members
         for member in context.members:
             self._trusts[member].ask_total(context)
 
     def total_replies(self, step: int, known: int, wait: float) -> RoundReplies:
+        """The step's replies so far, when there are more than ``known`` or after ``wait`` seconds."""
+
         def look(key: KeyId) -> str | None:
             envelope = self._trusts[key].total_reply(step)
             return envelope.decode() if envelope is not None else None
@@ -81,6 +86,7 @@ class SimulatedHub:
         return self._wait("total", step, known, wait, look)
 
     def post_sum(self, result: TotalSum) -> None:
+        """Give a step's sum to its members."""
         for member in result.members:
             self._trusts[member].give(result)
 
@@ -89,15 +95,18 @@ class SimulatedHub:
         return tuple(sorted(key for key, trust in self._trusts.items() if trust.ended is None))
 
     def tell(self, event: CoordinatorEvent) -> tuple[KeyId, ...]:
+        """Keep a round's summary and tell of it; gives the Trusts that are there."""
         if event.round is not None:
             self.rounds.append(event.round)
             self._tell_round(event.round)
         return self._present
 
     def give(self, path: Path, digest: str) -> None:
+        """Keep a file as the blob of this SHA-256."""
         self._blobs.give(path, digest)
 
     def blob(self, digest: str) -> Path:
+        """The file of a blob, whether it is there or not."""
         return self._blobs.path(digest)
 
     def _wait(

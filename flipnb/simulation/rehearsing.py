@@ -64,9 +64,14 @@ def rehearse(
 ) -> Rehearsal | Simulation:
     """Run ``notebook`` on a twin for two rounds; with more than one of ``trusts`` then as a simulated federation, too.
 
+        flip.rehearse("heart_disease.ipynb")                # before it can be sent
+        flip.rehearse("heart_disease.ipynb", {"lr": 0.5}, trusts=4, rounds=20).people
+
     The simulation runs the plan's rounds (or ``rounds``), one kernel per Trust, each on a twin with a seed and a size
-    of its own; ``heard`` hears of every round. Raises what a rehearsal raises, ``too-many-trusts``, and what a run's
-    coordinator does, for example ``quorum-lost`` with each Trust's cell, line and error.
+    of its own; ``heard`` hears of every round: its summary, and the Trusts' names by key. Gives a Rehearsal, with more
+    than one of ``trusts`` a Simulation. Raises FlipError ``rehearsal-failed``, ``no-rounds``, ``no-plan``,
+    ``too-many-trusts``, and what a run's coordinator raises, for example ``quorum-lost`` with each Trust's cell, line
+    and error.
     """
     path = Path(notebook)
     if not 1 <= trusts <= MAX_TRUSTS:

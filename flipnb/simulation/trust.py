@@ -12,27 +12,28 @@ from pathlib import Path
 import duckdb
 
 from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.frozen import DATABASE
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.outputs import Part
 from flipnb.contracts.parameters import Scalar
-from flipnb.contracts.policy import MIB, Policy
+from flipnb.contracts.policy import MIB, KernelLimits, Policy
 from flipnb.contracts.problem import FlipError, Problem
 from flipnb.contracts.round import RoundContext
 from flipnb.contracts.total import TotalContext, TotalSum
-from flipnb.enclave.airlock.airlock import Airlock
-from flipnb.enclave.airlock.broker import Broker
-from flipnb.enclave.airlock.facts import RunFacts
-from flipnb.enclave.airlock.lease import sealed_copy
-from flipnb.enclave.stores.audit import AuditLog
-from flipnb.enclave.stores.store import Store
+from flipnb.enclave.airlock.door import LoneDoor
 from flipnb.session.enclave import BROKER, COHORT
 from flipnb.simulation.kernel import KernelOrder
 from flipnb.twin import Marginals, make
 
-POLICY = Policy(per_trust_metrics=True, individual_updates=True, minimum_trusts=1, minimum_train=1)
-"""Every figure of a twin may be seen."""
+POLICY = Policy(
+    per_trust_metrics=True,
+    individual_updates=True,
+    minimum_trusts=1,
+    minimum_train=1,
+    kernel=KernelLimits(memory_bytes=2048 * MIB),
+)
+"""Every figure of a twin may be seen. A kernel's memory bounds the state alone that it may save: it has no sandbox."""
 
-_STATE_BYTES = 1024 * MIB
 _GRACE_S = 30.0
 
 
@@ -48,39 +49,26 @@ class SimulatedTrust:
         self._directory, self._socket, self._seed = directory, socket, seed
         self._misbehaved: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._broker: Broker | None = None
-        self._airlock: Airlock | None = None
+        self._door: LoneDoor | None = None
         self._refused: dict[tuple[str, int], str] = {}
         directory.mkdir(parents=True)
 
     def start(self, run: str, bundle: Bundle, values: Mapping[str, Scalar], folder: Path) -> None:
         """Draw the twin, open the airlock and start the notebook."""
-        cohort = self._directory / "twin.duckdb"
+        cohort = self._directory / "twin"
         make(bundle.dataset, bundle.split, cohort, people=self.size, seed=self._seed, marginals=self._marginals)
-        self._store = Store(self._directory / "state.sqlite")
-        self._store.runs.add(run, bundle=bundle.digest(), study=bundle.study, title=bundle.title, point=dict(values))
-        self._audit = AuditLog(self._directory / "audit.jsonl", self.key, self._store.anchor)
-        self._run = run
-        facts = RunFacts(
-            run=run,
-            bundle_digest=bundle.digest(),
-            bundle=bundle,
-            members=bundle.trusts,
-            people=_parts(cohort),
-            directory=self._directory,
-        )
-        self._airlock = Airlock(facts, key=self.key, store=self._store, audit=self._audit, policy=POLICY)
-        self._broker = Broker(
+        self._door = LoneDoor(
+            self._directory,
             self._socket,
-            self._airlock,
+            run=run,
+            bundle=bundle,
+            point=values,
+            people=_parts(cohort),
+            key=self.key,
+            policy=POLICY,
             peer=os.geteuid(),
-            state_bytes=_STATE_BYTES,
-            on_round=lambda number: None,
-            on_tell=lambda message: None,
-            on_submit=lambda number, leave: None,
-            on_misbehaviour=self._misbehave,
+            misbehaviour=self._misbehave,
         )
-        self._broker.start()
         order = KernelOrder(
             notebook=bundle.notebook,
             values=dict(values),
@@ -106,35 +94,29 @@ class SimulatedTrust:
 
     def ask(self, context: RoundContext, weights: Path) -> None:
         """Give a round to the kernel, as an agent does."""
-        assert self._airlock is not None
         try:
-            if self._airlock.take(context) is None and self._airlock.lacks(context.round):
-                with weights.open("rb") as file:
-                    self._airlock.offer(context, sealed_copy(file.fileno(), context.weights_size))
+            self._opened.ask(context, weights)
         except FlipError as error:
             self._refused["round", context.round] = f"{error.code}: {error.message}"
 
     def ask_total(self, context: TotalContext) -> None:
-        assert self._airlock is not None
+        """Give the airlock a step of the totals; what it refuses is told as this Trust's reply."""
         try:
-            self._airlock.totals.take(context)
+            self._opened.ask_total(context)
         except FlipError as error:
             self._refused["total", context.step] = f"{error.code}: {error.message}"
 
     def give(self, result: TotalSum) -> None:
-        assert self._airlock is not None
-        self._airlock.totals.give(result)
+        """Give the notebook the sum that it waits for."""
+        self._opened.give(result)
 
     def reply(self, number: int) -> tuple[bytes, Path] | None:
         """The sealed reply to a round and the file of its update, once they are there."""
-        stored = self._store.rounds.get(self._run, number)
-        if stored is None or stored.reply is None or stored.update_path is None:
-            return None
-        return stored.reply, Path(stored.update_path)
+        return self._opened.reply(number)
 
     def total_reply(self, step: int) -> bytes | None:
-        assert self._airlock is not None
-        return self._airlock.totals.reply(step)
+        """The sealed arrays of a step; None before the notebook has asked for it."""
+        return self._opened.total_reply(step)
 
     def gone(self, kind: str, number: int) -> str | None:
         """Why no reply comes; None where one may still come."""
@@ -142,7 +124,7 @@ class SimulatedTrust:
             return self._refused[kind, number]
         if self._misbehaved is not None:
             return self._misbehaved
-        if self._airlock is not None and self._airlock.left:
+        if self._opened.left:
             return "left: the notebook left the run by break"
         return self.ended
 
@@ -173,20 +155,22 @@ class SimulatedTrust:
                 except subprocess.TimeoutExpired:
                     os.killpg(self._process.pid, signal.SIGKILL)
                     self._process.wait()
-        if self._airlock is not None and self._broker is not None:
-            self._airlock.close()
-            self._broker.stop()
-            self._audit.close()
-            self._store.close()
+        if self._door is not None:
+            self._door.close()
+
+    @property
+    def _opened(self) -> LoneDoor:
+        assert self._door is not None, "start opens it"
+        return self._door
 
     def _misbehave(self, code: str, reason: str) -> None:
         self._misbehaved = f"{code}: {reason}"
 
 
 def _parts(cohort: Path) -> dict[Part, int]:
-    """People per part, counted in the frozen file."""
+    """People per part, counted in the frozen cohort."""
     people: dict[Part, int] = {"train": 0, "validation": 0, "test": 0}
-    with duckdb.connect(str(cohort), read_only=True) as database:
+    with duckdb.connect(str(cohort / DATABASE), read_only=True) as database:
         for part, number in database.execute("SELECT split, count(*) FROM cohort GROUP BY split").fetchall():
             people[part] = int(number)
     return people

@@ -27,6 +27,7 @@ class Inventor:
 
     @classmethod
     def of(cls, variables: Iterable[Variable]) -> Inventor:
+        """One that draws an image's features within the plausible ranges of these variables."""
         return cls(
             {
                 one.concept_id: (one.minimum, one.maximum)
@@ -46,6 +47,7 @@ class Inventor:
         )
 
     def scanned(self, person: int, modality: int) -> bool:
+        """Whether the person has a series of images of this modality (a concept id): the same each time."""
         return _drawn(person, "image", modality) < _SCANNED
 
     def number(self, person: int, modality: int, feature: int) -> float | None:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flipnb.contracts.dataset import Dataset, Split, Variable
-from flipnb.contracts.frozen import KIND_TWIN, META_DATASET, META_KIND, TABLES, definitions
+from flipnb.contracts.frozen import DATABASE, KIND_TWIN, META_DATASET, META_KIND, TABLES, definitions
 from flipnb.contracts.outputs import Part
-from flipnb.files.whole import writing
+from flipnb.files.whole import making
 from flipnb.twin.marginals import Marginal, Marginals
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def make(
     seed: int = 0,
     marginals: Marginals | None = None,
 ) -> None:
-    """Write a twin of ``people`` synthetic persons to ``path`` (a DuckDB file that must not exist).
+    """Write a twin of ``people`` synthetic persons to the folder ``path``, which must not exist: a frozen cohort.
 
     The same arguments give the same people. Parts have the split's shares, in order, without stratification. Tables
     that the dataset declares are there, with the variables' rows alone. Without ``marginals``, or where they don't tell
@@ -43,7 +43,7 @@ def make(
     import numpy as np
 
     generator = np.random.default_rng(seed)
-    with writing(path) as partial, duckdb.connect(str(partial)) as connection:
+    with making(path) as folder, duckdb.connect(str(folder / DATABASE)) as connection:
         for table, columns in definitions(dataset.declared).items():
             connection.execute(f"CREATE TABLE {table} ({columns})")
         parts = _parts(split, people)

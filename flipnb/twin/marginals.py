@@ -60,6 +60,7 @@ class Marginal:
         raise AssertionError("shares add up")
 
     def flag(self, generator: np.random.Generator) -> bool:
+        """Whether a person drawn has it."""
         return self.bar(generator) == "yes"
 
     def concept(self, generator: np.random.Generator) -> int | None:

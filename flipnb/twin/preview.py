@@ -29,7 +29,7 @@ from flipnb.contracts.cohort_criteria import (
 from flipnb.contracts.cohort_values import ExpressionPart, NumericRange
 from flipnb.contracts.dataset import Dataset
 from flipnb.contracts.document import Document
-from flipnb.contracts.frozen import KIND_TWIN, META_DATASET, META_KIND
+from flipnb.contracts.frozen import DATABASE, KIND_TWIN, META_DATASET, META_KIND
 from flipnb.contracts.problem import FlipError
 from flipnb.twin.invented import ANYTHING, Inventor
 
@@ -191,7 +191,7 @@ def _cannot_say(what: str) -> FlipError:
 def _read(path: Path) -> tuple[list[_Person], Inventor]:
     import duckdb
 
-    with duckdb.connect(str(path), read_only=True) as connection:
+    with duckdb.connect(str(path / DATABASE), read_only=True) as connection:
         kind = connection.execute("SELECT value FROM meta WHERE key = ?", [META_KIND]).fetchone()
         if kind != (KIND_TWIN,):
             raise FlipError("not-a-twin", f"{path} is no twin.")

@@ -40,6 +40,10 @@ class Cohort:
 
     It shows itself as the cohort builder. What is edited there is taken here as soon as it is valid, and what
     ``define`` gives appears there; ``revision`` rises by one with each change, from whichever side it came.
+
+        cohort = flip.cohort("heart_disease.cohort.json")
+        cohort.twin_count()                                 # of invented people, for nothing
+        cohort.count("heart")                               # of each Trust, for 1 of its budget
     """
 
     def __init__(self, expression: Mapping[str, Any]) -> None:
@@ -57,6 +61,7 @@ class Cohort:
 
     @property
     def revision(self) -> int:
+        """1 at first; it rises by one with each change."""
         return self._revision
 
     @property
@@ -116,14 +121,19 @@ class Cohort:
         return {**data, **text}, metadata
 
     def price(self, *, funnel: bool = False, charts: Sequence[str] = ()) -> int:
-        """What asking costs of each Trust's budget, at most. ``charts`` in words: ``"age"``, ``"year:2010-2020"``, …"""
+        """What asking costs of each Trust's budget, at most: what a Trust told before is free.
+
+        ``charts`` in words: ``"age"``, ``"age:5"``, ``"sex"``, ``"year:2010-2020"``, ``"missing:measurement:CONCEPT"``.
+        Raises FlipError ``unknown-chart``.
+        """
         return counting.price(self._expression, funnel=funnel, charts=[read_chart(words) for words in charts])
 
     def count(self, study: str, *, wait_seconds: float = 30.0) -> pd.DataFrame:
         """Ask every Trust of a study; costs each 1, and nothing where it was asked before.
 
         Columns ``trust``, ``people`` (noisy and rounded; missing where suppressed), ``shown``, and what was charged
-        and is left of the Trust's budget: ``cost``, ``left``.
+        and is left of the Trust's budget: ``cost``, ``left``. Returns when all have answered, or after
+        ``wait_seconds``. Raises FlipError ``hub-unreachable``, ``not-configured``, and what the hub says.
         """
         import pandas as pd
 
@@ -162,7 +172,12 @@ class Cohort:
         )
 
     def charts(self, study: str, *charts: str, wait_seconds: float = 30.0) -> pd.DataFrame:
-        """People by bar: one row per Trust, chart and bar. ``charts`` in words, as in ``price``."""
+        """People by bar: one row per Trust, chart and bar, ``people`` and ``shown`` as in ``count``.
+
+            cohort.charts("heart", "age", "sex")
+
+        ``charts`` in words, as in ``price``. Raises FlipError ``unknown-chart``, and what ``count`` raises.
+        """
         wanted = [read_chart(words) for words in charts]
         answers = counting.count(
             Home.find(), study, self._expression, people=False, charts=wanted, wait_seconds=wait_seconds

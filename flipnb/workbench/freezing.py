@@ -45,6 +45,7 @@ def freeze_notebook(path: Path) -> FrozenNotebook:
 
 
 def notebook_parameters(notebook: FrozenNotebook) -> tuple[Parameter, ...]:
+    """The parameters that the notebook declares, in the order of its cell. Raises what ``read_parameters`` raises."""
     (cell,) = (cell for cell in notebook.cells if "parameters" in cell.tags)
     return read_parameters(cell.source)
 

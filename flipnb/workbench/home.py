@@ -34,6 +34,7 @@ class Home:
 
     @classmethod
     def find(cls) -> Home:
+        """``$FLIP_HOME``, else the user's configuration directory, whether there is anything in it or not."""
         named = os.environ.get("FLIP_HOME")
         return cls(Path(named) if named else user_config_path("flip"))
 
@@ -54,4 +55,5 @@ class Home:
 
     @property
     def key(self) -> SigningKey:
+        """The researcher's key, opened by ``$FLIP_KEY_PASSPHRASE``. FlipError ``no-key``, ``wrong-passphrase``."""
         return SigningKey.load(self.directory / "keys" / "researcher.pem", os.environ.get("FLIP_KEY_PASSPHRASE"))

@@ -59,9 +59,11 @@ class LocalChannel:
         self._update = -1
 
     def hello(self) -> Welcome:
+        """What the plan file says that a notebook needs, with the rehearsal's number of rounds."""
         return Welcome(rounds=self._rounds, outputs=self._outputs, consensus=self._consensus)
 
     def open(self, model: Model) -> tuple[NextRound, list[int]]:
+        """Begin with the model's own weights, which are recorded as the initial ones."""
         self._model = model
         weights = model.dump()
         if self._record is not None:
@@ -69,6 +71,7 @@ class LocalChannel:
         return self._next(1), [_memory(weights)]
 
     def lease(self, request: Lease) -> int:
+        """Memory of the size that an enclave would lend; an update's is kept to judge it."""
         assert self._model is not None
         if request.what == "state":
             return _memory(b"", request.size)
@@ -77,6 +80,11 @@ class LocalChannel:
         return descriptor
 
     def submit(self, request: Submit) -> tuple[NextRound | Ended, list[int]]:
+        """Judge the update and the report, print them, and go on with the model's own weights.
+
+        Raises FlipError ``not-finite``, ``undeclared-output``, ``missing-output``, ``not-a-number``,
+        ``output-out-of-bounds``, ``wrong-agreement``; ``left`` where a recorded rehearsal is left by ``break``.
+        """
         assert self._model is not None
         if request.update:
             self._judge(self._model)
@@ -95,6 +103,7 @@ class LocalChannel:
         """Progress needs no listener here."""
 
     def total(self, request: AskTotal) -> Totalled:
+        """The twin's own arrays, rounded as declared. Raises FlipError ``undeclared-total``, ``wrong-total``."""
         step = self._totals[find_step(self._totals, list(request.values)) - 1]
         own = step.restore(step.admit(request.values))
         return Totalled(values={name: tuple(values) for name, values in own.items()})

@@ -16,6 +16,8 @@ from flipnb.workbench.home import Home
 from flipnb.workbench.narrative import describe
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
     from flipnb.records import Records
@@ -27,20 +29,44 @@ __all__ = ["cohort", "data", "follow", "results", "rounds", "runs", "submit", "t
 def data(plan: str | Path | None = None) -> Records:
     """A twin: invented people with the columns of the cohort in the notebook's plan file.
 
-    The plan file is ``plan``, else ``$FLIP_PLAN``, else the only ``*.flip.json`` in the working directory.
+        data = flip.data()
+        data.train.frame()                                  # a DataFrame: a row per person, a column per variable
+        data.sql("SELECT count(*) FROM measurement")
+
+    The plan file is ``plan``, else ``$FLIP_PLAN``, else the only ``*.flip.json`` in the working directory. In a Trust
+    the same call, without ``plan``, gives the run's frozen cohort. Raises FlipError ``no-plan``, ``invalid-document``.
     """
     return rehearsal.local_records(plan)
 
 
 def rounds(model: Any, *, state: Sequence[Any] = (), exclude: str | Iterable[str] = ()) -> Rounds:
-    """The loop that a Trust's kernel runs, here alone and for at most two rounds; same arguments, same checks."""
+    """The federated rounds, to be iterated; on a workbench over the twin alone, and for at most two rounds.
+
+        for rnd in flip.rounds(model, state=[optimiser]):   # the round's global weights are in the model now
+            if rnd.training:
+                loss = train_one_epoch(model, optimiser, data.train)
+            rnd.report(loss=loss, accuracy=accuracy)
+
+    ``model`` is a torch module, a dictionary of modules, or a dictionary of NumPy arrays, changed in place. ``state``
+    are objects with ``state_dict`` (optimisers) that a restarted kernel goes on from; ``exclude`` are patterns (regular
+    expressions) of tensor names that stay local. Leases, layout and report are checked as in a Trust. Raises FlipError
+    ``not-a-model``, ``no-tensors``, ``unsupported-dtype``, ``not-a-state``, ``no-plan``; while it goes on
+    ``no-report``, ``no-agreement``, ``not-finite``, ``rounds-used``.
+    """
     from flipnb.session.rounds import Rounds
 
     return Rounds(rehearsal.local_channel(), model, state=state, exclude=exclude)
 
 
-def total(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """The sum of the arrays over the Trusts: here of the twin alone, checked and rounded as a Trust would."""
+def total(arrays: Mapping[str, Any]) -> dict[str, npt.NDArray[np.float64]]:
+    """The sum of each array over the Trusts, as float64 in the same shape; on a workbench of the twin alone.
+
+        total = flip.total({"sums": x.sum(0), "people": len(x)})
+        mean = total["sums"] / total["people"]
+
+    The arrays of one call are one step of the plan file's ``totals``, which declare shape, bounds and decimals; they
+    are checked and rounded here as a Trust would. Raises FlipError ``wrong-total``, ``undeclared-total``, ``no-plan``.
+    """
     from flipnb.session.total import ask_total
 
     return ask_total(rehearsal.local_channel(), arrays)
@@ -49,6 +75,11 @@ def total(arrays: Mapping[str, Any]) -> dict[str, Any]:
 def cohort(definition: str | Path | Mapping[str, Any] | Definition) -> Cohort:
     """A cohort from ATLAS JSON, a file or a dictionary, or from ``flipnb.cohorts``.
 
+        cohort = flip.cohort("heart_disease.cohort.json")
+        cohort                                              # the last line of a cell: the cohort builder
+        cohort.price(charts=["age"])                        # what asking costs, at most
+        cohort.count("heart")                               # ask every Trust of the study
+
     As the last line of a cell it shows itself as the cohort builder, in step with this object.
     Raises FlipError ``no-cohort``, ``unsupported-cohort``.
     """
@@ -56,20 +87,45 @@ def cohort(definition: str | Path | Mapping[str, Any] | Definition) -> Cohort:
 
 
 def submit(
-    notebook: str | Path, study: str, *points: Mapping[str, Scalar], rounds: int | None = None, **changes: Any
+    notebook: str | Path,
+    study: str,
+    *points: Mapping[str, Scalar],
+    rounds: int | None = None,
+    title: str | None = None,
+    seed: int | None = None,
+    trusts: Sequence[str] = (),
+    minimum_trusts: int | None = None,
+    start_from: str | None = None,
 ) -> submission.Submitted:
     """Freeze, sign and send a rehearsed notebook; one run for each point (none: the defaults).
 
-    ``changes``: ``seed`` of the split, ``trusts`` by name, ``minimum_trusts``, ``start_from`` (a run's id or a SHA-256
-    of weights), instead of the plan file's.
+        sent = flip.submit("heart_disease.ipynb", "heart", {"lr": 0.5}, {"lr": 0.05}, rounds=20)
+        sent.runs[0].run                                    # the first run's id
+
+    What is given takes the place of the plan file's: ``rounds``, ``title``, ``seed`` of the split, ``trusts`` by name,
+    ``minimum_trusts``, ``start_from`` (a run's id or a SHA-256 of weights). Nothing runs before the Trusts' data
+    controllers have approved. Raises FlipError ``not-rehearsed``, ``unknown-trust``, ``unknown-parameter``,
+    ``wrong-type``, ``out-of-bounds``, ``invalid-document``, ``hub-unreachable``, and what the hub says.
     """
     home = Home.find()
-    changes = {"rounds": rounds, **changes}
+    changes = {
+        "rounds": rounds,
+        "title": title,
+        "seed": seed,
+        "trusts": trusts,
+        "minimum_trusts": minimum_trusts,
+        "start_from": start_from,
+    }
     return submission.submit(home, submission.prepare(home, Path(notebook), study, points, changes))
 
 
 def runs(study: str) -> pd.DataFrame:
-    """The runs of a study, one row each: run, title, state, rounds done, of, submitted, parameters."""
+    """The runs of a study, one row each: run (the index), title, state, rounds done, of, submitted, parameters.
+
+        flip.runs("heart").query("state == 'succeeded'")
+
+    Raises FlipError ``hub-unreachable``, ``not-configured``, and what the hub says.
+    """
     import pandas as pd
 
     columns = ["run", "title", "state", "rounds_done", "rounds", "submitted", "point"]
@@ -80,12 +136,26 @@ def runs(study: str) -> pd.DataFrame:
 
 
 def follow(run: str) -> Iterator[str]:
-    """What happens in a run, as sentences that name the Trust, until it has ended; interrupt to stop listening."""
+    """What happens in a run, as sentences that name the Trust, until it has ended; interrupt to stop listening.
+
+        for line in flip.follow(sent.runs[0].run):
+            print(line)
+
+    It begins with the run's first event. Raises FlipError ``hub-unreachable`` where the hub can't be reached at first,
+    or for five minutes.
+    """
     home = Home.find()
     names = {part.trust: part.name for part in at_the_hub.view_run(home, run).trusts}
     return (describe(event, names) for event in at_the_hub.follow(home, run))
 
 
 def results(run: str, to: str | Path | None = None) -> fetched.Results:
-    """A finished run's final weights, metrics and record, kept in the folder ``to`` (else ``results/RUN``)."""
+    """A finished run's final weights, metrics and record, kept in the folder ``to`` (else ``results/RUN``).
+
+        found = flip.results(run)
+        found.metrics()                                     # a DataFrame: a row per round and Trust
+        model.load_state_dict(safetensors.torch.load_file(found.weights_file))
+
+    Raises FlipError ``not-finished`` where the run has no final weights, ``hub-unreachable``.
+    """
     return fetched.fetch_results(Home.find(), run, Path(to) if to is not None else Path("results") / run)

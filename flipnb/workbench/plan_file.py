@@ -38,6 +38,7 @@ class PlanFile(Document):
 
 
 def plan_path(notebook: Path) -> Path:
+    """``NAME.flip.json`` beside ``NAME.ipynb``, whether it is there or not."""
     return notebook.with_name(f"{notebook.stem}.flip.json")
 
 
@@ -57,6 +58,7 @@ def read_cohort(plan: PlanFile, directory: Path) -> dict[str, Any]:
 
 
 def load_cohort(path: Path) -> dict[str, Any]:
+    """A file's cohort expression. Raises FlipError ``no-cohort``, ``unsupported-cohort``, ``invalid-cohort``."""
     expression = _read(path, "no-cohort", "The cohort file")
     if not isinstance(expression, dict):
         raise FlipError("no-cohort", f"{path} holds no cohort expression.")

@@ -31,6 +31,7 @@ from flipnb.workbench.twin_marginals import kept_marginals
 PLAN = "FLIP_PLAN"
 RECORD = "FLIP_REHEARSAL"
 _RECORDED = "rehearsal.json"
+_TWIN = "twin"
 _ROUNDS = 2
 _given: dict[str, str] = {}
 
@@ -57,6 +58,7 @@ class Rehearsal:
 
 
 def rehearsal_directory(notebook: Path) -> Path:
+    """The folder ``.flip/NAME`` beside the notebook, whether it is there or not."""
     return notebook.parent / ".flip" / notebook.stem
 
 
@@ -75,7 +77,7 @@ def rehearse(notebook: Path, point: Mapping[str, Scalar] | None = None) -> Rehea
     work = final.with_name(final.name + PARTIAL)
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    make(plan.dataset, plan.split, work / "twin.duckdb", marginals=kept_marginals(plan_file, plan))
+    make(plan.dataset, plan.split, work / _TWIN, marginals=kept_marginals(plan_file, plan))
     environment = {PLAN: str(plan_file), RECORD: str(work)}
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
@@ -173,17 +175,17 @@ def local_records(plan: str | Path | None = None) -> Records:
         _given[PLAN] = str(Path(plan).absolute())
     record = os.environ.get(RECORD)
     if record:
-        return Records(Path(record) / "twin.duckdb")
+        return Records(Path(record) / _TWIN)
     return Records(local_twin(*current_plan()))
 
 
 def local_twin(path: Path, plan: PlanFile) -> Path:
-    """The file of a plan's twin, made where it is not there yet."""
+    """The folder of a plan's twin, made where it is not there yet."""
     directory = path.parent / ".flip" / path.name.removesuffix(".flip.json")
     directory.mkdir(parents=True, exist_ok=True)
     marginals = kept_marginals(path, plan)
     shape = plan.dataset.digest() if marginals is None else marginals.digest()
-    twin = directory / f"twin-{shape[:12]}.duckdb"
+    twin = directory / f"{_TWIN}-{shape[:12]}"
     if not twin.exists():
         make(plan.dataset, plan.split, twin, marginals=marginals)
     return twin

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.record import RunRecord
+from flipnb.link.bulk import Progress
 from flipnb.workbench.home import Home
 from flipnb.workbench.hub_client import HubClient
 
@@ -24,17 +25,21 @@ METRICS = "metrics.csv"
 
 @dataclass(frozen=True)
 class Results:
-    """The files of one run in ``directory``: weights, record, metrics."""
+    """The files of one run in ``directory``: ``weights.safetensors``, ``record.json``, ``metrics.csv``.
+
+    ``record`` says what a reader needs to believe or repeat the run.
+    """
 
     directory: Path
     record: RunRecord
 
     @property
     def weights_file(self) -> Path:
+        """The file of the final global weights, for ``safetensors.torch.load_file`` and the like."""
         return self.directory / WEIGHTS
 
     def weights(self) -> dict[str, npt.NDArray[np.generic]]:
-        """The final global weights by tensor name."""
+        """The final global weights by tensor name, as NumPy arrays in the shapes and dtypes of the notebook's model."""
         from safetensors.numpy import load_file
 
         arrays: dict[str, Any] = load_file(self.weights_file)
@@ -60,14 +65,19 @@ class Results:
         return pd.DataFrame(rows)
 
 
-def fetch_results(home: Home, run: str, directory: Path) -> Results:
-    """Download into ``directory``. Raises FlipError ``not-finished`` where the run has no final weights."""
+def fetch_results(home: Home, run: str, directory: Path, progress: Progress | None = None) -> Results:
+    """Download into ``directory``, verified by digest; what came of a download that ended early is not fetched again.
+
+    ``progress`` hears of the weights' bytes that are here, and of bytes in all; what it raises stops the download.
+    Raises FlipError ``not-finished`` where the run has no final weights, ``being-fetched`` while another process
+    fetches into the same directory.
+    """
     with HubClient.of(home) as hub:
         record = RunRecord.model_validate_json(hub.get(f"/v1/runs/{run}/record"))
         if record.final_weights is None:
             raise FlipError("not-finished", f"Run {run} is {record.state} and has no final weights.", status=409)
         directory.mkdir(parents=True, exist_ok=True)
-        hub.save_blob(record.final_weights, directory / WEIGHTS)
+        hub.save_blob(record.final_weights, directory / WEIGHTS, progress)
     (directory / RECORD).write_text(json.dumps(record.model_dump(mode="json"), indent=2) + "\n")
     results = Results(directory, record)
     results.metrics().to_csv(directory / METRICS, index=False)

@@ -16,6 +16,7 @@ def keep_sent(notebook: Path, bundle: str) -> None:
 
 
 def was_sent(notebook: Path, bundle: str) -> bool:
+    """Whether the bundle of this digest was made of the notebook, and sent from here."""
     try:
         return bundle in _file(notebook).read_text(encoding="ascii").split()
     except FileNotFoundError:

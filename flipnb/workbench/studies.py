@@ -26,6 +26,7 @@ class TrustList(Document):
 
 
 def read_trusts(path: Path) -> tuple[Trust, ...]:
+    """The Trusts of a file ``{"trusts": […]}``. Raises FlipError ``no-file``, ``not-json``, ``invalid-document``."""
     try:
         return TrustList.model_validate(load_json(path.read_bytes(), str(path))).trusts
     except FileNotFoundError:
@@ -68,6 +69,7 @@ def read_roster(home: Home, study: str) -> Roster:
 
 
 def list_studies(home: Home) -> list[dict[str, Any]]:
+    """The studies that the hub lets this researcher know of, as it writes them."""
     with HubClient.of(home) as hub:
         studies: list[dict[str, Any]] = hub.get_json("/v1/studies")
         return studies

@@ -19,6 +19,7 @@ from flipnb.workbench.plan_file import PlanFile, read_cohort, read_plan
 
 
 def marginals_file(plan_file: Path) -> Path:
+    """Where a plan's marginals are kept, whether they are there or not."""
     return plan_file.parent / ".flip" / f"{plan_file.name.removesuffix('.flip.json')}.marginals.json"
 
 

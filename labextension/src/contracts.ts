@@ -46,7 +46,7 @@ export interface IAuditCheck {
   problem: string | null;
 }
 
-/** GET /audit: entries as canonical JSON text, and the tree head (RFC 6962) over the first ``size``. */
+/** GET /audit?after=N: entries from N on as canonical JSON text, and the tree head (RFC 6962) over all ``size``. */
 export interface IAuditPage {
   entries: string[];
   size: number;
@@ -129,6 +129,7 @@ export interface ICategory {
   label: string;
 }
 
+/** One cell as it is approved: lines end in a line feed, and no output is with it. */
 export interface ICell {
   id: string;
   type: 'code' | 'markdown' | 'raw';
@@ -224,6 +225,7 @@ export interface ICohortFile {
   name: string;
 }
 
+/** The cohort files below the folder that JupyterLab shows. */
 export interface ICohortList {
   cohorts: ICohortFile[];
 }
@@ -319,14 +321,21 @@ export interface IDeclaredOutput {
   over: 'train' | 'validation' | 'test';
 }
 
+/** Why a data controller declines, for the researcher to read. */
 export interface IDeclineReason {
   reason: string;
 }
 
-/** Something at the desk is new; ``agent`` is False where the agent does not answer, and ``message`` says so. */
+/**
+ * Something at the desk is new: that of ``requests``, ``runs`` and ``audit`` which is another than before.
+ *
+ * ``agent`` is False where the agent does not answer, and ``message`` says so.
+ */
 export interface IDeskChange {
   agent: boolean;
-  revision: string;
+  requests: string;
+  runs: string;
+  audit: string;
   message: string;
 }
 
@@ -335,6 +344,7 @@ export interface IDeskHere {
   status: IDeskStatus | null;
 }
 
+/** A run's part at this Trust, as its data controller sees it; ``code`` and ``reason`` say why it is so. */
 export interface IDeskRun {
   run: string;
   bundle: string;
@@ -423,6 +433,7 @@ export interface IFoundConcepts {
   total: number;
 }
 
+/** Cells in their order, ids different, one code cell tagged ``parameters``. */
 export interface IFrozenNotebook {
   cells: ICell[];
 }
@@ -462,6 +473,7 @@ export interface IKernelLimits {
   require_memory_cgroup: boolean;
 }
 
+/** A strategy of Flower, what it aggregates, and its own parameters. */
 export interface IKnownStrategy {
   name: string;
   aggregation: 'sum' | 'individual';
@@ -604,6 +616,7 @@ export interface IQuestion {
   charts?: (IAgeChartInput | ISexChartInput | IYearChartInput | IMissingChartInput | IVariableChartInput)[];
 }
 
+/** What was sent: the bundle's digest, and a run for each point. */
 export interface IReceipt {
   bundle: string;
   runs: IRunView[];
@@ -678,6 +691,7 @@ export interface IRoundSummary {
   seconds: number;
 }
 
+/** The parameters of another run of a bundle; those left out have their defaults. */
 export interface IRunAgain {
   point: { [name: string]: boolean | number | string };
 }
@@ -712,10 +726,19 @@ export interface IRunEvents {
   events: IRunEvent[];
 }
 
-export interface IRunList {
+/** Some of a study's runs, the newest first. ``next``: the older ones follow after this run; None at the end. */
+export interface IRunPage {
   runs: IRunView[];
+  next: string | null;
 }
 
+/**
+ * A run from its submission to its final weights, as the hub knows it.
+ *
+ * ``point`` are the parameters' values, ``cohort`` is the definition's SHA-256, ``members`` the Trusts that took part,
+ * by key. ``seconds`` are the lengths of its stages: waiting, starting, running, total. ``versions`` are the hub's
+ * Python and packages. Weights are SHA-256 of safetensors files.
+ */
 export interface IRunRecord {
   run: string;
   study: string;
@@ -801,6 +824,7 @@ export interface IShares {
   test: number;
 }
 
+/** A cell of an executed notebook, numbered from 1 over all cells, and its outputs made harmless. */
 export interface IShownCell {
   number: number;
   type: 'code' | 'markdown' | 'raw';
@@ -859,10 +883,12 @@ export interface IStrategyOutput {
   parameters: { [name: string]: number };
 }
 
+/** The strategies that a plan may name without the hub's operator installing any. */
 export interface IStrategyList {
   strategies: IKnownStrategy[];
 }
 
+/** The values that a strategy's parameter may have; ``whole``: integers only. */
 export interface IStrategyRange {
   minimum: number;
   maximum: number;
@@ -883,6 +909,7 @@ export interface IStudy {
   kept: boolean;
 }
 
+/** The studies of which the hub lets this researcher know. */
 export interface IStudyList {
   studies: IStudy[];
 }
@@ -898,10 +925,12 @@ export interface IStudyTrust {
   card: ITrustCard | null;
 }
 
+/** A study's Trusts, in the roster's order. */
 export interface IStudyTrusts {
   trusts: IStudyTrust[];
 }
 
+/** One tensor of a model: its name, its sizes, at most 16 of them, and its dtype. */
 export interface ITensor {
   name: string;
   shape: number[];
@@ -1266,12 +1295,12 @@ export interface IEndpoints {
     body: IQuestion;
     answer: ITrustAnswers;
   };
-  /** A study's runs, the newest first */
+  /** Some of a study's runs, the newest first: those that are older than the run ``after`` */
   'GET studies/{study}/runs': {
     path: { study: string };
-    query: undefined;
+    query: { after?: string | null };
     body: undefined;
-    answer: IRunList;
+    answer: IRunPage;
   };
   /** The Trusts of a study: whether they are there, and what they say of themselves */
   'GET studies/{study}/trusts': {

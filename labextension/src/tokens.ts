@@ -89,6 +89,9 @@ export interface IWorkbench {
   trustTitle(key: string): string;
 }
 
+/**
+ * The token by which plugins ask for the workbench.
+ */
 export const IWorkbench = new Token<IWorkbench>(
   'flipnb:IWorkbench',
   'What all screens of FLIP share: studies, runs and the contact with the hub.'
@@ -99,6 +102,10 @@ export const IWorkbench = new Token<IWorkbench>(
  */
 export interface IDesk {
   readonly changed: ISignal<IDesk, void>;
+  /**
+   * After `changed`, where a request came or was decided, or used up a part of its approvals; not at a run's progress.
+   */
+  readonly requestsChanged: ISignal<IDesk, void>;
   /**
    * Null where there is no desk here, or nothing is known yet.
    */
@@ -112,10 +119,6 @@ export interface IDesk {
    * Why the lists could not be fetched, for a person; empty where they could.
    */
   readonly problem: string;
-  /**
-   * Another one after every change at the desk.
-   */
-  readonly revision: string;
 
   refresh(): Promise<void>;
   detail(bundle: string): Promise<IRequestDetail>;
@@ -133,6 +136,9 @@ export interface IDesk {
   checkAudit(): Promise<IAuditCheck>;
 }
 
+/**
+ * The token by which plugins ask for the desk.
+ */
 export const IDesk = new Token<IDesk>(
   'flipnb:IDesk',
   "The desk of this Trust's data controller: requests, runs here, what left."

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { nullTranslator } from '@jupyterlab/translation';
+
 import { metricRows, toCsv } from '../src/models/comparison.ts';
 import {
   agreementCurves,
@@ -20,13 +22,7 @@ import {
   runName
 } from '../src/models/wording.ts';
 
-const fill = (text, values) =>
-  text.replace(/%(\d)/g, (_, number) => String(values[number - 1]));
-const trans = {
-  __: (text, ...values) => fill(text, values),
-  _n: (one, many, count, ...values) =>
-    fill(count === 1 ? one : many, [count, ...values])
-};
+const trans = nullTranslator.load('flipnb');
 
 const whole = { name: 'k', type: 'int', minimum: 1, maximum: 9, choices: [] };
 

@@ -13,6 +13,7 @@ import socket
 import tempfile
 import threading
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ import pytest
 import uvicorn
 from enclave_federation import Trust, fill_estate, notebook, until
 from enclave_scenario import COHORT, SPEC, WEIGHTS, Study, sha
+from pydantic_core import to_jsonable_python
 from safetensors.numpy import save
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -37,7 +39,7 @@ from flipnb.contracts.plan import Plan
 from flipnb.contracts.policy import KernelLimits, Policy
 from flipnb.contracts.round import RoundContext, RoundReply
 from flipnb.contracts.study import SessionCertificate
-from flipnb.contracts.task import Task, TaskAnswer, TaskList
+from flipnb.contracts.task import TaskAnswer
 from flipnb.demo.certificates import make_ca, make_server_certificate
 
 OTHER = save({"weight": np.full((1, 2), 9, np.float32), "bias": np.full(1, 9, np.float32)})
@@ -52,7 +54,7 @@ class HostileHub:
         self.certificate = make_server_certificate(directory / "hub", ca, ["127.0.0.1"])
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"https://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.tasks: list[Task] = []
+        self.tasks: list[dict[str, Any]] = []
         self.answers: dict[str, TaskAnswer] = {}
         self.reports: list[dict[str, Any]] = []
         self.bundles: dict[str, bytes] = {}
@@ -83,19 +85,27 @@ class HostileHub:
 
     def ask(self, kind: str, *, seconds: float = 30.0, **fields: Any) -> TaskAnswer:
         """One task, and the agent's answer to it."""
-        plain: dict[str, Any] = {"id": secrets.token_hex(16), "sequence": len(self.tasks) + 1, "study": "heart"}
-        task = Task(kind=kind, **(plain | fields))
-        self.tasks.append(task)
-        until(lambda: task.id in self.answers, seconds)
-        return self.answers[task.id]
+        return self.ask_all({"kind": kind} | fields, seconds=seconds)[0]
+
+    def ask_all(self, *asked: dict[str, Any], seconds: float = 30.0) -> list[TaskAnswer]:
+        """Tasks that are fetched as one list, well formed or not, and the agent's answers to them."""
+        tasks: list[dict[str, Any]] = []
+        for fields in asked:
+            number = len(self.tasks) + len(tasks) + 1
+            plain = {"id": secrets.token_hex(16), "sequence": number, "study": "heart"}
+            tasks.append(plain | to_jsonable_python(fields))
+        self.tasks += tasks
+        until(lambda: all(task["id"] in self.answers for task in tasks), seconds)
+        return [self.answers[task["id"]] for task in tasks]
 
     async def _tasks(self, request: Request) -> Response:
         after = int(request.query_params["after"])
         deadline = time.monotonic() + 1
         while time.monotonic() < deadline:
-            waiting = [t for t in self.tasks if t.sequence > after and t.id not in self.answers]
+            waiting = [t for t in self.tasks if t["sequence"] > after and t["id"] not in self.answers]
             if waiting:
-                return Response(TaskList(tasks=tuple(waiting), weights=self.sent_along).model_dump_json())
+                weights = {digest: urlsafe_b64encode(content).decode() for digest, content in self.sent_along.items()}
+                return Response(json.dumps({"tasks": waiting, "weights": weights}))
             await asyncio.sleep(0.02)
         return Response('{"tasks":[]}')
 
@@ -353,4 +363,14 @@ def test_nonsense_from_the_hub_ends_nothing(scene: Scene) -> None:
     assert scene.hub.ask("stop", run="0" * 32).code is None
     assert scene.hub.ask("run", run="0" * 32, run_request="{}").code == "bad-envelope"
     assert scene.hub.ask("run", run="0" * 32, run_request="[" * 100_000).code == "not-json"
+    assert scene.trust.status().hub_reachable
+
+
+def test_a_kind_that_a_newer_hub_knows_hides_none_of_the_other_tasks(scene: Scene) -> None:
+    stop = {"kind": "stop", "run": "0" * 32}
+    unknown = {"kind": "secure-keys", "run": "0" * 32, "keys": {"of": [1, 2]}}
+    before, strange, unfit, after = scene.hub.ask_all(stop, unknown, stop | {"more": 1}, stop)
+    assert (before.code, strange.code, unfit.code, after.code) == (None, "bad-task", "bad-task", None)
+    assert strange.reason is not None
+    assert "secure-keys" in strange.reason
     assert scene.trust.status().hub_reachable

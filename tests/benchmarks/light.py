@@ -34,7 +34,7 @@ from flipnb.contracts.round import RoundReply
 from flipnb.contracts.run import RunEvent, RunRequest, RunView, TrustReport
 from flipnb.contracts.study import Join, Researcher, Roster
 from flipnb.contracts.study import Trust as Listed
-from flipnb.contracts.task import Task, TaskAnswer
+from flipnb.contracts.task import RoundTask, RunTask, StartTask, Task, TaskAnswer, UnreadableTask
 from flipnb.demo.certificates import make_ca, make_server_certificate
 from flipnb.enclave.agent.hub_link import HubLink
 from flipnb.federation.encoding import encode_update
@@ -62,15 +62,14 @@ class LightTrust:
                 seen = task.sequence
                 await self._do(task)
 
-    async def _do(self, task: Task) -> None:
-        assert task.run is not None
-        if task.kind != "round":
+    async def _do(self, task: Task | UnreadableTask) -> None:
+        if not isinstance(task, RoundTask):
             await self.link.answer(task.id, TaskAnswer())
-            for state in {"run": ("waiting", "approved"), "start": ("starting", "running")}.get(task.kind, ()):
-                await self._report(task.run, state)
+            if isinstance(task, RunTask | StartTask):
+                for state in ("waiting", "approved") if task.kind == "run" else ("starting", "running"):
+                    await self._report(task.run, state)
             return
         context, bundle = task.context, self.bundle
-        assert context is not None
         assert bundle is not None
         size = bundle.tensors.update_layout()[1]
         path = self._directory / f"{self.key.key_id[:12]}-{context.round}"

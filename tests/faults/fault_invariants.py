@@ -64,7 +64,7 @@ def whole(federation: SevenTrusts) -> None:
     assert _rows(federation.directory / "hub" / "hub.sqlite", "PRAGMA integrity_check") == [("ok",)]
     for trust in federation.trusts:
         assert list(trust.enclave.frozen.iterdir()) == []
-        for pattern in ("*.duckdb", "state-*.bin", "*.partial", ".executed-*"):
+        for pattern in ("cohort*", "state-*.bin", "*.partial", ".executed-*"):
             assert list(trust.enclave.runs.glob(f"*/{pattern}")) == []
     for blob in (federation.directory / "hub" / "blobs").glob("??/*"):
         assert sha256(blob.read_bytes()) == blob.name

@@ -21,10 +21,12 @@ class Hospital:
 
     @property
     def mapping(self) -> Path:
+        """The file that says how its extract becomes OMOP."""
         return _HERE / "mappings" / f"{self.name}.toml"
 
     @property
     def extract(self) -> Path:
+        """The folder of its extract, in the hospital's own shape."""
         return _HERE / "extracts" / self.name
 
     @property

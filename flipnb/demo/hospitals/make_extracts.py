@@ -141,6 +141,7 @@ SHAPES: dict[str, Callable[[list[Record], Path], None]] = {
 
 
 def main() -> None:
+    """Write each hospital's extract anew from the published records, over what is there."""
     for hospital in HOSPITALS:
         SHAPES[hospital.name](read(hospital), hospital.extract)
 

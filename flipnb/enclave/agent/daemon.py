@@ -12,20 +12,22 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from flipnb.contracts import envelope
 from flipnb.contracts.problem import FlipError
-from flipnb.contracts.study import Join
-from flipnb.contracts.task import Task, TaskAnswer
-from flipnb.enclave.agent.card import make_card
-from flipnb.enclave.agent.hub_link import HubLink, HubUnreachable
+from flipnb.enclave.agent.hub_link import HubLink
+from flipnb.enclave.agent.presence import Presence
+from flipnb.enclave.agent.tasks import Tasks
+from flipnb.enclave.approvals.decisions import Decisions
 from flipnb.enclave.approvals.membership import Memberships
+from flipnb.enclave.approvals.requests import Requests
 from flipnb.enclave.counting.counts import Counts
 from flipnb.enclave.counting.pace import Pace
 from flipnb.enclave.counting.questions import Questions
 from flipnb.enclave.desk.approval_pages import ApprovalPages
-from flipnb.enclave.desk.desk import Desk, DeskServer, listen
+from flipnb.enclave.desk.desk import Desk
+from flipnb.enclave.desk.server import DeskServer, listen
 from flipnb.enclave.estate_worker.process import EstateWorker
-from flipnb.enclave.runs.run import Enclave
+from flipnb.enclave.runs.enclave import Enclave
+from flipnb.enclave.runs.replies import Replies
 from flipnb.enclave.runs.runs import Runs
 from flipnb.enclave.runs.slots import Slots
 from flipnb.enclave.sandbox.probe import ProbeReport, probe, refuse_if_weaker
@@ -36,13 +38,12 @@ from flipnb.enclave.stores.installation import require_environment
 from flipnb.enclave.stores.ledger import Ledger
 from flipnb.enclave.stores.store import Store
 from flipnb.files.logs import log_to
+from flipnb.link.exchange import NotNow
 
 _LOG = logging.getLogger("flipnb.enclave.agent")
 _IDLE_S = 0.25
 _RETRY_S = 2.0
-_CARD_S = 60.0
 _STOP_S = 3.5
-_MOST_TASKS = 500
 
 
 class Agent:
@@ -66,7 +67,10 @@ class Agent:
         self._hub = HubLink(configuration.hub_url, audience=configuration.hub_audience, ca=directory.hub_ca, key=key)
         slots = Slots(lambda: directory.policy().slots)
         enclave = Enclave(directory, key, self._store, self._audit, self._worker, slots)
-        self._runs = Runs(enclave, self._memberships, self._hub)
+        requests = Requests(directory, key.key_id, self._store, self._audit, self._memberships)
+        decisions = Decisions(directory, key.key_id, self._store, self._audit, requests, self._worker.current)
+        self._runs = Runs(enclave, requests, decisions, self._hub)
+        replies = Replies(self._store, self._audit, self._hub, self._runs.active)
         self._ledger = Ledger(directory.ledger)
         pace = Pace()
         questions = Questions(
@@ -76,34 +80,36 @@ class Agent:
             policy=lambda: directory.policy().counts,
             pace=pace,
         )
-        self._counts = Counts(
+        counts = Counts(
             key=key, store=self._store, audit=self._audit, memberships=self._memberships, questions=questions, pace=pace
         )
-        self._untold = asyncio.Event()
-        self._untold.set()
+        self._presence = Presence(directory, key, self._memberships, self._hub)
         self._pages = ApprovalPages(directory.desk_socket, directory.keys)
         self._desk = Desk(
             enclave,
             self._runs,
+            requests,
+            decisions,
             self._memberships,
             lambda: self._hub.reachable,
             self._pages,
             sandbox=sandbox,
-            joined=self._untold.set,
+            joined=self._presence.joined,
         )
-        self._handling: dict[str, asyncio.Task[None]] = {}
+        self._tasks = Tasks(self._hub, self._runs, replies, counts)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
+        """Serve hub and desk until ``stop``; runs that go on are taken up first, and interrupted at the end."""
         self._audit.append("agent-started")
         await self._runs.resume()
         server = DeskServer(self._desk.application())
         with listen(self._directory.desk_socket) as listener:
             loops = [
-                asyncio.create_task(self._forever(self._poll), name="tasks"),
+                asyncio.create_task(self._forever(self._tasks.fetch), name="tasks"),
                 asyncio.create_task(self._forever(self._send_reports), name="reports"),
-                asyncio.create_task(self._forever(self._tell_joins), name="joins"),
-                asyncio.create_task(self._forever(self._tell_card), name="card"),
+                asyncio.create_task(self._forever(self._presence.tell_joins), name="joins"),
+                asyncio.create_task(self._forever(self._presence.tell_card), name="card"),
                 asyncio.create_task(self._forever(self._pages.keep), name="approval-page"),
             ]
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="desk")
@@ -112,8 +118,9 @@ class Agent:
                 _LOG.warning("who signed the membership in the study %s decides here no more; join it again", study)
             await asyncio.wait({asyncio.create_task(self._stop.wait()), serving}, return_when=asyncio.FIRST_COMPLETED)
             server.should_exit = True
-            for loop in (*loops, *self._handling.values()):
+            for loop in loops:
                 loop.cancel()
+            self._tasks.abandon()
             await self._runs.close(_STOP_S)
             await asyncio.wait([*loops, serving], timeout=1.0)
         self._pages.close()
@@ -126,6 +133,7 @@ class Agent:
         _LOG.info("the agent has ended")
 
     def stop(self) -> None:
+        """Have ``run`` come to its end."""
         self._stop.set()
 
     async def _forever(self, loop: Callable[[], Awaitable[None]]) -> None:
@@ -133,77 +141,13 @@ class Agent:
         while True:
             try:
                 await loop()
-            except HubUnreachable:
+            except NotNow:
                 pass
             except FlipError as error:
                 _LOG.warning("the hub refuses: %s (%s)", error, error.code)
             except Exception:
                 _LOG.exception("a loop failed")
             await asyncio.sleep(_RETRY_S)
-
-    async def _poll(self) -> None:
-        """Fetch tasks; each is handled on its own until the hub has its answer."""
-        after = 0
-        while True:
-            try:
-                found = await self._hub.tasks(after)
-            except HubUnreachable:
-                # It may come back as an older copy of itself, with lower numbers.
-                after = 0
-                await self._hub.patiently(partial(self._hub.tasks, 0))
-                continue
-            for task in found.tasks:
-                after = max(after, task.sequence)
-                if task.id not in self._handling:
-                    weights = found.weights.get(task.context.weights) if task.context is not None else None
-                    handling = asyncio.create_task(self._handle(task, weights), name=f"task-{task.kind}-{task.id[:8]}")
-                    self._handling[task.id] = handling
-                    handling.add_done_callback(partial(self._handled, task.id))
-            if not found.tasks:
-                await asyncio.sleep(_IDLE_S)
-            while len(self._handling) > _MOST_TASKS:
-                await asyncio.sleep(_IDLE_S)
-
-    def _handled(self, task: str, _: asyncio.Task[None]) -> None:
-        self._handling.pop(task, None)
-
-    async def _handle(self, task: Task, weights: bytes | None) -> None:
-        while True:
-            try:
-                answer = await self._answer(task, weights)
-                await self._hub.patiently(partial(self._hub.answer, task.id, answer))
-            except FlipError as error:
-                _LOG.warning("task %s (%s): %s (%s)", task.id, task.kind, error, error.code)
-                if error.status < 500:
-                    self._runs.delivered(task)
-                    return
-            except Exception:
-                _LOG.exception("task %s (%s) failed", task.id, task.kind)
-            else:
-                self._runs.delivered(task)
-                return
-            await asyncio.sleep(_RETRY_S)
-
-    async def _answer(self, task: Task, weights: bytes | None) -> TaskAnswer:
-        missing = TaskAnswer(code="bad-task", reason=f"The task {task.kind} lacks what it is about.")
-        if task.kind == "count":
-            return await self._counts.answer(task.study, task.count) if task.count is not None else missing
-        about = {"round": task.context, "total": task.total, "summed": task.summed}
-        if task.run is None or about.get(task.kind, task) is None:
-            return missing
-        match task.kind:
-            case "run":
-                return await self._runs.on_run(task)
-            case "start":
-                return await self._runs.on_start(task)
-            case "round":
-                return await self._runs.on_round(task, weights)
-            case "total":
-                return await self._runs.on_total(task)
-            case "summed":
-                return await self._runs.on_summed(task)
-            case "stop":
-                return await self._runs.on_stop(task)
 
     async def _send_reports(self) -> None:
         """Send what the outbox holds, in its order; a report that the hub refuses is logged and left behind."""
@@ -218,27 +162,6 @@ class Agent:
             except FlipError as error:
                 _LOG.warning("the hub refuses a report of run %s: %s (%s)", report.run, error, error.code)
             self._store.outbox.sent(report.number)
-
-    async def _tell_joins(self) -> None:
-        """Tell the hub of every membership, at the start and after a new one; a study may be unknown to it yet."""
-        while True:
-            await self._untold.wait()
-            self._untold.clear()
-            for study, roster in self._memberships.studies().items():
-                join = Join(study=study, roster=roster.digest())
-                try:
-                    await self._hub.patiently(partial(self._hub.join, join))
-                except FlipError:
-                    self._untold.set()
-                    raise
-
-    async def _tell_card(self) -> None:
-        """Tell the hub each minute what this Trust has and allows; a hub that was started anew has forgotten it."""
-        while True:
-            card = await asyncio.to_thread(make_card, self._directory, self._key.key_id)
-            sealed = envelope.seal(card, envelope.CARD, self._key)
-            await self._hub.patiently(partial(self._hub.tell_card, sealed))
-            await asyncio.sleep(_CARD_S)
 
 
 def serve(directory: Path) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from flipnb.contracts.bound import best_guess
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.agent.hub_link import HubLink, HubUnreachable
+from flipnb.enclave.agent.hub_link import HubLink
 from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.estate_worker.process import EstateWorker
 from flipnb.enclave.sandbox.probe import probe, refuse_if_weaker
@@ -20,6 +19,7 @@ from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.installation import require_environment
 from flipnb.enclave.stores.ledger import Ledger
 from flipnb.enclave.stores.store import Store
+from flipnb.link.exchange import NotNow
 
 _HUB_S = 10.0
 
@@ -197,9 +197,10 @@ def _hub(enclave: EnclaveDirectory) -> str:
 
     try:
         asyncio.run(ask())
-    except (HubUnreachable, TimeoutError, ssl.SSLError) as error:
+    except (NotNow, TimeoutError) as error:
+        said = error.message if isinstance(error, NotNow) else "No answer."
         raise _Unhealthy(
-            f"{configuration.hub_url} does not let this Trust in: {error or 'no answer'}.",
+            f"{configuration.hub_url} does not let this Trust in. {said}",
             "Is the hub up, its certificate of the CA in enclave.json, this node's key entered by its operator, "
             "and the clock right?",
         ) from None

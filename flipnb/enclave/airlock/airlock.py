@@ -187,6 +187,7 @@ class Airlock:
 
     @property
     def left(self) -> bool:
+        """Whether the notebook has left its rounds by ``break``."""
         return self._left
 
     def submit(

@@ -102,6 +102,7 @@ class Broker:
         self._thread = threading.Thread(target=self._serve, name=f"broker-{path.stem[:8]}", daemon=True)
 
     def start(self) -> None:
+        """Listen, in a thread of its own."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -163,6 +164,7 @@ class Broker:
             self._stopping.wait(1 / MESSAGES_PER_SECOND)
 
     def count_refusal(self) -> None:
+        """Count one refusal. Raises Misbehaviour ``broker-misuse`` for too many of them."""
         self._refusals += 1
         if self._refusals > _MOST_REFUSALS:
             raise Misbehaviour("broker-misuse", f"The notebook was refused more than {_MOST_REFUSALS} times.")
@@ -175,6 +177,7 @@ class Broker:
 
     @contextlib.contextmanager
     def waiting(self, total: int | None = None) -> Iterator[None]:
+        """While the block runs the kernel waits, for its next round or for the total of this step."""
         self.awaited_total, self._waiting_since = total, time.monotonic()
         try:
             yield
@@ -183,6 +186,7 @@ class Broker:
 
     @property
     def stopping(self) -> bool:
+        """Whether it has been told to stop, or has itself found a reason to."""
         return self._stopping.is_set()
 
 

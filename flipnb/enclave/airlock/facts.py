@@ -26,4 +26,5 @@ class RunFacts:
 
     @property
     def last_round(self) -> int:
+        """The number of the round with the final weights: one more than the plan's training rounds."""
         return self.bundle.plan.rounds + 1

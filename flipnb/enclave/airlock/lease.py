@@ -48,6 +48,7 @@ class Lease:
 
     @property
     def sealed(self) -> bool:
+        """Whether nobody can write to it any more, by the system's own word."""
         return bool(fcntl.fcntl(self.descriptor, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE)
 
     @contextmanager
@@ -72,6 +73,7 @@ class Lease:
         return twin
 
     def close(self) -> None:
+        """Give the memory back; again has no effect."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1

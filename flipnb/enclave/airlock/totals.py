@@ -76,6 +76,7 @@ class TotalsGate:
         return known is not None and known.result is not None
 
     def close(self) -> None:
+        """Let nobody wait any more: the run is over."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import uvicorn
 
-from flipnb.enclave.approval_page.desk import DeskLink
 from flipnb.enclave.approval_page.page import ApprovalSite
+from flipnb.link.desk import DeskClient
 
 
 def main() -> None:
+    """Serve the page on a listening socket of the agent's, until the agent ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--listen", type=int, required=True)
     parser.add_argument("--desk", type=Path, required=True)
@@ -26,7 +27,7 @@ def main() -> None:
     threading.Thread(target=_end_with_agent, daemon=True).start()
     listener = socket.socket(fileno=given.listen)
     origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    site = ApprovalSite(origin, DeskLink(given.desk), given.keys)
+    site = ApprovalSite(origin, DeskClient(given.desk), given.keys)
     server = uvicorn.Server(
         uvicorn.Config(
             site.application(), log_config=None, access_log=False, lifespan="off", ws="none", server_header=False

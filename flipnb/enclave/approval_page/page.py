@@ -18,10 +18,10 @@ from starlette.routing import Route
 from flipnb.contracts import envelope
 from flipnb.contracts.approval import Approval
 from flipnb.contracts.controller import Controller
-from flipnb.contracts.desk import Ticket
+from flipnb.contracts.desk import RequestSummary, Ticket
 from flipnb.contracts.keys import SigningKey, fingerprint
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.approval_page.desk import DeskLink
+from flipnb.link.desk import DeskClient
 
 _FORM_BYTES = 4096
 _WRONG_ALLOWED = 5
@@ -42,7 +42,7 @@ _STYLE = Path(__file__).with_name("templates") / "page.css"
 class ApprovalSite:
     """Serves ``origin`` (scheme, host and port) alone; ``keys`` is where the controllers' encrypted keys lie."""
 
-    def __init__(self, origin: str, desk: DeskLink, keys: Path) -> None:
+    def __init__(self, origin: str, desk: DeskClient, keys: Path) -> None:
         self._origin, self._desk, self._keys = origin, desk, keys
         self._wrong: dict[str, int] = {}
         pages = Environment(
@@ -52,6 +52,7 @@ class ApprovalSite:
         self._pages = pages
 
     def application(self) -> Starlette:
+        """The page as an ASGI application; nothing is served to another host's name or another origin."""
         return Starlette(
             routes=[
                 Route("/page.css", self._guarded(self._style), methods=["GET"]),
@@ -64,21 +65,26 @@ class ApprovalSite:
         return FileResponse(_STYLE, media_type="text/css")
 
     async def _show(self, request: Request) -> Response:
-        ticket = await self._desk.ticket(_ticket(request))
+        ticket = await self._ticket(_name(request))
         return self._page("approve.html", ticket=ticket, chosen="", problem="")
 
     async def _approve(self, request: Request) -> Response:
-        name = _ticket(request)
-        ticket = await self._desk.ticket(name)
+        name = _name(request)
+        ticket = await self._ticket(name)
         form = await _form(request)
         try:
             sealed = await asyncio.to_thread(self._seal, name, ticket, form)
         except FlipError as error:
             chosen = form.get("controller", "")
             return self._page("approve.html", status=error.status, ticket=ticket, chosen=chosen, problem=str(error))
-        summary = await self._desk.approve(name, sealed)
+        # The approval uses up the ticket.
+        summary = await asyncio.to_thread(self._desk.post_envelope, f"/tickets/{name}/approval", sealed, RequestSummary)
         self._wrong.pop(name, None)
         return self._page("approved.html", ticket=ticket, summary=summary, form=form)
+
+    async def _ticket(self, name: str) -> Ticket:
+        """What the ticket is for. Raises FlipError ``no-ticket`` where it is unknown, used or too old."""
+        return await asyncio.to_thread(self._desk.get, f"/tickets/{name}", Ticket)
 
     def _seal(self, name: str, ticket: Ticket, form: dict[str, str]) -> bytes:
         """The approval under the controller's own key. Raises FlipError for a wrong name, passphrase or number."""
@@ -133,7 +139,7 @@ class ApprovalSite:
             raise FlipError("cross-origin", "Another page may not read this one.", status=403)
 
 
-def _ticket(request: Request) -> str:
+def _name(request: Request) -> str:
     name: str = request.path_params["ticket"]
     if not (name.isascii() and name.isalnum()):
         raise FlipError("no-ticket", "This page's address is not whole.", status=404)

@@ -6,7 +6,7 @@ digest of its bytes, and both must be signed by one researcher whom this Trust's
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -138,4 +138,14 @@ def require_valid(
             "files-unsupported",
             f"The bundle attaches the file {bundle.files[0].name!r}; this enclave shows kernels no attached files.",
             remedy="Move its content into the notebook.",
+        )
+
+
+def require_members(bundle: Bundle, members: Sequence[str], *, own_key: str) -> None:
+    """Whether the hub may let ``members`` (key ids) start together. Raises ``wrong-members``, ``quorum-missing``."""
+    if own_key not in members or len(set(members)) != len(members) or not set(members) <= set(bundle.trusts):
+        raise FlipError("wrong-members", "The start names other Trusts than the bundle, or not this one.")
+    if len(members) < bundle.minimum_trusts:
+        raise FlipError(
+            "quorum-missing", f"{len(members)} Trusts are fewer than the {bundle.minimum_trusts} of the bundle."
         )

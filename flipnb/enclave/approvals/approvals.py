@@ -18,6 +18,8 @@ from flipnb.enclave.stores.stored import StoredApproval
 
 @dataclass(frozen=True)
 class VerifiedApproval:
+    """An approval whose signature is a data controller's of this Trust, with the envelope as it was signed."""
+
     digest: str
     approval: Approval
     envelope: bytes
@@ -98,6 +100,7 @@ class Terms:
 
     @classmethod
     def of(cls, policy: Policy, controllers: Iterable[Controller], estate_version: str | None) -> Terms:
+        """The terms by the Trust's policy as it is now, its data controllers and the estate's current version."""
         keys = frozenset(controller.key_id for controller in controllers)
         return cls(policy.digest(), estate_version or "", keys, policy.approvals)
 

@@ -29,6 +29,7 @@ class Pace:
         self._clock, self._sleep = clock, sleep
 
     def now(self) -> float:
+        """Seconds of a clock that only rises."""
         return self._clock()
 
     async def until_grid(self, began: float, least: float = 0.0) -> float:

@@ -25,11 +25,18 @@ from flipnb.estate.disclosure import Cell, bars, funnel, noisy, seed, shown
 class Tabulator(Protocol):
     """What counts exactly: the estate worker, for the agent's eyes only."""
 
-    async def current(self) -> str | None: ...
+    async def current(self) -> str | None:
+        """The id of the estate's current version; None where there is none."""
+        ...
 
     async def tabulate(
         self, version: str, cohort: dict[str, Any], *, rules: Sequence[int], charts: Sequence[Chart], members: bool
-    ) -> list[list[Cell]]: ...
+    ) -> list[list[Cell]]:
+        """Exact cells: one list with the sizes after so many ``rules``, then one for each chart, a cell for each bar.
+
+        With ``members`` each cell has a digest of who is in it.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,7 @@ class Questions:
         self._policy, self._pace = policy, pace
 
     def budget(self, study: str) -> Budget:
+        """What a study has spent and has left by the policy of now."""
         return self._ledger.budget(study, self._policy())
 
     async def answer(self, study: str, question: Question) -> Answered:

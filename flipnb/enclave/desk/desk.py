@@ -7,19 +7,12 @@ never has. Texts in the answers may come from strangers; they are data, JSON-enc
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
 import secrets
-import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
-import uvicorn
-from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -39,20 +32,24 @@ from flipnb.contracts.desk import (
     Signed,
     Ticket,
 )
-from flipnb.contracts.document import Document, invalid
-from flipnb.contracts.policy import Policy
+from flipnb.contracts.document import Document
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.approvals.approvals import Approvals, Terms
+from flipnb.enclave.approvals.decisions import Decisions
 from flipnb.enclave.approvals.membership import Memberships
+from flipnb.enclave.approvals.requests import Requests, content_of
 from flipnb.enclave.desk.approval_pages import ApprovalPages
 from flipnb.enclave.desk.changes import changes
+from flipnb.enclave.desk.exact_counts import ExactCounts
+from flipnb.enclave.desk.leaving import what_leaves
+from flipnb.enclave.desk.server import guard, read
 from flipnb.enclave.desk.viewing import shown
-from flipnb.enclave.runs.run import EXECUTED, Enclave
+from flipnb.enclave.runs.directory import EXECUTED
+from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.runs import Runs
 from flipnb.enclave.stores.stored import StoredRequest, StoredRun
 
 _LOG = logging.getLogger("flipnb.enclave.desk")
-_BODY_BYTES = 16 << 20
 _LONGEST_WAIT_S = 30.0
 _LOOK_S = 0.2
 
@@ -64,6 +61,8 @@ class Desk:
         self,
         enclave: Enclave,
         runs: Runs,
+        requests: Requests,
+        decisions: Decisions,
         memberships: Memberships,
         hub_reachable: Callable[[], bool],
         pages: ApprovalPages,
@@ -71,12 +70,14 @@ class Desk:
         sandbox: dict[str, bool | int | str | None],
         joined: Callable[[], None],
     ) -> None:
-        self._enclave, self._runs, self._memberships, self._hub_reachable = enclave, runs, memberships, hub_reachable
-        self._pages = pages
+        self._enclave, self._runs, self._requests, self._decisions = enclave, runs, requests, decisions
+        self._memberships, self._hub_reachable, self._pages = memberships, hub_reachable, pages
         self._started = secrets.token_hex(4)
+        self._counts = ExactCounts(enclave.worker.count)
         self._sandbox, self._joined = sandbox, joined
 
     def application(self) -> Starlette:
+        """The desk as an ASGI application."""
         routes = (
             ("GET", "/status", self.status),
             ("GET", "/requests", self.requests),
@@ -96,10 +97,11 @@ class Desk:
             ("GET", "/changes", self.changes),
         )
         return Starlette(
-            routes=[Route(path, _guarded(handler), methods=[method]) for method, path, handler in routes],
+            routes=[Route(path, guard(handler), methods=[method]) for method, path, handler in routes],
         )
 
     async def status(self, request: Request) -> Document:
+        """GET /status: who this Trust is, its policy, and what waits and runs."""
         directory = self._enclave.directory
         policy = directory.policy()
         return DeskStatus(
@@ -119,21 +121,25 @@ class Desk:
         )
 
     async def requests(self, request: Request) -> Document:
+        """GET /requests: those that wait or are approved; with ``all=1`` every one."""
         everything = request.query_params.get("all") == "1"
         terms = await self._terms()
         summaries = (self._summary(stored, terms) for stored in self._enclave.store.requests.all())
         return RequestList(requests=tuple(s for s in summaries if everything or s.state in ("waiting", "approved")))
 
     async def request(self, request: Request) -> Document:
+        """GET /requests/{bundle}: all that a data controller decides on."""
         return await self._detail(request.path_params["bundle"])
 
     async def page(self, request: Request) -> Document:
-        stored = self._runs.request(request.path_params["bundle"])
+        """POST /requests/{bundle}/page: the address of its approval page. FlipError ``refused`` (409)."""
+        stored = self._requests.get(request.path_params["bundle"])
         if stored.state == "refused":
             raise FlipError("refused", f"The agent refused this bundle: {stored.reason}", status=409)
         return self._pages.issue(stored.bundle)
 
     async def ticket(self, request: Request) -> Document:
+        """GET /tickets/{ticket}: what the approval page shows. FlipError ``no-ticket`` (404)."""
         directory = self._enclave.directory
         return Ticket(
             detail=await self._detail(self._pages.bundle(request.path_params["ticket"])),
@@ -143,32 +149,38 @@ class Desk:
         )
 
     async def approve_with_ticket(self, request: Request) -> Document:
+        """POST /tickets/{ticket}/approval: as POST /approvals, and the ticket is used up where it succeeds."""
         self._pages.bundle(request.path_params["ticket"])
         answer = await self.approve(request)
         self._pages.use(request.path_params["ticket"])
         return answer
 
     async def approve(self, request: Request) -> Document:
-        signed = await _body(Signed, request)
-        bundle = await self._runs.approve(signed.envelope.encode())
-        return self._summary(self._runs.request(bundle), await self._terms())
+        """POST /approvals: a sealed approval, verified and kept; the request as it is now."""
+        signed = await read(Signed, request)
+        bundle = await self._decisions.approve(signed.envelope.encode())
+        return self._summary(self._requests.get(bundle), await self._terms())
 
     async def decline(self, request: Request) -> Document:
-        decline = await _body(Decline, request)
-        await self._runs.decline(decline)
-        return self._summary(self._runs.request(decline.bundle), await self._terms())
+        """POST /declines: nothing of the bundle runs here; the request as it is now."""
+        decline = await read(Decline, request)
+        await self._decisions.decline(decline)
+        return self._summary(self._requests.get(decline.bundle), await self._terms())
 
     async def join(self, request: Request) -> Document:
-        signed = await _body(Signed, request)
+        """POST /memberships: a sealed membership, verified and kept; its roster."""
+        signed = await read(Signed, request)
         roster = self._memberships.accept(signed.envelope.encode())
         self._enclave.audit.append("joined", study=roster.study, roster=roster.digest())
         self._joined()
         return roster
 
     async def runs(self, request: Request) -> Document:
+        """GET /runs: every run that this Trust was asked for."""
         return DeskRuns(runs=tuple(_desk_run(run) for run in self._enclave.store.runs.all()))
 
     async def stop(self, request: Request) -> Document:
+        """POST /runs/{run}/stop: the run as it is when its kernel is gone. FlipError ``unknown-run`` (404)."""
         run = request.path_params["run"]
         await self._runs.stop(run, by="controller")
         stored = self._enclave.store.runs.get(run)
@@ -176,6 +188,7 @@ class Desk:
         return _desk_run(stored)
 
     async def notebook(self, request: Request) -> Response:
+        """GET /runs/{run}/notebook: the executed notebook's file, which may show patients."""
         run = self._enclave.store.runs.get(request.path_params["run"])
         path = self._enclave.directory.runs / run.run / EXECUTED if run is not None else None
         if path is None or not path.exists():
@@ -183,6 +196,7 @@ class Desk:
         return FileResponse(path, media_type="application/json")
 
     async def shown(self, request: Request) -> Response:
+        """GET /runs/{run}/shown: the executed notebook as a jailed viewer has made it harmless."""
         run = self._enclave.store.runs.get(request.path_params["run"])
         path = self._enclave.directory.runs / run.run / EXECUTED if run is not None else None
         if run is None or path is None or not path.exists():
@@ -190,35 +204,39 @@ class Desk:
         return Response(await shown(self._enclave.directory.directory, run.run, path), media_type="application/json")
 
     async def changes(self, request: Request) -> Document:
-        """Wait until something here is other than at the revision ``after``, or for ``wait`` seconds."""
-        after = request.query_params.get("after", "")
+        """Wait until something here is other than at the revisions that are given, or for ``wait`` seconds."""
+        known = DeskRevision(**{name: request.query_params.get(name, "") for name in DeskRevision.model_fields})
         try:
             until = time.monotonic() + min(float(request.query_params.get("wait", "0")), _LONGEST_WAIT_S)
         except ValueError:
             raise FlipError("bad-query", "wait must be a number of seconds.") from None
-        while self._revision() == after and time.monotonic() < until:
+        while self._revision() == known and time.monotonic() < until:
             await asyncio.sleep(_LOOK_S)
-        return DeskRevision(revision=self._revision())
+        return self._revision()
 
     async def audit(self, request: Request) -> Document:
+        """GET /audit?after=N: a page of the audit log. FlipError ``bad-query``."""
         after = request.query_params.get("after", "0")
         if not after.isascii() or not after.isdigit():
             raise FlipError("bad-query", "after must be a number.")
-        return self._enclave.audit.page(int(after))
+        return await asyncio.to_thread(self._enclave.audit.page, int(after))
 
     async def audit_check(self, request: Request) -> Document:
+        """GET /audit/check: read the whole log again."""
         return await asyncio.to_thread(self._enclave.audit.check)
 
-    def _revision(self) -> str:
-        return f"{self._started}-{self._enclave.store.revision}"
+    def _revision(self) -> DeskRevision:
+        store, audit = self._enclave.store, self._enclave.audit
+        numbers = {"requests": store.requests_revision, "runs": store.runs.revision, "audit": audit.size}
+        return DeskRevision(**{name: f"{self._started}-{number}" for name, number in numbers.items()})
 
     async def _detail(self, digest: str) -> RequestDetail:
-        stored = self._runs.request(digest)
-        bundle = self._runs.content(stored)
+        stored = self._requests.get(digest)
+        bundle = content_of(stored)
         version = await self._estate_version()
         policy = self._enclave.directory.policy()
         return RequestDetail(
-            summary=self._summary(stored, self._runs.terms(version)),
+            summary=self._summary(stored, self._decisions.terms(version)),
             content=bundle,
             changes=changes(bundle, self._approved_before(stored)),
             count=await self._count(bundle, version),
@@ -231,7 +249,7 @@ class Desk:
         """Other bundles of the same study that were approved here, the newest first."""
         for other in self._enclave.store.requests.approved(stored.study):
             if other.bundle != stored.bundle:
-                yield self._runs.content(other)
+                yield content_of(other)
 
     async def _estate_version(self) -> str | None:
         try:
@@ -244,17 +262,17 @@ class Desk:
         if version is None:
             return None
         try:
-            return await self._enclave.worker.count(version, bundle.cohort)
+            return await self._counts.of(version, bundle)
         except FlipError as error:
             _LOG.warning("the cohort could not be counted: %s", error)
             return None
 
     async def _terms(self) -> Terms:
-        return self._runs.terms(await self._estate_version())
+        return self._decisions.terms(await self._estate_version())
 
     def _state(self, stored: StoredRequest) -> RequestState:
         undecided = stored.state in ("waiting", "approved")
-        return "expired" if undecided and self._runs.content(stored).expires <= datetime.now(UTC) else stored.state
+        return "expired" if undecided and content_of(stored).expires <= datetime.now(UTC) else stored.state
 
     def _summary(self, stored: StoredRequest, terms: Terms) -> RequestSummary:
         store = self._enclave.store
@@ -278,106 +296,6 @@ class Desk:
 
 def _no_notebook() -> FlipError:
     return FlipError("no-notebook", "There is no executed notebook of this run.", status=404)
-
-
-def what_leaves(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
-    """In words, everything that a run of the bundle lets out of the enclave."""
-    plan, per_trust_metrics = bundle.plan, policy.per_trust_metrics
-    how = (
-        "and multiplied by the number of people in train, summed with the other Trusts'"
-        if plan.aggregation == "sum"
-        else "by itself: this bundle does not add the Trusts' updates"
-    )
-    lines = [
-        f"In each of {plan.rounds} rounds: the change of {bundle.tensors.elements:,} model weights, clipped to an L2 "
-        f"norm of {plan.clip_norm:g} {how}. The hub can see it.",
-        "With each of them: the number of people in train, validation and test, as the weights of the average.",
-    ]
-    whose = "this Trust's own, and in the average" if per_trust_metrics else "in the average over the Trusts"
-    lines += [
-        f"In each round and once more at the end: the number {output.name} over {output.over}, between "
-        f"{output.minimum:g} and {output.maximum:g}, {output.decimals} decimals, {whose}."
-        for output in bundle.outputs
-    ]
-    if plan.consensus is not None:
-        value = f"; the {plan.consensus.measure} itself, 4 decimals, too" if per_trust_metrics else ""
-        lines.append(f"In each training round: a vote, 0 or 1, whether this Trust's model agrees with all{value}.")
-    lines += [
-        f"Once, {f'in round {step.round}' if step.round else 'before the first round'}: the array {array.name}, "
-        f"{array.elements:,} numbers between {array.minimum:g} and {array.maximum:g}, {array.decimals} decimals, "
-        "summed with the other Trusts'. The hub can see it."
-        for step in bundle.totals
-        for array in step.arrays
-    ]
-    memory = (
-        ", the most memory so far in eighths of its limit, and of a GPU in eighths of that" if policy.memory_use else ""
-    )
-    lines.append(
-        f"Progress: cell, round, epoch, seconds{memory}. Of an error: its class out of a fixed list, cell and line."
-    )
-    return tuple(lines)
-
-
-def listen(path: Path) -> socket.socket:
-    """The desk's socket, anew, for this user alone; it appears under its name when it takes connections."""
-    path.unlink(missing_ok=True)
-    making = path.with_suffix(".new")
-    making.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        listener.bind(os.fspath(making))
-    finally:
-        os.umask(before)
-    listener.listen(64)
-    making.rename(path)
-    return listener
-
-
-class DeskServer(uvicorn.Server):
-    """uvicorn that leaves signals to the agent."""
-
-    def __init__(self, application: Starlette) -> None:
-        super().__init__(
-            uvicorn.Config(
-                application,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                ws="none",
-                server_header=False,
-                timeout_graceful_shutdown=1,
-            )
-        )
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _guarded(handler: Callable[[Request], Awaitable[Document | Response]]) -> Callable[[Request], Awaitable[Response]]:
-    async def guarded(request: Request) -> Response:
-        try:
-            answer = await handler(request)
-        except FlipError as error:
-            return Response(error.problem().model_dump_json(), status_code=error.status, media_type="application/json")
-        if isinstance(answer, Response):
-            return answer
-        return Response(answer.model_dump_json(by_alias=True), media_type="application/json")
-
-    return guarded
-
-
-async def _body(model: type[Any], request: Request) -> Any:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _BODY_BYTES:
-            raise FlipError("document-too-large", f"The request has more than {_BODY_BYTES} bytes.", status=413)
-    try:
-        return model.model_validate_json(bytes(body))
-    except ValidationError as error:
-        raise invalid(error, "The request") from None
 
 
 def _desk_run(stored: StoredRun) -> DeskRun:

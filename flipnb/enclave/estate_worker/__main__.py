@@ -48,7 +48,7 @@ class Worker:
         """Do what ``request`` asks. Raises FlipError where the estate refuses."""
         if isinstance(request, Current):
             return Answer(version=Estate.open(self._estate).current())
-        # A frozen file is written by a second database, which gets all of the memory.
+        # A frozen cohort is written by a second database, which gets all of the memory.
         self._keep_open(None if isinstance(request, Freeze) else request.version)
         return _answer(request, self._estate, self._frozen, self._bounds)
 
@@ -113,6 +113,7 @@ def _safely(worker: Worker, line: bytes) -> Answer:
 
 
 def main() -> int:
+    """Answer the questions on the descriptor until it is closed; 0 at the end."""
     log_to_stderr(logging.WARNING)
     descriptor, estate, frozen, memory = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
     spill = frozen / ".spill"

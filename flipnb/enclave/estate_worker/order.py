@@ -43,7 +43,7 @@ class Tabulate(Document):
 
 
 class Freeze(Document):
-    """Write a cohort's frozen file under ``name`` in the directory that both know. ``key``: 32 bytes, hexadecimal."""
+    """Freeze a cohort into the folder ``name`` of the directory that both know. ``key``: 32 bytes, hexadecimal."""
 
     verb: Literal["freeze"] = "freeze"
     version: str
@@ -51,7 +51,7 @@ class Freeze(Document):
     dataset: Dataset
     split: Split
     key: str = Field(pattern=r"^[0-9a-f]{64}$")
-    name: str = Field(pattern=r"^[0-9a-f]{32}\.duckdb$")
+    name: str = Field(pattern=r"^[0-9a-f]{32}$")
 
 
 WorkerRequest = Annotated[Current | Count | Tabulate | Freeze, Field(discriminator="verb")]
@@ -59,6 +59,8 @@ WORKER_REQUEST: TypeAdapter[Current | Count | Tabulate | Freeze] = TypeAdapter(W
 
 
 class ExactCell(Document):
+    """An exact number of people, and the digest of who they are where it was asked for."""
+
     people: int = Field(ge=0)
     members: str = ""
 

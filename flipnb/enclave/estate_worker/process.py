@@ -50,6 +50,7 @@ class EstateWorker:
         self._writer: asyncio.StreamWriter | None = None
 
     async def current(self) -> str | None:
+        """The id of the estate's current version; None where there is none."""
         return (await self._ask(Current())).version
 
     async def count(self, version: str, cohort: dict[str, Any]) -> int:
@@ -70,7 +71,7 @@ class EstateWorker:
         return [[Cell(cell.people, cell.members) for cell in table] for table in answer.tables]
 
     async def freeze(self, version: str, bundle: Bundle, key: bytes, name: str) -> FrozenFacts:
-        """Write ``frozen/NAME``, the bundle's cohort at ``version``; its people per part."""
+        """Write the folder ``frozen/NAME``, the bundle's cohort at ``version``; its people per part."""
         order = Freeze(
             version=version,
             cohort=bundle.cohort,
@@ -85,6 +86,7 @@ class EstateWorker:
         return answer.frozen
 
     async def close(self) -> None:
+        """End the child."""
         await self._end()
 
     async def _ask(self, request: Document) -> Answer:

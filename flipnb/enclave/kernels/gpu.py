@@ -54,6 +54,7 @@ class GpuWatch(threading.Thread):
         self._over = threading.Event()
 
     def close(self) -> None:
+        """Measure no more."""
         self._over.set()
 
     def run(self) -> None:
@@ -70,6 +71,7 @@ class GpuWatch(threading.Thread):
             pynvml.nvmlShutdown()
 
     def measure(self) -> None:
+        """Tell how much of a GPU the kernel's processes fill, where it is in a higher eighth than before."""
         own = {process.pid for process in tree(self._pid)}
         used, of_bytes = max((_filled(index, own) for index in range(gpu_count())), default=(0, 0))
         if used > self._eighths:

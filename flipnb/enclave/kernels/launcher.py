@@ -19,6 +19,7 @@ CHILDREN = "ipc:///dev/shm/.iopub"
 
 
 def main() -> None:
+    """Set the limits, take over the sockets, serve the kernel until it is told to end."""
     information: dict[str, Any] = json.loads(Path(CONNECTION).read_bytes())
     for name, value in information["limits"].items():
         limit = getattr(resource, f"RLIMIT_{name}")

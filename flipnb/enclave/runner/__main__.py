@@ -12,6 +12,7 @@ thirds of a runner's start, half of its memory, and parsers that it has no use f
 
 
 def main() -> int:
+    """Do what the order on the descriptor says, without the libraries that it has no use for; 0 at the end."""
     modules: dict[str, Any] = sys.modules
     for name in _UNUSED:
         modules[name] = None

@@ -80,6 +80,7 @@ def run(task: RunnerTask, send: socket.socket) -> Verdict:
 
 
 def main() -> int:
+    """Do the task on the descriptor, and send the verdict as the last event; 0 however the notebook ended."""
     log_to_stderr(logging.WARNING)
     # Libraries log what the kernel sends them.
     for noisy in ("papermill", "traitlets", "asyncio"):

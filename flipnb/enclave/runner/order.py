@@ -30,7 +30,7 @@ class RunnerOrder(Document):
     """One execution of a notebook, top to bottom, in a fresh sandboxed kernel.
 
     ``space`` and ``point``: the bundle's parameters and this run's values, checked here again, for papermill pastes
-    names as code. ``cohort``, ``broker``: what the kernel sees as /data/cohort.duckdb and /run/broker.sock.
+    names as code. ``cohort`` (a folder), ``broker``: what the kernel sees as /data and /run/broker.sock.
     ``executed``: where the notebook with its outputs is stored, inside the enclave. ``start_seconds``: how long the
     kernel may take to answer. Outputs beyond ``kept_bytes`` in all are not stored.
     """
@@ -70,6 +70,8 @@ class RunnerTask(Document):
 
 
 class KernelStarted(Document):
+    """The kernel's process is there."""
+
     event: Literal["kernel-started"] = "kernel-started"
 
 

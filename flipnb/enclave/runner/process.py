@@ -60,6 +60,7 @@ class RunnerProcess:
 
     @property
     def pid(self) -> int:
+        """The process id of the jail's outermost process."""
         return self._process.pid
 
     @property
@@ -218,7 +219,7 @@ def _seen_inside(order: RunnerOrder, uid: int | None) -> tuple[RunnerOrder, list
     changes: dict[str, Path] = {}
     binds = [Bind(device, device=True) for device in order.devices]
     if order.cohort is not None:
-        changes["cohort"] = RUNTIME / "cohort.duckdb"
+        changes["cohort"] = RUNTIME / "cohort"
         binds.append(Bind(order.cohort, changes["cohort"]))
     if order.broker is not None:
         changes["broker"] = RUNTIME / "broker.sock"
@@ -227,7 +228,9 @@ def _seen_inside(order: RunnerOrder, uid: int | None) -> tuple[RunnerOrder, list
         if order.broker is not None:
             os.chown(order.broker, uid, uid)
         if order.cohort is not None:
-            order.cohort.chmod(0o444)
+            order.cohort.chmod(0o555)
+            for file in order.cohort.iterdir():
+                file.chmod(0o444)
     return order.model_copy(update=changes), binds
 
 

@@ -72,6 +72,7 @@ class Watch(threading.Thread):
                 self._monitor = None
 
     def cell(self, running: bool) -> None:
+        """A cell has begun or ended; its seconds count from here."""
         self._cell_started = time.monotonic() if running else None
 
     def stop(self) -> None:
@@ -79,6 +80,7 @@ class Watch(threading.Thread):
         self._stopping = True
 
     def close(self) -> None:
+        """End the watch, and wait until its thread has ended."""
         self._over.set()
         if self.is_alive():
             self.join()

@@ -1,4 +1,4 @@
-"""The cohort of one run, frozen by the estate worker into the run's own directory."""
+"""The cohort of one run, frozen by the estate worker into a folder of the run's own directory."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from pathlib import Path
 
 from flipnb.contracts import disk
 from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.frozen import DATABASE
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.estate_worker.order import FrozenFacts
 from flipnb.enclave.estate_worker.process import EstateWorker
+from flipnb.enclave.runs.directory import remove
 from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.store import Store
 from flipnb.enclave.stores.stored import StoredRun
-from flipnb.files.whole import publish
+from flipnb.files.whole import PARTIAL, publish
 
 _LOG = logging.getLogger("flipnb.enclave.runs.run")
 _FREEZES = 3
@@ -23,7 +25,7 @@ _FREEZES = 3
 
 @dataclass(frozen=True)
 class RunCohort:
-    """``target`` is where the frozen file is to be; a run in whose cohort fewer than ``minimum_train`` people would
+    """``target`` is where the frozen cohort is to be; a run in whose cohort fewer than ``minimum_train`` people would
     train is refused."""
 
     directory: EnclaveDirectory
@@ -39,28 +41,26 @@ class RunCohort:
 
         Raises FlipError ``too-few-people``, ``freeze-failed``: no number and no word of the estate's leaves.
         """
+        self._fold()
         if self.stored.frozen is not None and self.target.exists():
             return FrozenFacts.model_validate(self.stored.frozen)
         run = self.stored.run
-        made = self.directory.frozen / f"{run}.duckdb"
+        made = self.directory.frozen / run
         try:
-            made.unlink(missing_ok=True)
+            self._sweep()
             facts = await self._freeze(made)
             if facts.train < self.minimum_train:
                 raise FlipError(
                     "too-few-people", "The cohort has fewer people in train here than this Trust's policy demands."
                 )
-            if os.geteuid() == 0:
-                os.chown(made, 0, 0)
-            made.chmod(0o400)
-            publish(made, self.target)
+            self._take(made)
         except FlipError as error:
             if error.code in ("too-few-people", disk.CODE):
                 raise
             _LOG.warning("run %s: the cohort could not be frozen: %s", run, error)
             raise FlipError("freeze-failed", f"This Trust could not freeze the cohort ({error.code}).") from None
         finally:
-            made.unlink(missing_ok=True)
+            self._sweep()
         self.store.runs.set_frozen(run, facts.model_dump(mode="json"))
         return facts
 
@@ -76,5 +76,49 @@ class RunCohort:
                 if error.code != "estate-worker-died":
                     raise
                 _LOG.warning("run %s: the estate worker died while freezing; it is asked again", self.stored.run)
-                made.unlink(missing_ok=True)
+                self._sweep()
         return await self.worker.freeze(version, self.bundle, key, made.name)
+
+    def _sweep(self) -> None:
+        """Leave nothing of the run where the worker writes."""
+        for left in self.directory.frozen.glob(f"{self.stored.run}*"):
+            remove(left)
+
+    def _take(self, made: Path) -> None:
+        """Move what the worker made to where it can change nothing of it any more; its name comes last."""
+        partial = self._partial()
+        remove(self.target)
+        made.rename(partial)
+        _require(partial.is_dir() and not partial.is_symlink())
+        _own(partial, 0o700)
+        for file in partial.iterdir():
+            _require(file.is_file() and not file.is_symlink())
+            _own(file, 0o400)
+        publish(partial, self.target)
+
+    def _fold(self) -> None:
+        """Earlier agents froze a cohort into a file: a run that one of them began goes on from a folder with that."""
+        file = self.target.with_name(DATABASE)
+        if file.exists() and not self.target.exists():
+            partial = self._partial()
+            partial.mkdir(mode=0o700)
+            os.link(file, partial / DATABASE)
+            publish(partial, self.target)
+            file.unlink()
+
+    def _partial(self) -> Path:
+        partial = self.target.with_name(self.target.name + PARTIAL)
+        remove(partial)
+        return partial
+
+
+def _require(plain: bool) -> None:
+    if not plain:
+        raise FlipError("estate-worker-died", "The estate worker made no folder of files.", status=503)
+
+
+def _own(path: Path, mode: int) -> None:
+    """Make the agent the owner of what an unprivileged worker has made."""
+    if os.geteuid() == 0:
+        os.chown(path, 0, 0, follow_symlinks=False)
+    path.chmod(mode)

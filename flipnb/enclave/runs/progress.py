@@ -31,13 +31,16 @@ class ProgressKeeper:
 
     @property
     def at_cell(self) -> int | None:
+        """The 1-based number of the code cell that runs; None before the first."""
         return self._cell[0] if self._cell is not None else None
 
     def cell(self, index: int, of: int) -> None:
+        """A cell has begun, by the runner's word."""
         self._cell = (index, of)
         self._keep()
 
     def round(self, number: int) -> None:
+        """A round has begun, by the airlock's word."""
         self.number, self._epoch, self._new = number, None, True
 
     def memory(self, eighths: int, of_bytes: int) -> None:
@@ -52,6 +55,7 @@ class ProgressKeeper:
             self._gpu, self._new = (eighths, of_bytes), True
 
     def tell(self, message: Tell) -> None:
+        """The notebook says how far its local training is."""
         before, of = self._epoch or (-1, message.epochs)
         if message.epoch > before and (of is None or message.epoch <= of):
             self._epoch, self._new = (message.epoch, of), True

@@ -5,68 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from flipnb.contracts import disk
 from flipnb.contracts.audit import AuditKind
 from flipnb.contracts.bundle import Bundle
-from flipnb.contracts.failure import TIME_LIMIT
-from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.outputs import Part
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
-from flipnb.contracts.run import Failure, TrustState
+from flipnb.contracts.run import TrustState
 from flipnb.enclave.airlock.airlock import Airlock
-from flipnb.enclave.airlock.broker import Broker, state_bytes
+from flipnb.enclave.airlock.door import Door, Hearers
 from flipnb.enclave.airlock.facts import RunFacts
-from flipnb.enclave.estate_worker.process import EstateWorker
-from flipnb.enclave.kernels.gpu import gpus_watched
-from flipnb.enclave.runner.order import CellEvent, KernelStarted, MemoryEvent, RunnerOrder, Told, Verdict
-from flipnb.enclave.runner.process import RunnerProcess
+from flipnb.enclave.runner.order import Verdict
+from flipnb.enclave.runs import outcome as ends
 from flipnb.enclave.runs.cohort import RunCohort
 from flipnb.enclave.runs.deaths import Deaths, failure_of
+from flipnb.enclave.runs.directory import COHORT, clear
+from flipnb.enclave.runs.enclave import Enclave
+from flipnb.enclave.runs.kernel import RunKernel
+from flipnb.enclave.runs.outcome import Outcome
 from flipnb.enclave.runs.progress import ProgressKeeper
-from flipnb.enclave.runs.slots import Slots
-from flipnb.enclave.sandbox.uids import run_uid
-from flipnb.enclave.stores.audit import AuditLog
-from flipnb.enclave.stores.configuration import EnclaveDirectory
-from flipnb.enclave.stores.store import Store
 from flipnb.enclave.stores.stored import StoredRun
-from flipnb.files.logs import open_log
 
 _LOG = logging.getLogger("flipnb.enclave.runs.run")
 _FULL_S = 2.0
-_TOLD = frozenset({"too-few-people", "freeze-failed", "memory-cgroup-missing", disk.CODE})
-COHORT, EXECUTED = "cohort.duckdb", "executed.ipynb"
-_HALVES = (".executed-*", "*.partial")
-"""What a killed agent leaves of files that it was writing."""
-
-
-@dataclass(frozen=True)
-class Enclave:
-    """What every run of an enclave shares."""
-
-    directory: EnclaveDirectory
-    key: SigningKey
-    store: Store
-    audit: AuditLog
-    worker: EstateWorker
-    slots: Slots
-
-    def run_uid(self, slot: int) -> int | None:
-        return run_uid(self.directory.directory, slot)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run's part ended; ``state`` None where the agent itself ends and the run is to go on later."""
-
-    state: TrustState | None
-    code: str | None = None
-    reason: str | None = None
-    failure: Failure | None = None
 
 
 class ActiveRun:
@@ -76,17 +39,15 @@ class ActiveRun:
         self._enclave, self._stored, self._bundle, self._policy = enclave, stored, bundle, policy
         self._loop = asyncio.get_running_loop()
         self.run = stored.run
-        self.directory = enclave.directory.runs / stored.run
+        self.directory = enclave.run_directory(stored.run)
         self.airlock: asyncio.Future[Airlock | None] = self._loop.create_future()
         self.over = asyncio.Event()
         self._answered = asyncio.Condition()
-        self._runner: RunnerProcess | None = None
+        self._kernel: RunKernel | None = None
         self._ending: Outcome | None = None
         self._interrupted = asyncio.Event()
         self._asked = asyncio.Event()
         self._deaths = Deaths()
-        self._released = False
-        self._awaited_total: int | None = None
         self._kept: set[asyncio.Future[None]] = set()
         self._progress = ProgressKeeper(enclave.store, stored.run)
         self._cohort = RunCohort(
@@ -101,21 +62,19 @@ class ActiveRun:
 
     async def live(self) -> None:
         """Freeze, start, serve, end; whatever happens, what the run left is gone and its end is reported."""
-        outcome = Outcome("failed", "enclave-failed", "The enclave failed; its data controller sees why in the log.")
+        outcome = ends.ENCLAVE_FAILED
         try:
             outcome = await self._live()
         except asyncio.CancelledError:
-            outcome = Outcome(None)
+            outcome = ends.GOES_ON_LATER
             raise
         except FlipError as error:
             _LOG.warning("run %s failed: %s", self.run, error)
-            # Messages of other rooms may name this machine's paths.
-            reason = error.message if error.code in _TOLD else "This Trust could not run the notebook."
-            outcome = self._ending or Outcome("failed", error.code, reason)
+            outcome = self._ending or ends.of_error(error)
         except Exception as error:
             _LOG.exception("run %s failed", self.run)
             if disk.is_full(error):
-                outcome = self._ending or Outcome("failed", disk.CODE, disk.disk_full("this Trust's").message)
+                outcome = self._ending or ends.of_full_disk()
         finally:
             if not self.airlock.done():
                 self.airlock.set_result(None)
@@ -127,15 +86,17 @@ class ActiveRun:
         await self.over.wait()
 
     def interrupt(self, outcome: Outcome) -> None:
+        """End the run with this outcome, the first that it is given; its kernel is told now."""
         if self._ending is None:
             self._ending = outcome
             self._interrupted.set()
             self._asked.set()
-            if self._runner is not None:
-                self._keep(asyncio.ensure_future(self._runner.stop(2.0)))
+            if self._kernel is not None:
+                self._keep(asyncio.ensure_future(self._kernel.stop(2.0)))
 
     @property
     def ending(self) -> bool:
+        """Whether it was told how to end."""
         return self._ending is not None
 
     def tell_progress(self) -> None:
@@ -162,36 +123,36 @@ class ActiveRun:
         return known()
 
     async def _live(self) -> Outcome:
-        airlock: Airlock | None = None
-        deadline = self._loop.call_later(self._bundle.plan.run_seconds, self.interrupt, _too_long())
+        door: Door | None = None
+        deadline = self._loop.call_later(self._bundle.plan.run_seconds, self.interrupt, ends.TOO_LONG)
         try:
             while self._ending is None:
                 async with self._enclave.slots.one(lambda: self.ending) as slot:
                     if slot is None:
                         break
                     uid = self._enclave.run_uid(slot)
-                    airlock = airlock or await self._open()
-                    outcome = await self._keep_kernel(airlock, uid) if airlock is not None else None
+                    door = door or await self._open()
+                    outcome = await self._keep_kernel(door, uid) if door is not None else None
                 if outcome is not None:
                     return self._ending or outcome
-                while self._ending is None and not (airlock is not None and self._goes_on(airlock)):
+                while self._ending is None and not (door is not None and self._goes_on(door.airlock)):
                     self._asked.clear()
                     await self._asked.wait()
             assert self._ending is not None
             return self._ending
         finally:
             deadline.cancel()
-            if airlock is not None:
-                airlock.close()
+            if door is not None:
+                door.close()
 
     def _goes_on(self, airlock: Airlock) -> bool:
         """Whether there is what a kernel waited for that gave its slot back."""
-        if self._awaited_total is not None:
-            return airlock.totals.summed(self._awaited_total)
+        if self._kernel is not None and self._kernel.awaited_total is not None:
+            return airlock.totals.summed(self._kernel.awaited_total)
         return airlock.open
 
-    async def _open(self) -> Airlock | None:
-        """The run's airlock, over its frozen cohort; None where the run was told to end meanwhile."""
+    async def _open(self) -> Door | None:
+        """The run's door, over its frozen cohort; None where the run was told to end meanwhile."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         freezing = asyncio.ensure_future(self._cohort.frozen())
         interrupted = asyncio.ensure_future(self._interrupted.wait())
@@ -204,7 +165,7 @@ class ActiveRun:
             freezing.cancel()
             interrupted.cancel()
         people: dict[Part, int] = {"train": frozen.train, "validation": frozen.validation, "test": frozen.test}
-        airlock = Airlock(
+        door = Door(
             RunFacts(
                 run=self.run,
                 bundle_digest=self._stored.bundle,
@@ -213,82 +174,40 @@ class ActiveRun:
                 people=people,
                 directory=self.directory,
             ),
+            self._enclave.directory.broker_socket(self.run),
+            Hearers(
+                misbehaviour=self._from_broker(self._misbehaved),
+                round=self._progress.round,
+                tell=self._progress.tell,
+                submit=self._from_broker(self._submitted),
+            ),
             key=self._enclave.key,
             store=self._enclave.store,
             audit=self._enclave.audit,
             policy=self._policy,
         )
-        airlock.on_wanted = self._from_broker(lambda: self._keep(asyncio.ensure_future(self._wake())))
-        self.airlock.set_result(airlock)
-        return airlock
+        door.airlock.on_wanted = self._from_broker(lambda: self._keep(asyncio.ensure_future(self._wake())))
+        self.airlock.set_result(door.airlock)
+        return door
 
-    async def _keep_kernel(self, airlock: Airlock, uid: int | None) -> Outcome | None:
+    async def _keep_kernel(self, door: Door, uid: int | None) -> Outcome | None:
         """Run the notebook, anew where its kernel is killed; None where it is to give back its slot while it waits."""
-        while True:
-            broker = self._broker(airlock, uid)
-            try:
-                broker.start()
-                verdict = await self._execute(broker, uid)
-            finally:
-                await asyncio.to_thread(broker.stop)
+        while self._ending is None:
+            self._kernel = kernel = RunKernel(
+                self._enclave, self._stored, self._bundle, self._policy, door, self._progress, uid
+            )
+            verdict = await kernel.live()
             if self._ending is not None:
-                return self._ending
-            if self._released:
+                break
+            if kernel.released:
                 self._enclave.audit.append("slot-released", run=self.run, round=self._progress.number)
                 return None
             if not self._deaths.start_anew(verdict, self._progress.number):
-                return self._judge(verdict, airlock)
+                return self._judge(verdict, door.airlock)
             self._tell_death(verdict)
-            if airlock.finished:
-                return Outcome("finished")
-
-    def _broker(self, airlock: Airlock, uid: int | None) -> Broker:
-        return Broker(
-            self._enclave.directory.broker_socket(self.run),
-            airlock,
-            peer=uid if uid is not None else os.geteuid(),
-            state_bytes=state_bytes(self._policy.kernel.memory_bytes),
-            on_round=self._progress.round,
-            on_tell=self._progress.tell,
-            on_submit=self._from_broker(self._submitted),
-            on_misbehaviour=self._from_broker(self._misbehaved),
-        )
-
-    async def _execute(self, broker: Broker, uid: int | None) -> Verdict:
-        """One kernel, from its start to its end."""
-        order = RunnerOrder(
-            notebook=self._bundle.notebook,
-            space=self._bundle.parameters,
-            point=self._stored.point,
-            limits=self._policy.kernel,
-            executed=self.directory / EXECUTED,
-            cohort=self.directory / COHORT,
-            broker=self._enclave.directory.broker_socket(self.run),
-        )
-        hidden = (self._enclave.directory.keys, self._enclave.directory.estate)
-        self._released = False
-        with open_log(self.directory / "runner.log") as log:
-            runner = await RunnerProcess.start(order, uid=uid, hidden=hidden, log=log)
-        self._runner = runner
-        if self._ending is not None:
-            await runner.stop(0.5)
-        releasing = asyncio.ensure_future(self._release(broker, runner))
-        try:
-            with gpus_watched(runner.pid, self._progress.gpu) if self._policy.memory_use else contextlib.nullcontext():
-                async for event in runner.events():
-                    self._hear(event)
-        finally:
-            releasing.cancel()
-        assert runner.verdict is not None
-        return runner.verdict
-
-    async def _release(self, broker: Broker, runner: RunnerProcess) -> None:
-        """End a kernel that waits for its next round longer than policy allows; its state was saved with the last."""
-        limit = self._policy.waiting_seconds
-        while (waited := broker.waiting_seconds) <= limit:
-            await asyncio.sleep(max(0.2, min(limit - waited, limit / 4)))
-        self._released, self._awaited_total = True, broker.awaited_total
-        await runner.stop()
+            if door.airlock.finished:
+                return ends.FINISHED
+        return self._ending
 
     def _tell_death(self, verdict: Verdict) -> None:
         failure = failure_of(verdict, self._progress.at_cell, self._progress.number)
@@ -304,14 +223,6 @@ class ActiveRun:
             "kernel-died", run=self.run, round=self._progress.number, reason=verdict.reason, status=verdict.status
         )
 
-    def _hear(self, event: Told | Verdict) -> None:
-        if isinstance(event, KernelStarted):
-            self._enclave.store.runs.advance(self.run, "running")
-        elif isinstance(event, CellEvent) and event.state == "started":
-            self._progress.cell(event.index, event.of)
-        elif isinstance(event, MemoryEvent) and self._policy.memory_use:
-            self._progress.memory(event.eighths, self._policy.kernel.memory_bytes)
-
     def _judge(self, verdict: Verdict, airlock: Airlock) -> Outcome:
         if verdict.outcome == "failed":
             failure = failure_of(verdict, self._progress.at_cell, self._progress.number)
@@ -321,10 +232,8 @@ class ActiveRun:
                 failure = failure.model_copy(update={"refusal": airlock.refusal})
             return Outcome("failed", "notebook-failed", failure.describe(), failure)
         if verdict.outcome == "stopped":
-            return Outcome("failed", "kernel-ended", "The kernel was ended from outside the enclave.")
-        if airlock.finished:
-            return Outcome("finished")
-        return Outcome("failed", "rounds-missing", "The notebook ended before the last round.")
+            return ends.KERNEL_ENDED
+        return ends.FINISHED if airlock.finished else ends.ROUNDS_MISSING
 
     def _submitted(self, number: int, leave: bool) -> None:
         if leave:
@@ -353,9 +262,7 @@ class ActiveRun:
 
     async def _end(self, outcome: Outcome) -> None:
         if outcome.state is not None:
-            for pattern in (COHORT, "state-*.bin", *_HALVES):
-                for left in self.directory.glob(pattern):
-                    left.unlink(missing_ok=True)
+            clear(self.directory)
             while not self._record_end(outcome.state, outcome):
                 await asyncio.sleep(_FULL_S)
         self.over.set()
@@ -379,8 +286,3 @@ class ActiveRun:
     def _keep(self, future: asyncio.Future[None]) -> None:
         self._kept.add(future)
         future.add_done_callback(self._kept.discard)
-
-
-def _too_long() -> Outcome:
-    reason = "The run took longer than its plan allows."
-    return Outcome("failed", "run-too-long", reason, Failure(error_class=TIME_LIMIT))

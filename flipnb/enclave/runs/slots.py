@@ -19,6 +19,7 @@ class Slots:
 
     @property
     def used(self) -> int:
+        """How many kernels run now."""
         return len(self._used)
 
     @asynccontextmanager

@@ -65,6 +65,7 @@ class Interpreter(Document):
         return [*binds, *zip(self.sites, self.site_places(), strict=True)]
 
     def site_places(self) -> list[Path]:
+        """Where the packages' directories lie within the walls, in the order of ``sites``."""
         return [SITE if index == 0 else Path(f"{SITE}{index}") for index in range(len(self.sites))]
 
 

@@ -215,6 +215,7 @@ def _close_all_but(*kept: int) -> None:
 
 
 def main() -> NoReturn:
+    """Build the walls that the order asks for, start the child, and end with it, or end it with its parent."""
     with os.fdopen(int(sys.argv[1]), "rb") as file:
         order: dict[str, Any] = json.loads(file.read())
     ready, lifeline = order["ready"], order["lifeline"]

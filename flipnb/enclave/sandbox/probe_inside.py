@@ -37,10 +37,12 @@ def call(number: int, *arguments: int) -> int:
 
 
 def denied(result: int) -> bool:
+    """Whether a system call's result says that seccomp refused it."""
     return result in (-errno.ENOSYS, -errno.EPERM)
 
 
 def allowed_calls(memfd: bool) -> list[str]:
+    """The forbidden system calls that were let through, by name; none in a sound sandbox."""
     names = [name for name, number in _CALLS.items() if not denied(call(number, 0, 0, 0, 0, 0, 0))]
     child = call(_CLONE, _NEW_USER | 17, 0, 0, 0, 0)
     if child == 0:
@@ -53,6 +55,7 @@ def allowed_calls(memfd: bool) -> list[str]:
 
 
 def open_families() -> list[str]:
+    """The address families of which a socket could be made, by name."""
     names = []
     for name, number in _FAMILIES.items():
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_SEQPACKET):
@@ -75,6 +78,7 @@ def interfaces() -> list[str]:
 
 
 def visible(paths: list[str]) -> list[str]:
+    """Those of the paths outside that can be seen from here."""
     return [path for path in paths if os.path.lexists(path)]
 
 
@@ -111,11 +115,13 @@ def unbounded(limit: dict[str, int]) -> list[str]:
 
 
 def status() -> dict[str, str]:
+    """The lines of ``/proc/self/status`` by their names."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
 def main() -> None:
+    """Answer the questions of ``sandbox.probe``, as JSON on standard output."""
     questions: dict[str, Any] = json.loads(Path(QUESTIONS).read_text())
     own = status()
     answers = {

@@ -19,7 +19,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.enclave.sandbox.interpreter import INSIDE, PROJECT, Interpreter
 from flipnb.enclave.sandbox.seccomp import kernel_filter
 
-COHORT = Path("/data/cohort.duckdb")
+COHORT = Path("/data")
 BROKER = Path("/run/broker.sock")
 SCRATCH = Path("/scratch")
 CONNECTION = Path("/run/kernel.json")

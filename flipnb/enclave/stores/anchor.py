@@ -8,6 +8,8 @@ from flipnb.enclave.stores.database import Database
 
 
 class AuditAnchor:
+    """The one row that says how long the audit log was when it was last signed."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -17,6 +19,7 @@ class AuditAnchor:
         return (int(row["size"]), str(row["head"]), bytes(row["signature"])) if row is not None else None
 
     def set(self, size: int, head: str, signature: bytes) -> None:
+        """Put a newer head in the place of the last one."""
         with self._database.transaction() as db:
             db.execute("INSERT OR REPLACE INTO audit_anchor VALUES (1,?,?,?)", (size, head, signature))
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.enclave.stores.anchor import AuditAnchor
 
 _PAGE = 1000
+_PAGE_BYTES = 8 << 20
 
 
 class TreeHead:
@@ -33,6 +36,7 @@ class TreeHead:
         self._roots: list[tuple[int, bytes]] = []
 
     def add(self, leaf: bytes) -> None:
+        """Take the hash of the next leaf, 32 bytes."""
         self.size += 1
         height, root = 0, leaf
         while self._roots and self._roots[-1][0] == height:
@@ -41,6 +45,7 @@ class TreeHead:
         self._roots.append((height, root))
 
     def hexadecimal(self) -> str:
+        """The tree's head (RFC 6962, section 2.1); of no leaf at all it is the SHA-256 of nothing."""
         if not self._roots:
             return tree_head([]).hex()
         head = self._roots[-1][1]
@@ -65,11 +70,12 @@ class AuditLog:
         self._anchor = anchor
         self._lock = threading.Lock()
         self._problem: str | None = None
-        self._tree, torn = _read(path, key, anchor)
-        if torn:
+        self._tree, self._ends = _read(path, key, anchor)
+        whole = _end(self._ends, self._tree.size)
+        if path.exists() and path.stat().st_size > whole:
             # A torn last line is what a power cut leaves; nothing was released on its account.
             with path.open("r+b") as file:
-                file.truncate(path.stat().st_size - torn)
+                file.truncate(whole)
                 os.fsync(file.fileno())
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._sign()
@@ -81,6 +87,7 @@ class AuditLog:
 
     @property
     def size(self) -> int:
+        """The number of entries."""
         return self._tree.size
 
     def check(self) -> AuditCheck:
@@ -114,6 +121,7 @@ class AuditLog:
             )
             line = entry.to_bytes()
             self._write(line + b"\n")
+            self._ends.append(_end(self._ends, self._tree.size) + len(line) + 1)
             self._tree.add(leaf_hash(line))
             with self._anchor.together():
                 self._sign()
@@ -134,13 +142,24 @@ class AuditLog:
             raise
 
     def page(self, after: int) -> AuditPage:
-        """Entries with index >= ``after`` (at most 1000), the log's size and its tree head."""
+        """Entries with index >= ``after``, the log's size and its tree head.
+
+        At most 1000 entries of 8 MiB together, but one at least where there are any: nothing else is read of the log.
+        """
         with self._lock:
             size, head = self._tree.size, self._tree.hexadecimal()
-            lines = self._path.read_bytes().split(b"\n")[:size]
-        return AuditPage(entries=tuple(line.decode() for line in lines[after : after + _PAGE]), size=size, head=head)
+            after = min(after, size)
+            start = _end(self._ends, after)
+            within = bisect_right(self._ends, start + _PAGE_BYTES, after, min(after + _PAGE, size))
+            stop = _end(self._ends, max(within, min(after + 1, size)))
+        # What was appended is never changed: it is read without the lock.
+        with self._path.open("rb", buffering=0) as file:
+            file.seek(start)
+            lines = file.read(stop - start).split(b"\n")[:-1]
+        return AuditPage(entries=tuple(line.decode() for line in lines), size=size, head=head)
 
     def close(self) -> None:
+        """Close the file; the anchor's store stays open."""
         os.close(self._file)
 
     def _sign(self) -> None:
@@ -148,18 +167,14 @@ class AuditLog:
         self._anchor.set(size, head, self._key.sign(_statement(size, head)))
 
 
-def _read(path: Path, key: SigningKey, anchor: AuditAnchor) -> tuple[TreeHead, int]:
-    """The tree of all whole lines, and how many bytes of a torn one follow."""
+def _read(path: Path, key: SigningKey, anchor: AuditAnchor) -> tuple[TreeHead, array[int]]:
+    """The tree of all whole lines, and where each of them ends, in bytes; a torn one may follow."""
     anchored = anchor.get()
-    content = path.read_bytes() if path.exists() else b""
-    *lines, rest = content.split(b"\n")
     size, head, signature = anchored or (0, "", b"")
     if anchored is not None and not verify(key.public_key, signature, _statement(size, head)):
         raise _broken(path, "its signed head in the agent's store does not hold")
-    if len(lines) < size:
-        raise _broken(path, f"it has {len(lines)} entries, {size} were written")
-    tree = TreeHead()
-    for index, line in enumerate(lines):
+    tree, ends = TreeHead(), array("Q")
+    for index, line in enumerate(_lines(path)):
         try:
             entry = parse(AuditEntry, line, f"line {index + 1}")
         except FlipError as error:
@@ -169,7 +184,24 @@ def _read(path: Path, key: SigningKey, anchor: AuditAnchor) -> tuple[TreeHead, i
         tree.add(leaf_hash(line))
         if tree.size == size and tree.hexadecimal() != head:
             raise _broken(path, f"one of its first {size} lines is not the one that was written")
-    return tree, len(rest)
+        ends.append(_end(ends, index) + len(line) + 1)
+    if tree.size < size:
+        raise _broken(path, f"it has {tree.size} entries, {size} were written")
+    return tree, ends
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """The whole lines, each without its end."""
+    if path.exists():
+        with path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    yield line[:-1]
+
+
+def _end(ends: array[int], number: int) -> int:
+    """How many bytes the first ``number`` lines take."""
+    return ends[number - 1] if number else 0
 
 
 def _broken(path: Path, how: str) -> FlipError:

@@ -71,22 +71,27 @@ class EnclaveDirectory:
 
     @property
     def keys(self) -> Path:
+        """The node's key, secrets, and the controllers' keys where they are kept here."""
         return self.directory / "keys"
 
     @property
     def node_key(self) -> Path:
+        """The node's private key, by which the agent signs."""
         return self.keys / "node.pem"
 
     @property
     def policy_file(self) -> Path:
+        """What the Trust allows; its data controllers write it."""
         return self.directory / "policy.json"
 
     @property
     def memberships(self) -> Path:
+        """The signed memberships, one file for each study."""
         return self.directory / "memberships"
 
     @property
     def state(self) -> Path:
+        """Requests, approvals, runs, rounds and reports."""
         return self.directory / "state.sqlite"
 
     @property
@@ -96,6 +101,7 @@ class EnclaveDirectory:
 
     @property
     def audit(self) -> Path:
+        """The audit log."""
         return self.directory / "audit.jsonl"
 
     @property
@@ -104,6 +110,7 @@ class EnclaveDirectory:
 
     @property
     def runs(self) -> Path:
+        """A folder for each run: cohort, weights, updates, the executed notebook."""
         return self.directory / "runs"
 
     @property
@@ -113,29 +120,36 @@ class EnclaveDirectory:
 
     @property
     def logs(self) -> Path:
+        """The logs of the agent and of its processes."""
         return self.directory / "logs"
 
     @property
     def estate(self) -> Path:
+        """The estate's directory, by the configuration."""
         return self.directory / self.configuration.estate_dir
 
     @property
     def environments(self) -> Path:
+        """The environments that are built here, a folder each, by the configuration."""
         return self.directory / self.configuration.environments_dir
 
     @property
     def hub_ca(self) -> Path:
+        """The certificate authority of the hub, as it was entered by hand."""
         return self.directory / self.configuration.hub_ca
 
     @property
     def runtime(self) -> Path:
+        """The directory for sockets."""
         return self.directory / self.configuration.runtime_dir
 
     @property
     def desk_socket(self) -> Path:
+        """Where the agent's desk listens."""
         return self.runtime / "desk.sock"
 
     def broker_socket(self, run: str) -> Path:
+        """Where a run's broker listens; half of the run's id keeps the path short."""
         return self.runtime / f"{run[:16]}.sock"
 
     def policy(self) -> Policy:
@@ -184,6 +198,7 @@ class EnclaveDirectory:
         return path.read_bytes()
 
     def load_node_key(self) -> SigningKey:
+        """The node's key. Raises FlipError ``no-key``."""
         return SigningKey.load(self.node_key)
 
     def make_runtime(self) -> None:

@@ -43,13 +43,9 @@ class Database:
             raise
 
     def close(self) -> None:
+        """Close the file; no method may be called after it."""
         with self._lock:
             self._db.close()
-
-    @property
-    def changes(self) -> int:
-        """Rises with every row that this process writes."""
-        return self._db.total_changes
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -87,6 +83,7 @@ def text_of(moment: datetime) -> str:
 
 
 def text_now() -> str:
+    """This moment, as the stores write moments."""
     return text_of(datetime.now(UTC))
 
 

@@ -27,6 +27,7 @@ class Ledger:
         self._database = Database(path, STEPS, upgrade=upgrade)
 
     def close(self) -> None:
+        """Close the file."""
         self._database.close()
 
     def charge(
@@ -60,6 +61,7 @@ class Ledger:
             return self._budget(db, study, policy, now).model_copy(update={"cost": cost})
 
     def budget(self, study: str, policy: CountPolicy, *, now: datetime | None = None) -> Budget:
+        """What a study has spent and has left at ``now``, by this policy."""
         with self._database.transaction() as db:
             return self._budget(db, study, policy, now or datetime.now(UTC))
 
@@ -76,6 +78,7 @@ class Ledger:
         return (bytes(row["answer"]), float(row["seconds"])) if row is not None else None
 
     def keep(self, estate: str, question: str, policy: str, answer: bytes, seconds: float) -> None:
+        """Keep an answer, and the least seconds after which it may leave; the first one holds."""
         with self._database.transaction() as db:
             db.execute(
                 "INSERT INTO answers VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING",

@@ -15,6 +15,8 @@ _HELD = timedelta(seconds=60)
 
 
 class Outbox:
+    """The reports of all runs, the oldest first."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
         self._sending = 0
@@ -68,6 +70,7 @@ class Outbox:
         return OutgoingReport(row["number"], row["run"], bytes(row["body"])) if row is not None else None
 
     def sent(self, number: int) -> None:
+        """The hub has this report."""
         with self._database.transaction() as db:
             db.execute("UPDATE reports SET sent=1 WHERE number=?", (number,))
 

@@ -10,10 +10,11 @@ from flipnb.enclave.stores.stored import StoredApproval, StoredRequest
 
 
 class RequestTable:
-    """Bundles by digest, each with its envelope and what was decided."""
+    """Bundles by digest, each with its envelope and what was decided. ``revision`` rises with each change."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.revision = 0
 
     def add(
         self,
@@ -34,9 +35,11 @@ class RequestTable:
                 "INSERT INTO requests VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
                 (bundle, study, title, researcher, researcher_key, state, code, reason, text_now(), envelope),
             )
+            self.revision += done.rowcount
             return done.rowcount == 1
 
     def get(self, bundle: str) -> StoredRequest | None:
+        """The request of a bundle, by its digest; None where it was never put before this Trust."""
         row = self._database.one("SELECT * FROM requests WHERE bundle=?", bundle)
         return StoredRequest.of(row) if row is not None else None
 
@@ -56,15 +59,18 @@ class RequestTable:
         return [StoredRequest.of(row) for row in rows]
 
     def decide(self, bundle: str, state: RequestState, *, code: str | None = None, reason: str | None = None) -> None:
+        """Say what became of a request, and why."""
         with self._database.transaction() as db:
             db.execute("UPDATE requests SET state=?, code=?, reason=? WHERE bundle=?", (state, code, reason, bundle))
+            self.revision += 1
 
 
 class ApprovalTable:
-    """Every approval that was ever given, with the executions that are left of it."""
+    """Every approval that was ever given, with the executions left of it. ``revision`` rises with each change."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.revision = 0
 
     def add(self, bundle: str, approval: StoredApproval, envelope: bytes) -> bool:
         """True where it is new; the same approval again does not renew its executions."""
@@ -84,9 +90,11 @@ class ApprovalTable:
                     envelope,
                 ),
             )
+            self.revision += done.rowcount
             return done.rowcount == 1
 
     def of(self, bundle: str) -> list[StoredApproval]:
+        """Every approval of a bundle, those that are used up or expired too."""
         rows = self._database.all("SELECT * FROM approvals WHERE bundle=?", bundle)
         return [StoredApproval.of(row) for row in rows]
 
@@ -97,7 +105,10 @@ class ApprovalTable:
                 "UPDATE approvals SET executions_left=executions_left-1 WHERE approval=? AND controller_key=?",
                 [(approval.approval, approval.controller_key) for approval in approvals],
             )
+            self.revision += 1
 
     def withdraw(self, bundle: str) -> None:
+        """Leave no execution of a bundle."""
         with self._database.transaction() as db:
             db.execute("UPDATE approvals SET executions_left=0 WHERE bundle=?", (bundle,))
+            self.revision += 1

@@ -8,6 +8,8 @@ from flipnb.enclave.stores.stored import StoredRound
 
 
 class RoundTable:
+    """A row for each round of a run."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -37,10 +39,12 @@ class RoundTable:
             db.execute("UPDATE rounds SET delivered=1 WHERE run=? AND round=?", (run, number))
 
     def get(self, run: str, number: int) -> StoredRound | None:
+        """A round of a run; None where it was not given."""
         row = self._database.one("SELECT * FROM rounds WHERE run=? AND round=?", run, number)
         return StoredRound.of(row) if row is not None else None
 
     def last(self, run: str) -> StoredRound | None:
+        """The last round that the run was given; None before the first."""
         row = self._database.one("SELECT * FROM rounds WHERE run=? ORDER BY round DESC LIMIT 1", run)
         return StoredRound.of(row) if row is not None else None
 

@@ -14,8 +14,11 @@ from flipnb.enclave.stores.stored import StoredApproval, StoredRun
 
 
 class RunTable:
+    """``admitted``: how many runs this process has added; ``revision`` rises with each change, progress too."""
+
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database, self._outbox = database, outbox
+        self.admitted = self.revision = 0
 
     def add(self, run: str, *, bundle: str, study: str, title: str, point: dict[str, Scalar]) -> bool:
         """True where the run was not known before."""
@@ -25,9 +28,12 @@ class RunTable:
                 " VALUES (?,?,?,?,?,'notified',?) ON CONFLICT DO NOTHING",
                 (run, bundle, study, title, json.dumps(point), text_now()),
             )
+            self.admitted += done.rowcount
+            self.revision += done.rowcount
             return done.rowcount == 1
 
     def get(self, run: str) -> StoredRun | None:
+        """A run by its id; None where this Trust was not asked for it."""
         row = self._database.one("SELECT * FROM runs WHERE run=?", run)
         return StoredRun.of(row) if row is not None else None
 
@@ -60,6 +66,7 @@ class RunTable:
                 "UPDATE runs SET state=?, code=?, reason=?, failure=?, ended=? WHERE run=?",
                 (to, code, reason, failure.model_dump_json() if failure else None, text_now() if over else None, run),
             )
+            self.revision += 1
             self._outbox.add(TrustReport(run=run, sequence=1, state=to, code=code, reason=reason, failure=failure))
             return True
 
@@ -79,6 +86,7 @@ class RunTable:
         """Keep and report where a run is."""
         with self._database.transaction() as db:
             db.execute("UPDATE runs SET progress=? WHERE run=?", (progress.model_dump_json(), run))
+            self.revision += 1
             self._outbox.add_progress(run, progress)
 
     def tell_death(self, run: str, failure: Failure, code: str, reason: str) -> None:
@@ -86,5 +94,6 @@ class RunTable:
         self._outbox.add(TrustReport(run=run, sequence=1, failure=failure, code=code, reason=reason[:400]))
 
     def set_frozen(self, run: str, frozen: dict[str, Any]) -> None:
+        """Keep what is known of the run's frozen cohort, for when the agent starts again."""
         with self._database.transaction() as db:
             db.execute("UPDATE runs SET frozen=? WHERE run=?", (json.dumps(frozen), run))

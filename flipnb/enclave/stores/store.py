@@ -36,12 +36,13 @@ class Store:
         self.anchor = AuditAnchor(self._database)
 
     def close(self) -> None:
+        """Close the file."""
         self._database.close()
 
     @property
-    def revision(self) -> int:
-        """Rises with every row that this process writes."""
-        return self._database.changes
+    def requests_revision(self) -> int:
+        """Rises with what this process changes of requests and approvals, and with each run; not with progress."""
+        return self.requests.revision + self.approvals.revision + self.runs.admitted
 
     def together(self) -> AbstractContextManager[object]:
         """Several changes as one: on disk at the end of the block, or undone. Raises FlipError ``disk-full``."""

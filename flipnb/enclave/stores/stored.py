@@ -15,6 +15,8 @@ from flipnb.contracts.run import FINAL_TRUST_STATES, Failure, Progress, TrustSta
 
 @dataclass(frozen=True)
 class StoredRequest:
+    """A bundle that was put before the Trust: whose it is, its sealed bytes, and what was decided."""
+
     bundle: str
     study: str
     title: str
@@ -28,6 +30,7 @@ class StoredRequest:
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> StoredRequest:
+        """The row of the table as this."""
         received = datetime.fromisoformat(row["received"])
         return cls(**{**dict(row), "received": received, "envelope": bytes(row["envelope"])})
 
@@ -47,6 +50,7 @@ class StoredApproval:
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> StoredApproval:
+        """The row of the table as this."""
         return cls(
             approval=row["approval"],
             controller=row["controller"],
@@ -61,6 +65,8 @@ class StoredApproval:
 
 @dataclass(frozen=True)
 class StoredRun:
+    """A run's part at this Trust, as it was last written."""
+
     run: str
     bundle: str
     study: str
@@ -79,10 +85,12 @@ class StoredRun:
 
     @property
     def over(self) -> bool:
+        """Whether it is in a state that it never leaves."""
         return self.state in FINAL_TRUST_STATES
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> StoredRun:
+        """The row of the table as this."""
         return cls(
             run=row["run"],
             bundle=row["bundle"],
@@ -121,6 +129,7 @@ class StoredRound:
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> StoredRound:
+        """The row of the table as this."""
         return cls(
             round=row["round"],
             context=bytes(row["context"]),
@@ -142,12 +151,15 @@ class StoredTotal:
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> StoredTotal:
+        """The row of the table as this."""
         reply, result = (bytes(row[name]) if row[name] is not None else None for name in ("reply", "result"))
         return cls(row["context"], reply, result)
 
 
 @dataclass(frozen=True)
 class OutgoingReport:
+    """A report that waits to be sent: its place in the outbox, and its bytes."""
+
     number: int
     run: str
     body: bytes

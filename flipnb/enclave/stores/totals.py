@@ -7,6 +7,8 @@ from flipnb.enclave.stores.stored import StoredTotal
 
 
 class TotalTable:
+    """A row for each step of a run's totals."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -26,5 +28,6 @@ class TotalTable:
             db.execute("UPDATE totals SET result=? WHERE run=? AND step=? AND result IS NULL", (result, run, step))
 
     def get(self, run: str, step: int) -> StoredTotal | None:
+        """A step of a run; None where it was not given."""
         row = self._database.one("SELECT context, reply, result FROM totals WHERE run=? AND step=?", run, step)
         return StoredTotal.of(row) if row is not None else None

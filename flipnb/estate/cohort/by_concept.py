@@ -55,6 +55,7 @@ def copied() -> Mapping[str, Domain]:
 
 
 def table_by_concept(table: str) -> str:
+    """The name of a clinical table's copy by concept, with its schema."""
     return f"{BY_CONCEPT}.{table}"
 
 

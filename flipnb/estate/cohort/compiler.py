@@ -64,6 +64,7 @@ class People:
     once: bool
 
     def count(self) -> str:
+        """SQL that counts the people."""
         return "COUNT(*)" if self.once else "COUNT(DISTINCT person_id)"
 
 

@@ -59,6 +59,7 @@ class ConceptSets:
         return codeset
 
     def selects(self, column: str, selection: ConceptSetSelection) -> str | None:
+        """SQL that a column's concept is in the selected set, or not in it; None where any concept will do."""
         if selection.codeset_id is None:
             return None
         return self.holds(column, selection.codeset_id, exclude=selection.is_exclusion)

@@ -22,10 +22,12 @@ def number(value: float) -> str:
 
 
 def day(value: date) -> str:
+    """A date as an SQL literal."""
     return f"DATE '{value.isoformat()}'"
 
 
 def shifted(column: str, days: int) -> str:
+    """SQL of a date so many days later, or earlier where ``days`` is negative."""
     return f"{column} {'+' if days >= 0 else '-'} {abs(days)}" if days else column
 
 
@@ -35,10 +37,12 @@ def where(conditions: Sequence[str]) -> str:
 
 
 def in_concepts(column: str, concepts: Concepts, *, exclude: bool = False) -> str:
+    """SQL that a column is one of the concepts, or none of them."""
     return in_ids(column, (concept.concept_id for concept in concepts), exclude=exclude)
 
 
 def in_ids(column: str, ids: Iterable[int], *, exclude: bool = False) -> str:
+    """SQL that a column is one of the ids, or none of them. There must be one at least."""
     return f"{column} {'NOT IN' if exclude else 'IN'} ({', '.join(str(int(one)) for one in ids)})"
 
 
@@ -68,6 +72,7 @@ def in_range(column: str, limits: NumericRange, *, whole: bool) -> str:
 
 
 def in_dates(column: str, limits: DateRange) -> str:
+    """SQL that a date lies within the limits."""
     return _compare(column, limits.op, day(limits.value), None if limits.extent is None else day(limits.extent))
 
 

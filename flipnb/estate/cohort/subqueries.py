@@ -26,6 +26,7 @@ class Select:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The columns' names in their order."""
         return tuple(name for name, _ in self.columns)
 
     def sql(self, read: Collection[str]) -> str:
@@ -47,6 +48,7 @@ class Union:
     sources: tuple[str, ...]
 
     def sql(self, read: Collection[str]) -> str:
+        """The union of the columns in ``read``, of one column where none of them is."""
         shown = ", ".join([name for name in self.names if name in read] or self.names[:1])
         return " UNION ALL ".join(f"SELECT {shown} FROM {one}" for one in self.sources)
 
@@ -74,6 +76,7 @@ class Subqueries:
     _kept: set[str] = field(default_factory=set)
 
     def add(self, name: str, query: Subquery) -> None:
+        """Add one that may read those added before it."""
         self._queries[name] = query
 
     def keep(self, name: str, query: Subquery) -> None:

@@ -26,6 +26,7 @@ SeedOf = Callable[[Cell, str], bytes]
 
 
 def noisy(cell: Cell, name: str, policy: CountPolicy, seed_of: SeedOf) -> int:
+    """The number with discrete Gaussian noise of the policy's scale (``disclosure.noise``); it may be negative."""
     return cell.people + discrete_gaussian(policy.noise, seed_of(cell, name))
 
 

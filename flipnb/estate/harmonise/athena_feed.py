@@ -42,12 +42,15 @@ class AthenaFeed:
         return files
 
     def needs_vocabulary(self) -> bool:
+        """No: it is the vocabulary."""
         return False
 
     def version(self, files: Sequence[SourceFile]) -> str:
+        """A digest of this feed's own rules alone."""
         return sha256(b"athena/1")
 
     def load(self, build: Build, files: Sequence[tuple[SourceFile, SourceRecord]], progress: Progress) -> list[str]:
+        """Each table of the download into the vocabulary's table of its name."""
         for file, record in files:
             table = table_of(file.name)
             if table is not None:

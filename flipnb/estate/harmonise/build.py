@@ -48,6 +48,7 @@ class SourceRecord:
     reviewer: str | None
 
     def identity(self) -> list[str]:
+        """What must be the same for a file's rows to stay: its columns as text."""
         return [self.feed, self.file, self.digest, self.mapping, self.mapping_version, self.reviewer or ""]
 
 
@@ -209,6 +210,7 @@ class Build:
         return {name: count for name, count in counts.items() if count}
 
     def count(self, name: str) -> int:
+        """The number of rows of a table."""
         return self._scalar(f"SELECT count(*) FROM {name}")
 
     def rates(self) -> tuple[int, int]:

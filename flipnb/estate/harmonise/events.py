@@ -136,6 +136,7 @@ class EventTable:
             )
 
     def add(self, event: Event) -> None:
+        """Take one event; a full chunk goes to the temporary tables."""
         self._events.append(event)
         if len(self._events) >= _CHUNK:
             self._flush()
@@ -165,6 +166,7 @@ class EventTable:
                 sql(statement)
 
     def discard(self) -> None:
+        """Forget all events that wait."""
         self._events.clear()
         for name in ("event", "event_code"):
             self._build.connection.execute(f"DELETE FROM {name}")

@@ -35,9 +35,11 @@ class Row:
     part: int = 0
 
     def text(self, column: str) -> str | None:
+        """The column's text; None where it is empty. A column that is not there is empty, too."""
         return self.values.get(column)
 
     def number(self, column: str) -> float | None:
+        """The column's number, by the file's decimal sign; None where it is empty. Raises BadRow for else."""
         text = self.text(column)
         if text is None:
             return None
@@ -60,6 +62,7 @@ class Row:
             return None
 
     def whole(self, column: str) -> int | None:
+        """The column's whole number; None where it is empty. Raises BadRow for a fraction."""
         value = self.number(column)
         if value is not None and value != int(value):
             self.refuse(f"{self.values[column][:40]!r} in column {column} is no whole number", column)
@@ -76,6 +79,7 @@ class Row:
             self.refuse(f"{text[:40]!r} in column {column} is no ISO date", column)
 
     def code(self, column: str, codes: dict[str, int]) -> int | None:
+        """The concept id that the column's text means; None where it is empty. Raises BadRow for an unknown text."""
         text = self.text(column)
         if text is None:
             return None

@@ -73,6 +73,7 @@ class References:
         return key if key.startswith(f"{kind}/") else None
 
     def id(self, reference: Any, kind: str) -> int | None:
+        """The id in the estate of what is referred to; None where nothing of that type is."""
         key = self.key(reference, kind)
         return None if key is None else stable_id(key)
 
@@ -92,6 +93,7 @@ def codes_of(concept: Any) -> tuple[Code, ...]:
 
 
 def person_of(resource: Resource, references: References) -> int:
+    """The person_id of the patient whom a resource is about. Raises Unusable."""
     found = references.id(resource.get("subject") or resource.get("patient"), "Patient")
     if found is None:
         raise Unusable("it refers to no patient")
@@ -99,6 +101,7 @@ def person_of(resource: Resource, references: References) -> int:
 
 
 def provider_id(reference: Any, references: References | None) -> int | None:
+    """The provider_id of a practitioner; None where no one is referred to."""
     return (references or References()).id(reference, "Practitioner")
 
 
@@ -111,11 +114,13 @@ def provider_of(resource: Resource, references: References) -> int | None:
 
 
 def many(value: Any) -> list[Any]:
+    """The elements of a list, or the one element that stands there alone."""
     items = value if isinstance(value, list) else [value]
     return [item for item in items if isinstance(item, dict)]
 
 
 def first_of(resource: Resource, *names: str) -> Any:
+    """The first element, by these names, that is there and not empty; None without any."""
     return next((resource[name] for name in names if resource.get(name)), None)
 
 
@@ -134,12 +139,14 @@ def when(value: Any) -> tuple[date, datetime | None]:
 
 
 def ending(value: Any) -> tuple[date | None, datetime | None]:
+    """The day and moment of a period's end, or of a dateTime; both None where it is open. Raises Unusable."""
     if isinstance(value, dict):
         value = value.get("end")
     return when(value) if value else (None, None)
 
 
 def is_valued(part: Resource) -> bool:
+    """Whether it has a ``value[x]``."""
     return any(name.startswith("value") for name in part)
 
 
@@ -166,11 +173,13 @@ def set_value(event: Event, part: Resource) -> None:
 
 
 def number_of(quantity: Any) -> float | None:
+    """A Quantity's value, or the number itself; None without one."""
     value = quantity.get("value") if isinstance(quantity, dict) else quantity
     return None if value is None or isinstance(value, str | bool) else float(value)
 
 
 def unit_of(quantity: Any) -> str | None:
+    """A Quantity's unit: its code, else its text; None without either."""
     if not isinstance(quantity, dict):
         return None
     found = quantity.get("code") or quantity.get("unit")

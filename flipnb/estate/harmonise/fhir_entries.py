@@ -26,6 +26,7 @@ class Entry:
 
 
 def opened(file: SourceFile) -> IO[bytes]:
+    """The file's bytes, unpacked where it is gzip; the caller closes it."""
     return gzip.open(file.path) if file.name.lower().endswith(".gz") else file.path.open("rb")  # type: ignore[return-value]
 
 

@@ -35,21 +35,26 @@ class FhirFeed:
         self._files: list[SourceFile] = []
 
     def open(self, source: str, scratch: Path) -> list[SourceFile]:
+        """FHIR's files of the source, and one more, of no bytes, for what is derived of all of them."""
         self._files = open_source(Path(source), scratch, lambda name: name.lower().endswith(SUFFIXES))
         # What is derived of all files is made anew when one of them changes.
         everything = sha256(json.dumps([[file.name, file.digest] for file in self._files]).encode())
         return [*self._files, SourceFile(_DERIVED, Path(source), everything, 0)]
 
     def needs_vocabulary(self) -> bool:
+        """Yes: the domain of a code's concept decides its table."""
         return True
 
     def version(self, files: Sequence[SourceFile]) -> str:
+        """A digest of this feed's own rules alone."""
         return sha256(b"fhir-r4/3")
 
     def warnings(self, build: Build) -> list[str]:
+        """None: what it can't use is rejected by line."""
         return []
 
     def load(self, build: Build, files: Sequence[tuple[SourceFile, SourceRecord]], progress: Progress) -> list[str]:
+        """Each file's resources into their domains' tables, then what is derived of all; the types passed over."""
         medications = _medications(self._files)
         events = EventTable(build)
         others: Counter[str] = Counter()

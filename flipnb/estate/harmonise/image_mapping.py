@@ -30,5 +30,6 @@ class Series(Codes):
         return self
 
     def columns(self) -> Iterator[str]:
+        """Every column of the list that it reads; one may come twice."""
         named = (self.study, self.series, self.column, self.site, self.id, self.date.column)
         yield from (column for column in (*named, *self.where) if column is not None)

@@ -47,6 +47,10 @@ class MappedFeed:
         self.reviewer = self._mapping.reviewer
 
     def open(self, source: str, scratch: Path) -> list[SourceFile]:
+        """The extract's files that the mapping names, answers to its queries, and the mapping file itself.
+
+        Raises FlipError ``no-source`` for what the mapping names and the source has not.
+        """
         asked = {file.path: file for file in self._mapping.files.values() if file.query is not None}
         needed = {file.path for file in self._mapping.files.values() if file.format not in ("sql", "fhir")}
         exports = {file.path for file in self._mapping.files.values() if file.format == "fhir"}
@@ -68,6 +72,7 @@ class MappedFeed:
         return [*found, SourceFile(self._file.name, self._file, sha256(content), len(content))]
 
     def needs_vocabulary(self) -> bool:
+        """Whether it has coded events, mentions or series; plain fields name their concepts themselves."""
         return bool(self._mapping.events or self._mapping.mentions or self._mapping.series)
 
     def version(self, files: Sequence[SourceFile]) -> str:
@@ -78,9 +83,11 @@ class MappedFeed:
         return sha256(json.dumps(["flip/mapping/1", *parts], sort_keys=True).encode())
 
     def warnings(self, build: Build) -> list[str]:
+        """None: what it can't use is rejected by line."""
         return []
 
     def load(self, build: Build, files: Sequence[tuple[SourceFile, SourceRecord]], progress: Progress) -> list[str]:
+        """All files in one transaction: a person's row may be in one and their events in another."""
         with build.together([record for _, record in files]) as loadings:
             opened = [(file, loading) for (file, _), loading in zip(files, loadings, strict=True)]
             own = next(loading for file, loading in opened if file.name == self._file.name)

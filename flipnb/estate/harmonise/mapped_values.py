@@ -17,6 +17,8 @@ NO_CONCEPT = 0
 
 @dataclass(frozen=True)
 class Person:
+    """Whose a row is, and on which day their record began."""
+
     person_id: int
     day: date
 
@@ -31,6 +33,7 @@ class Converter:
 
     @classmethod
     def of(cls, field: FieldMapping, vocabulary: Vocabulary, where: str) -> Converter | None:
+        """The conversion that a field asks for; None where it has no unit."""
         if field.unit is None or field.target_unit is None:
             return None
         factor = conversion_factor(field.unit, field.target_unit, field.molar_mass, where)
@@ -62,10 +65,12 @@ class Value:
 
 
 def matches(row: Row, where: dict[str, str]) -> bool:
+    """Whether each column has exactly this text."""
     return all(row.text(column) == text for column, text in where.items())
 
 
 def day_of(row: Row, when: EventDate) -> date:
+    """The day of a row by the mapping's column or fixed day. Raises BadRow where the column is empty."""
     day = when.day if when.column is None else row.day(when.column)
     if day is None:
         row.refuse(f"the date in column {when.column} is missing", when.column)

@@ -161,6 +161,7 @@ class FieldMapping(MappingPart):
 
     @property
     def target_unit(self) -> str | None:
+        """The unit that the estate has its numbers in (UCUM): ``to``, else ``unit``."""
         return self.to or self.unit
 
 
@@ -184,6 +185,7 @@ class CodedEvents(Codes):
         return self
 
     def columns(self) -> Iterator[str]:
+        """Every column that it reads; one may come twice."""
         named = (self.column, self.end, self.value, self.unit_column, self.id, self.date.column, *self.where)
         yield from (column for column in named if column is not None)
 

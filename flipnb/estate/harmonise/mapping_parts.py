@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class MappingPart(BaseModel):
+    """Base of all parts of a mapping file: immutable, no unknown key, no infinite or NaN number."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 

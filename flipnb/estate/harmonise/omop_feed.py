@@ -22,18 +22,23 @@ class OmopFeed:
     reviewer: str | None = None
 
     def open(self, source: str, scratch: Path) -> list[SourceFile]:
+        """The source's CSV and Parquet files."""
         return open_source(Path(source), scratch, readable)
 
     def needs_vocabulary(self) -> bool:
+        """No: rows have their concepts already."""
         return False
 
     def version(self, files: Sequence[SourceFile]) -> str:
+        """A digest of this feed's own rules and of the table specification."""
         return sha256(b"omop-5.4/1\n" + resources(omop).joinpath("cdm_v5.4.csv").read_bytes())
 
     def warnings(self, build: Build) -> list[str]:
+        """None: what it can't use is rejected by line."""
         return []
 
     def load(self, build: Build, files: Sequence[tuple[SourceFile, SourceRecord]], progress: Progress) -> list[str]:
+        """Each file into the table of its name; gives the names of files that are no table's, or empty."""
         ignored = []
         for file, record in files:
             table = table_of(file.name)

@@ -26,6 +26,7 @@ class Reject:
         return f"{self.file}, line {self.line}: {self.reason}"
 
     def row(self) -> tuple[str, int, str | None, str, str | None]:
+        """The columns of flip_reject after the source's id; a long value is cut."""
         value = None if self.value is None else self.value[:_VALUE_LENGTH]
         return (self.file, self.line, self.column, self.reason, value)
 

@@ -30,6 +30,7 @@ class SourceFile:
 
     @property
     def suffixes(self) -> tuple[str, ...]:
+        """The name's endings in lower case: ``.csv``, ``.gz``."""
         return tuple(part.lower() for part in Path(self.name).suffixes)
 
 

@@ -25,6 +25,7 @@ class Documents(MappingPart):
     date: EventDate
 
     def columns(self) -> Iterator[str]:
+        """Every column that it reads; one may come twice."""
         named = (self.id, self.text, self.title, self.date.column, *self.where)
         yield from (column for column in named if column is not None)
 
@@ -53,6 +54,7 @@ class Mentions(Codes):
     system: str | None = Field(default=None, min_length=1, max_length=250)
 
     def columns(self) -> Iterator[str]:
+        """Every column that it reads; one may come twice."""
         temporal = None if self.temporal is None else self.temporal.column
         named = (self.document, self.column, self.text, self.offset, temporal, self.id, self.date.column)
         yield from (column for column in (*named, *self.where, *self.exists) if column is not None)

@@ -15,6 +15,8 @@ from flipnb.estate.omop.cdm import tables
 
 @dataclass(frozen=True)
 class Concept:
+    """A concept that a mapping may name, and its whole row for the estate."""
+
     concept_id: int
     domain_id: str
     vocabulary_id: str
@@ -31,6 +33,7 @@ class Vocabulary:
 
     @property
     def rows(self) -> list[tuple[object, ...]]:
+        """All concepts as rows of OMOP's CONCEPT, in a fixed order."""
         return [self._concepts[key].row for key in sorted(self._concepts)]
 
     def unit(self, code: str, where: str) -> int:

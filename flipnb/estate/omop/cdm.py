@@ -45,6 +45,8 @@ VOCABULARY_TABLES = (
 
 @dataclass(frozen=True)
 class ForeignKey:
+    """The table and column that a column refers to."""
+
     table: str
     field: str
 
@@ -69,23 +71,29 @@ class Field:
 
     @property
     def quoted(self) -> str:
+        """The name as SQL has it: in quotes where it is a reserved word."""
         return f'"{self.name}"' if self.name in _RESERVED else self.name
 
     def sql_type(self, dialect: Dialect) -> str:
+        """The type in a dialect."""
         return "DOUBLE PRECISION" if dialect == "postgres" and self.type == "DOUBLE" else self.type
 
 
 @dataclass(frozen=True)
 class Table:
+    """A table of the model, its fields in the specification's order."""
+
     name: str
     fields: tuple[Field, ...]
 
     @property
     def columns(self) -> tuple[str, ...]:
+        """The fields' names in their order."""
         return tuple(field.name for field in self.fields)
 
     @property
     def key(self) -> Field | None:
+        """The primary key; None where a table has none."""
         return next((field for field in self.fields if field.primary_key), None)
 
     @property
@@ -95,13 +103,16 @@ class Table:
 
     @property
     def of_person(self) -> bool:
+        """Whether its rows are of one person each, and it is not ``person`` itself."""
         return self.name != "person" and any(field.name == "person_id" for field in self.fields)
 
     @property
     def vocabulary(self) -> bool:
+        """Whether it is one of the vocabulary's tables."""
         return self.name in VOCABULARY_TABLES
 
     def field(self, name: str) -> Field:
+        """The field of this name, which must be there."""
         return next(field for field in self.fields if field.name == name)
 
     def ddl(

@@ -30,10 +30,12 @@ class Finding(Document):
 
     @property
     def share(self) -> float:
+        """The share of rows that violate the rule, 0 to 1; 0 where there are none."""
         return self.violated / self.total if self.total else 0.0
 
     @property
     def status(self) -> Status:
+        """``fail`` above the share that is allowed, else ``pass``; ``note`` where nothing is required."""
         if self.allowed is None:
             return "note"
         return "fail" if self.share > self.allowed else "pass"
@@ -56,6 +58,7 @@ class QualityReport(Document):
 
     @property
     def failed(self) -> tuple[Finding, ...]:
+        """The findings that fail, in the report's order."""
         return tuple(finding for finding in self.findings if finding.status == "fail")
 
     def told(self) -> dict[str, object]:

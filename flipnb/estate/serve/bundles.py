@@ -17,6 +17,7 @@ from flipnb.records.fhir.search import parameters_of
 
 
 def instant(moment: datetime) -> str:
+    """FHIR's instant: UTC, with milliseconds and ``Z``."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -33,10 +33,12 @@ _ISSUES: dict[str, tuple[str, int]] = {
 
 
 def status_of(error: FlipError) -> int:
+    """The HTTP status under which the server sends an error; 400 where nothing else fits."""
     return _ISSUES.get(error.code, ("invalid", 400))[1]
 
 
 def outcome_of(error: FlipError) -> dict[str, Any]:
+    """The OperationOutcome of an error, with FHIR's code of its kind."""
     return outcome([("error", _ISSUES.get(error.code, ("invalid", 400))[0], str(error))])
 
 

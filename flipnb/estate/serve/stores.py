@@ -24,6 +24,8 @@ _UNVERSIONED = "0"
 
 
 class Stores(Protocol):
+    """Where the server takes the estate's versions from."""
+
     def current(self) -> Store:
         """Raises FlipError ``no-estate``, ``database-away``."""
         ...
@@ -114,6 +116,10 @@ class PostgresqlDatabase:
         self._idle: SimpleQueue[Connection] = SimpleQueue()
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of one query, in a read-only transaction on a pooled connection.
+
+        Raises FlipError ``version-gone`` where the version is no more, ``database-away``.
+        """
         from psycopg import OperationalError, errors
 
         try:
@@ -134,6 +140,7 @@ class PostgresqlDatabase:
         return found
 
     def columns(self) -> Mapping[str, frozenset[str]]:
+        """Tables with their columns, of the version's schema or of the search path. Raises what ``rows`` raises."""
         schema = f"'{schema_of(self._version)}'" if self._version else "ANY (current_schemas(false))"
         found = by_table(
             self.rows(f"SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = {schema}")
@@ -143,6 +150,7 @@ class PostgresqlDatabase:
         return found
 
     def loaded_at(self) -> datetime:
+        """When the version was loaded, in UTC; 1970 where the server has no versions. Raises what ``rows`` raises."""
         if self._version is None:
             return datetime(1970, 1, 1, tzinfo=UTC)
         found = self.rows("SELECT loaded_at FROM flip_estate.version WHERE id = ?", [self._version])

@@ -15,10 +15,11 @@ from flipnb.contracts import disk
 from flipnb.contracts.coordinator import TRY_AGAIN, CoordinatorEvent, CoordinatorOrder
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import as_line
-from flipnb.federation.coordinator.hub_link import TRANSIENT, HubLink
+from flipnb.federation.coordinator.hub_link import HubLink
 from flipnb.federation.coordinator.rounds import Rounds
 from flipnb.federation.freed_memory import keep_freed_memory
 from flipnb.files.logs import log_to_stderr
+from flipnb.link.exchange import BROKEN
 
 log = logging.getLogger("flip.coordinator")
 
@@ -41,7 +42,7 @@ def main(order_file: Path) -> int:
             try:
                 hub.tell(_drive(order, hub))
             except FlipError as error:
-                if error.status in TRANSIENT or error.code == disk.CODE:
+                if error.status in BROKEN or error.code == disk.CODE:
                     log.error("the hub can't be told now", extra={"code": error.code, "reason": error.message})
                     return TRY_AGAIN
                 log.warning("the hub has ended this run", extra={"code": error.code, "reason": error.message})
@@ -56,7 +57,7 @@ def _drive(order: CoordinatorOrder, hub: HubLink) -> CoordinatorEvent:
         ending = Rounds(order, hub).run()
         return CoordinatorEvent(state="succeeded", final_weights=ending.weights, code=ending.code, reason=ending.reason)
     except FlipError as error:
-        if error.status in _ENDED or error.status in TRANSIENT:
+        if error.status in _ENDED or error.status in BROKEN:
             raise
         log.error("failed", extra={"code": error.code, "reason": error.message})
         return CoordinatorEvent(state="failed", code=error.code, reason=as_line(error.message))

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import ssl
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
-
-import httpx
 
 from flipnb.contracts.coordinator import (
     CoordinatorEvent,
@@ -17,32 +11,30 @@ from flipnb.contracts.coordinator import (
     Present,
     RoundReplies,
 )
-from flipnb.contracts.document import Document, refusal, sha256
+from flipnb.contracts.document import Document
 from flipnb.contracts.keys import KeyId, SigningKey
 from flipnb.contracts.problem import FlipError
-from flipnb.contracts.request_signature import Request, sign_request
 from flipnb.contracts.round import RoundContext
 from flipnb.contracts.total import TotalContext, TotalSum
 from flipnb.files.blobs import Blobs
+from flipnb.link.access import Access
+from flipnb.link.client import SignedClient
+from flipnb.link.exchange import BROKEN
+from flipnb.link.retry import Retry
 
-TRANSIENT = frozenset({500, 502, 503, 504})
-"""Statuses that may pass; 507 (disk full) and refusals don't."""
-
-_RETRY_SECONDS = 120.0
-T = TypeVar("T")
+_RETRY = Retry(first=0.1, longest=2.0, patience=120.0, statuses=BROKEN)
 
 
 class HubLink:
     """Every call is retried for two minutes while the hub is out of reach or broken; what it refuses is a FlipError."""
 
     def __init__(self, order: CoordinatorOrder) -> None:
-        self._order = order
         self._blobs = Blobs(Path(order.blobs))
-        self._key = SigningKey.load(Path(order.key))
-        self._http = httpx.Client(verify=_context(order.ca), timeout=httpx.Timeout(60.0, read=90.0), trust_env=False)
+        access = Access(order.hub_url, order.audience, Path(order.ca), SigningKey.load(Path(order.key)))
+        self._client = SignedClient(access, patience=60.0, silence=90.0)
 
     def close(self) -> None:
-        self._http.close()
+        self._client.close()
 
     def view(self) -> CoordinatorView:
         return CoordinatorView.model_validate_json(self._call("GET", "/v1/coordinator"))
@@ -83,45 +75,4 @@ class HubLink:
 
     def _call(self, method: str, path: str, body: Document | None = None) -> bytes:
         content = body.to_bytes() if body is not None else b""
-
-        def call() -> bytes:
-            response = self._send(method, path, sha256(content), content)
-            _raise_for(response)
-            return response.content
-
-        return self._retried(call)
-
-    def _send(self, method: str, path: str, digest: str, content: bytes) -> httpx.Response:
-        url = self._order.hub_url + path
-        return self._http.request(method, url, content=content, headers=self._signed(method, url, digest).headers)
-
-    def _signed(self, method: str, url: str, digest: str) -> Request:
-        request = Request(method, url, {})
-        sign_request(request, self._key, audience=self._order.audience, body_sha256=digest)
-        return request
-
-    def _retried(self, call: Callable[[], T]) -> T:
-        until = time.monotonic() + _RETRY_SECONDS
-        pause = 0.1
-        while True:
-            try:
-                return call()
-            except httpx.TransportError as error:
-                failure = FlipError("hub-unreachable", f"The hub can't be reached: {error}.", status=503)
-            except FlipError as error:
-                if error.status not in TRANSIENT:
-                    raise
-                failure = error
-            if time.monotonic() > until:
-                raise failure
-            time.sleep(pause)
-            pause = min(2 * pause, 2.0)
-
-
-def _raise_for(response: httpx.Response) -> None:
-    if not response.is_success:
-        raise refusal(response.status_code, response.content, "hub")
-
-
-def _context(ca: str) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=ca)
+        return _RETRY.call(lambda: self._client.ask(method, path, content))

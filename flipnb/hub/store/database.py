@@ -46,6 +46,7 @@ class Database:
             self._busy = False
 
     def close(self) -> None:
+        """Close all connections."""
         self.engine.dispose()
 
 

@@ -9,6 +9,8 @@ from flipnb.contracts.run import RunState, TrustState
 
 
 class Table(DeclarativeBase):
+    """Base of the hub's tables; constraints have names, so that migrations can name them."""
+
     metadata = MetaData(
         naming_convention={"pk": "pk_%(table_name)s", "ix": "ix_%(column_0_label)s", "uq": "uq_%(table_name)s"}
     )
@@ -25,6 +27,8 @@ class NonceRow(Table):
 
 
 class StudyRow(Table):
+    """A study: its sealed roster, and the roster's digest."""
+
     __tablename__ = "studies"
     name: Mapped[str] = mapped_column(primary_key=True)
     roster: Mapped[str]
@@ -33,6 +37,8 @@ class StudyRow(Table):
 
 
 class JoinRow(Table):
+    """A Trust that has joined a study."""
+
     __tablename__ = "joins"
     study: Mapped[str] = mapped_column(primary_key=True)
     trust: Mapped[str] = mapped_column(primary_key=True)
@@ -40,6 +46,8 @@ class JoinRow(Table):
 
 
 class BundleRow(Table):
+    """A sealed bundle, by its digest."""
+
     __tablename__ = "bundles"
     digest: Mapped[str] = mapped_column(primary_key=True)
     study: Mapped[str]
@@ -62,6 +70,8 @@ class BlobRow(Table):
 
 
 class RunRow(Table):
+    """A run: its sealed request, its state, and when it came to each stage."""
+
     __tablename__ = "runs"
     id: Mapped[str] = mapped_column(primary_key=True)
     study: Mapped[str] = mapped_column(index=True)
@@ -102,6 +112,8 @@ class PartRow(Table):
 
 
 class EventRow(Table):
+    """One event of a run, numbered from 1; ``body`` is a RunEvent."""
+
     __tablename__ = "events"
     run: Mapped[str] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
@@ -109,6 +121,8 @@ class EventRow(Table):
 
 
 class RoundRow(Table):
+    """One round of a run: its context as it was posted, and its summary once it is finished."""
+
     __tablename__ = "rounds"
     run: Mapped[str] = mapped_column(primary_key=True)
     round: Mapped[int] = mapped_column(primary_key=True)
@@ -154,6 +168,8 @@ class TaskRow(Table):
 
 
 class CountRow(Table):
+    """A signed question for counts that a study's Trusts were asked."""
+
     __tablename__ = "counts"
     id: Mapped[str] = mapped_column(primary_key=True)
     study: Mapped[str]

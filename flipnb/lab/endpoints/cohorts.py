@@ -31,6 +31,8 @@ class CohortFile(Document):
 
 
 class CohortList(Document):
+    """The cohort files below the folder that JupyterLab shows."""
+
     cohorts: tuple[CohortFile, ...]
 
 

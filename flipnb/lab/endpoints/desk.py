@@ -21,7 +21,7 @@ from flipnb.contracts.run import RunId
 from flipnb.contracts.text import Line
 from flipnb.lab.bench import Bench
 from flipnb.lab.endpoint import endpoint
-from flipnb.workbench.desk import desk
+from flipnb.link.desk import desk
 
 
 class DeskHere(Document):
@@ -31,6 +31,8 @@ class DeskHere(Document):
 
 
 class DeclineReason(Document):
+    """Why a data controller declines, for the researcher to read."""
+
     reason: Line
 
 

@@ -116,27 +116,37 @@ class BundlePreview(Document):
 
 
 class Receipt(Document):
+    """What was sent: the bundle's digest, and a run for each point."""
+
     bundle: Digest
     runs: tuple[RunView, ...]
 
 
 class RunAgain(Document):
+    """The parameters of another run of a bundle; those left out have their defaults."""
+
     point: dict[Identifier, Scalar]
 
 
 class StrategyRange(Document):
+    """The values that a strategy's parameter may have; ``whole``: integers only."""
+
     minimum: float
     maximum: float
     whole: bool
 
 
 class KnownStrategy(Document):
+    """A strategy of Flower, what it aggregates, and its own parameters."""
+
     name: str
     aggregation: Aggregation
     parameters: dict[Identifier, StrategyRange]
 
 
 class StrategyList(Document):
+    """The strategies that a plan may name without the hub's operator installing any."""
+
     strategies: tuple[KnownStrategy, ...]
 
 

@@ -27,6 +27,8 @@ class Study(Document):
 
 
 class StudyList(Document):
+    """The studies of which the hub lets this researcher know."""
+
     studies: tuple[Study, ...]
 
 
@@ -43,6 +45,8 @@ class StudyTrust(Document):
 
 
 class StudyTrusts(Document):
+    """A study's Trusts, in the roster's order."""
+
     trusts: tuple[StudyTrust, ...]
 
 
@@ -70,6 +74,7 @@ def list_trusts(bench: Bench, study: Name) -> StudyTrusts:
 
 
 def study_trusts(bench: Bench, roster: Roster) -> tuple[StudyTrust, ...]:
+    """The roster's Trusts, each with what the hub last heard of it. Raises FlipError ``invalid-document``."""
     with HubClient.of(bench.home) as hub:
         answer = hub.get(f"/v1/studies/{roster.study}/trusts")
     try:

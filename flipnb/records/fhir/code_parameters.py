@@ -21,6 +21,7 @@ class CodeParameter:
     kind = "token"
 
     def condition(self, store: Store, table: Table, name: str, modifier: str | None, value: str) -> Condition:
+        """Rows whose element has the code ``[system|]code``; any of its codes for the system alone. Takes ``:not``."""
         if modifier == "not":
             return self.condition(store, table, name, None, value).negated()
         no_modifier(name, modifier)
@@ -33,6 +34,7 @@ class CodeParameter:
         return codes.get(code, NEVER)
 
     def sort_key(self, store: Store, table: Table) -> str | None:
+        """None: a code has no order."""
         return None
 
 
@@ -53,6 +55,7 @@ def ended(column: str, then: str, otherwise: str) -> Callable[[Store, Table], di
 
 
 def genders(store: Store, table: Table) -> dict[str, Condition]:
+    """FHIR's administrative genders, each as a condition on OMOP's gender concept; no concept is ``unknown``."""
     gender = "COALESCE(t.gender_concept_id, 0)"
     codes: dict[str, Condition] = {}
     for code in ("male", "female", "unknown"):
@@ -63,6 +66,7 @@ def genders(store: Store, table: Table) -> dict[str, Condition]:
 
 
 def visit_classes(store: Store, table: Table) -> dict[str, Condition]:
+    """The classes of encounters (v3 ActCode) that OMOP's visit concepts become, each as a condition."""
     codes = sorted({code for code, _ in VISIT_CLASSES.values()})
     return {
         code: Condition(
@@ -98,6 +102,7 @@ def observation_categories(default: str | None) -> Callable[[Store, Table], dict
 
 
 def condition_categories(store: Store, table: Table) -> dict[str, Condition]:
+    """``encounter-diagnosis`` where a visit is recorded with the diagnosis, else ``problem-list-item``."""
     if not store.has(table.name, "visit_occurrence_id"):
         return {"problem-list-item": ALWAYS, "encounter-diagnosis": NEVER}
     return {

@@ -27,6 +27,7 @@ class ConceptParameter:
     kind = "token"
 
     def condition(self, store: Store, table: Table, name: str, modifier: str | None, value: str) -> Condition:
+        """Rows of which a column has a matching concept. FlipError ``unknown-value-set`` for a set that is not isa."""
         if modifier == "missing":
             return missing(store, table, self.columns[0], value, name)
         if modifier == "not":
@@ -59,6 +60,7 @@ class ConceptParameter:
         return [Condition(f"{none} AND t.{self.source} = ?", (code,))]
 
     def sort_key(self, store: Store, table: Table) -> str | None:
+        """None: a concept has no order."""
         return None
 
 
@@ -89,6 +91,7 @@ def concepts_of(store: Store, value: str) -> list[Condition]:
 
 
 def concepts_like(store: Store, words: str) -> list[Condition]:
+    """Queries for the ids of concepts whose name has ``words`` in it, capitals or not; none for no word."""
     if not store.has("concept", *_CONCEPT) or not words.strip():
         return []
     pattern = words.strip().lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -26,6 +26,7 @@ class DateParameter:
     kind = "date"
 
     def condition(self, store: Store, table: Table, name: str, modifier: str | None, value: str) -> Condition:
+        """Rows whose date or period stands to the value as its prefix says; to a value with a time, in UTC."""
         if modifier == "missing":
             return missing(store, table, self.on, value, name)
         no_modifier(name, modifier)
@@ -59,6 +60,7 @@ class DateParameter:
         return Interval(start, last)
 
     def sort_key(self, store: Store, table: Table) -> str | None:
+        """By the (first) date; rows without one come before all others."""
         return f"COALESCE(t.{self.on}, DATE '0001-01-01')" if store.has(table.name, self.on) else None
 
 
@@ -75,10 +77,12 @@ class Interval:
 
     @property
     def ends_by(self) -> str:
+        """SQL: that it ends at or before a bound."""
         return f"{self.start} < ?" if self.end is None else f"{self.end} <= ?"
 
     @property
     def ends_after(self) -> str:
+        """SQL: that it ends after a bound."""
         return f"{self.start} >= ?" if self.end is None else f"{self.end} > ?"
 
 
@@ -131,6 +135,7 @@ class BirthDateParameter:
     kind = "date"
 
     def condition(self, store: Store, table: Table, name: str, modifier: str | None, value: str) -> Condition:
+        """People whose birth, as far as its month and day are known, stands to the value as its prefix says."""
         if modifier == "missing":
             return missing(store, table, "year_of_birth", value, name)
         no_modifier(name, modifier)
@@ -159,6 +164,7 @@ class BirthDateParameter:
         return f"COALESCE({day}, {month}, {year})"
 
     def sort_key(self, store: Store, table: Table) -> str | None:
+        """By the first day that the birth may have been on; people without a year come before all others."""
         return f"COALESCE({self._first(store, table)}, 0)"
 
 
@@ -174,6 +180,7 @@ class DeathParameter:
     kind: str
 
     def condition(self, store: Store, table: Table, name: str, modifier: str | None, value: str) -> Condition:
+        """People who died on such a day, or of whom a death is recorded or not (``true``, ``false``)."""
         no_modifier(name, modifier)
         there = store.has("death", "person_id", "death_date")
         if not self.dated:
@@ -189,4 +196,5 @@ class DeathParameter:
         return Condition(f"t.{table.key} IN (SELECT d.person_id FROM death d WHERE {inner.sql})", inner.values)
 
     def sort_key(self, store: Store, table: Table) -> str | None:
+        """None: a death is in a table of its own."""
         return None

@@ -30,6 +30,7 @@ def without_nothing(element: Element) -> Element:
 
 
 def coding(system: str, code: str, display: str | None = None) -> Element:
+    """A Coding, without a display where there is none."""
     return without_nothing({"system": system, "code": code, "display": display})
 
 
@@ -72,10 +73,12 @@ def codeable(store: Store, *concept_ids: int | None, source: Any = None) -> Elem
 
 
 def fixed(system: str, code: str, display: str | None = None) -> Element:
+    """A CodeableConcept of one code that the mapping itself gives."""
     return {"coding": [coding(system, code, display)]}
 
 
 def reference(store: Store, kind: str, number: int | None) -> Element | None:
+    """A Reference ``KIND/ID`` by the id's pseudonym; None where the column is null."""
     return None if number is None else {"reference": f"{kind}/{store.pseudonyms.encode(kind, int(number))}"}
 
 
@@ -130,4 +133,5 @@ def quantity(store: Store, value: Any, unit_concept: int | None = None, unit: An
 
 
 def comparator(operator_concept: int | None) -> str | None:
+    """Quantity's ``<``, ``<=``, ``>=`` or ``>`` for OMOP's operator concept; None for equal or none."""
     return _COMPARATORS.get(int(operator_concept)) if operator_concept else None

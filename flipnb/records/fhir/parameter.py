@@ -23,12 +23,14 @@ class Condition:
 
     @classmethod
     def any_of(cls, parts: Sequence[Condition]) -> Condition:
+        """At least one of the parts holds; ``parts`` are one or more."""
         if len(parts) == 1:
             return parts[0]
         sql = " OR ".join(f"({part.sql})" for part in parts)
         return cls(f"({sql})", tuple(value for part in parts for value in part.values))
 
     def negated(self) -> Condition:
+        """It does not hold; what is null, and so unknown, does not hold either."""
         return replace(self, sql=f"NOT COALESCE(({self.sql}), FALSE)")
 
 
@@ -53,15 +55,18 @@ class Parameter(Protocol):
 
 
 def bad_value(name: str, value: str, needed: str) -> FlipError:
+    """The FlipError ``bad-value`` that says what a parameter needs, to be raised."""
     return FlipError("bad-value", f"{name}={value[:100]}: {needed} is needed.")
 
 
 def no_modifier(name: str, modifier: str | None) -> None:
+    """Raise FlipError ``unknown-modifier`` where there is one."""
     if modifier is not None:
         raise FlipError("unknown-modifier", f"The modifier :{modifier[:40]} of {name} is not supported.")
 
 
 def missing(store: Store, table: Table, column: str, value: str, name: str) -> Condition:
+    """``:missing``: rows without a value in the column (``true``), or with one. FlipError ``bad-value`` for else."""
     if value not in ("true", "false"):
         raise bad_value(f"{name}:missing", value, "true or false")
     if not store.has(table.name, column):

@@ -30,6 +30,7 @@ class IdParameter:
     system: str | None = None
 
     def condition(self, store: Store, table: Table, name: str, modifier: str | None, value: str) -> Condition:
+        """The row with this id, as identifier with its system; another table's finds nothing. Takes ``:not``."""
         if modifier == "not":
             return self.condition(store, table, name, None, value).negated()
         no_modifier(name, modifier)
@@ -42,6 +43,7 @@ class IdParameter:
         return NEVER if number is None else Condition(f"t.{table.key} = ?", (number,))
 
     def sort_key(self, store: Store, table: Table) -> str | None:
+        """By the table's own key, not by the pseudonym."""
         return f"t.{table.key}"
 
 
@@ -54,6 +56,7 @@ class ReferenceParameter:
     kind = "reference"
 
     def condition(self, store: Store, table: Table, name: str, modifier: str | None, value: str) -> Condition:
+        """Rows that refer to ``ID``, ``TYPE/ID`` or an address ending so; one to another type finds nothing."""
         if modifier == "missing":
             return missing(store, table, self.column, value, name)
         if modifier is not None and modifier != self.target:
@@ -69,6 +72,7 @@ class ReferenceParameter:
         return Condition(f"t.{self.column} = ?", (number,))
 
     def sort_key(self, store: Store, table: Table) -> str | None:
+        """By the key that is referred to, not by its pseudonym; None where the table has no such column."""
         return f"t.{self.column}" if store.has(table.name, self.column) else None
 
 

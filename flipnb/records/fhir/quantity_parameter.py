@@ -21,6 +21,10 @@ class QuantityParameter:
     kind = "quantity"
 
     def condition(self, store: Store, table: Table, name: str, modifier: str | None, value: str) -> Condition:
+        """Rows whose number stands to the value as its prefix says, in its unit: ``[prefix]number[|system|code]``.
+
+        A number means all that rounds to it (``5.4`` is 5.35 to 5.45), ``ap`` within a tenth. No unit is converted.
+        """
         if modifier == "missing":
             return missing(store, table, self.number, value, name)
         no_modifier(name, modifier)
@@ -68,4 +72,5 @@ class QuantityParameter:
         return Condition.any_of(parts) if parts else NEVER
 
     def sort_key(self, store: Store, table: Table) -> str | None:
+        """None: numbers in several units have no order."""
         return None

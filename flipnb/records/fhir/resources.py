@@ -27,4 +27,5 @@ RESOURCES = tuple(dict.fromkeys(table.resource for table in TABLES))
 
 
 def tables_of(kind: str) -> tuple[Table, ...]:
+    """The tables whose rows become resources of this type, in the order of a search's pages."""
     return tuple(table for table in TABLES if table.resource == kind)

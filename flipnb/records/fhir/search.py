@@ -34,6 +34,8 @@ _CONTROLS = frozenset(
 
 @dataclass(frozen=True)
 class SortKey:
+    """One part of ``_sort``: a parameter's name, with ``-`` before it the last first."""
+
     name: str
     descending: bool
 

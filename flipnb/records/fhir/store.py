@@ -59,6 +59,8 @@ class Pseudonyms:
 
 @dataclass(frozen=True)
 class Concept:
+    """A row of OMOP's concept, as far as resources need it; ``code`` is the code in its ``vocabulary``."""
+
     concept_id: int
     name: str
     vocabulary: str
@@ -87,11 +89,13 @@ class Store:
 
     @property
     def columns(self) -> Mapping[str, frozenset[str]]:
+        """Tables and their columns, asked of the database once."""
         if self._columns is None:
             self._columns = self.database.columns()
         return self._columns
 
     def has(self, table: str, *columns: str) -> bool:
+        """Whether the table is there with all these columns."""
         return table in self.columns and self.columns[table].issuperset(columns)
 
     def load_concepts(self, ids: Iterable[int | None]) -> None:

@@ -39,6 +39,7 @@ class Table:
 
 
 def resource_id(store: Store, table: Table, number: int) -> str:
+    """The id of a row's resource: the table's prefix and the pseudonym of its key."""
     return table.prefix + store.pseudonyms.encode(table.kind, int(number))
 
 
@@ -62,8 +63,10 @@ def concept_ids(table: Table, row: Row) -> list[int | None]:
 
 
 def encounter_of(store: Store, row: Row) -> Element | None:
+    """A reference to the visit that a row was recorded in; None where there is none."""
     return reference(store, "Encounter", row.get("visit_occurrence_id"))
 
 
 def columns(prefix: str, *endings: str) -> tuple[str, ...]:
+    """``PREFIX_ENDING`` for each ending, as OMOP names its columns."""
     return tuple(f"{prefix}_{ending}" for ending in endings)

@@ -3,10 +3,10 @@ import type { JSX } from 'react';
 import { createRoot } from 'react-dom/client';
 
 import { KernelCohortModel } from '../models/cohortkernel';
-import { BarFigure } from '../widgets/bartable';
-import { CohortBuilder, UndoButtons } from '../widgets/cohortbuilder';
-import { LinkButton } from '../widgets/linkbutton';
-import { useSignal } from '../widgets/signal';
+import { BarFigure } from '../widgets/cohort/bartable';
+import { CohortBuilder, UndoButtons } from '../widgets/cohort/builder';
+import { LinkButton } from '../widgets/parts/linkbutton';
+import { useSignal } from '../widgets/parts/signal';
 import type { IWidgetModel } from './comm';
 import { CommCohort } from './comm';
 

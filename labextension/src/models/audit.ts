@@ -5,6 +5,9 @@ import { messageOf } from '../api';
 import type { IAuditCheck } from '../contracts';
 import type { IDesk } from '../tokens';
 
+/**
+ * One entry of the audit log, as a line of its table.
+ */
 export interface IAuditItem {
   index: number;
   at: string;
@@ -88,7 +91,7 @@ export class AuditModel {
   }
 
   dispose(): void {
-    this._desk.changed.disconnect(this._fetchAnew, this);
+    this._isDisposed = true;
     Signal.clearData(this);
   }
 
@@ -96,11 +99,24 @@ export class AuditModel {
     void this._fetch();
   }
 
+  /**
+   * Fetch what is not here yet; a call while that is under way has it look once more at its end.
+   */
   private async _fetch(): Promise<void> {
     if (this._fetching) {
+      this._stale = true;
       return;
     }
     this._fetching = true;
+    do {
+      this._stale = false;
+      await this._fetchPages();
+    } while (this._stale && !this._isDisposed);
+    this._fetching = false;
+    this._changed.emit();
+  }
+
+  private async _fetchPages(): Promise<void> {
     try {
       do {
         const page = await this._desk.audit(this._lines.length);
@@ -111,13 +127,11 @@ export class AuditModel {
         }
         this._lines.push(...page.entries);
         this._items = [...page.entries.map(itemOf).reverse(), ...this._items];
-      } while (this._lines.length < this._size);
+      } while (this._lines.length < this._size && !this._isDisposed);
       this._problem = '';
     } catch (error) {
       this._problem = messageOf(error);
     }
-    this._fetching = false;
-    this._changed.emit();
   }
 
   private readonly _lines: string[] = [];
@@ -128,6 +142,8 @@ export class AuditModel {
   private _check: IAuditCheck | null = null;
   private _verifying = false;
   private _fetching = false;
+  private _stale = false;
+  private _isDisposed = false;
   private readonly _changed = new Signal<this, void>(this);
 }
 

@@ -12,6 +12,9 @@ import type { IDefinition, IRule } from './definition';
 import { emptyDefinition } from './definition';
 import { messageOf } from './refusal';
 
+/**
+ * A chart that the Trusts can be asked for.
+ */
 export type Chart = NonNullable<IQuestion['charts']>[number];
 
 /**
@@ -212,7 +215,8 @@ export class CohortModel {
   }
 
   dispose(): void {
-    window.clearTimeout(this._timer);
+    this._isDisposed = true;
+    clearTimeout(this._timer);
     Signal.clearData(this);
   }
 
@@ -250,18 +254,20 @@ export class CohortModel {
   }
 
   protected schedule(): void {
-    window.clearTimeout(this._timer);
-    this._timer = window.setTimeout(
-      () => void this._checkNow(),
-      PAUSE_MILLISECONDS
-    );
+    clearTimeout(this._timer);
+    if (this._isDisposed) {
+      return;
+    }
+    this._timer = setTimeout(() => void this._checkNow(), PAUSE_MILLISECONDS);
   }
 
   private async _checkNow(): Promise<void> {
-    const expression = this.expression;
+    const checked = JSON.stringify(this.expression);
+    const isLate = (): boolean =>
+      this._isDisposed || JSON.stringify(this.expression) !== checked;
     try {
-      const check = await this.source.check(expression);
-      if (JSON.stringify(expression) === JSON.stringify(this.expression)) {
+      const check = await this.source.check(this.expression);
+      if (!isLate()) {
         this._check = check;
         this._problem = '';
         if (check.problem === null && this._answers === null && !this._asking) {
@@ -269,7 +275,9 @@ export class CohortModel {
         }
       }
     } catch (error) {
-      this._problem = messageOf(error);
+      if (!isLate()) {
+        this._problem = messageOf(error);
+      }
     }
     this.changedNow();
   }
@@ -283,7 +291,8 @@ export class CohortModel {
   private _answeredAt: Date | null = null;
   private _asked = '';
   private _asking = false;
-  private _timer = 0;
+  private _isDisposed = false;
+  private _timer: ReturnType<typeof setTimeout> | undefined;
   private readonly _changed = new Signal<this, void>(this);
 }
 

@@ -75,6 +75,9 @@ export function metricRows(
   });
 }
 
+/**
+ * Whether the runs differ in a row.
+ */
 export function differs(row: IComparedRow): boolean {
   return new Set(row.values.map(String)).size > 1;
 }
@@ -96,6 +99,9 @@ export function comparedCurves(
   });
 }
 
+/**
+ * A table as CSV, every text in quotes.
+ */
 export function toCsv(
   head: ReadonlyArray<string>,
   rows: ReadonlyArray<IComparedRow>

@@ -12,6 +12,9 @@ export interface ICurve {
   values: number[];
 }
 
+/**
+ * The rounds that are over, in the order of their events.
+ */
 export function roundsOf(events: ReadonlyArray<IRunEvent>): IRoundSummary[] {
   return events.flatMap(event => (event.round ? [event.round] : []));
 }

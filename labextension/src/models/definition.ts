@@ -9,6 +9,9 @@ export interface IDefinition {
   [other: string]: unknown;
 }
 
+/**
+ * Who enters: the records that begin a cohort, and how long somebody was observed around them.
+ */
 export interface IPrimary {
   CriteriaList: ICriterion[];
   ObservationWindow?: { PriorDays?: number; PostDays?: number };
@@ -16,12 +19,18 @@ export interface IPrimary {
   [other: string]: unknown;
 }
 
+/**
+ * Concepts that are meant together, by a number that criteria refer to.
+ */
 export interface IConceptSet {
   id: number;
   name: string;
   expression: { items: IConceptItem[] };
 }
 
+/**
+ * A concept in a set, and whether its descendants and what is mapped to it are meant as well.
+ */
 export interface IConceptItem {
   concept: {
     CONCEPT_ID: number;
@@ -33,12 +42,18 @@ export interface IConceptItem {
   includeMapped?: boolean;
 }
 
+/**
+ * A rule with a name: of those who entered it keeps whom its group is true of.
+ */
 export interface IRule {
   name: string;
   description?: string;
   expression: IGroup;
 }
 
+/**
+ * Criteria and groups, of which all, any, or so many must be true.
+ */
 export interface IGroup {
   Type: GroupType;
   Count?: number | null;
@@ -47,8 +62,14 @@ export interface IGroup {
   Groups?: IGroup[];
 }
 
+/**
+ * How many of a group must be true; the last two have a Count.
+ */
 export type GroupType = 'ALL' | 'ANY' | 'AT_LEAST' | 'AT_MOST';
 
+/**
+ * A criterion within a window around the index event, and how often it must occur.
+ */
 export interface ICounted {
   Criteria: ICriterion;
   StartWindow?: IWindow;
@@ -63,6 +84,9 @@ export interface ICriterion {
   [domain: string]: IFields;
 }
 
+/**
+ * What a criterion asks of a record, as far as the builder edits it.
+ */
 export interface IFields {
   CodesetId?: number | null;
   First?: boolean | null;
@@ -88,6 +112,9 @@ export interface ISelection {
  */
 export type TermExists = 'Y' | 'N';
 
+/**
+ * Whether a note speaks of now or of earlier.
+ */
 export type TermTemporal = 'present' | 'past';
 
 /**
@@ -100,14 +127,23 @@ export interface IImageFeature {
   [other: string]: unknown;
 }
 
+/**
+ * A bound for a number; Extent is the other end of "between".
+ */
 export interface IRange {
   Value: number;
   Op: RangeOp;
   Extent?: number | null;
 }
 
+/**
+ * How a number is compared with a bound; "bt" is between.
+ */
 export type RangeOp = 'gte' | 'gt' | 'lte' | 'lt' | 'eq' | '!eq' | 'bt' | '!bt';
 
+/**
+ * From when to when a record may begin.
+ */
 export interface IWindow {
   Start: IEdge;
   End: IEdge;
@@ -133,12 +169,18 @@ export interface IOccurrence {
   [other: string]: unknown;
 }
 
+/**
+ * What a criterion asks of a person at the index event.
+ */
 export interface IDemographic {
   Age?: IRange | null;
   Gender?: { CONCEPT_ID: number; [other: string]: unknown }[] | null;
   [other: string]: unknown;
 }
 
+/**
+ * The domains of records that criteria are about; the last two are not of ATLAS.
+ */
 export const DOMAINS = [
   'ConditionOccurrence',
   'ConditionEra',
@@ -156,6 +198,9 @@ export const DOMAINS = [
   'FlipImage'
 ] as const;
 
+/**
+ * OMOP's concepts of gender.
+ */
 export const FEMALE = 8532;
 export const MALE = 8507;
 
@@ -193,6 +238,9 @@ export function emptyDefinition(): IDefinition {
   };
 }
 
+/**
+ * A rule that keeps everybody.
+ */
 export function emptyRule(): IRule {
   return { name: '', expression: { Type: 'ALL', CriteriaList: [] } };
 }
@@ -213,30 +261,51 @@ export function emptyCounted(
   };
 }
 
+/**
+ * What kind of record a criterion is about; empty for one that says nothing.
+ */
 export function domainOf(criterion: ICriterion): string {
   return Object.keys(criterion)[0] ?? '';
 }
 
+/**
+ * What a criterion asks of a record.
+ */
 export function fieldsOf(criterion: ICriterion): IFields {
   return criterion[domainOf(criterion)] ?? {};
 }
 
+/**
+ * Whether records of a domain have a value with a unit.
+ */
 export function hasNumber(domain: string): boolean {
   return NUMBERED.has(domain);
 }
 
+/**
+ * Whether records of a domain are of concepts.
+ */
 export function hasConcepts(domain: string): boolean {
   return CODED.has(domain);
 }
 
+/**
+ * Whether a person's first record of a domain can be asked for.
+ */
 export function hasFirst(domain: string): boolean {
   return FIRST.has(domain);
 }
 
+/**
+ * Whether a domain is of what notes say.
+ */
 export function isText(domain: string): boolean {
   return domain === 'FlipText';
 }
 
+/**
+ * Whether a domain is of images.
+ */
 export function isImage(domain: string): boolean {
   return domain === 'FlipImage';
 }
@@ -270,6 +339,9 @@ export function withDomain(criterion: ICriterion, domain: string): ICriterion {
   };
 }
 
+/**
+ * A criterion with some of its fields changed.
+ */
 export function withFields(
   criterion: ICriterion,
   fields: Partial<IFields>

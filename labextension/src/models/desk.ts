@@ -30,6 +30,10 @@ export class Desk implements IDesk {
     return this._changed;
   }
 
+  get requestsChanged(): ISignal<this, void> {
+    return this._requestsChanged;
+  }
+
   get status(): IDeskStatus | null {
     return this._status;
   }
@@ -46,10 +50,6 @@ export class Desk implements IDesk {
     return this._problem;
   }
 
-  get revision(): string {
-    return this._revision;
-  }
-
   /**
    * Find out whether there is a desk here; resolves to whether there is.
    */
@@ -61,18 +61,9 @@ export class Desk implements IDesk {
   /**
    * Fetch all lists; calls while one is under way ask for another one after it.
    */
-  async refresh(): Promise<void> {
-    if (this._fetching) {
-      this._stale = true;
-      return;
-    }
-    this._fetching = true;
-    do {
-      this._stale = false;
-      await this._fetch();
-    } while (this._stale);
-    this._fetching = false;
-    this._changed.emit();
+  refresh(): Promise<void> {
+    this._requestsStale = true;
+    return this._refresh();
   }
 
   detail(bundle: string): Promise<IRequestDetail> {
@@ -110,17 +101,45 @@ export class Desk implements IDesk {
    */
   take(schema: string, data: unknown): void {
     if (schema === DESK_EVENT) {
-      this._revision = (data as IDeskChange).revision;
-      void this.refresh();
+      const { agent, requests } = data as IDeskChange;
+      if (!agent || requests !== this._requestsRevision) {
+        this._requestsStale = true;
+      }
+      this._requestsRevision = requests;
+      void this._refresh();
     }
   }
 
-  private async _fetch(): Promise<void> {
+  /**
+   * Fetch what moves all the time, and the requests where they are not as they were.
+   */
+  private async _refresh(): Promise<void> {
+    if (this._fetching) {
+      this._stale = true;
+      return;
+    }
+    this._fetching = true;
+    let fetchedRequests = false;
+    do {
+      this._stale = false;
+      const withRequests = this._requestsStale;
+      this._requestsStale = false;
+      fetchedRequests ||= withRequests;
+      await this._fetch(withRequests);
+    } while (this._stale);
+    this._fetching = false;
+    this._changed.emit();
+    if (fetchedRequests) {
+      this._requestsChanged.emit();
+    }
+  }
+
+  private async _fetch(withRequests: boolean): Promise<void> {
     try {
       const { status } = await this._api.desk();
       if (status !== null) {
         const [requests, runs] = await Promise.all([
-          this._api.requests(),
+          withRequests ? this._api.requests() : this._requests,
           this._api.deskRuns()
         ]);
         this._requests = requests;
@@ -130,6 +149,7 @@ export class Desk implements IDesk {
       this._problem = '';
     } catch (error) {
       this._problem = messageOf(error);
+      this._requestsStale ||= withRequests;
     }
   }
 
@@ -137,8 +157,10 @@ export class Desk implements IDesk {
   private _requests: IRequestSummary[] = [];
   private _runs: IDeskRun[] = [];
   private _problem = '';
-  private _revision = '';
+  private _requestsRevision = '';
+  private _requestsStale = false;
   private _fetching = false;
   private _stale = false;
   private readonly _changed = new Signal<this, void>(this);
+  private readonly _requestsChanged = new Signal<this, void>(this);
 }

@@ -2,7 +2,13 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { IParameter } from '../contracts';
 
+/**
+ * A value of a parameter.
+ */
 export type Scalar = boolean | number | string;
+/**
+ * A value for each parameter, by its name: what one run is made with.
+ */
 export type Point = { [name: string]: Scalar };
 
 /**
@@ -16,6 +22,9 @@ export interface IReading {
   problem: string;
 }
 
+/**
+ * A value as a person types it, booleans as in Python.
+ */
 export function shown(value: Scalar): string {
   return typeof value === 'boolean'
     ? value
@@ -74,10 +83,7 @@ export function grid(values: { [name: string]: Scalar[] }): Point[] {
 /**
  * "0.0001 to 1", or what may be chosen; empty for a parameter that a bundle fixes.
  */
-export function boundsText(
-  trans: TranslationBundle,
-  parameter: IParameter
-): string {
+function boundsText(trans: TranslationBundle, parameter: IParameter): string {
   if (parameter.choices.length > 0) {
     return parameter.choices.map(shown).join(', ');
   }
@@ -86,6 +92,17 @@ export function boundsText(
     return trans.__('%1 to %2', minimum, maximum);
   }
   return '';
+}
+
+/**
+ * What a parameter is for and which values it takes, beside its input.
+ */
+export function helpText(
+  trans: TranslationBundle,
+  parameter: IParameter
+): string {
+  const bounds = boundsText(trans, parameter);
+  return [parameter.help, bounds].filter(Boolean).join(', ');
 }
 
 function isFixed(parameter: IParameter): boolean {

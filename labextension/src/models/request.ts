@@ -6,14 +6,14 @@ import type { IRequestDetail } from '../contracts';
 import type { IDesk } from '../tokens';
 
 /**
- * One request at the desk, fetched again whenever the desk has changed; what of it was looked at.
+ * One request at the desk, fetched again whenever requests have changed; what of it was looked at.
  */
 export class RequestModel {
   constructor(
     readonly bundle: string,
     readonly desk: IDesk
   ) {
-    desk.changed.connect(this._fetchAnew, this);
+    desk.requestsChanged.connect(this._fetchAnew, this);
     void this._fetch();
   }
 
@@ -56,7 +56,6 @@ export class RequestModel {
   }
 
   dispose(): void {
-    this.desk.changed.disconnect(this._fetchAnew, this);
     Signal.clearData(this);
   }
 
@@ -64,18 +63,27 @@ export class RequestModel {
     void this._fetch();
   }
 
+  /**
+   * Fetch it; an answer counts only while no later one has come.
+   */
   private async _fetch(): Promise<void> {
-    try {
-      this._detail = await this.desk.detail(this.bundle);
-      this._problem = '';
-    } catch (error) {
-      this._problem = messageOf(error);
+    const number = ++this._asked;
+    const answer = await this.desk.detail(this.bundle).then(
+      detail => ({ detail, problem: '' }),
+      error => ({ detail: this._detail, problem: messageOf(error) })
+    );
+    if (number > this._answered) {
+      this._answered = number;
+      this._detail = answer.detail;
+      this._problem = answer.problem;
+      this._changed.emit();
     }
-    this._changed.emit();
   }
 
   private _detail: IRequestDetail | null = null;
   private _problem = '';
+  private _asked = 0;
+  private _answered = 0;
   private readonly _looked = new Set(['change']);
   private readonly _changed = new Signal<this, void>(this);
 }

@@ -35,6 +35,9 @@ export interface IDraft {
   without: string[];
 }
 
+/**
+ * What goes on with the notebook; null where nothing does.
+ */
 export type Activity = 'checking' | 'preparing' | 'sending' | null;
 
 /**
@@ -212,29 +215,38 @@ export class SendModel {
   }
 
   /**
-   * Save the notebook, then look it over; the form is filled from its plan file the first time.
+   * Save the notebook, then look it over; the form is filled from its plan file the first time. Of several checks the
+   * last one counts.
    */
   async check(): Promise<void> {
     const study = this.workbench.study;
     if (study === null) {
       return;
     }
+    const number = ++this._checks;
     await this._do('checking', async () => {
       await this._save();
       const { api } = this.workbench;
-      this._report = await api.check({
+      this._unchecked = false;
+      const report = await api.check({
         path: this.path,
         study: study.study,
         plan: this._draft?.plan ?? null,
         minimum_trusts: this._draft?.minimumTrusts ?? null
       });
+      if (number !== this._checks) {
+        return;
+      }
+      this._report = report;
       this._checked = new Date();
       if (this._strategies.length === 0) {
         this._strategies = await api.strategies();
       }
-      await this._fill(this._report);
+      await this._fill(report);
     });
-    this._prepareSoon();
+    if (number === this._checks) {
+      this._prepareSoon();
+    }
   }
 
   /**
@@ -244,7 +256,6 @@ export class SendModel {
     if (this._draft === null) {
       return;
     }
-    const again = 'plan' in change || 'minimumTrusts' in change;
     this._draft = { ...this._draft, ...change };
     this._preview = null;
     this._changed.emit();
@@ -252,7 +263,8 @@ export class SendModel {
       this._key,
       this._draft as unknown as ReadonlyPartialJSONValue
     );
-    this._prepareSoon(again);
+    this._unchecked ||= 'plan' in change || 'minimumTrusts' in change;
+    this._prepareSoon();
   }
 
   changeValue(name: string, text: string): void {
@@ -328,10 +340,13 @@ export class SendModel {
     this._draft = { ...this._draft, values };
   }
 
-  private _prepareSoon(check = false): void {
+  private _prepareSoon(): void {
     clearTimeout(this._timer);
+    if (this._isDisposed) {
+      return;
+    }
     this._timer = setTimeout(() => {
-      void (check ? this.check() : this._prepare());
+      void (this._unchecked ? this.check() : this._prepare());
     }, PAUSE_MILLISECONDS);
   }
 
@@ -366,6 +381,7 @@ export class SendModel {
     activity: Activity,
     act: () => Promise<void>
   ): Promise<void> {
+    const number = ++this._acts;
     this._activity = activity;
     this._problem = '';
     this._changed.emit();
@@ -374,7 +390,9 @@ export class SendModel {
     } catch (error) {
       this._problem = messageOf(error);
     }
-    this._activity = null;
+    if (number === this._acts) {
+      this._activity = null;
+    }
     if (!this._isDisposed) {
       this._changed.emit();
     }
@@ -399,6 +417,12 @@ export class SendModel {
   private _preview: IBundlePreview | null = null;
   private _receipt: IReceipt | null = null;
   private _activity: Activity = null;
+  private _acts = 0;
+  private _checks = 0;
+  /**
+   * Whether the plan has changed since it was looked over.
+   */
+  private _unchecked = false;
   private _problem = '';
   private _timer: ReturnType<typeof setTimeout> | undefined;
   private _isDisposed = false;

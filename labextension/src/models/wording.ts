@@ -2,7 +2,13 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { IFailure, IRunView, ITrustPart } from '../contracts';
 
+/**
+ * A state of a run.
+ */
 export type RunState = IRunView['state'];
+/**
+ * A state of a Trust's part in a run.
+ */
 export type TrustState = ITrustPart['state'];
 
 const ENDED: ReadonlySet<RunState> = new Set([
@@ -11,6 +17,9 @@ const ENDED: ReadonlySet<RunState> = new Set([
   'stopped'
 ]);
 
+/**
+ * Whether a run is over, however it ended.
+ */
 export function hasEnded(run: IRunView): boolean {
   return ENDED.has(run.state);
 }
@@ -29,6 +38,9 @@ export function isUnwilling(part: ITrustPart): boolean {
   return part.state === 'declined' || part.state === 'refused';
 }
 
+/**
+ * The word for the state of a run.
+ */
 export function runStateWord(
   trans: TranslationBundle,
   state: RunState
@@ -51,6 +63,9 @@ export function runStateWord(
   }
 }
 
+/**
+ * The word for the state of a Trust's part.
+ */
 export function trustStateWord(
   trans: TranslationBundle,
   state: TrustState
@@ -95,6 +110,9 @@ export function runName(
   return pointText(run, names) || run.title;
 }
 
+/**
+ * A run's parameters with their values, those that are named or all.
+ */
 export function pointText(
   run: IRunView,
   names: ReadonlyArray<string> = Object.keys(run.point)
@@ -301,6 +319,9 @@ export function figures(value: number): string {
     : value.toLocaleString([], { maximumSignificantDigits: 3 });
 }
 
+/**
+ * The beginning and the end of a digest, for people to compare.
+ */
 export function shortDigest(digest: string): string {
   return `${digest.slice(0, 8)}…${digest.slice(-4)}`;
 }

@@ -107,6 +107,7 @@ export class Workbench implements IWorkbench {
   }
 
   async refresh(): Promise<void> {
+    const before = new Set(this._runs);
     try {
       const studies = await this.api.studies();
       this._studies = studies;
@@ -118,14 +119,16 @@ export class Workbench implements IWorkbench {
           this.api.cohorts()
         ]);
         if (study.study === this.study?.study) {
+          const pushed = this._runs.filter(run => !before.has(run));
           this._trusts = trusts;
           this._runs = runs;
+          pushed.reverse().forEach(run => this._place(run));
         }
         this._cohorts = cohorts;
       }
       this._heard = new Date();
       this._problem = '';
-      this._histories.forEach(history => void history.fetch());
+      this._openHistories().forEach(history => void history.fetch());
     } catch (error) {
       this._problem = messageOf(error);
     }
@@ -150,14 +153,8 @@ export class Workbench implements IWorkbench {
   }
 
   update(run: IRunView): void {
-    if (run.study === this.study?.study) {
-      const others = this._runs.filter(view => view.run !== run.run);
-      const index = this._runs.findIndex(view => view.run === run.run);
-      if (index >= 0 && this._runs[index].last_event > run.last_event) {
-        return;
-      }
-      others.splice(Math.max(index, 0), 0, run);
-      this._runs = others;
+    if (run.study === this.study?.study && !this._place(run)) {
+      return;
     }
     this._runChanged.emit(run);
     this._changed.emit();
@@ -184,13 +181,9 @@ export class Workbench implements IWorkbench {
       const change = data as IRunChange;
       this._heard = new Date();
       this.update(change.view);
-      for (const history of this._histories) {
-        if (history.isDisposed) {
-          this._histories.delete(history);
-        } else if (history.run === change.run) {
-          void history.take(change);
-        }
-      }
+      this._openHistories()
+        .filter(history => history.run === change.run)
+        .forEach(history => void history.take(change));
     } else if (schema === TRUSTS_EVENT) {
       void this._refreshTrusts();
     } else if (schema === HUB_EVENT) {
@@ -216,6 +209,33 @@ export class Workbench implements IWorkbench {
     if (contact.state !== before.state) {
       this._changed.emit();
     }
+  }
+
+  /**
+   * Show a run as it is now, a new one before the others. False where it is known as it was later.
+   */
+  private _place(run: IRunView): boolean {
+    const index = this._runs.findIndex(view => view.run === run.run);
+    if (index >= 0 && this._runs[index].last_event > run.last_event) {
+      return false;
+    }
+    this._runs =
+      index < 0
+        ? [run, ...this._runs]
+        : this._runs.map((view, at) => (at === index ? run : view));
+    return true;
+  }
+
+  /**
+   * The histories that are looked at; those of views that were closed are forgotten.
+   */
+  private _openHistories(): RunHistory[] {
+    for (const history of this._histories) {
+      if (history.isDisposed) {
+        this._histories.delete(history);
+      }
+    }
+    return [...this._histories];
   }
 
   private async _refreshTrusts(): Promise<void> {

@@ -24,7 +24,7 @@ import type { IDefinition } from '../models/definition';
 import { beyondAtlas } from '../models/definition';
 import { IWorkbench } from '../tokens';
 import { Views } from '../views';
-import type { CohortView } from '../widgets/cohort';
+import type { CohortView } from '../widgets/cohort/cohort';
 
 const SUFFIX = '.cohort.json';
 const DRAFT = 'flipnb:cohort';
@@ -77,7 +77,7 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
     ): Promise<CohortView> {
       const [{ CohortFileModel }, { CohortView }] = await Promise.all([
         import('../models/cohortfile'),
-        import('../widgets/cohort')
+        import('../widgets/cohort/cohort')
       ]);
       const model = new CohortFileModel(workbench, draft => {
         void state?.save(
@@ -239,7 +239,7 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
         const model = views.current?.model;
         if (model && (await forAtlas(beyondAtlas(model.expression)))) {
           const name = model.path?.split('/').pop() ?? `cohort${SUFFIX}`;
-          const { saveAs } = await import('../widgets/saveas');
+          const { saveAs } = await import('../widgets/parts/saveas');
           saveAs(
             name,
             JSON.stringify(model.expression, null, 2),

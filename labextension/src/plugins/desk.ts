@@ -87,7 +87,7 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
       describedBy: NO_ARGS,
       execute: () =>
         show('flip-desk', trans.__('Desk'), async () => {
-          const { DeskView } = await import('../widgets/desk');
+          const { DeskView } = await import('../widgets/desk/desk');
           return new DeskView({ desk, commands, trans });
         })
     });
@@ -109,7 +109,7 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
         await show(id, trans.__('Request %1', bundle.slice(0, 8)), async () => {
           const [{ RequestModel }, { RequestView }] = await Promise.all([
             import('../models/request'),
-            import('../widgets/request')
+            import('../widgets/desk/request')
           ]);
           const model = new RequestModel(bundle, desk);
           return new RequestView({ model, commands, trans });
@@ -196,8 +196,8 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
         if (run !== undefined) {
           const title = trans.__('Executed %1', run.slice(0, 8));
           await show(`flip-executed-${run}`, title, async () => {
-            const { ExecutedView } = await import('../widgets/executed');
-            return new ExecutedView(run, desk, trans);
+            const { ExecutedView } = await import('../widgets/desk/executed');
+            return new ExecutedView({ run, desk, trans });
           });
         }
       }
@@ -217,8 +217,8 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
           const [{ AuditModel }, { AuditView }, { saveAs }] = await Promise.all(
             [
               import('../models/audit'),
-              import('../widgets/audit'),
-              import('../widgets/saveas')
+              import('../widgets/desk/audit'),
+              import('../widgets/parts/saveas')
             ]
           );
           const model = new AuditModel(desk);
@@ -262,7 +262,7 @@ async function offerPage(
   try {
     const [page, { ApprovalLink }] = await Promise.all([
       desk.approvalPage(bundle),
-      import('../widgets/approvallink')
+      import('../widgets/desk/approvallink')
     ]);
     await showDialog({
       title: trans.__('Approve bundle %1', bundle.slice(0, 16)),

@@ -24,7 +24,7 @@ import type { SendModel } from '../models/send';
 import { shortDigest } from '../models/wording';
 import { IWorkbench } from '../tokens';
 import { Views } from '../views';
-import type { SendView } from '../widgets/send';
+import type { SendView } from '../widgets/send/send';
 
 /**
  * From an open notebook: rehearse in its kernel, check, and send to the Trusts.
@@ -101,7 +101,7 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
     async function make(panel: NotebookPanel, path: string): Promise<SendView> {
       const [{ SendModel }, { SendView }] = await Promise.all([
         import('../models/send'),
-        import('../widgets/send')
+        import('../widgets/send/send')
       ]);
       const save = async (): Promise<void> => {
         await panel.context.ready;

@@ -11,7 +11,7 @@ import { addToPalette, CommandIDs, NO_ARGS } from '../commands';
 import { flipIcon } from '../icons';
 import { IDesk, IWorkbench } from '../tokens';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- the panel is there from the start
-import { DeskSection } from '../widgets/desksection';
+import { DeskSection } from '../widgets/desk/desksection';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- the panel is there from the start
 import {
   CohortSection,
@@ -19,7 +19,7 @@ import {
   RunSection,
   SectionWidget,
   TrustSection
-} from '../widgets/sidepanel';
+} from '../widgets/panel/sidepanel';
 
 const PANEL_ID = 'jp-flip-panel';
 const RANK = 600;

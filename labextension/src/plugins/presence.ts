@@ -22,7 +22,7 @@ import {
 } from '../models/wording';
 import { IWorkbench } from '../tokens';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- the status bar shows it from the start
-import { StatusItem } from '../widgets/status';
+import { StatusItem } from '../widgets/run/status';
 
 const ID = 'flipnb:presence';
 const SHORT = 8000;

@@ -88,7 +88,7 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
       async run => {
         const [results, { ResultsView }] = await Promise.all([
           workbench.api.fetchResults(run),
-          import('../widgets/results')
+          import('../widgets/run/results')
         ]);
         await show(
           `flip-results-${run}`,
@@ -158,7 +158,7 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
       execute: async args => {
         let { runs } = args as { runs?: string[] };
         if (runs === undefined) {
-          const { ChooseRuns } = await import('../widgets/chooseruns');
+          const { ChooseRuns } = await import('../widgets/run/chooseruns');
           const answer = await showDialog({
             title: trans.__('Compare Runs'),
             body: new ChooseRuns(workbench.runs, MOST, trans),
@@ -177,8 +177,8 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
             Promise.all(
               runs.slice(0, MOST).map(run => workbench.api.record(run))
             ),
-            import('../widgets/compare'),
-            import('../widgets/saveas')
+            import('../widgets/run/compare'),
+            import('../widgets/parts/saveas')
           ]);
           const saveCsv = (text: string): void =>
             saveAs('runs.csv', text, 'text/csv');

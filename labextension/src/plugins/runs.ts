@@ -20,8 +20,8 @@ import { flipIcon } from '../icons';
 import { hasEnded, runName } from '../models/wording';
 import { IWorkbench } from '../tokens';
 import { Views } from '../views';
-import type { RunWidget } from '../widgets/run';
-import type { RunsWidget } from '../widgets/runs';
+import type { RunWidget } from '../widgets/run/run';
+import type { RunsWidget } from '../widgets/run/runs';
 
 /**
  * Runs in the main area: the list, one run, stop and clone.
@@ -59,7 +59,7 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
     async function follow(run: string): Promise<RunWidget> {
       const [{ RunModel }, { RunWidget }] = await Promise.all([
         import('../models/run'),
-        import('../widgets/run')
+        import('../widgets/run/run')
       ]);
       const model = new RunModel(run, workbench);
       const view = new RunWidget({ model, commands, trans });
@@ -99,7 +99,7 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
       describedBy: NO_ARGS,
       execute: async () => {
         await lists.open('flip-runs', async () => {
-          const { RunsWidget } = await import('../widgets/runs');
+          const { RunsWidget } = await import('../widgets/run/runs');
           const view = new RunsWidget({ workbench, commands, trans });
           view.title.label = trans.__('Runs');
           view.title.icon = listIcon;
@@ -108,16 +108,34 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
       }
     });
 
-    commands.addCommand(CommandIDs.stopRun, {
-      label: trans.__('Stop Run…'),
-      caption: trans.__('Stop a run at every Trust'),
-      isEnabled: args => runOf(args) !== null,
-      describedBy: RUN_ARGS,
-      execute: async args => {
-        const run = runOf(args);
-        if (run === null) {
-          return;
+    /**
+     * A command on the run that its arguments name, else on the one in front.
+     */
+    function addRunCommand(
+      id: string,
+      words: { label: string; caption: string },
+      execute: (run: string) => Promise<void>
+    ): void {
+      commands.addCommand(id, {
+        ...words,
+        isEnabled: args => runOf(args) !== null,
+        describedBy: RUN_ARGS,
+        execute: async args => {
+          const run = runOf(args);
+          if (run !== null) {
+            await execute(run);
+          }
         }
+      });
+    }
+
+    addRunCommand(
+      CommandIDs.stopRun,
+      {
+        label: trans.__('Stop Run…'),
+        caption: trans.__('Stop a run at every Trust')
+      },
+      async run => {
         const view = await workbench.run(run);
         if (hasEnded(view)) {
           return;
@@ -151,24 +169,21 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
           });
         }
       }
-    });
+    );
 
-    commands.addCommand(CommandIDs.cloneRun, {
-      label: trans.__('Clone Run…'),
-      caption: trans.__(
-        'Ask for another run of the same bundle, with other parameters'
-      ),
-      isEnabled: args => runOf(args) !== null,
-      describedBy: RUN_ARGS,
-      execute: async args => {
-        const run = runOf(args);
-        if (run === null) {
-          return;
-        }
+    addRunCommand(
+      CommandIDs.cloneRun,
+      {
+        label: trans.__('Clone Run…'),
+        caption: trans.__(
+          'Ask for another run of the same bundle, with other parameters'
+        )
+      },
+      async run => {
         try {
           const view = await workbench.run(run);
           const bundle = await workbench.api.bundle(view.bundle);
-          const { CloneForm } = await import('../widgets/clone');
+          const { CloneForm } = await import('../widgets/run/clone');
           const answer = await showDialog({
             title: trans.__('Clone Run'),
             body: new CloneForm(bundle, view.point, trans),
@@ -191,7 +206,7 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
           });
         }
       }
-    });
+    );
 
     runs.restore(restorer, {
       command: CommandIDs.openRun,

@@ -8,6 +8,7 @@ import pytest
 from drive_runner import drive, order
 
 from flipnb.contracts.dataset import Dataset, FrozenTable, Shares, Split, Variable
+from flipnb.contracts.frozen import DATABASE
 from flipnb.twin import make
 
 pytestmark = pytest.mark.timeout(120)
@@ -31,9 +32,9 @@ def test_all_of_it_inside(tmp_path: Path) -> None:
     weight = Variable(name="weight", source="measurement", concept_id=3025315, unit="kg", minimum=40, maximum=120)
     drugs = FrozenTable(name="drug_exposure", columns=("drug_concept_id", "drug_exposure_start_date"))
     dataset = Dataset(variables=(weight,), tables=(drugs,))
-    cohort = tmp_path / "cohort.duckdb"
+    cohort = tmp_path / "cohort"
     make(dataset, Split(seed=1, shares=Shares(train=3, test=1)), cohort, people=40)
-    for place in (cohort, *cohort.parents[:3]):
+    for place in (cohort / DATABASE, cohort, *cohort.parents[:3]):
         place.chmod(0o755)
     limits = {"memory_bytes": 2 << 30}
     first = "from flipnb.contracts.problem import FlipError as flip_error"

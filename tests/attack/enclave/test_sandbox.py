@@ -99,7 +99,8 @@ def test_walls(ordinary: bool, tmp_path: Path) -> None:
         source = source[: source.index("broker =")] + source[source.index('found["flipnb"]') :]
     else:
         cohort = tmp_path / "frozen"
-        cohort.write_text("cohort")
+        cohort.mkdir()
+        (cohort / "cohort.duckdb").write_text("cohort")
         broker = Path("/tmp") / f"flip-{os.getpid()}.sock"
         broker.unlink(missing_ok=True)
         listener.bind(str(broker))

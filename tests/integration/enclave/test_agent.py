@@ -102,7 +102,7 @@ def test_a_whole_run(federation: Federation) -> None:
         kinds = trust.audited(run.run)
         assert kinds == ["run-started", "round-released", "round-released", "round-released", "run-ended"]
         place = trust.enclave.runs / run.run
-        assert not list(place.glob("*.duckdb"))
+        assert not list(place.glob("cohort*"))
         assert not list(trust.enclave.frozen.iterdir())
         executed = trust.get(f"/runs/{run.run}/notebook")
         assert "".join(executed["cells"][0]["source"]) == "lr = 0.1"
@@ -277,7 +277,7 @@ def test_a_stop_ends_the_kernel_within_five_seconds(federation: Federation) -> N
     started = time.monotonic()
     assert north.post(f"/runs/{run.run}/stop", b"").json()["state"] == "stopped"
     assert time.monotonic() - started < 5
-    assert not list((north.enclave.runs / run.run).glob("*.duckdb"))
+    assert not list((north.enclave.runs / run.run).glob("cohort*"))
     view = federation.reaches(run.run, "failed")
     assert view.code == "quorum-lost"
     until(lambda: south.run_state(run.run) == "stopped", 10)

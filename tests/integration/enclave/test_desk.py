@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 from approval_tab import ApprovalTab
 from enclave_federation import PASSPHRASE, Federation, Trust, until
 
-from flipnb.contracts.desk import RequestDetail, ShownNotebook
-from flipnb.workbench.desk import desk
+from flipnb.contracts.desk import DeskRevision, RequestDetail, ShownNotebook
+from flipnb.link.desk import DeskClient, desk
 
 PLACE = "print('\\x1b[31mfirst patient\\x1b[0m', data.train.frame().iloc[0].to_dict())"
 
@@ -105,9 +104,19 @@ def _pages(agent: int) -> list[int]:
 def test_whoever_listens_hears_of_changes(federation: Federation) -> None:
     north = federation.trusts[0]
     with desk(north.enclave.directory) as client:
-        before = json.loads(client.raw("/changes"))["revision"]
-        assert json.loads(client.raw(f"/changes?after={before}&wait=0.3"))["revision"] == before
+        before = client.get("/changes", DeskRevision)
+        assert _changes(client, before, 0.3) == before
         bundle, run = federation.submit(nonce="a", title="News")
-        until(lambda: json.loads(client.raw(f"/changes?after={before}&wait=5"))["revision"] != before)
+        until(lambda: _new(client, before) == {"requests", "runs", "audit"})
         until(lambda: north.waits_for(bundle.digest()))
         federation.ask("POST", f"/v1/runs/{run.run}/stop")
+
+
+def _changes(client: DeskClient, before: DeskRevision, wait: float) -> DeskRevision:
+    known = "&".join(f"{name}={number}" for name, number in before)
+    return client.get(f"/changes?{known}&wait={wait}", DeskRevision)
+
+
+def _new(client: DeskClient, before: DeskRevision) -> set[str]:
+    known, found = dict(before), _changes(client, before, 5)
+    return {name for name, number in found if number != known[name]}

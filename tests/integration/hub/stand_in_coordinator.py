@@ -1,6 +1,7 @@
 """A coordinator without arithmetic: speaks the coordinator's API of the hub as a real process does.
 
-How it behaves is said by the bundle's title: ``dies once`` and ``dies always`` end it by SIGKILL in round 2.
+How it behaves is said by the bundle's title: ``dies once`` and ``dies always`` end it by SIGKILL in round 2, ``large``
+makes its final weights large.
 """
 
 import hashlib
@@ -90,4 +91,5 @@ for number in range(1, of + 2):
         "seconds": 0.1,
     }
     post("/v1/coordinator/events", {"round": summary})
-post("/v1/coordinator/events", {"state": "succeeded", "final_weights": put(b"final weights")})
+final = b"final weights" * (1_000_000 if title == "large" else 1)
+post("/v1/coordinator/events", {"state": "succeeded", "final_weights": put(final)})

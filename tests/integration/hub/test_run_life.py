@@ -99,7 +99,7 @@ def test_the_same_request_is_the_same_run(hub):
     again = study.researcher.post(f"/v1/studies/{study.name}/runs", sealed, 200)
     assert first == again
     assert first["point"] == {"lr": 0.5}
-    assert [t["kind"] for t in study.trusts[0].tasks(wait=0) if t["run"] == run] == ["run"]
+    assert [t["kind"] for t in study.trusts[0].tasks(wait=0) if t.get("run") == run] == ["run"]
     study.researcher.post(f"/v1/runs/{run}/stop")
 
 
@@ -268,7 +268,7 @@ def test_stop_ends_coordinator_and_trusts(hub):
     assert {part["state"] for part in view["trusts"]} == {"stopped"}
     assert not coordinator_processes(hub, run)
     assert study.researcher.post(f"/v1/runs/{run}/stop")["state"] == "stopped"
-    assert [task for task in study.trusts[0].tasks(wait=0) if task["run"] == run] == []
+    assert [task for task in study.trusts[0].tasks(wait=0) if task.get("run") == run] == []
 
 
 def test_a_stop_does_not_wait_long_for_a_silent_trust(hasty_hub):

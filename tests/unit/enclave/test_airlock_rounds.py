@@ -58,5 +58,4 @@ def test_one_answer_per_round_and_rounds_only_rise(steps: list[Step]) -> None:
         airlock.close()
         stored = {n: chamber.store.rounds.get(chamber.run, n) for n in range(1, ROUNDS + 3)}
         assert {n: row.reply for n, row in stored.items() if row is not None and row.reply is not None} == answered
-        chamber.audit.close()
-        chamber.store.close()
+        chamber.close()

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from enclave_scenario import Study
 
-from flipnb.contracts.audit import leaf_hash, tree_head
+from flipnb.contracts.audit import AuditEntry, leaf_hash, tree_head
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.store import Store
+
+AT = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -101,3 +106,64 @@ def test_what_is_changed_while_the_agent_runs_is_found_by_a_check_and_turns_appr
     assert log.check().problem is not None, "restoring the file does not undo what was found"
     with pytest.raises(FlipError, match="Approvals are off"):
         log.require_whole()
+
+
+def test_a_page_reads_its_own_entries_of_a_log_of_100_000_and_no_more(tmp_path: Path, key: SigningKey) -> None:
+    """The bytes that the system counts for this thread; a cache of ours would not hide a longer reading."""
+    leaves, path, store = 100_000, tmp_path / "audit.jsonl", Store(tmp_path / "state.sqlite")
+    lines = [
+        AuditEntry(index=n, at=AT, trust=key.key_id, kind="round-released", details={"round": n}).to_bytes()
+        for n in range(leaves)
+    ]
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    log = AuditLog(path, key, store.anchor)
+    assert log.size == leaves
+    size, head, _ = store.anchor.get() or (0, "", b"")
+    assert (size, head) == (leaves, tree_head([leaf_hash(line) for line in lines]).hex())
+    for after in (0, 1, 50_000, leaves - 1000, leaves - 3, leaves, leaves + 1, 10**30):
+        before = _bytes_read()
+        page = log.page(after)
+        read = _bytes_read() - before
+        expected = lines[after : after + 1000]
+        assert [entry.encode() for entry in page.entries] == expected
+        assert read <= sum(len(line) + 1 for line in expected) + 1000, "what /proc itself costs is within the 1000"
+    log.append("round-released", round=leaves)
+    assert json.loads(log.page(leaves).entries[0])["index"] == leaves
+    log.close()
+
+
+def _bytes_read() -> int:
+    counted = Path("/proc/thread-self/io").read_text().split()
+    return int(counted[counted.index("rchar:") + 1])
+
+
+def test_entries_of_any_size_come_in_pages_of_bounded_bytes(tmp_path: Path, key: SigningKey) -> None:
+    store = Store(tmp_path / "state.sqlite")
+    log = AuditLog(tmp_path / "audit.jsonl", key, store.anchor)
+    for number in range(5):
+        log.append("total-released", values="9" * (5 << 20 if number in (1, 2) else 9 << 20 if number == 3 else 10))
+    pages, seen = [], 0
+    while seen < log.size:
+        page = log.page(seen)
+        pages.append(len(page.entries))
+        assert page.size == 5
+        seen += len(page.entries)
+    assert pages == [2, 1, 1, 1]
+    assert log.page(5).entries == ()
+    log.close()
+
+
+def test_pages_are_read_while_entries_are_written(tmp_path: Path, key: SigningKey) -> None:
+    store = Store(tmp_path / "state.sqlite")
+    log = AuditLog(tmp_path / "audit.jsonl", key, store.anchor)
+    writing = threading.Thread(target=lambda: [log.append("round-released", round=n) for n in range(100)])
+    writing.start()
+    seen: list[str] = []
+    while len(seen) < 100:
+        page = log.page(len(seen))
+        seen += page.entries
+        assert page.head == tree_head([leaf_hash(entry.encode()) for entry in seen]).hex()
+        assert page.size == len(seen)
+    writing.join()
+    assert [json.loads(entry)["index"] for entry in seen] == list(range(100))
+    log.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import resource
 import socket
 import tempfile
 import threading
@@ -340,8 +341,11 @@ def test_progress_within_a_round(bench: Bench) -> None:
 
 def test_a_kernel_is_heard_beside_many_open_files(tmp_path: Path) -> None:
     """An agent with many runs has more than the 1,024 files that ``select`` can wait for."""
-    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    held: list[int] = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
     try:
+        held += (os.open(os.devnull, os.O_RDONLY) for _ in range(1100))
         with tempfile.TemporaryDirectory(prefix="flip") as short:
             bench = Bench(Chamber(Study(), tmp_path), Path(short))
             bench.chamber.give(1)
@@ -351,3 +355,4 @@ def test_a_kernel_is_heard_beside_many_open_files(tmp_path: Path) -> None:
     finally:
         for descriptor in held:
             os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -16,10 +16,11 @@ from gpu_driver import GIB, GpuDriver
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.run import Progress
 from flipnb.enclave.runner.order import Told, Verdict
+from flipnb.enclave.runs import kernel as kernel_module
 from flipnb.enclave.runs import progress
-from flipnb.enclave.runs import run as run_module
+from flipnb.enclave.runs.enclave import Enclave
+from flipnb.enclave.runs.kernel import RunKernel
 from flipnb.enclave.runs.progress import ProgressKeeper
-from flipnb.enclave.runs.run import ActiveRun, Enclave
 
 
 def test_a_kernel_that_is_started_anew_undoes_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +62,7 @@ def test_gpu_memory_is_measured_only_where_policy_lets_it_out(
     async def start(*_: Any, **__: Any) -> Runner:
         return Runner()
 
-    monkeypatch.setattr(run_module.RunnerProcess, "start", start)
+    monkeypatch.setattr(kernel_module.RunnerProcess, "start", start)
 
     async def scene() -> None:
         directory: Any = SimpleNamespace(
@@ -71,11 +72,13 @@ def test_gpu_memory_is_measured_only_where_policy_lets_it_out(
         enclave = Enclave(directory, chamber.study.node, chamber.store, chamber.audit, rest, rest)
         stored = chamber.store.runs.get(chamber.run)
         assert stored is not None
-        run = ActiveRun(enclave, stored, chamber.bundle, Policy(memory_use=memory_use))
-        run.directory.mkdir()
+        enclave.run_directory(chamber.run).mkdir()
+        keeper = ProgressKeeper(chamber.store, chamber.run)
+        policy = Policy(memory_use=memory_use)
+        kernel = RunKernel(enclave, stored, chamber.bundle, policy, rest, keeper, None)
         broker: Any = SimpleNamespace(waiting_seconds=0)
-        await run._execute(broker, None)
-        run.tell_progress()
+        await kernel._execute(broker)
+        keeper.flush()
 
     asyncio.run(scene())
     stored = chamber.store.runs.get(chamber.run)

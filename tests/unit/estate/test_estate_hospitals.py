@@ -11,6 +11,7 @@ import pytest
 
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.dataset import Dataset, Split
+from flipnb.contracts.frozen import DATABASE
 from flipnb.demo.hospitals import HOSPITALS
 from flipnb.demo.hospitals.make_extracts import COLUMNS
 from flipnb.estate import Estate, count, freeze, load
@@ -103,7 +104,7 @@ def test_the_tutorials_cohort_is_flambys(estates, study, title):
     hospital, directory, report = estates[title]
     expression, dataset, split = study
     assert count(directory, report.version, expression) == PEOPLE[title][1]
-    path = directory / "frozen.duckdb"
+    path = directory / "frozen"
     frozen = freeze(directory, report.version, expression, dataset, split, b"k" * 32, path)
     wanted = [name for name in COLUMNS if name not in ("slope", "ca", "thal")]
     complete = [r for r in published(hospital) if all(r[name] is not None for name in wanted)]
@@ -121,10 +122,10 @@ def test_the_tutorials_cohort_is_flambys(estates, study, title):
 def test_frozen_file_says_nothing_more(estates, study, tmp_path):
     _hospital, directory, report = estates["Hungary"]
     expression, dataset, split = study
-    frozen = freeze(directory, report.version, expression, dataset, split, b"a" * 32, tmp_path / "a.duckdb")
-    again = freeze(directory, report.version, expression, dataset, split, b"a" * 32, tmp_path / "b.duckdb")
-    other = freeze(directory, report.version, expression, dataset, split, b"b" * 32, tmp_path / "c.duckdb")
-    first, second, third = (Records(tmp_path / name) for name in ("a.duckdb", "b.duckdb", "c.duckdb"))
+    frozen = freeze(directory, report.version, expression, dataset, split, b"a" * 32, tmp_path / "a")
+    again = freeze(directory, report.version, expression, dataset, split, b"a" * 32, tmp_path / "b")
+    other = freeze(directory, report.version, expression, dataset, split, b"b" * 32, tmp_path / "c")
+    first, second, third = (Records(tmp_path / name) for name in ("a", "b", "c"))
     assert first.train.frame().equals(second.train.frame())
     assert not set(first.train.frame().index) & set(third.train.frame().index)
     assert sorted(first.train.frame()["chol"]) == sorted(third.train.frame()["chol"])
@@ -135,9 +136,10 @@ def test_frozen_file_says_nothing_more(estates, study, tmp_path):
     flags = first.train.sql("SELECT count(*) AS n FROM observation WHERE observation_concept_id NOT BETWEEN 2000000103 "
                             "AND 2000000108")["n"][0]  # fmt: skip
     assert flags == 0
-    raw = (tmp_path / "a.duckdb").read_bytes()
+    raw = (tmp_path / "a" / DATABASE).read_bytes()
     assert b"person_source_value" not in raw
-    assert oct((tmp_path / "a.duckdb").stat().st_mode & 0o777) == "0o444"
+    assert oct((tmp_path / "a" / DATABASE).stat().st_mode & 0o777) == "0o444"
+    assert [file.name for file in (tmp_path / "a").iterdir()] == [DATABASE]
 
 
 def _members(directory, version, expression):

@@ -13,6 +13,7 @@ from small_estate import FEMALE, MALE, Person, concept_set, fill, has
 
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.dataset import Dataset, Shares, Split, Variable
+from flipnb.contracts.frozen import DATABASE
 from flipnb.contracts.problem import FlipError
 from flipnb.estate.cohort import generate
 from flipnb.twin import make, preview
@@ -38,9 +39,9 @@ SETS = [
 @pytest.fixture(scope="module")
 def twin_and_estate(tmp_path_factory):
     """A twin, and an estate that holds its people."""
-    twin = tmp_path_factory.mktemp("twin") / "twin.duckdb"
+    twin = tmp_path_factory.mktemp("twin") / "twin"
     make(DATASET, Split(seed=1, shares=Shares(train=1)), twin, people=120)
-    with duckdb.connect(str(twin), read_only=True) as connection:
+    with duckdb.connect(str(twin / DATABASE), read_only=True) as connection:
         people = connection.execute("SELECT person_id, gender_concept_id, year_of_birth FROM person").fetchall()
         values = dict(connection.execute("SELECT person_id, value_as_number FROM measurement").fetchall())
         conditions = connection.execute("SELECT person_id, condition_concept_id FROM condition_occurrence").fetchall()

@@ -68,7 +68,7 @@ def estate(tmp_path_factory):
 @pytest.fixture(scope="module")
 def frozen(estate, tmp_path_factory):
     where, version = estate
-    path = tmp_path_factory.mktemp("frozen") / "cohort.duckdb"
+    path = tmp_path_factory.mktemp("frozen") / "cohort"
     freeze(where.directory, version, EVERYBODY, WIDE, SPLIT, b"k" * 32, path)
     return Records(path)
 
@@ -76,14 +76,14 @@ def frozen(estate, tmp_path_factory):
 @pytest.fixture(scope="module")
 def narrow(estate, tmp_path_factory):
     where, version = estate
-    path = tmp_path_factory.mktemp("frozen") / "cohort.duckdb"
+    path = tmp_path_factory.mktemp("frozen") / "cohort"
     freeze(where.directory, version, EVERYBODY, NARROW, SPLIT, b"k" * 32, path)
     return Records(path)
 
 
 @pytest.fixture(scope="module")
 def twin(tmp_path_factory):
-    path = tmp_path_factory.mktemp("twin") / "twin.duckdb"
+    path = tmp_path_factory.mktemp("twin") / "twin"
     make(WIDE, SPLIT, path, people=60)
     return Records(path)
 
@@ -128,8 +128,8 @@ def test_concepts_can_be_chosen(estate, tmp_path):
     where, version = estate
     chosen = whole("measurement", concepts=(3027114,))
     dataset = Dataset(variables=(WEIGHT,), tables=(chosen, whole("drug_exposure", concepts=(1,))))
-    freeze(where.directory, version, EVERYBODY, dataset, SPLIT, b"k" * 32, tmp_path / "c.duckdb")
-    records = Records(tmp_path / "c.duckdb")
+    freeze(where.directory, version, EVERYBODY, dataset, SPLIT, b"k" * 32, tmp_path / "c")
+    records = Records(tmp_path / "c")
     assert set(records.table("measurement")["measurement_concept_id"]) == {3025315, 3027114}
     assert len(records.table("drug_exposure")) == 0
 

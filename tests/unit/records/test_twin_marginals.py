@@ -43,7 +43,7 @@ def frame(path, made: Marginals | None, dataset: Dataset = WIDER, people: int = 
 def test_shares_are_those_that_two_trusts_told_together(tmp_path):
     chol = told("chol", None, 200, 200, *[None] * 7, 100)
     other = told("chol", None, 200, 200, *[None] * 7, 100)
-    people = frame(tmp_path / "twin.duckdb", marginals(
+    people = frame(tmp_path / "twin", marginals(
         (chol, told("sugar", 300, 100, 0, None), told("stroke", 50, 350), told("sex", 300, 100, None, None)), (other,)
     ))  # fmt: skip
     assert people["chol"].isna().mean() == pytest.approx(0.2, abs=0.07)
@@ -56,7 +56,7 @@ def test_shares_are_those_that_two_trusts_told_together(tmp_path):
 
 
 def test_rare_values_are_drawn_alike_and_noise_is_no_value(tmp_path):
-    people = frame(tmp_path / "twin.duckdb", marginals((told("complaint", 200, 15, None, None, 100, 10),)))
+    people = frame(tmp_path / "twin", marginals((told("complaint", 200, 15, None, None, 100, 10),)))
     shares = people["complaint"].value_counts(normalize=True)
     assert not people["complaint"].isna().any()
     assert shares[11] == pytest.approx(2 / 3, abs=0.08)
@@ -65,5 +65,5 @@ def test_rare_values_are_drawn_alike_and_noise_is_no_value(tmp_path):
 
 def test_where_nothing_was_told_the_schema_speaks(tmp_path):
     nothing = marginals((told("chol", *[None] * 11),))
-    first = frame(tmp_path / "a.duckdb", nothing, people=50)
-    assert first.equals(frame(tmp_path / "b.duckdb", None, people=50))
+    first = frame(tmp_path / "a", nothing, people=50)
+    assert first.equals(frame(tmp_path / "b", None, people=50))

@@ -29,7 +29,7 @@ def twin(path, **options) -> Records:
 
 
 def test_shape(tmp_path):
-    records = twin(tmp_path / "twin.duckdb", people=100)
+    records = twin(tmp_path / "twin", people=100)
     assert records.is_twin and "twin" in repr(records)
     assert records.dataset == DATASET
     assert [len(part) for part in (records.train, records.validation, records.test)] == [50, 25, 25]
@@ -42,7 +42,7 @@ def test_shape(tmp_path):
 
 
 def test_parts_do_not_see_each_other(tmp_path):
-    records = twin(tmp_path / "twin.duckdb", people=40)
+    records = twin(tmp_path / "twin", people=40)
     train, test = set(records.train.frame().index), set(records.test.frame().index)
     assert not train & test
     assert set(records.train.table("measurement")["person_id"]) == train
@@ -52,12 +52,12 @@ def test_parts_do_not_see_each_other(tmp_path):
 
 
 def test_same_seed_same_people(tmp_path):
-    first = twin(tmp_path / "a.duckdb", people=30, seed=5).train.frame()
-    assert first.equals(twin(tmp_path / "b.duckdb", people=30, seed=5).train.frame())
-    assert not first.equals(twin(tmp_path / "c.duckdb", people=30, seed=6).train.frame())
+    first = twin(tmp_path / "a", people=30, seed=5).train.frame()
+    assert first.equals(twin(tmp_path / "b", people=30, seed=5).train.frame())
+    assert not first.equals(twin(tmp_path / "c", people=30, seed=6).train.frame())
 
 
 def test_absent_file(tmp_path):
     with pytest.raises(FlipError) as error:
-        Records(tmp_path / "none.duckdb")
+        Records(tmp_path / "none")
     assert error.value.code == "no-cohort"

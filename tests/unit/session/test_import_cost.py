@@ -1,5 +1,6 @@
 """``import flipnb`` is what every kernel and the Jupyter server pay for: it must stay light."""
 
+import inspect
 import os
 import subprocess
 import sys
@@ -20,6 +21,10 @@ def imported(statement):
 
 def test_importing_flipnb_imports_nothing_heavy():
     assert not imported("import flipnb") & HEAVY
+
+
+def test_writing_a_cohort_imports_nothing_heavy():
+    assert not imported("import flipnb; flipnb.cohorts.enter") & HEAVY
 
 
 def test_the_measure_notices_a_heavy_import():
@@ -45,7 +50,9 @@ def test_looking_a_notebook_over_needs_no_jupyter():
 
 
 def test_every_name_that_is_offered_is_there():
-    for name in flipnb.__all__:
+    modules = {name for name in flipnb.__all__ if inspect.ismodule(getattr(flipnb, name))}
+    assert modules == {"cohorts"}
+    for name in set(flipnb.__all__) - modules:
         assert callable(getattr(flipnb, name))
 
 

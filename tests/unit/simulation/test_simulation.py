@@ -79,8 +79,8 @@ def test_a_simulation_is_a_run_of_twins(write, tmp_path):
     plan = read_plan(notebook.with_name("study.flip.json"))
     ages = []
     for number, people in enumerate(found.people.values(), start=1):
-        make(plan.dataset, plan.split, tmp_path / f"{number}.duckdb", people=people, seed=number)
-        ages.append(Records(tmp_path / f"{number}.duckdb").train.frame()["age"].to_numpy(float) / 100)
+        make(plan.dataset, plan.split, tmp_path / f"{number}", people=people, seed=number)
+        ages.append(Records(tmp_path / f"{number}").train.frame()["age"].to_numpy(float) / 100)
     assert len(set(found.people.values())) == 3
     expected = np.concatenate(ages).mean() * (1 - 0.5 ** len(trained))
     np.testing.assert_allclose(load_file(found.weights)["w"], [expected], atol=1e-8)

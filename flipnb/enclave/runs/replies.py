@@ -1,0 +1,129 @@
+"""What the hub asks of a run that goes on: rounds and totals, answered once its kernel has answered them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.round import RoundContext
+from flipnb.contracts.task import SMALL_BYTES, RoundTask, SummedTask, TaskAnswer, TotalTask
+from flipnb.enclave.airlock.airlock import Airlock, Reply, stored_reply
+from flipnb.enclave.airlock.lease import Lease, fill
+from flipnb.enclave.runs.hub import Hub
+from flipnb.enclave.runs.run import ActiveRun
+from flipnb.enclave.stores.audit import AuditLog
+from flipnb.enclave.stores.store import Store
+
+_TOLD_S = 30.0
+_TOTAL_S = 0.05
+
+
+class Replies:
+    """One enclave's; ``active`` is the run of an id that goes on here, or None.
+
+    Every handler may be called again with the same task: it answers with what is on disk.
+    """
+
+    def __init__(self, store: Store, audit: AuditLog, hub: Hub, active: Callable[[str], ActiveRun | None]) -> None:
+        self._store, self._audit, self._hub, self._active = store, audit, hub, active
+
+    async def on_round(self, task: RoundTask, weights: bytes | None = None) -> TaskAnswer:
+        """The sealed reply, once the kernel has answered; a large update is at the hub then, a small one goes with it.
+
+        ``weights`` are what came with the task; they are fetched where nothing did.
+        """
+        try:
+            reply = await self._reply(task.run, task.context, weights)
+            if not reply.update.exists():
+                raise FlipError("round-over", f"Round {task.context.round} was summed up long ago.", status=409)
+            small = reply.update.read_bytes() if reply.update.stat().st_size <= SMALL_BYTES else None
+            if small is None:
+                await self._hub.put_blob(reply.update, reply.update_sha256, task.run)
+        except FlipError as error:
+            await self._told(task.run)
+            return TaskAnswer(code=error.code, reason=error.message[:400])
+        return TaskAnswer(envelope=reply.envelope.decode(), update=small)
+
+    async def on_total(self, task: TotalTask) -> TaskAnswer:
+        """The sealed reply, once the notebook has called ``flip.total``."""
+        try:
+            active = self._active(task.run)
+            airlock = await asyncio.shield(active.airlock) if active is not None else None
+            if active is None or airlock is None or task.total.run != task.run:
+                raise FlipError("run-ended", "The run does not run here.", status=409)
+            airlock.totals.take(task.total)
+            while (reply := airlock.totals.reply(task.total.step)) is None:
+                if active.over.is_set():
+                    raise FlipError("run-ended", "The run ended here before the total was answered.", status=409)
+                await asyncio.sleep(_TOTAL_S)
+        except FlipError as error:
+            await self._told(task.run)
+            return TaskAnswer(code=error.code, reason=error.message[:400])
+        return TaskAnswer(envelope=reply.decode())
+
+    async def on_summed(self, task: SummedTask) -> TaskAnswer:
+        """Give a run's kernel the sum that it waits for; a run that is over needs none."""
+        active = self._active(task.run)
+        airlock = await asyncio.shield(active.airlock) if active is not None else None
+        if active is not None and airlock is not None:
+            airlock.totals.give(task.summed)
+            active.asked()
+        return TaskAnswer()
+
+    def delivered(self, task: RoundTask) -> None:
+        """The hub has the answer to ``task``, or does not know the task any more."""
+        self._store.rounds.delivered(task.run, task.context.round)
+
+    async def _reply(self, run: str, context: RoundContext, sent: bytes | None) -> Reply:
+        """Answered before: the stored bytes. Else what the kernel answers, once it has."""
+        if context.run != run:
+            raise FlipError("round-refused", "The context is of another run than the task.", status=409)
+        active = self._active(run)
+        airlock = await asyncio.shield(active.airlock) if active is not None else None
+        if active is None or airlock is None:
+            return self._of_ended(run, context)
+        reply = airlock.take(context)
+        if reply is not None:
+            return reply
+        while not await active.answered(context.round, or_if=lambda: airlock.lacks(context.round)):
+            if active.over.is_set():
+                raise FlipError("run-ended", "The run ended here before the round was answered.", status=409)
+            airlock.offer(context, await self._weights(airlock, context, sent))
+            active.asked()
+            sent = None  # a kernel that is started anew has them fetched anew
+        stored = self._store.rounds.get(run, context.round)
+        assert stored is not None
+        return stored_reply(stored)
+
+    def _of_ended(self, run: str, context: RoundContext) -> Reply:
+        stored = self._store.rounds.get(run, context.round)
+        if stored is not None and stored.reply is not None and stored.digest == context.digest():
+            return stored_reply(stored)
+        if stored is not None and stored.digest != context.digest():
+            self._audit.append("round-refused", run=run, round=context.round, context=context.digest())
+            raise FlipError("round-refused", f"Round {context.round} was given another context before.", status=409)
+        raise FlipError("run-ended", "The run does not run here.", status=409)
+
+    async def _told(self, run: str) -> None:
+        """Wait until the hub has heard of what happened to the run: why it ended says more than a round refused."""
+        deadline = asyncio.get_running_loop().time() + _TOLD_S
+        while self._store.outbox.waits(run) and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.1)
+
+    async def _weights(self, airlock: Airlock, context: RoundContext, sent: bytes | None) -> Lease:
+        """The global weights in sealed memory, their size and SHA-256 as the context says."""
+
+        lease = Lease(context.weights_size)
+        try:
+            if sent is not None:
+                fill(lease.descriptor, sent, context.weights, context.weights_size)
+            else:
+                await self._hub.fetch_blob(context.weights, context.weights_size, lease.descriptor)
+            lease.seal()
+        except BaseException as error:
+            lease.close()
+            if isinstance(error, FlipError):
+                airlock.refuse_weights(context, error)
+            raise
+        return lease

@@ -1,0 +1,1 @@
+"""Every client of hub and desk: signed requests, retry, transfers that go on where they broke."""

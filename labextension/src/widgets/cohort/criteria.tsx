@@ -1,0 +1,467 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { JSX } from 'react';
+
+import type {
+  GroupType,
+  IConceptSet,
+  ICounted,
+  ICriterion,
+  IDemographic,
+  IEdge,
+  IGroup,
+  IOccurrence
+} from '../../models/definition';
+import {
+  DOMAINS,
+  domainOf,
+  emptyCounted,
+  FEMALE,
+  fieldsOf,
+  hasConcepts,
+  hasFirst,
+  hasNumber,
+  isImage,
+  isText,
+  MALE,
+  otherFields,
+  replaced,
+  withDomain,
+  withFields
+} from '../../models/definition';
+import { LinkButton } from '../parts/linkbutton';
+import { NumberInput, RangeFields } from './rangefields';
+import {
+  FeatureFields,
+  SetChoice,
+  TextFields,
+  UnitChoice
+} from './textandimage';
+
+interface IPart {
+  sets: ReadonlyArray<IConceptSet>;
+  trans: TranslationBundle;
+}
+
+/**
+ * Records of one domain: which, of which concepts, with which value.
+ */
+export function CriterionFields(
+  props: IPart & {
+    criterion: ICriterion;
+    onChange: (criterion: ICriterion) => void;
+  }
+): JSX.Element {
+  const { criterion, sets, trans, onChange } = props;
+  const domain = domainOf(criterion);
+  const fields = fieldsOf(criterion);
+  const others = otherFields(criterion);
+  const known = (DOMAINS as ReadonlyArray<string>).includes(domain);
+  return (
+    <span className="jp-FlipCriterion">
+      <select
+        className="jp-mod-styled"
+        aria-label={trans.__('Domain')}
+        value={domain}
+        onChange={event => onChange(withDomain(criterion, event.target.value))}
+      >
+        {DOMAINS.map(name => (
+          <option key={name} value={name}>
+            {domainWord(trans, name)}
+          </option>
+        ))}
+        {!known && <option value={domain}>{domain}</option>}
+      </select>
+      {hasConcepts(domain) && (
+        <SetChoice
+          label={
+            isImage(domain) ? trans.__('Modality') : trans.__('Concept set')
+          }
+          any={
+            isImage(domain) ? trans.__('any modality') : trans.__('any concept')
+          }
+          chosen={fields.CodesetId ?? null}
+          sets={sets}
+          trans={trans}
+          onChange={CodesetId => onChange(withFields(criterion, { CodesetId }))}
+        />
+      )}
+      {hasNumber(domain) && (
+        <RangeFields
+          label={trans.__('Value')}
+          range={fields.ValueAsNumber ?? null}
+          trans={trans}
+          onChange={range =>
+            onChange(withFields(criterion, { ValueAsNumber: range }))
+          }
+        />
+      )}
+      {hasNumber(domain) && (
+        <UnitChoice
+          fields={fields}
+          sets={sets}
+          trans={trans}
+          onChange={UnitCS => onChange(withFields(criterion, { UnitCS }))}
+        />
+      )}
+      {isText(domain) && (
+        <TextFields
+          fields={fields}
+          trans={trans}
+          onChange={next => onChange(withFields(criterion, next))}
+        />
+      )}
+      {hasFirst(domain) && (
+        <label className="jp-FlipCheck">
+          <input
+            type="checkbox"
+            checked={fields.First === true}
+            onChange={event =>
+              onChange(withFields(criterion, { First: event.target.checked }))
+            }
+          />
+          {trans.__('first only')}
+        </label>
+      )}
+      {others.length > 0 && (
+        <span className="jp-FlipView-note" title={others.join(', ')}>
+          {trans._n('and %1 more field', 'and %1 more fields', others.length)}
+        </span>
+      )}
+      {isImage(domain) && (
+        <FeatureFields
+          features={fields.Features ?? []}
+          sets={sets}
+          trans={trans}
+          onChange={Features => onChange(withFields(criterion, { Features }))}
+        />
+      )}
+    </span>
+  );
+}
+
+/**
+ * The word for the records of a domain.
+ */
+export function domainWord(trans: TranslationBundle, domain: string): string {
+  switch (domain) {
+    case 'ConditionOccurrence':
+      return trans.__('condition');
+    case 'ConditionEra':
+      return trans.__('condition era');
+    case 'DrugExposure':
+      return trans.__('drug exposure');
+    case 'DrugEra':
+      return trans.__('drug era');
+    case 'Measurement':
+      return trans.__('measurement');
+    case 'Observation':
+      return trans.__('observation');
+    case 'ProcedureOccurrence':
+      return trans.__('procedure');
+    case 'DeviceExposure':
+      return trans.__('device');
+    case 'VisitOccurrence':
+      return trans.__('visit');
+    case 'Specimen':
+      return trans.__('specimen');
+    case 'Death':
+      return trans.__('death');
+    case 'ObservationPeriod':
+      return trans.__('observation period');
+    case 'FlipText':
+      return trans.__('text');
+    case 'FlipImage':
+      return trans.__('image');
+    default:
+      return domain;
+  }
+}
+
+/**
+ * All, any, at least or at most so many of conditions; conditions may be groups again.
+ */
+export function GroupFields(
+  props: IPart & {
+    group: IGroup;
+    onChange: (group: IGroup) => void;
+  }
+): JSX.Element {
+  const { group, sets, trans, onChange } = props;
+  const criteria = group.CriteriaList ?? [];
+  const people = group.DemographicCriteriaList ?? [];
+  const groups = group.Groups ?? [];
+  const counted = group.Type === 'AT_LEAST' || group.Type === 'AT_MOST';
+  const change = (next: Partial<IGroup>): void =>
+    onChange({ ...group, ...next });
+  const withCriterion = (criterion?: ICriterion): Partial<IGroup> => ({
+    CriteriaList: [...criteria, emptyCounted(criterion)]
+  });
+  const additions: ReadonlyArray<[string, Partial<IGroup>]> = [
+    [trans.__('Add Records'), withCriterion()],
+    [trans.__('Add Text'), withCriterion({ FlipText: { TermExists: 'Y' } })],
+    [trans.__('Add Image'), withCriterion({ FlipImage: {} })],
+    [
+      trans.__('Add Age or Sex'),
+      {
+        DemographicCriteriaList: [...people, { Age: { Value: 18, Op: 'gte' } }]
+      }
+    ],
+    [
+      trans.__('Add Group'),
+      { Groups: [...groups, { Type: 'ANY', CriteriaList: [emptyCounted()] }] }
+    ]
+  ];
+  return (
+    <fieldset className="jp-FlipGroup">
+      <legend>
+        <select
+          className="jp-mod-styled"
+          aria-label={trans.__('How many of these')}
+          value={group.Type}
+          onChange={event => {
+            const Type = event.target.value as GroupType;
+            const plain = Type === 'ALL' || Type === 'ANY';
+            change({ Type, Count: plain ? null : (group.Count ?? 1) });
+          }}
+        >
+          <option value="ALL">{trans.__('ALL of')}</option>
+          <option value="ANY">{trans.__('ANY of')}</option>
+          <option value="AT_LEAST">{trans.__('AT LEAST')}</option>
+          <option value="AT_MOST">{trans.__('AT MOST')}</option>
+        </select>
+        {counted && (
+          <NumberInput
+            label={trans.__('How many')}
+            minimum={0}
+            value={group.Count ?? 1}
+            onChange={Count => change({ Count })}
+          />
+        )}
+      </legend>
+      {people.map((demographic, index) => (
+        <Condition
+          key={`person-${index}`}
+          trans={trans}
+          onRemove={() =>
+            change({ DemographicCriteriaList: replaced(people, index, null) })
+          }
+        >
+          <DemographicFields
+            demographic={demographic}
+            trans={trans}
+            onChange={next =>
+              change({ DemographicCriteriaList: replaced(people, index, next) })
+            }
+          />
+        </Condition>
+      ))}
+      {criteria.map((item, index) => (
+        <Condition
+          key={`criterion-${index}`}
+          trans={trans}
+          onRemove={() =>
+            change({ CriteriaList: replaced(criteria, index, null) })
+          }
+        >
+          <CountedFields
+            counted={item}
+            sets={sets}
+            trans={trans}
+            onChange={next =>
+              change({ CriteriaList: replaced(criteria, index, next) })
+            }
+          />
+        </Condition>
+      ))}
+      {groups.map((inner, index) => (
+        <Condition
+          key={`group-${index}`}
+          trans={trans}
+          onRemove={() => change({ Groups: replaced(groups, index, null) })}
+        >
+          <GroupFields
+            group={inner}
+            sets={sets}
+            trans={trans}
+            onChange={next => change({ Groups: replaced(groups, index, next) })}
+          />
+        </Condition>
+      ))}
+      <p className="jp-FlipAdd">
+        {additions.map(([label, added]) => (
+          <LinkButton key={label} onClick={() => change(added)}>
+            {label}
+          </LinkButton>
+        ))}
+      </p>
+    </fieldset>
+  );
+}
+
+/**
+ * One part of a group, and its removal.
+ */
+function Condition(props: {
+  children: JSX.Element;
+  onRemove: () => void;
+  trans: TranslationBundle;
+}): JSX.Element {
+  return (
+    <div className="jp-FlipCondition">
+      {props.children}
+      <LinkButton onClick={props.onRemove}>
+        {props.trans.__('Remove')}
+      </LinkButton>
+    </div>
+  );
+}
+
+function DemographicFields(props: {
+  demographic: IDemographic;
+  onChange: (demographic: IDemographic) => void;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { demographic, onChange, trans } = props;
+  const sexes = (demographic.Gender ?? []).map(concept => concept.CONCEPT_ID);
+  const sex = sexes.length === 1 ? sexes[0] : '';
+  return (
+    <span className="jp-FlipCriterion">
+      {trans.__('Age')}
+      <RangeFields
+        label={trans.__('Age')}
+        range={demographic.Age ?? null}
+        trans={trans}
+        onChange={Age => onChange({ ...demographic, Age })}
+      />
+      {trans.__('sex')}
+      <select
+        className="jp-mod-styled"
+        aria-label={trans.__('Sex')}
+        value={sex}
+        onChange={event => {
+          const id = Number(event.target.value);
+          onChange({ ...demographic, Gender: id ? [{ CONCEPT_ID: id }] : [] });
+        }}
+      >
+        <option value="">{trans.__('any')}</option>
+        <option value={FEMALE}>{trans.__('female')}</option>
+        <option value={MALE}>{trans.__('male')}</option>
+      </select>
+    </span>
+  );
+}
+
+function CountedFields(
+  props: IPart & {
+    counted: ICounted;
+    onChange: (counted: ICounted) => void;
+  }
+): JSX.Element {
+  const { counted, sets, trans, onChange } = props;
+  const occurrence: IOccurrence = counted.Occurrence ?? { Type: 2, Count: 1 };
+  const window = counted.StartWindow ?? {
+    Start: { Days: null, Coeff: -1 as const },
+    End: { Days: null, Coeff: 1 as const }
+  };
+  return (
+    <span className="jp-FlipCounted">
+      <span className="jp-FlipCriterion">
+        <select
+          className="jp-mod-styled"
+          aria-label={trans.__('Number of records: compared how')}
+          value={occurrence.Type}
+          onChange={event =>
+            onChange({
+              ...counted,
+              Occurrence: {
+                ...occurrence,
+                Type: Number(event.target.value) as IOccurrence['Type']
+              }
+            })
+          }
+        >
+          <option value={2}>{trans.__('at least')}</option>
+          <option value={1}>{trans.__('at most')}</option>
+          <option value={0}>{trans.__('exactly')}</option>
+        </select>
+        <NumberInput
+          label={trans.__('Number of records')}
+          minimum={0}
+          value={occurrence.Count}
+          onChange={Count =>
+            onChange({ ...counted, Occurrence: { ...occurrence, Count } })
+          }
+        />
+      </span>
+      <CriterionFields
+        criterion={counted.Criteria}
+        sets={sets}
+        trans={trans}
+        onChange={Criteria => onChange({ ...counted, Criteria })}
+      />
+      <span className="jp-FlipCriterion">
+        {trans.__('starting')}
+        <EdgeFields
+          label={trans.__('Window from')}
+          edge={window.Start}
+          trans={trans}
+          onChange={Start =>
+            onChange({ ...counted, StartWindow: { ...window, Start } })
+          }
+        />
+        {trans.__('to')}
+        <EdgeFields
+          label={trans.__('Window to')}
+          edge={window.End}
+          trans={trans}
+          onChange={End =>
+            onChange({ ...counted, StartWindow: { ...window, End } })
+          }
+        />
+        {trans.__('the start')}
+      </span>
+    </span>
+  );
+}
+
+function EdgeFields(props: {
+  label: string;
+  edge: IEdge;
+  onChange: (edge: IEdge) => void;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { label, edge, onChange, trans } = props;
+  const unbounded = edge.Days === null || edge.Days === undefined;
+  const choice = unbounded ? `all ${edge.Coeff}` : String(edge.Coeff);
+  return (
+    <span className="jp-FlipRange">
+      {!unbounded && (
+        <NumberInput
+          label={trans.__('%1: days', label)}
+          minimum={0}
+          value={edge.Days ?? 0}
+          onChange={Days => onChange({ ...edge, Days })}
+        />
+      )}
+      <select
+        className="jp-mod-styled"
+        aria-label={label}
+        value={choice}
+        onChange={event => {
+          const [first, second] = event.target.value.split(' ');
+          const Coeff = Number(second ?? first) as -1 | 1;
+          onChange({
+            ...edge,
+            Coeff,
+            Days: first === 'all' ? null : (edge.Days ?? 0)
+          });
+        }}
+      >
+        <option value="all -1">{trans.__('any time before')}</option>
+        <option value="-1">{trans.__('days before')}</option>
+        <option value="1">{trans.__('days after')}</option>
+        <option value="all 1">{trans.__('any time after')}</option>
+      </select>
+    </span>
+  );
+}

@@ -1,0 +1,330 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import {
+  ReactWidget,
+  circleIcon,
+  offlineBoltIcon
+} from '@jupyterlab/ui-components';
+import type { CommandRegistry } from '@lumino/commands';
+import type { JSX } from 'react';
+import { useState } from 'react';
+
+import { CommandIDs } from '../../commands';
+import type { IStudyTrust } from '../../contracts';
+import { cohortIcon } from '../../icons';
+import {
+  age,
+  clock,
+  hasEnded,
+  runDetail,
+  runName,
+  runShare,
+  runStateWord
+} from '../../models/wording';
+import type { IWorkbench } from '../../tokens';
+import { ContactBanner } from '../parts/contactbanner';
+import { Facts } from '../parts/facts';
+import type { IRow } from '../parts/rowlist';
+import { RowList } from '../parts/rowlist';
+import { useSignal } from '../parts/signal';
+import { RunStateIcon, ToneIcon } from '../parts/states';
+
+/**
+ * What a section of the panel is made of.
+ */
+export interface ISectionProps {
+  workbench: IWorkbench;
+  commands: CommandRegistry;
+  trans: TranslationBundle;
+}
+
+const LATEST = 10;
+
+/**
+ * A section of the panel, or its header: a React component over the workbench.
+ */
+export class SectionWidget extends ReactWidget {
+  constructor(
+    private readonly _component: (props: ISectionProps) => JSX.Element | null,
+    private readonly _props: ISectionProps
+  ) {
+    super();
+    this.addClass('jp-FlipSection');
+  }
+
+  protected override render(): JSX.Element {
+    const Component = this._component;
+    return <Component {...this._props} />;
+  }
+}
+
+/**
+ * The study picker, and under it how the hub can be reached, where that is worth saying.
+ */
+export function PanelHeader(props: ISectionProps): JSX.Element {
+  const { workbench, commands, trans } = props;
+  useSignal(workbench.changed);
+  return (
+    <div className="jp-FlipHeader">
+      {workbench.studies.length > 0 && (
+        <select
+          className="jp-mod-styled jp-FlipHeader-study"
+          aria-label={trans.__('Study')}
+          title={workbench.study?.purpose}
+          value={workbench.study?.study}
+          onChange={event =>
+            void commands.execute(CommandIDs.chooseStudy, {
+              study: event.target.value
+            })
+          }
+        >
+          {workbench.studies.map(study => (
+            <option key={study.study} value={study.study}>
+              {study.study}
+            </option>
+          ))}
+        </select>
+      )}
+      <ContactBanner {...props} />
+    </div>
+  );
+}
+
+/**
+ * The Trusts of the chosen study; a Trust opens to what it says of itself.
+ */
+export function TrustSection(props: ISectionProps): JSX.Element {
+  const { workbench, trans } = props;
+  useSignal(workbench.changed);
+  const [open, setOpen] = useState<string | null>(null);
+  if (workbench.study === null) {
+    return <NoStudy {...props} />;
+  }
+  const opened = workbench.trusts.find(trust => trust.key === open);
+  return (
+    <RowList
+      label={trans.__('Trusts')}
+      rows={workbench.trusts.map(trust => trustRow(trans, trust))}
+      expandable
+      onOpen={id => setOpen(open === id ? null : id)}
+      details={
+        opened
+          ? { [opened.key]: <TrustFacts trust={opened} trans={trans} /> }
+          : {}
+      }
+    />
+  );
+}
+
+function trustRow(trans: TranslationBundle, trust: IStudyTrust): IRow {
+  const detail = trustDetail(trans, trust);
+  return {
+    id: trust.key,
+    label: trans.__(
+      '%1, %2, %3',
+      trust.title,
+      trust.online ? trans.__('online') : trans.__('offline'),
+      detail
+    ),
+    content: (
+      <>
+        <ToneIcon
+          icon={trust.online ? circleIcon : offlineBoltIcon}
+          tone={trust.online ? 'success' : 'quiet'}
+        />
+        <span className="jp-FlipRow-name">{trust.title}</span>
+        <span className="jp-FlipRow-detail">{detail}</span>
+      </>
+    )
+  };
+}
+
+/**
+ * How fresh a Trust's data are and what GPUs it has; or when it was last heard.
+ */
+function trustDetail(trans: TranslationBundle, trust: IStudyTrust): string {
+  if (!trust.joined) {
+    return trans.__('not joined yet');
+  }
+  if (!trust.online) {
+    return trust.heard
+      ? trans.__('heard %1', clock(trust.heard))
+      : trans.__('not heard yet');
+  }
+  const { card } = trust;
+  if (card === null) {
+    return trans.__('online');
+  }
+  const data = card.data ? age(trans, card.data) : trans.__('no data yet');
+  return card.gpus > 0 ? trans.__('%1  %2 GPU', data, card.gpus) : data;
+}
+
+/**
+ * What a Trust says of itself in its card: data, machines, and what its policy allows.
+ */
+function TrustFacts(props: {
+  trust: IStudyTrust;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { trust, trans } = props;
+  const { card } = trust;
+  const facts: [string, string][] = [
+    [trans.__('Key'), `${trust.key.slice(0, 16)}…`]
+  ];
+  if (card === null) {
+    facts.push([trans.__('Card'), trans.__('none yet')]);
+  } else {
+    const { allowance } = card;
+    const yes = trans.__('yes');
+    const no = trans.__('no');
+    facts.push(
+      [
+        trans.__('Data'),
+        card.data
+          ? trans.__('loaded %1', clock(card.data))
+          : trans.__('none yet')
+      ],
+      [
+        trans.__('Machine'),
+        trans.__('%1 GPU, %2 runs at once', card.gpus, card.slots)
+      ],
+      [
+        trans.__('Environments'),
+        card.environments.map(environment => environment.name).join(', ') ||
+          trans.__('none')
+      ],
+      [trans.__('Own metrics leave'), allowance.per_trust_metrics ? yes : no],
+      [
+        trans.__('Single updates leave'),
+        allowance.individual_updates ? yes : no
+      ],
+      [
+        trans.__('Needs'),
+        trans.__(
+          '%1 Trusts, %2 people to train on',
+          allowance.minimum_trusts,
+          allowance.minimum_train
+        )
+      ],
+      [
+        trans.__('Allows'),
+        trans.__(
+          '%1 rounds, clip norm %2',
+          allowance.maximum_rounds.toLocaleString(),
+          allowance.maximum_clip_norm.toLocaleString()
+        )
+      ]
+    );
+  }
+  return <Facts facts={facts} />;
+}
+
+/**
+ * The cohort definitions among the user's files.
+ */
+export function CohortSection(props: ISectionProps): JSX.Element {
+  const { workbench, commands, trans } = props;
+  useSignal(workbench.changed);
+  if (workbench.cohorts.length === 0) {
+    return (
+      <p className="jp-FlipEmpty">
+        {trans.__('No cohorts yet. They are files named NAME.cohort.json.')}
+      </p>
+    );
+  }
+  const rows = workbench.cohorts.map((cohort): IRow => ({
+    id: cohort.path,
+    label: cohort.name,
+    caption: cohort.path,
+    content: (
+      <>
+        <ToneIcon icon={cohortIcon} tone="quiet" />
+        <span className="jp-FlipRow-name">{cohort.name}</span>
+      </>
+    )
+  }));
+  const command = commands.hasCommand(CommandIDs.openCohort)
+    ? CommandIDs.openCohort
+    : 'docmanager:open';
+  return (
+    <RowList
+      label={trans.__('Cohorts')}
+      rows={rows}
+      onOpen={path => void commands.execute(command, { path })}
+    />
+  );
+}
+
+/**
+ * What goes on, and the latest of what has ended.
+ */
+export function RunSection(props: ISectionProps): JSX.Element {
+  const { workbench, commands, trans } = props;
+  useSignal(workbench.changed);
+  if (workbench.study === null) {
+    return <NoStudy {...props} />;
+  }
+  const { runs } = workbench;
+  if (runs.length === 0) {
+    return (
+      <p className="jp-FlipEmpty">
+        {trans.__('No runs yet. Open a notebook, press Rehearse, then Send.')}
+      </p>
+    );
+  }
+  const active = runs.filter(run => !hasEnded(run));
+  const ended = runs.filter(hasEnded).slice(0, LATEST);
+  const rows = [...active, ...ended].map((run): IRow => {
+    const share = runShare(run);
+    const detail = runDetail(trans, run);
+    const name = runName(run, workbench.runs);
+    return {
+      id: run.run,
+      label: trans.__('%1, %2', name, detail),
+      caption: trans.__('%1: %2', runStateWord(trans, run.state), name),
+      content: (
+        <>
+          <RunStateIcon state={run.state} />
+          <span className="jp-FlipRow-name">{name}</span>
+          <span className="jp-FlipRow-detail">
+            {detail}
+            {share !== null && ` ${Math.round(share * 100)}%`}
+          </span>
+        </>
+      )
+    };
+  });
+  return (
+    <>
+      <RowList
+        label={trans.__('Runs')}
+        rows={rows}
+        onOpen={run => void commands.execute(CommandIDs.openRun, { run })}
+      />
+      {runs.length > rows.length && (
+        <button
+          type="button"
+          className="jp-FlipLink jp-FlipSection-more"
+          onClick={() => void commands.execute(CommandIDs.showRuns)}
+        >
+          {trans.__('All %1 Runs', runs.length)}
+        </button>
+      )}
+    </>
+  );
+}
+
+function NoStudy(props: ISectionProps): JSX.Element {
+  const { workbench, trans } = props;
+  if (!workbench.ready || workbench.contact.state === 'connecting') {
+    return <p className="jp-FlipEmpty">{trans.__('Loading…')}</p>;
+  }
+  return (
+    <p className="jp-FlipEmpty">
+      {workbench.contact.state === 'online'
+        ? trans.__(
+            "You are in no study yet. Ask a study's lead, or open the Tour."
+          )
+        : trans.__('Nothing is known without the hub.')}
+    </p>
+  );
+}

@@ -1,0 +1,145 @@
+import { caretRightIcon } from '@jupyterlab/ui-components';
+import type { JSX } from 'react';
+
+import type { SendModel } from '../../models/send';
+import { clock } from '../../models/wording';
+import { ContactBanner } from '../parts/contactbanner';
+import { LinkButton } from '../parts/linkbutton';
+import { Problem } from '../parts/problem';
+import { Region } from '../parts/region';
+import { useSignal } from '../parts/signal';
+import { Checks } from './checks';
+import { Parameters, PlanFields, Trusts } from './form';
+import type { ISendProps } from './section';
+import { Section } from './section';
+import { Sent } from './sent';
+
+/**
+ * The way of a notebook to the Trusts: checks, form, the exact bundle, the receipts.
+ */
+export class SendView extends Region<ISendProps> {
+  constructor(props: ISendProps) {
+    const look = {
+      className: 'jp-FlipSend',
+      label: props.trans.__('Send to Trusts')
+    };
+    super(Send, props, look, props.model);
+  }
+
+  get model(): SendModel {
+    return this.props.model;
+  }
+}
+
+function Send(props: ISendProps): JSX.Element {
+  const { model, commands, trans } = props;
+  useSignal(model.changed);
+  if (model.receipt !== null) {
+    return <Sent {...props} />;
+  }
+  return (
+    <div className="jp-FlipView">
+      <div className="jp-FlipView-header">
+        <h2>{model.path.split('/').pop()}</h2>
+        <span className="jp-FlipView-note">
+          {model.checked
+            ? trans.__('saved and checked %1', clock(model.checked))
+            : trans.__('saving…')}
+        </span>
+        <button
+          type="button"
+          className="jp-mod-styled jp-mod-reject"
+          disabled={model.activity !== null}
+          onClick={() => void model.check()}
+        >
+          {trans.__('Check Again')}
+        </button>
+      </div>
+      <ContactBanner
+        workbench={model.workbench}
+        commands={commands}
+        trans={trans}
+      />
+      <Problem text={model.problem} />
+      <Checks {...props} />
+      {model.draft !== null && (
+        <>
+          <Parameters {...props} />
+          <PlanFields {...props} />
+          <Trusts {...props} />
+          <BundleShown {...props} />
+        </>
+      )}
+      <Footer {...props} />
+    </div>
+  );
+}
+
+function BundleShown(props: ISendProps): JSX.Element {
+  const { model, trans } = props;
+  const { preview } = model;
+  if (preview === null) {
+    return (
+      <Section title={trans.__('Bundle')}>
+        <p className="jp-FlipView-note" role="status">
+          {model.activity === 'preparing'
+            ? trans.__('Making the exact bundle…')
+            : model.obstacle ||
+              trans.__('It is made when the form is complete.')}
+        </p>
+      </Section>
+    );
+  }
+  return (
+    <Section
+      title={trans.__('Bundle')}
+      note={trans.__('%1 kB', Math.ceil(preview.size / 1000))}
+    >
+      <p className="jp-FlipDigest">
+        <code title={preview.bundle}>{preview.bundle}</code>
+        <LinkButton
+          onClick={() => void navigator.clipboard.writeText(preview.bundle)}
+        >
+          {trans.__('Copy Digest')}
+        </LinkButton>
+      </p>
+      <details className="jp-FlipContents">
+        <summary>
+          <caretRightIcon.react tag="span" width="14px" />
+          {trans.__('View Contents: exactly what each Trust will be shown')}
+        </summary>
+        <pre tabIndex={0}>{JSON.stringify(preview.content, null, 2)}</pre>
+      </details>
+    </Section>
+  );
+}
+
+function Footer(props: ISendProps): JSX.Element {
+  const { model, trans } = props;
+  const ready = model.preview !== null && model.activity === null;
+  const obstacle = model.obstacle;
+  return (
+    <div className="jp-FlipView-footer">
+      <span role="status" className="jp-FlipView-note">
+        {obstacle ||
+          (model.runs > 1
+            ? trans.__('%1 runs, a sweep', model.runs)
+            : trans.__('1 run'))}
+      </span>
+      <button
+        type="button"
+        className="jp-mod-styled jp-mod-accept"
+        disabled={!ready || obstacle !== ''}
+        onClick={props.confirmAndSend}
+      >
+        {model.activity === 'sending'
+          ? trans.__('Sending…')
+          : trans._n(
+              'Sign and Send to %1 Trust',
+              'Sign and Send to %1 Trusts',
+              model.chosen.length
+            )}
+      </button>
+    </div>
+  );
+}

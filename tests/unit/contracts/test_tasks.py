@@ -1,0 +1,107 @@
+"""What a hub asks is read task by task: one that this version can't read hides none of the others."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from flipnb.contracts.count import SignedCount
+from flipnb.contracts.round import RoundContext
+from flipnb.contracts.task import (
+    TASK,
+    CountTask,
+    RoundTask,
+    RunTask,
+    StartTask,
+    StopTask,
+    SummedTask,
+    TaskList,
+    TotalTask,
+    UnreadableTask,
+)
+from flipnb.contracts.total import TotalContext, TotalSum
+
+RUN, KEY, DIGEST = "a" * 32, "b" * 64, "c" * 64
+CONTEXT = RoundContext(
+    run=RUN, bundle=DIGEST, round=1, of=2, training=True, weights=DIGEST, weights_size=8, tensors=DIGEST, members=(KEY,)
+)
+TOTAL = TotalContext(run=RUN, bundle=DIGEST, step=1, members=(KEY,))
+TASKS = (
+    CountTask(id="0" * 32, sequence=1, study="heart", count=SignedCount(certificate="{}", request="{}")),
+    RunTask(id="1" * 32, sequence=2, study="heart", run=RUN, run_request="{}"),
+    StartTask(id="2" * 32, sequence=3, study="heart", run=RUN, members=(KEY,)),
+    RoundTask(id="3" * 32, sequence=4, study="heart", run=RUN, context=CONTEXT),
+    TotalTask(id="4" * 32, sequence=5, study="heart", run=RUN, total=TOTAL),
+    SummedTask(
+        id="5" * 32,
+        sequence=6,
+        study="heart",
+        run=RUN,
+        summed=TotalSum(context=TOTAL, members=(KEY,), values={"n": (1,)}),
+    ),
+    StopTask(id="6" * 32, sequence=7, study="heart", run=RUN),
+)
+OF_A_KIND = {
+    "run": None,
+    "count": None,
+    "run_request": None,
+    "members": [],
+    "context": None,
+    "total": None,
+    "summed": None,
+}
+"""What an earlier hub wrote into each task, and what is in its queue still."""
+
+
+def listed(*tasks):
+    return TaskList.model_validate_json(json.dumps({"tasks": tasks})).tasks
+
+
+def plain(task):
+    return json.loads(task.model_dump_json())
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.kind)
+def test_a_task_is_read_as_its_kind_and_as_an_earlier_hub_wrote_it(task):
+    assert TASK.validate_json(task.model_dump_json()) == task
+    assert listed(plain(task)) == (task,)
+    assert listed(OF_A_KIND | plain(task)) == (task,)
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.kind)
+def test_a_task_without_what_it_is_about_or_with_another_kinds_is_unreadable(task):
+    for field in plain(task).keys() - {"id", "sequence", "kind"}:
+        left = {name: said for name, said in plain(task).items() if name != field}
+        (found,) = listed(left)
+        assert isinstance(found, UnreadableTask)
+        assert (found.id, found.sequence, found.kind) == (task.id, task.sequence, task.kind)
+        assert field in found.fault
+    (found,) = listed(plain(task) | {"more": 1})
+    assert isinstance(found, UnreadableTask)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(
+    kind=st.from_regex(r"\A[a-z][a-z-]{0,39}\Z"),
+    said=st.dictionaries(st.sampled_from([*OF_A_KIND, "study", "fault", "more"]), ANYTHING),
+    place=st.integers(0, len(TASKS)),
+)
+def test_what_a_newer_hub_asks_hides_none_of_the_others(kind, said, place):
+    strange = {"study": "heart"} | said | {"id": "f" * 32, "sequence": 99, "kind": kind}
+    tasks = [plain(task) for task in TASKS]
+    found = listed(*tasks[:place], strange, *tasks[place:])
+    assert found[:place] + found[place + 1 :] == TASKS
+    assert (found[place].id, found[place].kind) == ("f" * 32, kind)
+
+
+def test_without_an_id_nothing_can_be_answered():
+    for nameless in ({"kind": "stop", "sequence": 1}, {"id": "f" * 32, "sequence": 1}, [], None):
+        with pytest.raises(ValidationError):
+            listed(nameless)
