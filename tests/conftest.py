@@ -15,6 +15,9 @@ LONG_FIRST = ("faults", "ui", "integration/demo", "integration", "conformance", 
 TOGETHER = ("tests/ui/", "tests/integration/demo/")
 """Folders whose tests share a federation of four hospitals, which takes a minute to bring up."""
 
+SLOW_FIXTURES = {"postgresql_server", "rehearsed_tutorial"}
+"""What starts a server or a kernel is not for `make check`."""
+
 
 class Scheduling(LoadFileScheduling):
     """The tests of a file on one worker, and of all files of the folders above."""
@@ -27,9 +30,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
     return Scheduling(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests first, so that no worker is left alone with them at the end."""
     items.sort(key=lambda item: next(n for n, folder in enumerate(LONG_FIRST) if _below(item, folder)))
+    for item in items:
+        if not SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 def _below(item: pytest.Item, folder: str) -> bool:

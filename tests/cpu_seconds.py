@@ -1,4 +1,4 @@
-"""``--cpu-seconds``: what the tests of each folder cost, as a busy machine tells it as well as a quiet one.
+"""``--cpu-seconds``: what the tests of each folder cost, and which are the dearest, also on a busy machine.
 
 Counted are the process that runs the tests and all that descends from it, after each test, so that a server of the
 whole session is counted where it works. A process that detached itself (its parent ended first) is no longer counted.
@@ -16,13 +16,12 @@ from typing import Any
 import pytest
 from _pytest.terminal import TerminalReporter
 
-TESTS = Path(__file__).parent
 _TICKS = os.sysconf("SC_CLK_TCK")
-_COLLECTING = "collecting"
+_DEAREST = 25
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--cpu-seconds", action="store_true", help="print the CPU seconds of each folder's tests")
+    parser.addoption("--cpu-seconds", action="store_true", help="print CPU seconds by folder, and of the dearest tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -31,46 +30,50 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class _Account:
-    """Folder → CPU seconds, of this process and, where it has workers, of theirs."""
+    """Test → CPU seconds, of this process and, where it has workers, of theirs."""
 
     def __init__(self) -> None:
-        self._seconds: Counter[str] = Counter()
-        self._tests: Counter[str] = Counter()
-        self._until_now = 0.0
+        self._seconds: dict[str, float] = {}
+        self._collecting = self._until_now = 0.0
 
-    def _charge(self, folder: str) -> None:
+    def _since(self) -> float:
         # What a process that detached itself had used is missing from now on.
-        now = used(os.getpid())
-        self._seconds[folder] += max(0.0, now - self._until_now)
+        now, before = used(os.getpid()), self._until_now
         self._until_now = now
+        return max(0.0, now - before)
 
     def pytest_collection_finish(self) -> None:
-        self._charge(_COLLECTING)
+        self._collecting = self._since()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         done = yield
-        folder = str(item.path.parent.relative_to(TESTS))
-        self._charge(folder)
-        self._tests[folder] += 1
+        self._seconds[item.nodeid] = self._since()
         return done
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        told = getattr(session.config, "workeroutput", None)
-        if told is not None:
-            told["cpu_seconds"], told["cpu_tests"] = dict(self._seconds), dict(self._tests)
+        if (told := getattr(session.config, "workeroutput", None)) is not None:
+            told["cpu_seconds"] = (self._seconds, self._collecting)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        told = getattr(node, "workeroutput", {})
-        self._seconds.update(told.get("cpu_seconds", {}))
-        self._tests.update(told.get("cpu_tests", {}))
+        seconds, collecting = getattr(node, "workeroutput", {}).get("cpu_seconds", ({}, 0.0))
+        self._seconds |= seconds
+        self._collecting += collecting
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        folders: Counter[str] = Counter({"collecting": self._collecting})
+        tests: Counter[str] = Counter()
+        for test, seconds in self._seconds.items():
+            folder = test.partition("::")[0].rpartition("/")[0]
+            folders[folder] += seconds
+            tests[folder] += 1
         terminalreporter.section("CPU seconds, with all processes but those that detached themselves")
-        for folder, seconds in sorted(self._seconds.items(), key=lambda item: -item[1]):
-            terminalreporter.write_line(f"{seconds:8.1f}  {folder:28} {self._tests[folder] or '':>5}")
-        terminalreporter.write_line(f"{sum(self._seconds.values()):8.1f}  {'all':28} {sum(self._tests.values()):>5}")
+        for folder, seconds in folders.most_common():
+            terminalreporter.write_line(f"{seconds:8.1f}  {folder:28} {tests[folder] or '':>5}")
+        terminalreporter.write_line(f"{sum(folders.values()):8.1f}  {'all':28} {sum(tests.values()):>5}")
+        for test, seconds in Counter(self._seconds).most_common(_DEAREST):
+            terminalreporter.write_line(f"{seconds:8.1f}  {test}")
 
 
 def used(pid: int) -> float:

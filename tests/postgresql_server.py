@@ -27,6 +27,10 @@ from run_wide import Started, once
 _OWNER = "postgres"
 """The account that Debian's package makes; PostgreSQL refuses to run as root."""
 
+VERSION = "FLIP_TEST_POSTGRESQL"
+"""Names the version, where several are installed; else the newest."""
+_PACKAGES = Path("/usr/lib/postgresql")
+
 # Nothing here outlives the process, so nothing needs to reach the disk.
 _SETTINGS = {
     "listen_addresses": "",
@@ -122,11 +126,16 @@ def _start(directory: Path, settings: Mapping[str, str]) -> subprocess.Popen[byt
     return server
 
 
+def installed() -> list[str]:
+    """The versions of PostgreSQL on this machine."""
+    return sorted((path.parents[1].name for path in _PACKAGES.glob("*/bin/initdb")), key=int)
+
+
 def _programs() -> Path:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
+    versions = installed()
+    if not versions:
         pytest.fail("PostgreSQL is missing: install Debian's package postgresql-15 (make install does).")
-    return found[-1].parent
+    return _PACKAGES / os.environ.get(VERSION, versions[-1]) / "bin"
 
 
 def _await(programs: Path, directory: Path, server: subprocess.Popen[bytes], log: Path) -> None:

@@ -234,10 +234,14 @@ def audit(
     """Print the audit log and its tree head (RFC 6962)."""
     with desk(enclave_directory(enclave)) as client:
         page = client.get(f"/audit?after={after}", AuditPage)
+        entries = list(page.entries)
+        while page.entries and after + len(entries) < page.size:
+            page = client.get(f"/audit?after={after + len(entries)}", AuditPage)
+            entries += page.entries
     if as_json:
-        print_json({"entries": [load_json(e.encode(), "An entry") for e in page.entries], "head": page.head})
+        print_json({"entries": [load_json(entry.encode(), "An entry") for entry in entries], "head": page.head})
         return
-    for entry in page.entries:
+    for entry in entries:
         print_text(entry)
     print(f"{page.size} entries, tree head {page.head}")
 

@@ -10,7 +10,7 @@ from flipnb.cohorts.written import Json
 
 @dataclass(frozen=True)
 class Codes:
-    """A set of concepts."""
+    """A set of concepts, as ``concepts`` makes it; one set in a definition for all that are equal."""
 
     name: str
     included: tuple[int, ...]
@@ -41,5 +41,9 @@ class Codes:
 def concepts(
     name: str, *ids: int, excluding: Sequence[int] = (), descendants: bool = True, mapped: bool = False
 ) -> Codes:
-    """Concepts with their descendants; ``mapped`` adds source concepts that map to them."""
+    """Concepts with their descendants: ``concepts("Diabetes", 201826, excluding=[4058243])``.
+
+    ``excluding`` takes concepts out again, with their descendants as well; ``descendants=False`` leaves each concept by
+    itself, ``mapped`` adds source concepts that map to them. The name is for people.
+    """
     return Codes(name, ids, tuple(excluding), descendants, mapped)

@@ -41,7 +41,12 @@ class Records:
         at_most: float | None = None,
         below: float | None = None,
     ) -> Records:
-        """Measurements and observations by their number, in the unit of the estate (see ``unit``)."""
+        """Measurements and observations by their number, in the unit of the estate (see ``unit``).
+
+            measurement(hba1c).value(at_least=5, at_most=7)
+
+        One limit, or ``at_least`` and ``at_most``; else ValueError.
+        """
         limits = number_range(at_least=at_least, above=above, at_most=at_most, below=below)
         return self._with(ValueAsNumber=limits)
 
@@ -95,12 +100,12 @@ class Records:
         return self._with(VisitType=concept_list(concept_ids))
 
     def at_age(self, *, at_least: int | None = None, at_most: int | None = None) -> Records:
-        """In years, by the year of birth."""
+        """The person's age at the record's start, in years, by the year of birth. Raises ValueError without a limit."""
         limits = number_range(at_least=at_least, at_most=at_most)
         return self._with(**{"AgeAtStart" if self.domain.endswith(("Era", "Period")) else "Age": limits})
 
     def starting(self, *, since: date | None = None, until: date | None = None) -> Records:
-        """On these days of the calendar, both included."""
+        """Records that start on these days of the calendar, both included. Raises ValueError without a day."""
         name = {"Era": "EraStartDate", "Period": "PeriodStartDate", "Detail": "VisitDetailStartDate"}
         found = next((value for end, value in name.items() if self.domain.endswith(end)), "OccurrenceStartDate")
         return self._with(**{found: day_range(since, until)})
@@ -205,7 +210,7 @@ class Who:
 
 
 def age(*, at_least: int | None = None, at_most: int | None = None) -> Who:
-    """In years, by the year of birth."""
+    """In years at the index event, by the year of birth: ``age(at_least=18)``. Raises ValueError without a limit."""
     return Who({"Age": number_range(at_least=at_least, at_most=at_most)})
 
 

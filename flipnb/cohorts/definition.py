@@ -64,7 +64,10 @@ class Definition:
         return replace(self, calendar={name: day.isoformat() for name, day in days.items() if day is not None})
 
     def expression(self) -> Json:
-        """The JSON that ATLAS would write. Raises FlipError ``unsupported-cohort``, ``invalid-cohort``."""
+        """The JSON that ATLAS would write, as a new dictionary.
+
+        Raises FlipError ``unsupported-cohort``, ``invalid-cohort``.
+        """
         known: dict[Codes, int] = {}
 
         def ids(codes: Codes) -> int:
@@ -91,7 +94,12 @@ class Definition:
 
 
 def enter(*records: Records, prior_days: int = 0, post_days: int = 0, limit: Limit = "all") -> Definition:
-    """People enter by any of these records, observed for so many days before and after; all of them, first or last."""
+    """People enter by any of these records, observed for so many days before and after.
+
+        enter(condition(diabetes).first(), prior_days=365)
+
+    ``limit``: all of a person's records, the first or the last. Each method of what it gives adds something.
+    """
     return Definition(records, prior_days, post_days, limit)
 
 

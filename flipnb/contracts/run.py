@@ -210,3 +210,10 @@ class RunView(Document):
     trusts: tuple[TrustPart, ...]
     final_weights: Digest | None = None
     last_event: int
+
+
+class RunPage(Document):
+    """Some of a study's runs, the newest first. ``next``: the older ones follow after this run; None at the end."""
+
+    runs: tuple[RunView, ...]
+    next: RunId | None = None

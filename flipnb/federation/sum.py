@@ -97,6 +97,7 @@ class Sum:
         self._tensors.pop(tensor.name, None)
 
     def metrics(self) -> dict[str, float]:
+        """Each output's average over the people that it is declared over, by name."""
         return self._tally.averages(self._outputs)
 
     @property

@@ -20,9 +20,11 @@ class Tally:
 
     @classmethod
     def nothing(cls, outputs: Sequence[DeclaredOutput]) -> Tally:
+        """A tally that adds nothing to another."""
         return cls(dict.fromkeys(PARTS, 0), dict.fromkeys((output.name for output in outputs), 0))
 
     def plus(self, other: Tally) -> Tally:
+        """The sum of the two, in integers."""
         return Tally(
             {part: self.people[part] + other.people[part] for part in PARTS},
             {name: value + other.metrics[name] for name, value in self.metrics.items()},

@@ -19,6 +19,7 @@ UPDATE, METRIC, PEOPLE, BALLOT, SHIFT = "update/", "metric/", "people/", "consen
 
 
 def has_ballot(plan: Plan, *, training: bool) -> bool:
+    """Whether a Trust votes in a round: a training round of a plan with a consensus rule."""
     return training and plan.consensus is not None
 
 

@@ -22,6 +22,7 @@ class WriteBack:
         self._failed: OSError | None = None
 
     def wrote(self, size: int) -> None:
+        """So many bytes more were written; those of a full stride begin to go to disk."""
         self._unsynced += size
         if self._unsynced < _STRIDE or (self._thread is not None and self._thread.is_alive()):
             return

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-from sqlalchemy import select
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from sqlalchemy import and_, or_, select
 from starlette.responses import Response
 
+from flipnb.contracts.run import RunPage
 from flipnb.hub import run_life, runs
 from flipnb.hub.authentication import Role
 from flipnb.hub.authorisation import authorise
@@ -14,6 +17,7 @@ from flipnb.hub.store.tables import PartRow, RunRow
 from flipnb.hub.waits import events_of
 
 _MEMBERS: tuple[Role, ...] = ("researcher", "trust")
+_PAGE, _MOST = 100, 500
 
 routes = APIRouter(prefix="/v1")
 
@@ -29,15 +33,27 @@ async def post_run(hub: Here, signed: Signed, study: str) -> Response:
 
 
 @routes.get("/runs")
-async def list_runs(signed: Signed, study: str) -> Response:
-    """A study's runs, the newest first; a Trust sees those in which it has a part."""
+async def list_runs(
+    signed: Signed, study: str, after: str | None = None, limit: Annotated[int, Query(ge=1, le=_MOST)] = _PAGE
+) -> Response:
+    """At most ``limit`` of a study's runs, the newest first, older than the run ``after``.
+
+    A Trust sees those in which it has a part.
+    """
     with signed.transaction() as session:
         authorise(session, signed.caller, _MEMBERS, study=study)
         found = select(RunRow).where(RunRow.study == study).order_by(RunRow.submitted.desc(), RunRow.id)
         if signed.caller.role == "trust":
             found = found.join(PartRow, PartRow.run == RunRow.id).where(PartRow.trust == signed.caller.key_id)
-        views = [runs.view(session, run).model_dump_json() for run in session.scalars(found).all()]
-    return json_answer('{"runs":[' + ",".join(views) + "]}")
+        if after is not None:
+            last = authorise(session, signed.caller, _MEMBERS, study=study, run=after).in_run
+            older = or_(
+                RunRow.submitted < last.submitted, and_(RunRow.submitted == last.submitted, RunRow.id > last.id)
+            )
+            found = found.where(older)
+        rows = session.scalars(found.limit(limit + 1)).all()
+        views = tuple(runs.view(session, run) for run in rows[:limit])
+    return answer(RunPage(runs=views, next=views[-1].run if len(rows) > limit else None))
 
 
 @routes.get("/runs/{run}")

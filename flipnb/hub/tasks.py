@@ -50,6 +50,7 @@ def ask(
 
 
 def ask_stop(session: Session, run: RunRow, trust: str) -> None:
+    """Ask a Trust to end its part of a run."""
     ask(session, trust, partial(StopTask, study=run.study, run=run.id))
 
 

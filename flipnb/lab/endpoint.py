@@ -1,7 +1,7 @@
 """Endpoints: plain functions whose annotations are the contract. Handlers, OpenAPI and TypeScript are made of them.
 
     @endpoint("GET", "studies/{study}/runs", "runs")
-    def list_runs(bench: Bench, study: Name) -> RunList:
+    def list_runs(bench: Bench, study: Name) -> RunPage:
         \"\"\"A study's runs, the newest first.\"\"\"
 
 The first argument is always the bench; arguments named in the path come from it, ``body`` from the request's JSON,

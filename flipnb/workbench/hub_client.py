@@ -29,6 +29,7 @@ class HubClient:
 
     @classmethod
     def of(cls, home: Home) -> HubClient:
+        """A client with the home's configuration and key."""
         return cls(home.configuration, home.key)
 
     def __enter__(self) -> HubClient:
@@ -38,12 +39,15 @@ class HubClient:
         self._client.close()
 
     def get(self, path: str) -> bytes:
+        """The body of the answer to a GET."""
         return self._client.ask("GET", path)
 
     def get_json(self, path: str) -> Any:
+        """The answer as JSON data. Raises FlipError ``not-json``, ``duplicate-key``."""
         return load_json(self.get(path), "The hub's answer")
 
     def post(self, path: str, body: bytes = b"") -> bytes:
+        """The body of the answer to a POST."""
         return self._client.ask("POST", path, body)
 
     def put_blob(self, study: str, file: Path) -> str:
@@ -67,4 +71,5 @@ class HubClient:
 
 
 def access(configuration: Configuration, key: SigningKey) -> Access:
+    """What is needed to reach the hub as this researcher."""
     return Access(configuration.hub, configuration.audience, Path(configuration.ca), key)

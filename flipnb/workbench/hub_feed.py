@@ -31,6 +31,7 @@ class HubFeed:
 
     @classmethod
     def of(cls, home: Home) -> HubFeed:
+        """A feed with the home's configuration and key."""
         return cls(home.configuration, home.key)
 
     async def __aenter__(self) -> HubFeed:
@@ -40,12 +41,15 @@ class HubFeed:
         await self._client.close()
 
     async def feed(self, after: int, pulse: str, wait: float) -> Feed:
+        """The feed, when it is past ``after`` or its pulse another than ``pulse``, or after ``wait`` seconds."""
         return await self._get(f"/v1/feed?after={after}&pulse={pulse}&wait={wait:.1f}", Feed)
 
     async def run(self, run: str) -> RunView:
+        """A run as the hub shows it."""
         return await self._get(f"/v1/runs/{run}", RunView)
 
     async def events(self, run: str, after: int) -> tuple[RunEvent, ...]:
+        """The run's events numbered above ``after``, at once."""
         return (await self._get(f"/v1/runs/{run}/events?after={after}", RunEvents)).events
 
     async def _get(self, path: str, model: type[D]) -> D:

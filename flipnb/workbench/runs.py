@@ -9,17 +9,30 @@ from collections.abc import Iterator
 from flipnb.contracts.document import load_json
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.record import RunRecord
-from flipnb.contracts.run import FINAL_RUN_STATES, RoundSummary, RunEvent, RunView
+from flipnb.contracts.run import FINAL_RUN_STATES, RoundSummary, RunEvent, RunPage, RunView
 from flipnb.workbench.home import Home
 from flipnb.workbench.hub_client import HubClient
 
 _PATIENCE_S, _RETRY_S = 300.0, 1.0
+_PAGE = 200
 
 
 def list_runs(home: Home, study: str) -> list[RunView]:
-    """A study's runs as the hub shows them."""
+    """All runs of a study, the newest first, however many they are."""
+    found: list[RunView] = []
     with HubClient.of(home) as hub:
-        return [RunView.model_validate_json(_json(run)) for run in hub.get_json(f"/v1/runs?study={study}")["runs"]]
+        page = _page(hub, study, None)
+        found += page.runs
+        while page.next is not None:
+            page = _page(hub, study, page.next)
+            found += page.runs
+    return found
+
+
+def page_of_runs(home: Home, study: str, after: str | None) -> RunPage:
+    """Some runs of a study: the newest, or those that are next older than the run ``after``."""
+    with HubClient.of(home) as hub:
+        return _page(hub, study, after)
 
 
 def view_run(home: Home, run: str) -> RunView:
@@ -69,6 +82,10 @@ def follow(home: Home, run: str, *, after: int = 0, to_the_end: bool = True) -> 
                 return
 
 
-def _json(value: object) -> bytes:
+def _page(hub: HubClient, study: str, after: str | None) -> RunPage:
+    older = f"&after={after}" if after is not None else ""
+    return RunPage.model_validate_json(hub.get(f"/v1/runs?study={study}&limit={_PAGE}{older}"))
 
+
+def _json(value: object) -> bytes:
     return json.dumps(value).encode()

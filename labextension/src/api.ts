@@ -73,9 +73,21 @@ export class FlipApi {
     return (await this._call('GET cohorts', {})).cohorts;
   }
 
+  /**
+   * All runs of a study, the newest first, page by page.
+   */
   async runs(study: string): Promise<IRunView[]> {
-    return (await this._call('GET studies/{study}/runs', { path: { study } }))
-      .runs;
+    const found: IRunView[] = [];
+    let query: { after?: string } = {};
+    for (;;) {
+      const input = { path: { study }, query };
+      const page = await this._call('GET studies/{study}/runs', input);
+      found.push(...page.runs);
+      if (page.next === null) {
+        return found;
+      }
+      query = { after: page.next };
+    }
   }
 
   run(run: string): Promise<IRunView> {

@@ -726,9 +726,10 @@ export interface IRunEvents {
   events: IRunEvent[];
 }
 
-/** Runs of a study. */
-export interface IRunList {
+/** Some of a study's runs, the newest first. ``next``: the older ones follow after this run; None at the end. */
+export interface IRunPage {
   runs: IRunView[];
+  next: string | null;
 }
 
 /**
@@ -1294,12 +1295,12 @@ export interface IEndpoints {
     body: IQuestion;
     answer: ITrustAnswers;
   };
-  /** A study's runs, the newest first */
+  /** Some of a study's runs, the newest first: those that are older than the run ``after`` */
   'GET studies/{study}/runs': {
     path: { study: string };
-    query: undefined;
+    query: { after?: string | null };
     body: undefined;
-    answer: IRunList;
+    answer: IRunPage;
   };
   /** The Trusts of a study: whether they are there, and what they say of themselves */
   'GET studies/{study}/trusts': {

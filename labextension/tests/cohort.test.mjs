@@ -59,7 +59,7 @@ describe('a cohort under edit', () => {
       studies: [sample('Study', { study: 's' })]
     });
     jupyter.always('GET studies/{study}/trusts', { trusts: [] });
-    jupyter.always('GET studies/{study}/runs', { runs: [] });
+    jupyter.always('GET studies/{study}/runs', { runs: [], next: null });
     jupyter.always('GET cohorts', { cohorts: [] });
     workbench = new Workbench(jupyter.api);
     await workbench.begin(null);

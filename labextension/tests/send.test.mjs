@@ -65,7 +65,7 @@ describe('the way of a notebook to the Trusts', () => {
     jupyter.always('GET studies/{study}/trusts', {
       trusts: ['a', 'b', 'c'].map(trust)
     });
-    jupyter.always('GET studies/{study}/runs', { runs: [] });
+    jupyter.always('GET studies/{study}/runs', { runs: [], next: null });
     jupyter.always('GET cohorts', { cohorts: [] });
     jupyter.always('GET strategies', {
       strategies: [sample('KnownStrategy', { name: 'FedAvg' })]

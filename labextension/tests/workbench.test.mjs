@@ -36,6 +36,8 @@ const RUNS = 'GET studies/{study}/runs';
 const COHORTS = 'GET cohorts';
 const EVENTS = 'GET runs/{run}/events';
 
+const page = (runs, next = null) => ({ runs, next });
+
 function quiet(runs = []) {
   const jupyter = new Jupyter();
   jupyter.always(
@@ -44,7 +46,7 @@ function quiet(runs = []) {
   );
   jupyter.always(STUDIES, { studies: [study('a'), study('b')] });
   jupyter.always(TRUSTS, { trusts: [trust('c'), trust('d')] });
-  jupyter.always(RUNS, { runs });
+  jupyter.always(RUNS, page(runs));
   jupyter.always(COHORTS, { cohorts: [sample('CohortFile')] });
   return { jupyter, workbench: new Workbench(jupyter.api) };
 }
@@ -158,7 +160,7 @@ test('why the lists could not be fetched is told until they could; what was know
   assert.equal(workbench.heard, heard);
   void workbench.refresh();
   await settled();
-  await jupyter.answer(RUNS, { runs: [] });
+  await jupyter.answer(RUNS, page([]));
   assert.equal(workbench.problem, '');
 });
 
@@ -174,8 +176,8 @@ test('the lists of a study that is chosen no more are not shown, however late th
   assert.deepEqual(workbench.runs, []);
   assert.deepEqual(workbench.trusts, []);
   await settled();
-  await jupyter.answer(RUNS, { runs: [run(7, 0, { study: 'b' })] }, 1);
-  await jupyter.answer(RUNS, { runs: [run(1)] }, 0);
+  await jupyter.answer(RUNS, page([run(7, 0, { study: 'b' })]), 1);
+  await jupyter.answer(RUNS, page([run(1)]), 0);
   assert.deepEqual(ids(workbench.runs), [7]);
 });
 
@@ -199,16 +201,32 @@ test('a run that was pushed while the list was on its way does not fall back', a
   await settled();
   workbench.take(event('run'), change(run(1, 5, { state: 'running' })));
   workbench.take(event('run'), change(run(2, 1)));
-  await jupyter.answer(RUNS, { runs: [run(1, 4)] });
+  await jupyter.answer(RUNS, page([run(1, 4)]));
   assert.deepEqual(ids(workbench.runs), [2, 1]);
   assert.equal(workbench.runs[1].last_event, 5);
   assert.equal(workbench.runs[1].state, 'running');
 });
 
+test('a long list of runs is fetched page by page, and shown when all of it is there', async () => {
+  const { jupyter, workbench } = quiet();
+  jupyter.never(RUNS);
+  void workbench.begin('a');
+  await settled();
+  await jupyter.answer(RUNS, page([run(4), run(3)], run(3).run));
+  assert.deepEqual(workbench.runs, []);
+  await jupyter.answer(RUNS, page([run(2), run(1)]));
+  assert.deepEqual(ids(workbench.runs), [4, 3, 2, 1]);
+  const asked = jupyter.asked.filter(({ operation }) => operation === RUNS);
+  assert.deepEqual(
+    asked.map(({ after }) => after),
+    [undefined, run(3).run]
+  );
+});
+
 test('a run that the hub has no more goes with the next list', async () => {
   const { jupyter, workbench } = quiet([run(1), run(2)]);
   await workbench.begin('a');
-  jupyter.always(RUNS, { runs: [run(2)] });
+  jupyter.always(RUNS, page([run(2)]));
   await workbench.refresh();
   assert.deepEqual(ids(workbench.runs), [2]);
 });

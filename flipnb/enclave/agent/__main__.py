@@ -11,6 +11,7 @@ from flipnb.enclave.agent.daemon import serve
 
 
 def main() -> int:
+    """Serve until SIGTERM or SIGINT; 0, or 1 where the enclave can't be served."""
     parser = argparse.ArgumentParser(prog="python -m flipnb.enclave.agent", description="The agent of one enclave.")
     parser.add_argument("--enclave", type=Path, required=True, help="the enclave's directory")
     arguments = parser.parse_args()

@@ -103,6 +103,7 @@ class Agent:
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
+        """Serve hub and desk until ``stop``; runs that go on are taken up first, and interrupted at the end."""
         self._audit.append("agent-started")
         await self._runs.resume()
         server = DeskServer(self._desk.application())
@@ -136,6 +137,7 @@ class Agent:
         _LOG.info("the agent has ended")
 
     def stop(self) -> None:
+        """Have ``run`` come to its end."""
         self._stop.set()
 
     async def _forever(self, loop: Callable[[], Awaitable[None]]) -> None:

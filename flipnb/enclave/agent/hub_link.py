@@ -39,6 +39,7 @@ class HubLink:
 
     @property
     def reachable(self) -> bool:
+        """Whether the hub answered the last request."""
         return self._client.reachable
 
     async def greet(self) -> None:
@@ -46,19 +47,24 @@ class HubLink:
         await self._client.ask("GET", "/v1/studies")
 
     async def tasks(self, after: int) -> TaskList:
+        """The tasks numbered above ``after``, when there are any or after 25 seconds."""
         body = await self._client.ask("GET", f"/v1/tasks?after={after}&wait={POLL_SECONDS}")
         return _read(TaskList, body, "The list of tasks")
 
     async def answer(self, task: str, answer: TaskAnswer) -> None:
+        """Answer a task, which is handed out no more."""
         await self._client.ask("POST", f"/v1/tasks/{task}/answer", answer.model_dump_json().encode())
 
     async def report(self, run: str, body: bytes) -> None:
+        """Bring a report of a run's part; ``body`` is a TrustReport."""
         await self._client.ask("POST", f"/v1/runs/{run}/reports", body)
 
     async def join(self, join: Join) -> None:
+        """Tell that this Trust joined a study."""
         await self._client.ask("POST", f"/v1/studies/{join.study}/joins", join.to_bytes())
 
     async def tell_card(self, sealed: bytes) -> None:
+        """Bring this Trust's card, sealed."""
         await self._client.ask("PUT", "/v1/card", sealed)
 
     async def bundle(self, digest: str) -> bytes:
@@ -97,6 +103,7 @@ class HubLink:
         return await _FOR_EVER.call_async(attempt)
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._client.close()
 
 

@@ -17,6 +17,7 @@ from flipnb.link.desk import DeskClient
 
 
 def main() -> None:
+    """Serve the page on a listening socket of the agent's, until the agent ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--listen", type=int, required=True)
     parser.add_argument("--desk", type=Path, required=True)

@@ -52,6 +52,7 @@ class ApprovalSite:
         self._pages = pages
 
     def application(self) -> Starlette:
+        """The page as an ASGI application; nothing is served to another host's name or another origin."""
         return Starlette(
             routes=[
                 Route("/page.css", self._guarded(self._style), methods=["GET"]),

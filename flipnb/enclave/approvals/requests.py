@@ -104,4 +104,5 @@ class Requests:
 
 
 def content_of(request: StoredRequest) -> Bundle:
+    """The bundle of a request, whose bytes were verified when they came."""
     return parse(Bundle, peek(request.envelope, "The bundle"), "The bundle")

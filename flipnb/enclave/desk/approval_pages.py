@@ -42,9 +42,11 @@ class ApprovalPages:
                 await asyncio.to_thread(process.wait)
 
     def close(self) -> None:
+        """Close the listening socket; call it when ``keep`` is cancelled."""
         self._listener.close()
 
     def issue(self, bundle: str) -> ApprovalPage:
+        """A ticket for one bundle, as the page's address and until when it opens it."""
         now = time.monotonic()
         self._tickets = {name: held for name, held in self._tickets.items() if held[1] > now}
         ticket = secrets.token_hex(32)
@@ -65,6 +67,7 @@ class ApprovalPages:
         return bundle
 
     def use(self, ticket: str) -> None:
+        """Let the ticket open nothing any more."""
         self._tickets.pop(ticket, None)
 
     def _spawn(self) -> subprocess.Popen[bytes]:

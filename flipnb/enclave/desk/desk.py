@@ -77,6 +77,7 @@ class Desk:
         self._sandbox, self._joined = sandbox, joined
 
     def application(self) -> Starlette:
+        """The desk as an ASGI application."""
         routes = (
             ("GET", "/status", self.status),
             ("GET", "/requests", self.requests),
@@ -100,6 +101,7 @@ class Desk:
         )
 
     async def status(self, request: Request) -> Document:
+        """GET /status: who this Trust is, its policy, and what waits and runs."""
         directory = self._enclave.directory
         policy = directory.policy()
         return DeskStatus(
@@ -119,21 +121,25 @@ class Desk:
         )
 
     async def requests(self, request: Request) -> Document:
+        """GET /requests: those that wait or are approved; with ``all=1`` every one."""
         everything = request.query_params.get("all") == "1"
         terms = await self._terms()
         summaries = (self._summary(stored, terms) for stored in self._enclave.store.requests.all())
         return RequestList(requests=tuple(s for s in summaries if everything or s.state in ("waiting", "approved")))
 
     async def request(self, request: Request) -> Document:
+        """GET /requests/{bundle}: all that a data controller decides on."""
         return await self._detail(request.path_params["bundle"])
 
     async def page(self, request: Request) -> Document:
+        """POST /requests/{bundle}/page: the address of its approval page. FlipError ``refused`` (409)."""
         stored = self._requests.get(request.path_params["bundle"])
         if stored.state == "refused":
             raise FlipError("refused", f"The agent refused this bundle: {stored.reason}", status=409)
         return self._pages.issue(stored.bundle)
 
     async def ticket(self, request: Request) -> Document:
+        """GET /tickets/{ticket}: what the approval page shows. FlipError ``no-ticket`` (404)."""
         directory = self._enclave.directory
         return Ticket(
             detail=await self._detail(self._pages.bundle(request.path_params["ticket"])),
@@ -143,22 +149,26 @@ class Desk:
         )
 
     async def approve_with_ticket(self, request: Request) -> Document:
+        """POST /tickets/{ticket}/approval: as POST /approvals, and the ticket is used up where it succeeds."""
         self._pages.bundle(request.path_params["ticket"])
         answer = await self.approve(request)
         self._pages.use(request.path_params["ticket"])
         return answer
 
     async def approve(self, request: Request) -> Document:
+        """POST /approvals: a sealed approval, verified and kept; the request as it is now."""
         signed = await read(Signed, request)
         bundle = await self._decisions.approve(signed.envelope.encode())
         return self._summary(self._requests.get(bundle), await self._terms())
 
     async def decline(self, request: Request) -> Document:
+        """POST /declines: nothing of the bundle runs here; the request as it is now."""
         decline = await read(Decline, request)
         await self._decisions.decline(decline)
         return self._summary(self._requests.get(decline.bundle), await self._terms())
 
     async def join(self, request: Request) -> Document:
+        """POST /memberships: a sealed membership, verified and kept; its roster."""
         signed = await read(Signed, request)
         roster = self._memberships.accept(signed.envelope.encode())
         self._enclave.audit.append("joined", study=roster.study, roster=roster.digest())
@@ -166,9 +176,11 @@ class Desk:
         return roster
 
     async def runs(self, request: Request) -> Document:
+        """GET /runs: every run that this Trust was asked for."""
         return DeskRuns(runs=tuple(_desk_run(run) for run in self._enclave.store.runs.all()))
 
     async def stop(self, request: Request) -> Document:
+        """POST /runs/{run}/stop: the run as it is when its kernel is gone. FlipError ``unknown-run`` (404)."""
         run = request.path_params["run"]
         await self._runs.stop(run, by="controller")
         stored = self._enclave.store.runs.get(run)
@@ -176,6 +188,7 @@ class Desk:
         return _desk_run(stored)
 
     async def notebook(self, request: Request) -> Response:
+        """GET /runs/{run}/notebook: the executed notebook's file, which may show patients."""
         run = self._enclave.store.runs.get(request.path_params["run"])
         path = self._enclave.directory.runs / run.run / EXECUTED if run is not None else None
         if path is None or not path.exists():
@@ -183,6 +196,7 @@ class Desk:
         return FileResponse(path, media_type="application/json")
 
     async def shown(self, request: Request) -> Response:
+        """GET /runs/{run}/shown: the executed notebook as a jailed viewer has made it harmless."""
         run = self._enclave.store.runs.get(request.path_params["run"])
         path = self._enclave.directory.runs / run.run / EXECUTED if run is not None else None
         if run is None or path is None or not path.exists():
@@ -201,12 +215,14 @@ class Desk:
         return self._revision()
 
     async def audit(self, request: Request) -> Document:
+        """GET /audit?after=N: a page of the audit log. FlipError ``bad-query``."""
         after = request.query_params.get("after", "0")
         if not after.isascii() or not after.isdigit():
             raise FlipError("bad-query", "after must be a number.")
         return await asyncio.to_thread(self._enclave.audit.page, int(after))
 
     async def audit_check(self, request: Request) -> Document:
+        """GET /audit/check: read the whole log again."""
         return await asyncio.to_thread(self._enclave.audit.check)
 
     def _revision(self) -> DeskRevision:

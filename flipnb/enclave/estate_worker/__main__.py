@@ -112,6 +112,7 @@ def _safely(worker: Worker, line: bytes) -> Answer:
 
 
 def main() -> int:
+    """Answer the questions on the descriptor until it is closed; 0 at the end."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
     descriptor, estate, frozen, memory = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
     spill = frozen / ".spill"

@@ -59,6 +59,8 @@ WORKER_REQUEST: TypeAdapter[Current | Count | Tabulate | Freeze] = TypeAdapter(W
 
 
 class ExactCell(Document):
+    """An exact number of people, and the digest of who they are where it was asked for."""
+
     people: int = Field(ge=0)
     members: str = ""
 

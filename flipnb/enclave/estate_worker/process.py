@@ -49,6 +49,7 @@ class EstateWorker:
         self._writer: asyncio.StreamWriter | None = None
 
     async def current(self) -> str | None:
+        """The id of the estate's current version; None where there is none."""
         return (await self._ask(Current())).version
 
     async def count(self, version: str, cohort: dict[str, Any]) -> int:
@@ -84,6 +85,7 @@ class EstateWorker:
         return answer.frozen
 
     async def close(self) -> None:
+        """End the child."""
         await self._end()
 
     async def _ask(self, request: Document) -> Answer:

@@ -79,6 +79,7 @@ def run(task: RunnerTask, send: socket.socket) -> Verdict:
 
 
 def main() -> int:
+    """Do the task on the descriptor, and send the verdict as the last event; 0 however the notebook ended."""
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     # Libraries log what the kernel sends them.
     for noisy in ("papermill", "traitlets", "asyncio"):

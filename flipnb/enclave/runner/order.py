@@ -70,6 +70,8 @@ class RunnerTask(Document):
 
 
 class KernelStarted(Document):
+    """The kernel's process is there."""
+
     event: Literal["kernel-started"] = "kernel-started"
 
 

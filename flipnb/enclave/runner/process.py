@@ -59,6 +59,7 @@ class RunnerProcess:
 
     @property
     def pid(self) -> int:
+        """The process id of the jail's outermost process."""
         return self._process.pid
 
     @property

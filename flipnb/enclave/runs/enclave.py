@@ -30,4 +30,5 @@ class Enclave:
         return run_uid(self.directory.directory, slot)
 
     def run_directory(self, run: str) -> Path:
+        """The folder of a run, whether it is there or not."""
         return self.directory.runs / run

@@ -53,6 +53,7 @@ class RunKernel:
             await asyncio.to_thread(broker.stop)
 
     async def stop(self, grace_s: float) -> None:
+        """Have the kernel end; where its runner has not after ``grace_s`` seconds, it is killed."""
         self._stopping = True
         if self._runner is not None:
             await self._runner.stop(grace_s)

@@ -39,4 +39,5 @@ def of_error(error: FlipError) -> Outcome:
 
 
 def of_full_disk() -> Outcome:
+    """A run that ended since the Trust's disk is full."""
     return Outcome("failed", disk.CODE, disk.disk_full("this Trust's").message)

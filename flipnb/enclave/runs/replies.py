@@ -63,6 +63,7 @@ class Replies:
         return TaskAnswer(envelope=reply.decode())
 
     async def on_summed(self, task: SummedTask) -> TaskAnswer:
+        """Give a run's kernel the sum that it waits for; a run that is over needs none."""
         active = self._active(task.run)
         airlock = await asyncio.shield(active.airlock) if active is not None else None
         if active is not None and airlock is not None:

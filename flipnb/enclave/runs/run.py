@@ -86,6 +86,7 @@ class ActiveRun:
         await self.over.wait()
 
     def interrupt(self, outcome: Outcome) -> None:
+        """End the run with this outcome, the first that it is given; its kernel is told now."""
         if self._ending is None:
             self._ending = outcome
             self._interrupted.set()
@@ -95,6 +96,7 @@ class ActiveRun:
 
     @property
     def ending(self) -> bool:
+        """Whether it was told how to end."""
         return self._ending is not None
 
     def tell_progress(self) -> None:

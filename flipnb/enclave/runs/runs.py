@@ -68,6 +68,7 @@ class Runs:
                 life.cancel()
 
     async def on_run(self, task: RunTask) -> TaskAnswer:
+        """Admit a run, once, or refuse it by a report with its code and reason."""
         async with self._turns[task.run]:
             if self._store.runs.get(task.run) is None:
                 try:
@@ -77,6 +78,7 @@ class Runs:
             return TaskAnswer()
 
     async def on_start(self, task: StartTask) -> TaskAnswer:
+        """Start a run that is approved, or refuse it by a report; one that goes on here is left alone."""
         async with self._turns[task.run]:
             try:
                 stored = self._known(task.run)
@@ -90,6 +92,7 @@ class Runs:
             return TaskAnswer()
 
     async def on_stop(self, task: StopTask) -> TaskAnswer:
+        """Stop a run at the hub's word; answered when its kernel is gone."""
         await self.stop(task.run, by="hub")
         return TaskAnswer()
 

@@ -94,5 +94,6 @@ class RunTable:
         self._outbox.add(TrustReport(run=run, sequence=1, failure=failure, code=code, reason=reason[:400]))
 
     def set_frozen(self, run: str, frozen: dict[str, Any]) -> None:
+        """Keep what is known of the run's frozen cohort, for when the agent starts again."""
         with self._database.transaction() as db:
             db.execute("UPDATE runs SET frozen=? WHERE run=?", (json.dumps(frozen), run))

@@ -23,9 +23,17 @@ _WAIT_SECONDS = 20.0
 class TotalLink(Protocol):
     """What is asked of the hub."""
 
-    def post_total(self, context: TotalContext) -> None: ...
-    def total_replies(self, step: int, known: int, wait: float) -> RoundReplies: ...
-    def post_sum(self, result: TotalSum) -> None: ...
+    def post_total(self, context: TotalContext) -> None:
+        """Ask the members for a step."""
+        ...
+
+    def total_replies(self, step: int, known: int, wait: float) -> RoundReplies:
+        """The step's replies so far, at more than ``known`` or after ``wait`` seconds."""
+        ...
+
+    def post_sum(self, result: TotalSum) -> None:
+        """Give the members the sum of a step."""
+        ...
 
 
 class Totals:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from flipnb.contracts.document import Document
-from flipnb.contracts.run import RunId, RunView
+from flipnb.contracts.run import RunId, RunPage, RunView
 from flipnb.contracts.text import Name
 from flipnb.lab.bench import Bench
 from flipnb.lab.endpoint import endpoint
@@ -11,16 +10,10 @@ from flipnb.workbench import runs
 from flipnb.workbench.hub_feed import RunEvents
 
 
-class RunList(Document):
-    """Runs of a study."""
-
-    runs: tuple[RunView, ...]
-
-
 @endpoint("GET", "studies/{study}/runs", "runs")
-def list_runs(bench: Bench, study: Name) -> RunList:
-    """A study's runs, the newest first."""
-    return RunList(runs=tuple(runs.list_runs(bench.home, study)))
+def list_runs(bench: Bench, study: Name, after: RunId | None = None) -> RunPage:
+    """Some of a study's runs, the newest first: those that are older than the run ``after``."""
+    return runs.page_of_runs(bench.home, study, after)
 
 
 @endpoint("GET", "runs/{run}", "runs")

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from federation import copy_runs
 from safetensors.numpy import load_file, save
 
 import flipnb
@@ -20,7 +21,7 @@ from flipnb.workbench.counting import count
 from flipnb.workbench.hub_client import HubClient
 from flipnb.workbench.plan_file import load_cohort
 from flipnb.workbench.results import fetch_results
-from flipnb.workbench.runs import follow, list_runs, stop_run, view_run
+from flipnb.workbench.runs import follow, list_runs, page_of_runs, stop_run, view_run
 from flipnb.workbench.studies import create_study, list_studies, read_roster, roster_path
 from flipnb.workbench.submission import prepare, run_again, submit
 
@@ -270,3 +271,20 @@ def test_a_run_without_final_weights_is_no_start(home, notebook, flip):
     said = flip("submit", notebook, "--study", "heart", "--from", run)
     assert said.returncode == 1
     assert "has no final weights" in said.stderr
+
+
+def test_all_runs_of_a_study_are_listed_however_many_they_are(hub, home, notebook, flip, monkeypatch):
+    run = submit(home, prepare(home, notebook, "heart", [])).runs[0].run
+    stop_run(home, run)
+    before = [view.run for view in list_runs(home, "heart")]
+    copies = copy_runs(hub, run, 450)
+    listed = list_runs(home, "heart")
+    assert [view.run for view in listed if view.run not in copies] == before
+    assert [view.run for view in listed if view.run in copies] == copies
+    said = flip("runs", "--study", "heart", "--json")
+    assert [view["run"] for view in json.loads(said.stdout)] == [view.run for view in listed]
+    monkeypatch.setenv("FLIP_HOME", str(home.directory))
+    assert list(flipnb.runs("heart").index) == [view.run for view in listed]
+    page = page_of_runs(home, "heart", None)
+    assert len(page.runs) < len(listed)
+    assert page_of_runs(home, "heart", page.next).runs == tuple(listed[len(page.runs) : 2 * len(page.runs)])

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from flipnb.contracts.desk import DeskRevision
+from flipnb.contracts.desk import DeskRuns
 from flipnb.contracts.problem import FlipError
 from flipnb.link.desk import DeskClient, desk, enclave_controllers
 
@@ -17,8 +17,8 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        body = b'{"revision":"a"}' if self.path == "/changes?after=b" else b'{"code":"no-ticket","message":"None."}'
-        self.send_response(200 if self.path == "/changes?after=b" else 404)
+        body = b'{"runs":[]}' if self.path == "/runs?after=b" else b'{"code":"no-ticket","message":"None."}'
+        self.send_response(200 if self.path == "/runs?after=b" else 404)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -43,15 +43,15 @@ def enclave(tmp_path):
 
 def test_the_desk_is_found_asked_and_heard(enclave):
     with desk(enclave) as client:
-        assert client.get("/changes?after=b", DeskRevision) == DeskRevision(revision="a")
+        assert client.get("/runs?after=b", DeskRuns) == DeskRuns(runs=())
         with pytest.raises(FlipError) as caught:
-            client.get("/tickets/x", DeskRevision)
+            client.get("/tickets/x", DeskRuns)
     assert (caught.value.code, caught.value.message, caught.value.status) == ("no-ticket", "None.", 404)
 
 
 def test_an_agent_that_is_away_and_an_enclave_that_is_none_are_said(enclave, tmp_path):
     with DeskClient(tmp_path / "none.sock") as client, pytest.raises(FlipError) as caught:
-        client.get("/status", DeskRevision)
+        client.get("/status", DeskRuns)
     assert (caught.value.code, caught.value.status) == ("agent-down", 503)
     with pytest.raises(FlipError) as caught, desk(tmp_path / "run"):
         raise AssertionError
