@@ -115,10 +115,11 @@ imports: $(STAMP)
 lint-front-end: $(NODE_MODULES)
 	@$(WITH_NODE) && cd labextension && jlpm lint:check
 
-format: $(STAMP) $(NODE_MODULES) ## write the code in the house's format, and the front end's contract
+format: $(STAMP) $(NODE_MODULES) ## write the code in the house's format, the front end's contract, the house's drawings
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/python -m flipnb.lab.openapi
+	@$(BIN)/python tests/house.py
 	@$(WITH_NODE) && cd labextension && jlpm lint
 
 lock: $(STAMP) ## resolve constraints.txt anew

@@ -6,6 +6,7 @@ whole, at a number; the next one goes on from there. Before an upgrade's first s
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -93,6 +94,11 @@ def _copy(db: sqlite3.Connection, target: Path) -> None:
             db.backup(copy)
             copy.execute("PRAGMA journal_mode=DELETE")
         partial.replace(target)
+        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)  # the file itself is: SQLite syncs what it commits
+        finally:
+            os.close(folder)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

@@ -39,6 +39,12 @@ const answersOf = (...lefts) =>
       })
     )
   });
+const file = (Title, version) =>
+  sample('CohortDefinition', {
+    path: 'a.cohort.json',
+    expression: titled(Title),
+    version: version.repeat(64)
+  });
 
 let jupyter;
 let workbench;
@@ -124,6 +130,38 @@ describe('a cohort under edit', () => {
         model.dispose();
       })
     );
+  });
+
+  test('screens hear of every step, check and answer once', async () => {
+    const model = await checked();
+    const told = firings(model.changed);
+    const fired = () => {
+      const { times } = told;
+      told.times = 0;
+      return times;
+    };
+    model.edit(titled('one'));
+    assert.equal(fired(), 1);
+    model.setRules([{ on: true, rule: emptyRule() }]);
+    assert.equal(fired(), 1);
+    model.undo();
+    assert.equal(fired(), 1);
+    model.redo();
+    assert.equal(fired(), 1);
+    await pause();
+    await jupyter.answer(CHECKS, good);
+    assert.equal(fired(), 1);
+    void model.ask(EVERYTHING);
+    assert.equal(fired(), 1);
+    await settled();
+    await jupyter.answer(COUNTS, answersOf(1));
+    assert.equal(fired(), 1);
+    jupyter.always(READ, file('kept', 'a'));
+    await model.open('a.cohort.json');
+    assert.equal(fired(), 1);
+    jupyter.always(SAVE, file('kept', 'b'));
+    await model.save();
+    assert.equal(fired(), 1);
   });
 
   test('an edit after a step back leaves nothing to go forth to', () => {
@@ -362,22 +400,18 @@ describe('a cohort under edit', () => {
     assert.equal(model.problem, 'The kernel died.');
   });
 
-  const file = (Title, version) =>
-    sample('CohortDefinition', {
-      path: 'a.cohort.json',
-      expression: titled(Title),
-      version: version.repeat(64)
-    });
-
   test('a file is shown without a step back to what was before it', async () => {
     const model = opened();
     model.edit(titled('before'));
+    model.edit(titled('taken back'));
+    model.undo();
     const opening = model.open('a.cohort.json');
     await settled();
     await jupyter.answer(READ, file('kept', 'a'));
     await opening;
     assert.equal(model.expression.Title, 'kept');
     assert.equal(model.canUndo, false);
+    assert.equal(model.canRedo, false);
     assert.equal(model.dirty, false);
     model.edit(titled('changed'));
     assert.equal(model.dirty, true);

@@ -114,6 +114,12 @@ describe('the way of a notebook to the Trusts', () => {
     assert.deepEqual([seed, minimumTrusts], [7, 2]);
     assert.deepEqual(values, { k: '3' });
     assert.deepEqual(without, []);
+    assert.notEqual(model.checked, null);
+    assert.deepEqual(
+      model.strategies.map(({ name }) => name),
+      ['FedAvg']
+    );
+    assert.deepEqual(model.reading('no parameter').values, []);
     assert.equal(model.obstacle, '');
   });
 
@@ -133,6 +139,16 @@ describe('the way of a notebook to the Trusts', () => {
       model.chosen.map(({ name }) => name),
       ['b']
     );
+    assert.equal(model.minimumTrusts, 1);
+  });
+
+  test('a plan that names no least number of Trusts needs all that are chosen', async () => {
+    const plan = { ...report().plan, minimum_trusts: null };
+    const model = await checked({ plan });
+    assert.equal(model.minimumTrusts, 3);
+    model.toggleTrust(workbench.trusts[0]);
+    assert.equal(model.minimumTrusts, 2);
+    model.change({ minimumTrusts: 1 });
     assert.equal(model.minimumTrusts, 1);
   });
 
@@ -262,6 +278,8 @@ describe('the way of a notebook to the Trusts', () => {
     await jupyter.answer(CHECK, report());
     assert.equal(model.draft.title, 'Mine');
     assert.equal(model.draft.seed, 1);
+    assert.equal(bodies(CHECK)[1].minimum_trusts, 2);
+    assert.equal(jupyter.times('GET strategies'), 1);
   });
 
   test('why it can not be sent is said, the first of all reasons', async () => {
@@ -303,6 +321,9 @@ describe('the way of a notebook to the Trusts', () => {
     });
     const many = count =>
       Array.from({ length: count }, (_, i) => i + 1).join(', ');
+    model.changeValue('k', many(10));
+    model.changeValue('l', many(20));
+    assert.equal(model.obstacle, '');
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 30 }),
@@ -399,6 +420,7 @@ describe('the way of a notebook to the Trusts', () => {
     void model.again();
     await settled();
     assert.equal(model.receipt, null);
+    assert.equal(model.preview, null);
     assert.deepEqual(model.draft.without, ['a', 'c']);
     assert.equal(jupyter.times(CHECK), 2);
   });
