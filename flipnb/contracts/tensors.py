@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,10 +15,31 @@ from flipnb.contracts.text import Line
 Dtype = Literal["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"]
 
 FLOATS = frozenset({"float64", "float32", "float16", "bfloat16"})
-_ITEM_BYTES = {
-    "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2,
-    "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1,
-}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How a safetensors file has a dtype: its ``code``, and the bytes of one item, little-endian."""
+
+    code: str
+    item_bytes: int
+
+
+STORED: Mapping[Dtype, Stored] = {
+    "int64": Stored("I64", 8),
+    "float64": Stored("F64", 8),
+    "float32": Stored("F32", 4),
+    "int32": Stored("I32", 4),
+    "bfloat16": Stored("BF16", 2),
+    "float16": Stored("F16", 2),
+    "int16": Stored("I16", 2),
+    "int8": Stored("I8", 1),
+    "uint8": Stored("U8", 1),
+    "bool": Stored("BOOL", 1),
+}
+"""By dtype, in the order in which the safetensors library writes tensors."""
+DTYPES: Mapping[str, Dtype] = {stored.code: dtype for dtype, stored in STORED.items()}
+"""By the format's code."""
 _ALIGNMENT = 64
 
 
@@ -84,7 +106,7 @@ class TensorSpec(Document):
 
     def weight_bytes(self) -> int:
         """Bytes of the weights themselves, without a file's header."""
-        return sum(tensor.elements * _ITEM_BYTES[tensor.dtype] for tensor in self.tensors)
+        return sum(tensor.elements * STORED[tensor.dtype].item_bytes for tensor in self.tensors)
 
     def update_layout(self) -> tuple[tuple[Slot, ...], int]:
         """The slots of an update and its size in bytes; each slot starts at a multiple of 64."""

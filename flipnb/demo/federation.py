@@ -30,6 +30,7 @@ from flipnb.contracts.study import Trust
 from flipnb.demo.certificates import make_ca, make_server_certificate
 from flipnb.demo.hospitals import CONCEPTS, HOSPITALS, Hospital
 from flipnb.enclave.setup import create_enclave
+from flipnb.files.logs import open_log
 
 AUDIENCE = "flip-demo-hub"
 ENVIRONMENT = "flip-demo"
@@ -170,7 +171,7 @@ def up(directory: Path, *, attached: bool = False, wait_seconds: float = 60.0) -
     if status(directory)["up"]:
         raise FlipError("already-up", f"The federation in {directory} is up already.", remedy="See `flip status`.")
     log = directory / "supervisor.log"
-    with log.open("ab") as out:
+    with open_log(log) as out:
         supervisor = subprocess.Popen(
             [sys.executable, "-m", "flipnb.demo.supervisor", str(directory), *(["--attached"] * attached)],
             stdin=subprocess.DEVNULL,

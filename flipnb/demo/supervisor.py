@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -19,6 +20,10 @@ from pathlib import Path
 from types import FrameType
 
 from flipnb.contracts.problem import FlipError
+from flipnb.files.logs import log_to_stderr, open_log
+from flipnb.files.whole import write
+
+log = logging.getLogger("flip.demo")
 
 _PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 8.0
@@ -43,14 +48,13 @@ class Daemon:
 
     def start(self) -> None:
         """Start the process, its output added to its log; it gets SIGTERM when this process dies."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
+        with open_log(self.log) as output:
             self.started, self.started_at = time.monotonic(), time.time()
             self.process = subprocess.Popen(
                 self.argv,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 - this process has one thread
                 start_new_session=True,
             )
@@ -115,15 +119,12 @@ class Supervisor:
                         daemon.pause = 0.25
                     daemon.next_start = now + daemon.pause
                     daemon.pause = min(2 * daemon.pause, _LONGEST_PAUSE)
-                    self._say(f"{daemon.name} ended with exit code {process.returncode}; starting it again")
+                    log.warning("%s ended; starting it again", daemon.name, extra={"exit": process.returncode})
                 if now >= daemon.next_start:
                     daemon.restarts += 1
                     daemon.start()
             if daemon.state() != "up" and daemon is self._daemons[0]:
                 return  # the hub first: the enclaves connect to it
-
-    def _say(self, text: str) -> None:
-        print(json.dumps({"time": time.time(), "event": text}), flush=True)
 
     def _write_status(self) -> None:
         status = {
@@ -142,9 +143,7 @@ class Supervisor:
         path = self._directory / "status.json"
         if path.exists() and path.read_text() == text:
             return
-        partial = path.with_suffix(".partial")
-        partial.write_text(text)
-        partial.replace(path)
+        write(path, text.encode())
 
     def _end(self) -> None:
         """Enclaves first, so that they can still tell the hub; then the hub."""
@@ -165,4 +164,5 @@ class Supervisor:
 if __name__ == "__main__":
     if "--attached" in sys.argv:
         _end_with_parent()
+    log_to_stderr()
     Supervisor(Path(sys.argv[1])).run()

@@ -15,7 +15,8 @@ from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.approvals.membership import Memberships
-from flipnb.enclave.stores.configuration import Configuration, EnclaveDirectory, write_file
+from flipnb.enclave.stores.configuration import Configuration, EnclaveDirectory
+from flipnb.files.whole import write
 
 
 def create_enclave(
@@ -137,7 +138,7 @@ def _make_keys(directory: Path, name: str, passphrase: str) -> Controller:
 def _fill(
     directory: Path, configuration: Configuration, policy: Policy, *, ca: bytes, environment: str, lock: bytes
 ) -> EnclaveDirectory:
-    write_file(directory / "keys" / "disclosure.key", os.urandom(32))
+    write(directory / "keys" / "disclosure.key", os.urandom(32), mode=0o600)
     for part in ("memberships", "runs", "logs", "frozen"):
         (directory / part).mkdir(mode=0o700)
     # The estate worker reads it as a user of its own; the enclave's directory keeps everybody else out.
@@ -152,4 +153,4 @@ def _fill(
 
 def _write_document(path: Path, document: Document) -> None:
     text = json.dumps(document.model_dump(mode="json"), indent=2) + "\n"
-    write_file(path, text.encode())
+    write(path, text.encode(), mode=0o600)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from enum import Enum
 from functools import cached_property
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from flipnb.contracts.problem import FlipError
-from flipnb.estate.postgresql import connect, current_version, read_version
+from flipnb.estate.postgresql import connect, current_version, read_version, with_values
 from flipnb.estate.versions import Bounds, Estate
+from flipnb.records.database import Database, DuckDatabase, by_table
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,8 +39,11 @@ _MISSING = re.compile(
 )
 
 
-class Database(Protocol):
-    """Tables of the OMOP CDM, read-only. SQL is in the database's own dialect."""
+class EstateDatabase(Database, Protocol):
+    """SQL is in the database's own dialect. Rows come a page at a time.
+
+    Raises FlipError ``estate-incomplete`` for a table that is not there.
+    """
 
     dialect: Literal["duckdb", "postgres"]
     version: str
@@ -50,12 +54,11 @@ class Database(Protocol):
         """What copies by concept there are to ask instead of the clinical tables."""
         ...
 
-    def rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
-        """A query's rows, a page at a time. Raises FlipError ``estate-incomplete`` for a table that is not there."""
-
 
 @contextmanager
-def reading(estate: Path | str, version: str | None = None, *, bounds: Bounds | None = None) -> Iterator[Database]:
+def reading(
+    estate: Path | str, version: str | None = None, *, bounds: Bounds | None = None
+) -> Iterator[EstateDatabase]:
     """The current version of an estate's directory, or the tables behind a ``postgresql://`` address.
 
     Raises FlipError ``no-estate``, ``unknown-version``, ``database-away``.
@@ -78,13 +81,13 @@ def reading(estate: Path | str, version: str | None = None, *, bounds: Bounds | 
         yield DuckDBDatabase(connection, current)
 
 
-class DuckDBDatabase:
+class DuckDBDatabase(DuckDatabase):
     """One version of an estate, over a connection of its own; ``version`` is empty where there are none."""
 
     dialect: Literal["duckdb", "postgres"] = "duckdb"
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, version: str = "") -> None:
-        self._connection = connection
+        super().__init__(connection)
         self.version = version
 
     @cached_property
@@ -103,12 +106,12 @@ class DuckDBDatabase:
             return Copies.RECORDS
         return Copies.WITH_PERIODS
 
-    def rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
-        """A query's rows, fetched by the page. Raises FlipError ``estate-incomplete`` for a table that is not there."""
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Rows are fetched by the page. Raises FlipError ``estate-incomplete`` for a table that is not there."""
         import duckdb
 
         try:
-            cursor = self._connection.cursor().execute(sql)
+            cursor = self._connection.cursor().execute(sql, list(values))
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             raise _incomplete(error) from None
         while page := cursor.fetchmany(_PAGE):
@@ -123,7 +126,7 @@ class _PostgresqlDatabase:
         self._connection = connection
         self.version = version
 
-    def rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         from psycopg import errors
         from psycopg.sql import SQL
 
@@ -131,10 +134,21 @@ class _PostgresqlDatabase:
         with closing(self._connection.cursor("flip")) as cursor:
             cursor.itersize = _PAGE
             try:
-                cursor.execute(SQL(sql))
+                if values:
+                    cursor.execute(with_values(sql), list(values))
+                else:
+                    cursor.execute(SQL(sql))
             except (errors.UndefinedTable, errors.UndefinedColumn) as error:
                 raise _incomplete(error) from None
             yield from cursor
+
+    def columns(self) -> Mapping[str, frozenset[str]]:
+        return by_table(
+            self.rows(
+                "SELECT table_name, column_name FROM information_schema.columns "
+                "WHERE table_schema = ANY (current_schemas(false))"
+            )
+        )
 
 
 @contextmanager

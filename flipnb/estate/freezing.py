@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from flipnb.estate.cohort.generation import compiled_for, count_people
 from flipnb.estate.database import DuckDBDatabase, reading
 from flipnb.estate.frozen_file import Member, write_frozen
 from flipnb.estate.versions import Bounds, Estate
+from flipnb.files.whole import making
 
 if TYPE_CHECKING:
     import duckdb
@@ -68,10 +67,7 @@ def freeze(
 
     if path.exists():
         raise FlipError("exists", f"{path} exists already.")
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(mode=0o755)
-    try:
+    with making(path) as partial:
         opened = Estate.open(estate, bounds)
         with opened.reading(version) as source:
             rows = compiled_for(DuckDBDatabase(source, version), expression).rows()
@@ -89,25 +85,11 @@ def freeze(
         with duckdb.connect(str(partial / DATABASE), config=opened.bounds.config(path.parent)) as target:
             write_frozen(target, opened.file(version), dataset, frozen)
         (partial / DATABASE).chmod(0o444)
-        for written in (partial / DATABASE, partial):
-            _sync(written)
-        partial.rename(path)
-        _sync(path.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     sizes = {part: sum(1 for value in parts.values() if value == part) for part in ("train", "validation", "test")}
     salt = secrets.token_bytes(32)
     return FrozenCohort(
         sizes["train"], sizes["validation"], sizes["test"], commitment_to(version, people, salt), salt.hex()
     )
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def commitment_to(version: str, people: Sequence[int], salt: bytes) -> str:

@@ -13,6 +13,7 @@ from flipnb.contracts.problem import FlipError
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg.sql import SQL
 
     Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -61,6 +62,13 @@ def versions(connection: Connection) -> tuple[str, ...]:
 def read_version(connection: Connection, version: str) -> None:
     """Make unqualified table names those of a version, until the transaction's end."""
     connection.execute(f"SET LOCAL search_path = {schema_of(version)}, public")
+
+
+def with_values(sql: str) -> SQL:
+    """A query with ``?`` for values as psycopg takes it."""
+    from psycopg.sql import SQL
+
+    return SQL(sql.replace("%", "%%").replace("?", "%s"))
 
 
 def begin_load(connection: Connection) -> None:

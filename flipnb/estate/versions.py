@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flipnb.contracts.problem import FlipError
+from flipnb.files.whole import publish, sync, write
 
 if TYPE_CHECKING:
     import duckdb
@@ -202,37 +203,17 @@ class Estate:
             for left in partial.iterdir():
                 if left.name != _FILE:
                     shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
-            _settle(partial / _FILE)
+            (partial / _FILE).chmod(0o444)
+            sync(partial / _FILE)
+            sync(partial)
             # The estate worker reads as an unprivileged user; the enclave's directory keeps others out.
             partial.chmod(0o755)
-            partial.rename(final)
-            _sync_directory(final.parent)
+            publish(partial, final)
         self._point_to(version)
 
     def _point_to(self, version: str) -> None:
-        handle, name = tempfile.mkstemp(prefix=".current-", dir=self.directory)
-        with os.fdopen(handle, "w", encoding="ascii") as stream:
-            stream.write(version + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        path = Path(name)
-        path.chmod(0o644)
-        path.replace(self.directory / _POINTER)
-        _sync_directory(self.directory)
-
-
-def _settle(path: Path) -> None:
-    path.chmod(0o444)
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        # The estate worker reads it as an unprivileged user.
+        write(self.directory / _POINTER, f"{version}\n".encode("ascii"), mode=0o644)
 
 
 @contextmanager

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import tempfile
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import IO, Literal
 
 from flipnb.contracts.problem import FlipError
 from flipnb.estate.resource_files import read_resources
+from flipnb.files.whole import writing
 from flipnb.records.view import rows
 from flipnb.records.view_definition import ViewDefinition
 from flipnb.records.view_table import write_csv, write_json, write_parquet
@@ -45,17 +43,9 @@ def view(definition: Path, over: Path, kind: Format, out: Path | None, stream: I
     if kind == "parquet":
         if out is None:
             raise FlipError("no-file", "Parquet is written to a file.", remedy="Give --out FILE.")
-        with _complete(out) as partial:
+        with writing(out) as partial:
             return write_parquet(checked, table, partial)
     if out is None:
         return write_json(table, stream) if kind == "json" else write_csv(checked, table, stream)
-    with _complete(out) as partial, partial.open("w", encoding="utf-8", newline="") as target:
+    with writing(out) as partial, partial.open("w", encoding="utf-8", newline="") as target:
         return write_json(table, target) if kind == "json" else write_csv(checked, table, target)
-
-
-@contextlib.contextmanager
-def _complete(path: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix=".flip-view-", dir=path.absolute().parent) as directory:
-        partial = Path(directory) / path.name
-        yield partial
-        partial.replace(path)

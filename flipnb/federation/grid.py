@@ -1,34 +1,36 @@
-"""Our ``Grid``: Flower's strategies, unmodified, over FLIP's rounds.
+"""What Flower's strategies are given: a grid that names the nodes, and replies; by Flower's public names alone.
 
 A strategy believes that it talks to one node per Trust. The coordinator has exchanged a round's weights and updates
-before it asks a strategy for the aggregate, so that a grid only says which nodes there are.
+before it asks a strategy for the aggregate, so that nothing is sent.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
 os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
 
-from flwr.app import Message, RecordDict
+import numpy as np
+import numpy.typing as npt
+from flwr.app import DEFAULT_TTL, Array, ArrayRecord, Message, MessageType, Metadata, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 
-# The one private thing: Message() refuses to exist without it (held to by tests/conformance/test_flower_strategies.py).
-from flwr.supercore.task_identity import TaskIdentity
+EXAMPLES = "num-examples"
+"""Flower's own name for what a reply weighs."""
 
 _COORDINATOR_NODE = 0
 _EXCHANGED = "A round is exchanged before its strategy is asked."
 
 
 class RoundGrid(Grid):
-    """Names the nodes. One per process: Flower keeps a process-wide identity."""
+    """Names the nodes: one per member, from 1."""
 
     def __init__(self, members: int) -> None:
         self._members = members
-        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, _COORDINATOR_NODE, 1
 
     def set_run(self, run: Any) -> None:
         raise RuntimeError("A coordinator has one run, from its order.")
@@ -40,10 +42,9 @@ class RoundGrid(Grid):
     def create_message(
         self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
     ) -> Message:
-        return Message(content, dst_node_id, message_type, group_id=group_id, ttl=ttl)
+        raise RuntimeError(_EXCHANGED)
 
     def get_node_ids(self) -> Iterable[int]:
-        """One node per member, from 1."""
         return range(1, self._members + 1)
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
@@ -54,3 +55,47 @@ class RoundGrid(Grid):
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         raise RuntimeError(_EXCHANGED)
+
+
+class Reply(Message):
+    """What a node answers to a round, as a strategy reads it.
+
+    Flower's own constructor makes messages only in a process that its SuperLink runs.
+    """
+
+    def __init__(self, content: RecordDict, node: int) -> None:
+        self._answer, self._from = content, node
+
+    @property
+    def metadata(self) -> Metadata:
+        return Metadata(
+            run_id=1,
+            message_id="",
+            src_node_id=self._from,
+            dst_node_id=_COORDINATOR_NODE,
+            reply_to_message_id="",
+            group_id="",
+            created_at=time.time(),
+            ttl=DEFAULT_TTL,
+            message_type=MessageType.TRAIN,
+        )
+
+    @property
+    def content(self) -> RecordDict:
+        return self._answer
+
+    @content.setter
+    def content(self, value: RecordDict) -> None:
+        self._answer = value
+
+    def has_content(self) -> bool:
+        return True
+
+    def has_error(self) -> bool:
+        return False
+
+
+def reply(arrays: Mapping[str, npt.NDArray[Any]], *, weight: int, node: int, **numbers: int) -> Reply:
+    """The answer of ``node`` (from 1): arrays, what they weigh, and other numbers for the strategy."""
+    record = ArrayRecord({name: Array(np.asarray(array)) for name, array in arrays.items()})
+    return Reply(RecordDict({"arrays": record, "metrics": MetricRecord({EXAMPLES: weight, **numbers})}), node)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import FileIO
@@ -17,21 +17,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from flipnb.federation.write_back import WriteBack
+from flipnb.contracts.tensors import STORED, Dtype
+from flipnb.files.whole import PARTIAL, publish
+from flipnb.files.write_back import WriteBack
 
-_CODES = {
-    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
-    "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
-}  # fmt: skip
-# The library's own order (by dtype, then by name), in which every tensor is aligned to its item size.
-_RANK = ("I64", "F64", "F32", "I32", "BF16", "F16", "I16", "I8", "U8", "BOOL")
-_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-
-
+# The library's own order is by dtype, then by name: in it every tensor is aligned to its item size.
+_RANK = {dtype: rank for rank, dtype in enumerate(STORED)}
 _WORTH_A_THREAD = 1 << 18
 """Bytes from which on hashing and writing take longer than to hand them to a thread."""
 
-Entry = tuple[str, Sequence[int], str]
+Entry = tuple[str, Sequence[int], Dtype]
 """Name, shape, dtype."""
 
 
@@ -41,11 +36,9 @@ def head(entries: Sequence[Entry]) -> tuple[bytes, list[int]]:
     header: dict[str, Any] = {}
     offset = 0
     for name, shape, dtype in entries:
-        code = _CODES[dtype]
-        size = _BYTES[code]
-        for length in shape:
-            size *= length
-        header[name] = {"dtype": code, "shape": list(shape), "data_offsets": [offset, offset + size]}
+        stored = STORED[dtype]
+        size = stored.item_bytes * math.prod(shape)
+        header[name] = {"dtype": stored.code, "shape": list(shape), "data_offsets": [offset, offset + size]}
         sizes.append(size)
         offset += size
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -63,7 +56,7 @@ class SafetensorsWriter:
 
     def __init__(self, path: Path, entries: Sequence[Entry]) -> None:
         self._path = path
-        self._partial = path.with_name(path.name + ".partial")
+        self._partial = path.with_name(path.name + PARTIAL)
         self._head, self._sizes = head(entries)
         self._index = 0
         self._digest = hashlib.sha256()
@@ -135,8 +128,7 @@ class SafetensorsWriter:
             raise
         self._writer.shutdown()
         self._file.close()
-        self._partial.replace(self._path)
-        sync_directory(self._path.parent)
+        publish(self._partial, self._path)
 
     def _abandon(self) -> None:
         assert self._file is not None
@@ -155,20 +147,6 @@ class SafetensorsWriter:
         return self._written
 
 
-def code_of(dtype: str) -> str:
-    """The format's name of a dtype."""
-    return _CODES[dtype]
-
-
 def library_order(entries: Sequence[Entry]) -> list[Entry]:
     """``entries`` as ``safetensors.serialize`` orders them, so that the same content has the same digest from both."""
-    return sorted(entries, key=lambda entry: (_RANK.index(_CODES[entry[2]]), entry[0]))
-
-
-def sync_directory(directory: Path) -> None:
-    """Make a rename in ``directory`` survive a power cut."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    return sorted(entries, key=lambda entry: (_RANK[entry[2]], entry[0]))

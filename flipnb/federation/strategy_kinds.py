@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
 os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
 
+import numpy as np
+import numpy.typing as npt
 from flwr.app import Message
 from flwr.serverapp import strategy as flower
 
@@ -64,7 +66,7 @@ def kind_of(chosen: Strategy, aggregation: Aggregation) -> Kind:
     if chosen.installed:
         kind = _installed(chosen)
     else:
-        kind = Kind(getattr(flower, chosen.name), _READS.get(chosen.name, "mean"), ("m_t", "v_t", "momentum_vector"))
+        kind = Kind(getattr(flower, chosen.name), _READS.get(chosen.name, "mean"))
     if kind.aggregation != aggregation:
         raise FlipError(
             "wrong-aggregation", f"Strategy {chosen.name} needs aggregation {kind.aggregation!r}, not {aggregation!r}."
@@ -78,16 +80,18 @@ def kind_of(chosen: Strategy, aggregation: Aggregation) -> Kind:
 
 
 def build(kind: Kind, chosen: Strategy, **ours: Any) -> flower.FedAvg:
-    """The strategy, over one node at least; whole numbers are given as integers."""
+    """The strategy, asking nobody by itself (a round was exchanged before); whole numbers are given as integers."""
     known = FLOWER[chosen.name].parameters if not chosen.installed else {}
     own = {n: int(v) if n in known and known[n].whole else v for n, v in chosen.parameters.items()}
     try:
-        return kind.make(fraction_evaluate=0.0, min_train_nodes=1, min_available_nodes=1, **ours, **own)
+        # Without a fraction its configure_train makes no messages, which only a process of Flower's own could.
+        nobody = {"fraction_train": 0.0, "fraction_evaluate": 0.0, "min_train_nodes": 1, "min_available_nodes": 1}
+        return kind.make(**nobody, **ours, **own)
     except (TypeError, ValueError) as error:
         raise FlipError("wrong-strategy-parameter", f"Strategy {chosen.name}: {error}") from None
 
 
-def aggregate(strategy: flower.FedAvg, name: str, number: int, replies: list[Message]) -> Arrays:
+def aggregate(strategy: flower.FedAvg, name: str, number: int, replies: Sequence[Message]) -> Arrays:
     """What the strategy makes of a round's replies. Raises FlipError ``strategy-failed``, ``no-aggregate``."""
     try:
         arrays, _ = strategy.aggregate_train(number, replies)
@@ -106,3 +110,30 @@ def _installed(chosen: Strategy) -> Kind:
     if not isinstance(kind, Kind):
         raise FlipError("unknown-strategy", f"The strategy {chosen.name} that is installed at this hub is no Kind.")
     return kind
+
+
+def kept_state(strategy: object, attributes: tuple[str, ...]) -> Arrays:
+    """The arrays of ``attributes`` by ``attribute/key`` (dictionary), ``attribute#index`` (list) or ``attribute``."""
+    kept: Arrays = {}
+    for attribute in attributes:
+        value: Any = getattr(strategy, attribute, None)
+        if isinstance(value, Mapping):
+            kept |= {f"{attribute}/{key}": np.asarray(array) for key, array in value.items()}
+        elif isinstance(value, list | tuple):
+            kept |= {f"{attribute}#{index}": np.asarray(array) for index, array in enumerate(value)}
+        elif value is not None:
+            kept[attribute] = np.asarray(value)
+    return kept
+
+
+def restore_state(strategy: object, attributes: tuple[str, ...], state: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Take back what ``kept_state`` gave."""
+    for attribute in attributes:
+        named = {key.split("/", 1)[1]: value for key, value in state.items() if key.startswith(f"{attribute}/")}
+        listed = [key for key in state if key.startswith(f"{attribute}#")]
+        if named:
+            setattr(strategy, attribute, named)
+        elif listed:
+            setattr(strategy, attribute, [state[f"{attribute}#{index}"] for index in range(len(listed))])
+        elif attribute in state:
+            setattr(strategy, attribute, state[attribute])

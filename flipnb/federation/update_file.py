@@ -16,7 +16,7 @@ from flipnb.contracts.consensus import Ballot
 from flipnb.contracts.outputs import DeclaredOutput, Part
 from flipnb.contracts.plan import MAX_WEIGHT, Plan
 from flipnb.contracts.problem import FlipError
-from flipnb.contracts.tensors import FLOATS, Tensor, TensorSpec
+from flipnb.contracts.tensors import FLOATS, Dtype, Tensor, TensorSpec
 from flipnb.federation.encoding import MOST_SHIFT, largest_magnitude
 from flipnb.federation.safetensors_file import head
 from flipnb.federation.tally import Tally
@@ -83,7 +83,7 @@ class UpdateFile:
 
     def _layout(
         self, spec: TensorSpec, outputs: Sequence[DeclaredOutput], *, training: bool
-    ) -> dict[str, tuple[int, int, str]]:
+    ) -> dict[str, tuple[int, int, Dtype]]:
         """Offset, size and dtype of each entry, once the file has exactly the bytes of this header and their size."""
         entries = update_entries(spec, self._plan, outputs, training=training)
         first, sizes = head(entries)
@@ -92,7 +92,8 @@ class UpdateFile:
             or os.pread(self._file.fileno(), len(first), 0) != first
         ):
             raise self._wrong("does not have the layout that follows from the bundle")
-        places, offset = {}, len(first)
+        places: dict[str, tuple[int, int, Dtype]] = {}
+        offset = len(first)
         for (name, _, dtype), size in zip(entries, sizes, strict=True):
             places[name] = (offset, size, dtype)
             offset += size

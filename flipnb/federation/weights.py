@@ -13,8 +13,8 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from flipnb.contracts.problem import FlipError
-from flipnb.contracts.tensors import FLOATS, Dtype, Tensor, TensorSpec
-from flipnb.federation.safetensors_file import SafetensorsWriter, code_of, library_order
+from flipnb.contracts.tensors import FLOATS, STORED, Dtype, Tensor, TensorSpec
+from flipnb.federation.safetensors_file import SafetensorsWriter, library_order
 
 Arrays = dict[str, npt.NDArray[Any]]
 Weights = Mapping[str, npt.NDArray[Any]]
@@ -65,7 +65,7 @@ class WeightsFile(Mapping[str, npt.NDArray[Any]]):
                 raise FlipError("wrong-weights", f"{what} does not have the tensors of the tensor spec.")
             for tensor in spec.tensors:
                 entry = self._file.get_slice(tensor.name)
-                if tuple(entry.get_shape()) != tensor.shape or entry.get_dtype() != code_of(tensor.dtype):
+                if tuple(entry.get_shape()) != tensor.shape or entry.get_dtype() != STORED[tensor.dtype].code:
                     raise FlipError("wrong-weights", f"{what}: tensor {tensor.name!r} has another shape or dtype.")
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:

@@ -1,1 +1,4 @@
-"""What lies on a disk: files that are whole or not there, blobs by their digest, logs. Imports nothing of ours."""
+"""What lies on a disk: files that are whole or not there, blobs by their digest, logs; migrations of stores.
+
+Imports nothing of ours.
+"""

@@ -18,9 +18,10 @@ import uvicorn
 
 from flipnb.contracts.problem import FlipError
 from flipnb.federation.freed_memory import keep_freed_memory
+from flipnb.files.logs import log_to
+from flipnb.files.whole import write
 from flipnb.hub.app import make_app, open_hub
 from flipnb.hub.configuration import HubConfiguration, HubDirectory
-from flipnb.hub.journal import write_log_to
 from flipnb.hub.waits import Waits
 
 log = logging.getLogger("flip.hub")
@@ -45,7 +46,7 @@ class HubServer(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started:
-            _write_atomically(self._directory.address, json.dumps(self._address))
+            write(self._directory.address, json.dumps(self._address).encode() + b"\n")
             log.info("serving", extra=self._address)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -74,7 +75,8 @@ def serve(directory: HubDirectory) -> int:
     """
     keep_freed_memory()
     configuration = directory.read_configuration()
-    write_log_to(directory.logs / "hub.log")
+    log_to(directory.logs / "hub.log")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     with (directory.root / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -126,15 +128,6 @@ def listen(configuration: HubConfiguration, last_port: int) -> socket.socket:
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 if __name__ == "__main__":

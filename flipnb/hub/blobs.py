@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import secrets
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,8 +13,9 @@ from pathlib import Path
 from starlette.requests import ClientDisconnect
 
 from flipnb.contracts.problem import FlipError
-from flipnb.federation.safetensors_file import sync_directory
-from flipnb.federation.write_back import WriteBack
+from flipnb.files.blobs import Blobs
+from flipnb.files.whole import sync
+from flipnb.files.write_back import WriteBack
 
 _BUFFER = 2 << 20
 _KEPT_SECONDS = 24 * 3600.0
@@ -28,22 +28,21 @@ class BlobStore:
     """
 
     def __init__(self, directory: Path, limit: int) -> None:
-        self._directory = directory
-        self._partial = directory / "partial"
+        self._blobs = Blobs(directory)
         self._limit = limit
         self._receptions: dict[str, Reception] = {}
         self._bringing: list[str] = []
-        self._partial.mkdir(parents=True, exist_ok=True)
+        self._blobs.make()
         self._forget_old()
 
     def path(self, sha256: str) -> Path:
         """Where a blob lies or would lie."""
-        return self._directory / sha256[:2] / sha256
+        return self._blobs.path(sha256)
 
     def received(self, upload: str) -> int:
         """How many bytes of an upload are here."""
         try:
-            return (self._partial / upload).stat().st_size
+            return (self._blobs.partial / upload).stat().st_size
         except FileNotFoundError:
             return 0
 
@@ -70,24 +69,13 @@ class BlobStore:
             self._bringing.remove(sha256)
 
     def _put(self, content: bytes, sha256: str) -> None:
-        target, partial = self.path(sha256), self._partial / secrets.token_hex(16)
+        partial = self._blobs.new_partial()
         try:
-            with partial.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            self._place(partial, target)
+            partial.write_bytes(content)
+            sync(partial)
+            self._blobs.place(partial, sha256)
         finally:
             partial.unlink(missing_ok=True)
-
-    def _place(self, partial: Path, target: Path) -> None:
-        """Give a synced file its name, on disk when this returns."""
-        new = not target.parent.exists()
-        target.parent.mkdir(exist_ok=True)
-        partial.replace(target)
-        sync_directory(target.parent)
-        if new:
-            sync_directory(self._directory)
 
     async def keep(self, chunks: AsyncIterator[bytes], sha256: str, upload: str, offset: int) -> int:
         """Go on with an upload at ``offset`` with what ``chunks`` yields; returns the blob's size once it is whole.
@@ -97,13 +85,13 @@ class BlobStore:
         """
         self._forget_old()
         before = self._receptions.get(upload)
-        reception = self._receptions[upload] = Reception(self._partial / upload, sha256, self._limit)
+        reception = self._receptions[upload] = Reception(self._blobs.partial / upload, sha256, self._limit)
         if before is not None:
             await before.give_way()
         try:
             await reception.open(offset)
             size = await reception.take(chunks)
-            await asyncio.to_thread(self._place, reception.path, self.path(sha256))
+            await asyncio.to_thread(self._blobs.place, reception.path, sha256)
             return size
         finally:
             await reception.close()
@@ -111,7 +99,7 @@ class BlobStore:
                 del self._receptions[upload]
 
     def _forget_old(self) -> None:
-        for partial in self._partial.iterdir():
+        for partial in self._blobs.partial.iterdir():
             with contextlib.suppress(FileNotFoundError):
                 if partial.stat().st_mtime < time.time() - _KEPT_SECONDS:
                     partial.unlink()

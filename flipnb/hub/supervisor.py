@@ -16,6 +16,7 @@ from sqlalchemy import delete, select
 from flipnb.contracts.coordinator import TRY_AGAIN, CoordinatorOrder
 from flipnb.contracts.disk import is_full
 from flipnb.contracts.keys import SigningKey
+from flipnb.files.logs import open_log
 from flipnb.hub import run_life
 from flipnb.hub.configuration import HubDirectory
 from flipnb.hub.service import Hub
@@ -163,7 +164,7 @@ class Supervisor:
         with self._hub.database.transaction() as session:
             session.merge(CoordinatorRow(run=run, key_id=key.key_id, public_key=key.public_key, started=time.time()))
         self._hub.ring.admit_coordinator(run, key.public_key)
-        with (self._directory.logs / f"coordinator-{run}.log").open("ab") as output:
+        with open_log(self._directory.logs / f"coordinator-{run}.log") as output:
             return await asyncio.create_subprocess_exec(
                 *self._hub.configuration.coordinator,
                 str(order_file),

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from flipnb.contracts.problem import FlipError
+from flipnb.files.whole import PARTIAL, publish
 from flipnb.link.access import Access
 from flipnb.link.bulk import Download, Progress, WrongBlob
 from flipnb.link.retry import Retry
@@ -53,7 +54,7 @@ class PartialFile:
     """``NAME.partial`` beside ``file``, open for one process at a time; removed at the end where nothing came."""
 
     def __init__(self, file: Path) -> None:
-        self.path = file.with_name(f"{file.name}.partial")
+        self.path = file.with_name(file.name + PARTIAL)
         self._file = file
         self._complete = False
         while True:
@@ -86,7 +87,7 @@ class PartialFile:
     def complete(self) -> None:
         """It takes the file's name, with its content on the disk."""
         os.fsync(self.descriptor)
-        self.path.replace(self._file)
+        publish(self.path, self._file)
         self._complete = True
 
     def _is_mine(self) -> bool:

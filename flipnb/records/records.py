@@ -191,7 +191,8 @@ def _make_views(connection: duckdb.DuckDBPyConnection, schema: str, part: str | 
 
 
 def _store(connection: duckdb.DuckDBPyConnection, schema: str, updated: datetime) -> Store:
-    from flipnb.records.fhir import DuckDatabase, Store
+    from flipnb.records.database import DuckDatabase
+    from flipnb.records.fhir import Store
 
     return Store(DuckDatabase(connection, schema), updated=updated, ucum_units=True)
 

@@ -11,10 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_DTYPES = {
-    "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2",
-    "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?",
-}  # fmt: skip
+from flipnb.contracts.tensors import DTYPES
 
 
 class Weights(Mapping[str, npt.NDArray[Any]]):
@@ -41,12 +38,13 @@ class Weights(Mapping[str, npt.NDArray[Any]]):
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         entry = self._entries[name]
         begin, end = entry["data_offsets"]
-        dtype = np.dtype(_DTYPES[entry["dtype"]])
+        kind = DTYPES[entry["dtype"]]
+        dtype = np.dtype("uint16" if kind == "bfloat16" else kind).newbyteorder("<")
         count = (end - begin) // dtype.itemsize
         array: npt.NDArray[Any] = np.frombuffer(self._data, dtype, count, self._first + begin)
-        if entry["dtype"] == "BF16":
+        if kind == "bfloat16":
             array = (array.astype(np.uint32) << 16).view(np.float32)
-        elif entry["dtype"] == "F16":
+        elif kind == "float16":
             array = array.astype(np.float32)
         return array.reshape(entry["shape"])
 

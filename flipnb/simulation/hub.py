@@ -15,7 +15,7 @@ from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.round import RoundContext, RoundReply
 from flipnb.contracts.run import RoundSummary, RunView, TrustPart
 from flipnb.contracts.total import TotalContext, TotalSum
-from flipnb.federation.coordinator.shared_blobs import blob_path, give
+from flipnb.files.blobs import Blobs
 from flipnb.simulation.trust import SimulatedTrust
 
 _POLL_S = 0.02
@@ -31,14 +31,14 @@ class SimulatedHub:
         envelopes: tuple[bytes, bytes],
         point: Mapping[str, Scalar],
         trusts: Mapping[KeyId, SimulatedTrust],
-        blobs: Path,
+        blobs: Blobs,
         tell_round: Callable[[RoundSummary], None],
     ) -> None:
         self._run, self._bundle, self._envelopes, self._point = run, bundle, envelopes, point
         self._trusts, self._blobs, self._tell_round = trusts, blobs, tell_round
         self._members: dict[tuple[str, int], tuple[KeyId, ...]] = {}
         self.rounds: list[RoundSummary] = []
-        (blobs / "partial").mkdir(parents=True)
+        blobs.make()
 
     def view(self) -> CoordinatorView:
         """What a coordinator begins with: the sealed bundle and roster, the point, and the Trusts that are there."""
@@ -65,7 +65,7 @@ class SimulatedHub:
                 return None
             envelope, update = found
             reply = RoundReply.model_validate_json(peek(envelope, "The reply"))
-            give(self._blobs, reply.update, update)
+            self._blobs.give(update, reply.update)
             return envelope.decode()
 
         return self._wait("round", number, known, wait, look)
@@ -103,11 +103,11 @@ class SimulatedHub:
 
     def give(self, path: Path, digest: str) -> None:
         """Keep a file as the blob of this SHA-256."""
-        give(self._blobs, digest, path)
+        self._blobs.give(path, digest)
 
     def blob(self, digest: str) -> Path:
         """The file of a blob, whether it is there or not."""
-        return blob_path(self._blobs, digest)
+        return self._blobs.path(digest)
 
     def _wait(
         self, kind: str, number: int, known: int, wait: float, look: Callable[[KeyId], str | None]

@@ -24,6 +24,7 @@ from flipnb.contracts.plan import MAX_TRUSTS
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import RoundSummary
 from flipnb.contracts.study import Researcher, Roster, Trust
+from flipnb.files.blobs import Blobs
 from flipnb.simulation.hub import SimulatedHub
 from flipnb.simulation.trust import SimulatedTrust
 from flipnb.workbench import rehearsal
@@ -122,7 +123,7 @@ def _simulate(
             (seal(bundle, BUNDLE, researcher), seal(roster, ROSTER, researcher)),
             values,
             by_key,
-            directory / "blobs",
+            Blobs(directory / "blobs"),
             lambda summary: heard(summary, names),
         )
         hub.give(recorded.initial_weights, bundle.initial_weights)

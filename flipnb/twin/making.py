@@ -6,7 +6,6 @@ hang together: what a model learns of them from a twin is nothing.
 
 from __future__ import annotations
 
-import shutil
 from datetime import date
 from math import ceil
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flipnb.contracts.dataset import Dataset, Split, Variable
 from flipnb.contracts.frozen import DATABASE, KIND_TWIN, META_DATASET, META_KIND, TABLES, definitions
 from flipnb.contracts.outputs import Part
+from flipnb.files.whole import making
 from flipnb.twin.marginals import Marginal, Marginals
 
 if TYPE_CHECKING:
@@ -43,10 +43,7 @@ def make(
     import numpy as np
 
     generator = np.random.default_rng(seed)
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    with duckdb.connect(str(partial / DATABASE)) as connection:
+    with making(path) as folder, duckdb.connect(str(folder / DATABASE)) as connection:
         for table, columns in definitions(dataset.declared).items():
             connection.execute(f"CREATE TABLE {table} ({columns})")
         parts = _parts(split, people)
@@ -73,7 +70,6 @@ def make(
                 lists = ", ".join(f"unnest(?::{row[1]}[])" for row in described)
                 whole = [list(column) for column in zip(*values, strict=True)]
                 connection.execute(f"INSERT INTO {table} ({names}) SELECT {lists}", whole)
-    partial.rename(path)
 
 
 def _parts(split: Split, people: int) -> list[Part]:

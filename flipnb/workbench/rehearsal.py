@@ -19,6 +19,7 @@ from flipnb.contracts.notebook import FrozenNotebook
 from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.tensors import TensorSpec
+from flipnb.files.whole import PARTIAL, publish, write
 from flipnb.records import Records
 from flipnb.twin import make
 from flipnb.workbench.freezing import freeze_notebook, notebook_parameters
@@ -73,7 +74,7 @@ def rehearse(notebook: Path, point: Mapping[str, Scalar] | None = None) -> Rehea
     plan_file = plan_path(notebook).absolute()
     plan = read_plan(plan_file)
     final = rehearsal_directory(notebook).absolute()
-    work = final.with_name(final.name + ".partial")
+    work = final.with_name(final.name + PARTIAL)
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     make(plan.dataset, plan.split, work / _TWIN, marginals=kept_marginals(plan_file, plan))
@@ -93,10 +94,10 @@ def rehearse(notebook: Path, point: Mapping[str, Scalar] | None = None) -> Rehea
         )
     recorded = load_json((work / REHEARSED).read_bytes(), REHEARSED)
     found = {"notebook": frozen.digest(), "plan": _seen_of(plan), "seconds": round(time.monotonic() - began, 2)}
-    (work / _RECORDED).write_text(json.dumps(found | recorded, indent=1))
+    write(work / _RECORDED, json.dumps(found | recorded, indent=1).encode())
     (work / REHEARSED).unlink()
     shutil.rmtree(final, ignore_errors=True)
-    work.replace(final)
+    publish(work, final)
     return last_rehearsal(notebook)
 
 

@@ -8,14 +8,9 @@ from safetensors import SafetensorError, safe_open
 
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.record import RunRecord
-from flipnb.contracts.tensors import Dtype, TensorSpec
+from flipnb.contracts.tensors import DTYPES, TensorSpec
 from flipnb.workbench.home import Home
 from flipnb.workbench.hub_client import HubClient
-
-_DTYPES: dict[str, Dtype] = {
-    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
-    "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
-}  # fmt: skip
 
 
 def fetch_start(home: Home, start_from: str, tensors: TensorSpec, directory: Path) -> Path:
@@ -47,7 +42,7 @@ def require_fit(path: Path, tensors: TensorSpec, what: str) -> None:
             found = {}
             for name in file.keys():  # noqa: SIM118 - not a dictionary
                 entry = file.get_slice(name)
-                found[name] = (tuple(entry.get_shape()), _DTYPES.get(entry.get_dtype()))
+                found[name] = (tuple(entry.get_shape()), DTYPES.get(entry.get_dtype()))
     except (SafetensorError, OSError) as error:
         raise FlipError("wrong-weights", f"{what} are no safetensors file: {error}.") from None
     for name in sorted(wanted.keys() | found.keys()):

@@ -12,6 +12,7 @@ from flipnb.contracts import envelope
 from flipnb.contracts.document import Document, invalid, load_json, parse
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Researcher, Roster, Trust
+from flipnb.files.whole import write
 from flipnb.workbench.home import Home
 from flipnb.workbench.hub_client import HubClient
 
@@ -46,9 +47,7 @@ def create_study(home: Home, name: str, purpose: str, trusts: Sequence[Trust]) -
         hub.post("/v1/studies", sealed)
     path = roster_path(home, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(sealed)
-    partial.replace(path)
+    write(path, sealed)
     return roster
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from flipnb.contracts.chart import VariableChart
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.meaning import meaning
 from flipnb.contracts.problem import FlipError
+from flipnb.files.whole import write
 from flipnb.twin import Marginals
 from flipnb.workbench.counting import count, price
 from flipnb.workbench.home import Home
@@ -51,9 +51,7 @@ def fetch_marginals(home: Home, study: str, plan_file: Path, *, wait_seconds: fl
     )
     file = marginals_file(plan_file)
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{file.name}.{os.getpid()}")
-    partial.write_bytes(made.to_bytes())
-    partial.replace(file)
+    write(file, made.to_bytes())
     return made
 
 

@@ -14,6 +14,7 @@ import duckdb
 
 from flipnb.contracts.document import Document
 from flipnb.contracts.problem import FlipError
+from flipnb.files.whole import writing
 from flipnb.workbench.home import Home
 
 _MOST = 50
@@ -82,10 +83,8 @@ def _opened(home: Home) -> duckdb.DuckDBPyConnection:
 
 
 def _build(concepts: Path, ancestors: Path, built: Path) -> None:
-    partial = built.with_suffix(".partial")
-    partial.unlink(missing_ok=True)
     try:
-        with duckdb.connect(str(partial)) as database:
+        with writing(built) as partial, duckdb.connect(str(partial)) as database:
             database.execute(
                 "CREATE TABLE concept AS SELECT concept_id::BIGINT AS concept_id, concept_name AS name, "
                 "domain_id AS domain, vocabulary_id AS vocabulary, concept_code AS code, "
@@ -98,11 +97,9 @@ def _build(concepts: Path, ancestors: Path, built: Path) -> None:
                     f"FROM {_table(ancestors)} GROUP BY 1) WHERE id = concept_id",
                 )
     except duckdb.Error as error:
-        partial.unlink(missing_ok=True)
         raise FlipError(
             "invalid-vocabulary", f"{concepts.parent} can't be read as an Athena download: {error}.", status=422
         ) from None
-    partial.replace(built)
 
 
 def _table(file: Path) -> str:

@@ -27,6 +27,7 @@ from flipnb.contracts.cohort import CohortExpression
 from flipnb.estate.cohort.by_concept import add_by_concept
 from flipnb.estate.cohort.generation import count_people
 from flipnb.estate.database import DuckDBDatabase
+from flipnb.files.whole import writing
 
 PEOPLE = int(os.environ.get("PEOPLE", "1000000"))
 """People in DuckDB; PostgreSQL gets a tenth."""
@@ -181,14 +182,12 @@ def estate(people: int) -> Path:
     path = folder / f"{people}.duckdb"
     if path.exists():
         return path
-    partial = folder / f"{people}.partial"
-    partial.unlink(missing_ok=True)
     config = {"memory_limit": MEMORY, "temp_directory": str(folder / "spill"), "preserve_insertion_order": False}
-    with duckdb.connect(str(partial), config=config) as connection:
-        write_population(connection, people, read_definitions(PHENOTYPES.directory(), definition_ids()))
-    add_by_concept(partial, config, lambda stage, rows: print(f"           {stage}: {rows}", flush=True))
-    shutil.rmtree(folder / "spill", ignore_errors=True)
-    partial.replace(path)
+    with writing(path) as partial:
+        with duckdb.connect(str(partial), config=config) as connection:
+            write_population(connection, people, read_definitions(PHENOTYPES.directory(), definition_ids()))
+        add_by_concept(partial, config, lambda stage, rows: print(f"           {stage}: {rows}", flush=True))
+        shutil.rmtree(folder / "spill", ignore_errors=True)
     print(f"           {people} people: {path.stat().st_size / 1e9:.2f} GB", flush=True)
     return path
 

@@ -17,7 +17,8 @@ from flipnb.contracts.problem import FlipError
 from flipnb.estate import Estate, load
 from flipnb.estate.serve.bundles import capability_statement, searchset
 from flipnb.estate.serve.outcomes import outcome_of
-from flipnb.records.fhir import DuckDatabase, Pseudonyms, Search, Store, search
+from flipnb.records.database import DuckDatabase
+from flipnb.records.fhir import Pseudonyms, Search, Store, search
 from flipnb.records.fhir.resources import RESOURCES
 from flipnb.records.fhir.search import search_all
 

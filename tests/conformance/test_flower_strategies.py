@@ -10,6 +10,7 @@ import itertools
 
 import numpy as np
 import pytest
+from flower_grid import StockGrid
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import strategy as flower
 
@@ -17,11 +18,10 @@ from flipnb.contracts.plan import Plan
 from flipnb.contracts.run import RoundSummary
 from flipnb.contracts.strategy import Strategy
 from flipnb.contracts.tensors import Tensor, TensorSpec
-from flipnb.federation import strategies
+from flipnb.federation import elementwise
 from flipnb.federation.coordinator.checkpoint import Checkpoints
 from flipnb.federation.encoding import encode_update
-from flipnb.federation.grid import RoundGrid
-from flipnb.federation.strategies import RoundStrategy
+from flipnb.federation.strategies import mean_strategy
 from flipnb.federation.sum import Sum
 from flipnb.federation.weights import cast, in_file_order, numpy_dtype, write_weights
 
@@ -77,7 +77,7 @@ class Ours:
 
     def __init__(self, strategy, spec, directory):
         self.spec, self.directory = spec, directory
-        self.strategy = RoundStrategy(strategy, spec)
+        self.strategy = mean_strategy(strategy, spec)
         self.configs = []
         self.weights = initial(spec)
 
@@ -123,7 +123,7 @@ class Stock:
         return {name: array.numpy() for name, array in self.arrays.items()}
 
     def round(self, number):
-        grid = RoundGrid(len(PEOPLE))
+        grid = StockGrid(len(PEOPLE))
         messages = list(self.strategy.configure_train(number, self.arrays, ConfigRecord(), grid))
         given = {name: array.astype(np.float32) for name, array in self.weights.items()}
         replies = []
@@ -150,7 +150,7 @@ def test_a_large_tensor_in_parts_comes_out_bit_for_bit(name, tmp_path, monkeypat
     whole.mkdir()
     parts.mkdir()
     one = Ours(strategy, SPEC, whole)
-    monkeypatch.setattr(strategies, "GROUP", 2)
+    monkeypatch.setattr(elementwise, "GROUP", 2)
     other = Ours(strategy, SPEC, parts)
     for number in (1, 2):
         one.round(number)
@@ -243,7 +243,7 @@ def test_fedprox_tells_the_notebook_its_mu(tmp_path):
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda s: s.name)
 def test_groups_of_tensors_change_no_bit(tmp_path, monkeypatch, strategy):
     whole = Ours(strategy, SPEC, tmp_path)
-    monkeypatch.setattr(strategies, "GROUP", 1)
+    monkeypatch.setattr(elementwise, "GROUP", 1)
     grouped = Ours(strategy, SPEC, tmp_path)
     for number in range(1, ROUNDS + 1):
         whole.round(number)

@@ -7,6 +7,7 @@ scores are so close that this matters.
 
 import numpy as np
 import pytest
+from flower_grid import StockGrid
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import strategy as flower
 from hypothesis import given, settings
@@ -16,10 +17,10 @@ from flipnb.contracts.plan import Plan
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.strategy import Strategy
 from flipnb.contracts.tensors import Tensor, TensorSpec
-from flipnb.federation import individual
+from flipnb.federation import individual, individual_updates
 from flipnb.federation.encoding import encode_update
-from flipnb.federation.grid import RoundGrid
-from flipnb.federation.individual import IndividualStrategy, IndividualUpdates, _points
+from flipnb.federation.individual import IndividualStrategy, _points
+from flipnb.federation.individual_updates import IndividualUpdates
 from flipnb.federation.strategy_kinds import Kind
 from flipnb.federation.weights import cast
 
@@ -100,7 +101,7 @@ def stock(strategy, weights):
     parameters = {name: int(v) if name in whole else v for name, v in strategy.parameters.items()}
     made = getattr(flower, strategy.name)(fraction_evaluate=0.0, min_train_nodes=1, min_available_nodes=1, **parameters)
     record = ArrayRecord({name: Array(array) for name, array in weights.items()})
-    messages = made.configure_train(1, record, ConfigRecord(), RoundGrid(len(PEOPLE)))
+    messages = made.configure_train(1, record, ConfigRecord(), StockGrid(len(PEOPLE)))
     replies = []
     for trust, message in enumerate(messages):
         arrays = {name: Array(array) for name, array in trained(SPEC, weights, trust).items()}
@@ -117,7 +118,7 @@ def distance(one, other):
 @pytest.mark.parametrize("piece", [1 << 20, 7], ids=["whole", "pieces"])
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda s: s.name)
 def test_a_strategy_gives_stock_flowers_weights(tmp_path, monkeypatch, strategy, piece):
-    monkeypatch.setattr(individual, "PIECE", piece)
+    monkeypatch.setattr(individual_updates, "PIECE", piece)
     weights = drawn(SPEC, 0)
     made = ours(tmp_path, SPEC, strategy, weights)
     assert distance(made, stock(strategy, weights)) < TOLERANCE
@@ -182,7 +183,7 @@ class Farthest(flower.FedMedian):
 
 @pytest.mark.parametrize("reads", ["tensors", "model"])
 def test_an_installed_strategy_may_read_whole_tensors_or_the_model(tmp_path, monkeypatch, reads):
-    monkeypatch.setattr(individual, "PIECE", 2)
+    monkeypatch.setattr(individual_updates, "PIECE", 2)
     monkeypatch.setattr(individual, "kind_of", lambda chosen, aggregation: Kind(Farthest, reads))
     weights = drawn(SPEC, 0)
     made = ours(tmp_path, SPEC, Strategy(name="lab.Farthest"), weights)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import json
 import logging
-import logging.handlers
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -40,6 +37,7 @@ from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.installation import require_environment
 from flipnb.enclave.stores.ledger import Ledger
 from flipnb.enclave.stores.store import Store
+from flipnb.files.logs import log_to
 from flipnb.link.exchange import NotNow
 
 _LOG = logging.getLogger("flipnb.enclave.agent")
@@ -58,14 +56,13 @@ class Agent:
         self._store = Store(directory.state)
         self._audit = AuditLog(directory.audit, key, self._store.anchor)
         self._memberships = Memberships(directory.memberships, controllers=directory.controllers, own_key=key.key_id)
-        self._worker_log = (directory.logs / "estate-worker.log").open("ab")
         self._worker = EstateWorker(
             directory.estate,
             directory.frozen,
             memory=configuration.estate_memory,
             uid=estate_worker_uid(directory.directory),
             hidden=(directory.keys,),
-            log=self._worker_log,
+            log=directory.logs / "estate-worker.log",
         )
         self._hub = HubLink(configuration.hub_url, audience=configuration.hub_audience, ca=directory.hub_ca, key=key)
         slots = Slots(lambda: directory.policy().slots)
@@ -133,7 +130,6 @@ class Agent:
         self._audit.close()
         self._ledger.close()
         self._store.close()
-        self._worker_log.close()
         _LOG.info("the agent has ended")
 
     def stop(self) -> None:
@@ -172,7 +168,7 @@ def serve(directory: Path) -> None:
     """Run an agent until SIGTERM or SIGINT. Raises FlipError where it refuses to start, naming why."""
     enclave = EnclaveDirectory.open(directory)
     enclave.logs.mkdir(exist_ok=True, mode=0o700)
-    _log_to(enclave.logs / "agent.log")
+    log_to(enclave.logs / "agent.log")
     with _only_agent(enclave):
         try:
             enclave.make_runtime()
@@ -213,26 +209,3 @@ def _only_agent(enclave: EnclaveDirectory) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
-
-
-class _JsonLines(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line)
-
-
-def _log_to(path: Path) -> None:
-    handler = logging.handlers.RotatingFileHandler(path, maxBytes=16 << 20, backupCount=4)
-    handler.setFormatter(_JsonLines())
-    root = logging.getLogger()
-    root.setLevel(logging.INFO)
-    root.addHandler(handler)
-    # Its lines hold nothing but the hub's address.
-    logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -10,7 +10,7 @@ from flipnb.contracts.controller import Controller
 from flipnb.contracts.envelope import MEMBERSHIP, signer_of, unseal
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Membership, Roster
-from flipnb.enclave.stores.configuration import write_file
+from flipnb.files.whole import write
 
 
 class Memberships:
@@ -42,7 +42,7 @@ class Memberships:
         """
         roster, signer = self._verified(envelope, "The membership")
         with self._lock:
-            write_file(self._directory / f"{roster.study}.dsse", envelope)
+            write(self._directory / f"{roster.study}.dsse", envelope, mode=0o600)
             self._rosters[roster.study] = roster
             self._signers[roster.study] = signer
         return roster

@@ -28,6 +28,7 @@ from flipnb.enclave.estate_worker.order import (
 from flipnb.estate.disclosure import tabulate
 from flipnb.estate.freezing import count, freeze
 from flipnb.estate.versions import Bounds, Estate
+from flipnb.files.logs import log_to_stderr
 
 _LOG = logging.getLogger("flipnb.enclave.estate_worker")
 
@@ -113,7 +114,7 @@ def _safely(worker: Worker, line: bytes) -> Answer:
 
 def main() -> int:
     """Answer the questions on the descriptor until it is closed; 0 at the end."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
+    log_to_stderr(logging.WARNING)
     descriptor, estate, frozen, memory = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
     spill = frozen / ".spill"
     shutil.rmtree(spill, ignore_errors=True)

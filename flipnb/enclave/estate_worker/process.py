@@ -9,7 +9,7 @@ import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -21,6 +21,7 @@ from flipnb.enclave.estate_worker.order import LINE_BYTES, Answer, Count, Curren
 from flipnb.enclave.sandbox.interpreter import Interpreter
 from flipnb.enclave.sandbox.jail import Bind, JailedProcess, spawn
 from flipnb.estate.disclosure import Cell
+from flipnb.files.logs import open_log
 
 _PATIENCE_S = 300.0
 
@@ -28,7 +29,7 @@ _PATIENCE_S = 300.0
 class EstateWorker:
     """``estate`` and ``frozen`` (where frozen cohorts are written) are all that the child sees of the enclave.
 
-    ``memory`` is what its database may hold; the rest is spilled below ``frozen``.
+    ``memory`` is what its database may hold; the rest is spilled below ``frozen``. ``log`` gets the worker's own words.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class EstateWorker:
         memory: str,
         uid: int | None,
         hidden: tuple[Path, ...] = (),
-        log: int | IO[bytes] = subprocess.DEVNULL,
+        log: Path | None = None,
     ) -> None:
         self._estate, self._frozen, self._memory = estate, frozen, memory
         self._uid, self._hidden, self._log = uid, hidden, log
@@ -137,15 +138,16 @@ class EstateWorker:
             os.chown(self._frozen, self._uid, self._uid)
         interpreter = Interpreter.current()
         command: list[str | Path] = [interpreter.executable, "-P", "-m", "flipnb.enclave.estate_worker"]
-        return spawn(
-            [*command, str(inside.fileno()), str(self._estate), str(self._frozen), self._memory],
-            uid=self._uid,
-            visible=[Bind(self._estate), Bind(self._frozen, writable=True)],
-            hidden=self._hidden,
-            pass_fds=[inside.fileno()],
-            interpreter=interpreter,
-            stderr=self._log,
-        )
+        with open_log(self._log) if self._log else contextlib.nullcontext(subprocess.DEVNULL) as log:
+            return spawn(
+                [*command, str(inside.fileno()), str(self._estate), str(self._frozen), self._memory],
+                uid=self._uid,
+                visible=[Bind(self._estate), Bind(self._frozen, writable=True)],
+                hidden=self._hidden,
+                pass_fds=[inside.fileno()],
+                interpreter=interpreter,
+                stderr=log,
+            )
 
     async def _end(self) -> None:
         process = self._cut()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from flipnb.enclave.kernels.provisioner import NAME
 from flipnb.enclave.sandbox.sandbox import Sandbox
+from flipnb.files.whole import write
 
 
 def kernelspec(sandbox: Sandbox | None) -> dict[str, Any]:
@@ -32,10 +31,5 @@ def install(data_directory: Path, sandbox: Sandbox) -> Path:
     place = data_directory / "kernels" / NAME
     place.mkdir(parents=True, exist_ok=True)
     content = json.dumps(kernelspec(sandbox), indent=1).encode() + b"\n"
-    descriptor, temporary = tempfile.mkstemp(dir=place)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(temporary).replace(place / "kernel.json")
+    write(place / "kernel.json", content, mode=0o600)
     return place

@@ -21,6 +21,7 @@ from flipnb.enclave.runner.order import RunnerTask, Verdict
 from flipnb.enclave.sandbox.interpreter import Interpreter
 from flipnb.enclave.sandbox.jail import RUNTIME
 from flipnb.enclave.sandbox.sandbox import Sandbox
+from flipnb.files.logs import log_to_stderr
 
 SCRATCH, SHARED_MEMORY = RUNTIME / "scratch", RUNTIME / "shm"
 ENGINE = "flip"
@@ -80,7 +81,7 @@ def run(task: RunnerTask, send: socket.socket) -> Verdict:
 
 def main() -> int:
     """Do the task on the descriptor, and send the verdict as the last event; 0 however the notebook ended."""
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    log_to_stderr(logging.WARNING)
     # Libraries log what the kernel sends them.
     for noisy in ("papermill", "traitlets", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)

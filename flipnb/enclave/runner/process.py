@@ -29,6 +29,7 @@ from flipnb.enclave.runner.order import (
 from flipnb.enclave.sandbox.interpreter import Interpreter
 from flipnb.enclave.sandbox.jail import RUNTIME, Bind, JailedProcess, Volatile, spawn
 from flipnb.enclave.sandbox.limits import ControlGroup, oom_kills
+from flipnb.files.whole import publish
 
 MIB = 1 << 20
 GRACE_S = 5.0
@@ -208,7 +209,7 @@ class RunnerProcess:
     def _store(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             if self._temporary.stat().st_size:
-                self._temporary.replace(self._order.executed)
+                publish(self._temporary, self._order.executed)
             else:
                 self._temporary.unlink()
 

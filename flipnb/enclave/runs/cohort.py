@@ -14,9 +14,10 @@ from flipnb.contracts.problem import FlipError
 from flipnb.enclave.estate_worker.order import FrozenFacts
 from flipnb.enclave.estate_worker.process import EstateWorker
 from flipnb.enclave.runs.directory import remove
-from flipnb.enclave.stores.configuration import EnclaveDirectory, sync_directory
+from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.store import Store
 from flipnb.enclave.stores.stored import StoredRun
+from flipnb.files.whole import PARTIAL, publish
 
 _LOG = logging.getLogger("flipnb.enclave.runs.run")
 _FREEZES = 3
@@ -93,8 +94,7 @@ class RunCohort:
         for file in partial.iterdir():
             _require(file.is_file() and not file.is_symlink())
             _own(file, 0o400)
-        partial.rename(self.target)
-        sync_directory(self.target.parent)
+        publish(partial, self.target)
 
     def _fold(self) -> None:
         """Earlier agents froze a cohort into a file: a run that one of them began goes on from a folder with that."""
@@ -103,11 +103,11 @@ class RunCohort:
             partial = self._partial()
             partial.mkdir(mode=0o700)
             os.link(file, partial / DATABASE)
-            partial.rename(self.target)
+            publish(partial, self.target)
             file.unlink()
 
     def _partial(self) -> Path:
-        partial = self.target.with_name(self.target.name + ".partial")
+        partial = self.target.with_name(self.target.name + PARTIAL)
         remove(partial)
         return partial
 

@@ -17,6 +17,7 @@ from flipnb.enclave.runs.directory import COHORT, EXECUTED
 from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.progress import ProgressKeeper
 from flipnb.enclave.stores.stored import StoredRun
+from flipnb.files.logs import open_log
 
 
 class RunKernel:
@@ -69,7 +70,7 @@ class RunKernel:
             cohort=self._directory / COHORT,
             broker=directory.broker_socket(self._stored.run),
         )
-        with (self._directory / "runner.log").open("ab") as log:
+        with open_log(self._directory / "runner.log") as log:
             runner = await RunnerProcess.start(order, uid=self._uid, hidden=(directory.keys, directory.estate), log=log)
         self._runner = runner
         if self._stopping:

@@ -17,6 +17,7 @@ from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Line, Name
 from flipnb.estate.versions import READING_MEMORY
+from flipnb.files.whole import write
 
 SOCKET_PATH_BYTES = 107
 """What Linux allows for the path of a unix socket."""
@@ -183,7 +184,7 @@ class EnclaveDirectory:
         """32 secret bytes per study, made at first use; pseudonyms and commitments come from them. Never leaves."""
         path = self.keys / f"study-{study}.key"
         if not path.exists():
-            write_file(path, os.urandom(32), mode=0o600)
+            write(path, os.urandom(32), mode=0o600)
         return path.read_bytes()
 
     def disclosure_key(self) -> bytes:
@@ -193,7 +194,7 @@ class EnclaveDirectory:
         """
         path = self.keys / "disclosure.key"
         if not path.exists():
-            write_file(path, os.urandom(32), mode=0o600)
+            write(path, os.urandom(32), mode=0o600)
         return path.read_bytes()
 
     def load_node_key(self) -> SigningKey:
@@ -244,30 +245,5 @@ def _name_the_controller(directory: Path) -> None:
     if before.exists() and not key.exists():
         key.hardlink_to(before)
     found["controllers"] = [controller.model_dump(mode="json")]
-    write_file(file, json.dumps(found, indent=2).encode() + b"\n")
+    write(file, json.dumps(found, indent=2).encode() + b"\n", mode=0o600)
     before.unlink(missing_ok=True)
-
-
-def write_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Write all of ``content`` under ``path`` or nothing: temporary file, fsync, rename, fsync of the directory."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -15,7 +15,8 @@ from flipnb.contracts.problem import FlipError
 from flipnb.estate.cohort.compiler import CompiledCohort, compile_steps
 from flipnb.estate.cohort.subqueries import in_dialect
 from flipnb.estate.cohort.vocabulary import concepts_of
-from flipnb.estate.database import Database, reading
+from flipnb.estate.database import EstateDatabase, reading
+from flipnb.files.whole import writing
 
 HEADER = ("subject_id", "cohort_start_date", "cohort_end_date")
 """The columns of OHDSI's cohort table."""
@@ -73,26 +74,21 @@ def read_definition(path: Path) -> dict[str, Any]:
     return value
 
 
-def count_people(database: Database, expression: CohortExpression) -> int:
+def count_people(database: EstateDatabase, expression: CohortExpression) -> int:
     """How many people (not rows) a cohort has."""
     ((people,),) = database.rows(in_dialect(compiled_for(database, expression).people(), database.dialect))
     return int(people)
 
 
-def compiled_for(database: Database, expression: CohortExpression, rules: Sequence[int] = ()) -> CompiledCohort:
+def compiled_for(database: EstateDatabase, expression: CohortExpression, rules: Sequence[int] = ()) -> CompiledCohort:
     """The cohort's queries, with the concepts of its concept sets looked up in this database's vocabulary."""
     concepts = concepts_of(database, expression.concept_sets)
     return compile_steps(expression, concepts, copies=database.copies, rules=rules)
 
 
-def _write_rows(database: Database, compiled: CompiledCohort, path: Path) -> None:
+def _write_rows(database: EstateDatabase, compiled: CompiledCohort, path: Path) -> None:
     sql = f"SELECT person_id, start_date, end_date FROM ({compiled.rows()}) c ORDER BY person_id, start_date, end_date"
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(HEADER)
-            writer.writerows(database.rows(in_dialect(sql, database.dialect)))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with writing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(HEADER)
+        writer.writerows(database.rows(in_dialect(sql, database.dialect)))

@@ -9,7 +9,7 @@ from flipnb.contracts.cohort import ConceptSet
 from flipnb.estate.cohort.concept_sets import all_concepts
 from flipnb.estate.cohort.conditions import in_ids
 from flipnb.estate.cohort.subqueries import in_dialect
-from flipnb.estate.database import BY_CONCEPT, Copies, Database
+from flipnb.estate.database import BY_CONCEPT, Copies, EstateDatabase
 
 _REMEMBERED = 256
 """Concept sets whose concepts a process remembers, each for its estate version."""
@@ -32,7 +32,7 @@ VOCABULARY_BY_CONCEPT = (
 concept itself, its valid descendants, and what is mapped to it. One short query reads it, without a join."""
 
 
-def concepts_of(database: Database, sets: Sequence[ConceptSet]) -> dict[int, tuple[int, ...]]:
+def concepts_of(database: EstateDatabase, sets: Sequence[ConceptSet]) -> dict[int, tuple[int, ...]]:
     """The concepts of each set, by its id and in order."""
     remembered = _memory(database.version) if database.version else {}
     if len(remembered) >= _REMEMBERED:
@@ -52,14 +52,14 @@ def _memory(version: str) -> dict[str, tuple[int, ...]]:
     return {}
 
 
-def _by_query(database: Database, sets: Sequence[ConceptSet]) -> Mapping[int, Iterable[int]]:
+def _by_query(database: EstateDatabase, sets: Sequence[ConceptSet]) -> Mapping[int, Iterable[int]]:
     found: dict[int, list[int]] = {one.id: [] for one in sets}
     for codeset, concept in database.rows(in_dialect(all_concepts(sets), database.dialect)):
         found[codeset].append(int(concept))
     return found
 
 
-def _by_concept(database: Database, sets: Sequence[ConceptSet]) -> Mapping[int, Iterable[int]]:
+def _by_concept(database: EstateDatabase, sets: Sequence[ConceptSet]) -> Mapping[int, Iterable[int]]:
     """As ``all_concepts`` says it in SQL."""
     items = [item for one in sets for item in one.expression.items]
     known: dict[int, list[tuple[int, int]]] = {}
@@ -90,7 +90,7 @@ def _by_concept(database: Database, sets: Sequence[ConceptSet]) -> Mapping[int, 
     return concepts
 
 
-def _related(database: Database, concepts: Collection[int]) -> Iterator[tuple[int, int, int]]:
+def _related(database: EstateDatabase, concepts: Collection[int]) -> Iterator[tuple[int, int, int]]:
     """Concept, relation and the other concept, of those that the vocabulary has."""
     if not concepts:
         return

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-from flipnb.estate.database import Database, reading
+from flipnb.estate.database import EstateDatabase, reading
 from flipnb.estate.omop.cdm import Field, Table, tables
 from flipnb.estate.quality.concept_checks import people_of_one_sex, values
 from flipnb.estate.quality.findings import Finding, QualityReport, example_of
@@ -43,9 +43,10 @@ def assess(estate: Path | str, version: str | None = None) -> QualityReport:
 
 
 class _Assessment:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: EstateDatabase) -> None:
         self._database = database
-        self._rows = {name: self._number(f"SELECT count(*) FROM {name}") for name in self._there()}
+        self._there = database.columns().keys()
+        self._rows = {name: self._number(f"SELECT count(*) FROM {name}") for name in tables() if name in self._there}
 
     def report(self) -> QualityReport:
         findings: list[Finding] = []
@@ -61,15 +62,6 @@ class _Assessment:
             years={name: self._by_year(tables()[name]) for name in _YEARS if self._rows.get(name)},
             findings=tuple(findings),
         )
-
-    def _there(self) -> list[str]:
-        """The CDM's tables that this version has."""
-        return [name for name in tables() if self._is_there(name)]
-
-    def _is_there(self, name: str) -> bool:
-        if self._database.dialect == "postgres":
-            return self._number(f"SELECT count(to_regclass('{name}'))") > 0
-        return self._number(f"SELECT count(*) FROM duckdb_tables() WHERE table_name = '{name}'") > 0
 
     def _table(self, table: Table, rows: int) -> Iterator[Finding]:
         yield from self._row_rules(table, rows)
@@ -308,7 +300,7 @@ class _Assessment:
             )
 
     def _rejects(self) -> Iterator[Finding]:
-        if not self._is_there("flip_source"):
+        if "flip_source" not in self._there:
             return
         for file, total, rejected in self._database.rows(
             "SELECT file, row_count + reject_count, reject_count FROM flip_source WHERE reject_count > 0 ORDER BY file"

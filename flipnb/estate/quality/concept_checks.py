@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from flipnb.estate.database import Database
+from flipnb.estate.database import EstateDatabase
 from flipnb.estate.omop.cdm import Table
 from flipnb.estate.quality.findings import Finding, example_of
 from flipnb.estate.quality.rules import LIFE, MAPPED, value_limits
@@ -34,7 +34,7 @@ def sexes() -> tuple[SexOf, ...]:
     return tuple(SexOf(row["snomed"], int(row["sex"]), row["name"]) for row in csv.DictReader(text.splitlines()))
 
 
-def values(database: Database, table: Table) -> Iterator[Finding]:
+def values(database: EstateDatabase, table: Table) -> Iterator[Finding]:
     """Numbers of common measurements, in their unit; units that are none of theirs; and numbers without any."""
     yield from _numbers_by_unit(database, table)
     yield from _units(database, table)
@@ -60,7 +60,7 @@ _MEASURED = (
 )
 
 
-def _numbers_by_unit(database: Database, table: Table) -> Iterator[Finding]:
+def _numbers_by_unit(database: EstateDatabase, table: Table) -> Iterator[Finding]:
     limits = ", ".join(f"('{one.loinc}', '{one.unit}', {one.low}, {one.high})" for one in value_limits())
     outside = "m.value_as_number < l.low OR m.value_as_number > l.high"
     query = (
@@ -76,7 +76,7 @@ def _numbers_by_unit(database: Database, table: Table) -> Iterator[Finding]:
         yield _implausible(table, "value_as_number", "value by unit", meaning, counted, LIFE)
 
 
-def _units(database: Database, table: Table) -> Iterator[Finding]:
+def _units(database: EstateDatabase, table: Table) -> Iterator[Finding]:
     """Of measurements whose limits are known, the units that none is for."""
     known: dict[str, list[str]] = {}
     for one in value_limits():
@@ -95,7 +95,7 @@ def _units(database: Database, table: Table) -> Iterator[Finding]:
         yield _implausible(table, "unit_concept_id", "unit of a measurement", meaning, counted, MAPPED)
 
 
-def people_of_one_sex(database: Database, table: Table, *, with_descendants: bool) -> Iterator[Finding]:
+def people_of_one_sex(database: EstateDatabase, table: Table, *, with_descendants: bool) -> Iterator[Finding]:
     """What only women or only men have; people whose sex is not recorded are not counted."""
     column = _OF_PEOPLE.get(table.name)
     if column is None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flipnb.estate.database import Database
+from flipnb.estate.database import EstateDatabase
 from flipnb.estate.omop.cdm import Field, Table
 from flipnb.estate.quality.findings import Finding, example_of
 
 
-def source_values(database: Database, table: Table) -> Iterator[Finding]:
+def source_values(database: EstateDatabase, table: Table) -> Iterator[Finding]:
     """For each source value beside a standard concept: how many distinct values have concept 0, and the commonest."""
     for value, concept in _pairs(table):
         values = (

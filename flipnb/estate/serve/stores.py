@@ -11,9 +11,10 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flipnb.contracts.problem import FlipError
-from flipnb.estate.postgresql import connect, current_version, read_version, schema_of
+from flipnb.estate.postgresql import connect, current_version, read_version, schema_of, with_values
 from flipnb.estate.versions import Estate
-from flipnb.records.fhir import DuckDatabase, Pseudonyms, Store
+from flipnb.records.database import DuckDatabase, by_table
+from flipnb.records.fhir import Pseudonyms, Store
 
 if TYPE_CHECKING:
     from flipnb.estate.postgresql import Connection
@@ -120,7 +121,6 @@ class PostgresqlDatabase:
         Raises FlipError ``version-gone`` where the version is no more, ``database-away``.
         """
         from psycopg import OperationalError, errors
-        from psycopg.sql import SQL
 
         try:
             connection = self._idle.get_nowait()
@@ -131,8 +131,7 @@ class PostgresqlDatabase:
             with connection.transaction():
                 if self._version is not None:
                     read_version(connection, self._version)
-                text = sql.replace("%", "%%").replace("?", "%s")
-                found = connection.execute(SQL(text), list(values)).fetchall()
+                found = connection.execute(with_values(sql), list(values)).fetchall()
         except errors.UndefinedTable:
             raise _gone() from None
         except OperationalError as error:
@@ -143,14 +142,12 @@ class PostgresqlDatabase:
     def columns(self) -> Mapping[str, frozenset[str]]:
         """Tables with their columns, of the version's schema or of the search path. Raises what ``rows`` raises."""
         schema = f"'{schema_of(self._version)}'" if self._version else "ANY (current_schemas(false))"
-        found: dict[str, set[str]] = {}
-        for table, column in self.rows(
-            f"SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = {schema}"
-        ):
-            found.setdefault(table, set()).add(column)
+        found = by_table(
+            self.rows(f"SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = {schema}")
+        )
         if self._version is not None and not found:
             raise _gone()
-        return {table: frozenset(names) for table, names in found.items()}
+        return found
 
     def loaded_at(self) -> datetime:
         """When the version was loaded, in UTC; 1970 where the server has no versions. Raises what ``rows`` raises."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import logging
 import signal
 import sys
@@ -19,30 +18,17 @@ from flipnb.contracts.text import as_line
 from flipnb.federation.coordinator.hub_link import HubLink
 from flipnb.federation.coordinator.rounds import Rounds
 from flipnb.federation.freed_memory import keep_freed_memory
+from flipnb.files.logs import log_to_stderr
 from flipnb.link.exchange import BROKEN
 
 log = logging.getLogger("flip.coordinator")
 
 _ENDED = (401, 404)  # this key opens nothing any more
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-
-
-class _JsonLines(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        line = {"time": record.created, "level": record.levelname, "event": record.getMessage()}
-        line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
-
 
 def main(order_file: Path) -> int:
     """0: the run ended; 75: the hub is out of reach, start again; 143: SIGTERM. A start goes on from the checkpoint."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    log_to_stderr()
     logging.getLogger("flwr").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, _terminate)
     keep_freed_memory()

@@ -6,12 +6,11 @@ killed at any moment finds either the last finished round or the one before.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +20,11 @@ from flipnb.contracts.document import Digest, Document
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.run import RoundSummary
 from flipnb.contracts.tensors import TensorSpec
-from flipnb.federation.coordinator.shared_blobs import share
-from flipnb.federation.safetensors_file import sync_directory
 from flipnb.federation.weights import Arrays, Weights, WeightsFile, stream_weights
+from flipnb.files.blobs import share
+from flipnb.files.whole import PARTIAL, making
+
+_WEIGHTS = "weights.safetensors"
 
 
 class Position(Document):
@@ -59,7 +60,7 @@ class Checkpoints:
         self._directory = directory
         self._spec = spec
         directory.mkdir(parents=True, exist_ok=True)
-        for partial in directory.glob("*.partial"):
+        for partial in directory.glob(f"*{PARTIAL}"):
             shutil.rmtree(partial)
 
     def last(self) -> Checkpoint | None:
@@ -70,14 +71,17 @@ class Checkpoints:
         with np.load(folder / "state.npz", allow_pickle=False) as state:
             arrays = {name: state[name] for name in state.files}
         position = Position.model_validate_json((folder / "position.json").read_bytes())
-        return Checkpoint(position, folder / "weights.safetensors", arrays)
+        return Checkpoint(position, folder / _WEIGHTS, arrays)
 
     def begin(self, initial: Path, sha256: str, began: float) -> Checkpoint:
         """The checkpoint before the first round: the file ``initial`` as it is, whose digest is in the bundle."""
         WeightsFile(initial, self._spec, "The initial weights")
-        target = self._open(0) / "weights.safetensors"
-        share(initial, target)
-        return self._close(Position(round=0, sha256=sha256, size=target.stat().st_size, began=began), {})
+        with making(self._folder(0)) as folder:
+            share(initial, folder / _WEIGHTS)
+            size = (folder / _WEIGHTS).stat().st_size
+            position = Position(round=0, sha256=sha256, size=size, began=began)
+            _write(folder, position, {})
+        return self._only(position, {})
 
     def save(
         self,
@@ -94,44 +98,37 @@ class Checkpoints:
         ``weights`` come in their order in a file, and are made while they are written; ``state`` is asked after that.
         """
         number = before.round + 1
-        digest, size = stream_weights(self._open(number) / "weights.safetensors", self._spec, weights)
-        position = Position(
-            round=number,
-            sha256=digest,
-            size=size,
-            began=before.began,
-            left_out=dict(left_out),
-            streak=streak,
-            summary=summary,
-        )
-        return self._close(position, state())
+        with making(self._folder(number)) as folder:
+            digest, size = stream_weights(folder / _WEIGHTS, self._spec, weights)
+            position = Position(
+                round=number,
+                sha256=digest,
+                size=size,
+                began=before.began,
+                left_out=dict(left_out),
+                streak=streak,
+                summary=summary,
+            )
+            kept = state()
+            _write(folder, position, kept)
+        return self._only(position, kept)
 
     def read(self, checkpoint: Checkpoint) -> Weights:
         return WeightsFile(checkpoint.weights, self._spec, f"The checkpoint of round {checkpoint.position.round}")
 
-    def _open(self, number: int) -> Path:
-        partial = self._directory / f"round-{number:06d}.partial"
-        partial.mkdir()
-        return partial
+    def _folder(self, number: int) -> Path:
+        return self._directory / f"round-{number:06d}"
 
-    def _close(self, position: Position, state: Arrays) -> Checkpoint:
-        final = self._directory / f"round-{position.round:06d}"
-        partial = final.with_name(f"{final.name}.partial")
-        with (partial / "state.npz").open("wb") as file:
-            np.savez(file, allow_pickle=False, **state)
-            _sync(file)
-        with (partial / "position.json").open("wb") as file:
-            file.write(position.to_bytes())
-            _sync(file)
-        sync_directory(partial)
-        partial.replace(final)
-        sync_directory(self._directory)
+    def _only(self, position: Position, state: Arrays) -> Checkpoint:
+        """The checkpoint at a position, which is on disk; the older ones go."""
+        final = self._folder(position.round)
         for older in self._directory.glob("round-*"):
             if older != final:
                 shutil.rmtree(older)
-        return Checkpoint(position, final / "weights.safetensors", state)
+        return Checkpoint(position, final / _WEIGHTS, state)
 
 
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+def _write(folder: Path, position: Position, state: Arrays) -> None:
+    with (folder / "state.npz").open("wb") as file:
+        np.savez(file, allow_pickle=False, **state)
+    (folder / "position.json").write_bytes(position.to_bytes())

@@ -16,7 +16,7 @@ from flipnb.contracts.keys import KeyId, SigningKey
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext
 from flipnb.contracts.total import TotalContext, TotalSum
-from flipnb.federation.coordinator.shared_blobs import blob_path, give
+from flipnb.files.blobs import Blobs
 from flipnb.link.access import Access
 from flipnb.link.client import SignedClient
 from flipnb.link.exchange import BROKEN
@@ -29,7 +29,7 @@ class HubLink:
     """Every call is retried for two minutes while the hub is out of reach or broken; what it refuses is a FlipError."""
 
     def __init__(self, order: CoordinatorOrder) -> None:
-        self._blobs = Path(order.blobs)
+        self._blobs = Blobs(Path(order.blobs))
         access = Access(order.hub_url, order.audience, Path(order.ca), SigningKey.load(Path(order.key)))
         self._client = SignedClient(access, patience=60.0, silence=90.0)
 
@@ -64,11 +64,11 @@ class HubLink:
 
     def give(self, path: Path, digest: str) -> None:
         """Make a synced file one of the hub's blobs; the context that names it opens it to the members of this run."""
-        give(self._blobs, digest, path)
+        self._blobs.give(path, digest)
 
     def blob(self, digest: str) -> Path:
         """The file of a blob. Raises FlipError ``missing-blob``."""
-        path = blob_path(self._blobs, digest)
+        path = self._blobs.path(digest)
         if not path.exists():
             raise FlipError("missing-blob", f"The blob {digest[:12]}… is not at the hub.", status=409)
         return path

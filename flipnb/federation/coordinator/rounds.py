@@ -26,8 +26,9 @@ from flipnb.federation.coordinator.checkpoint import Checkpoint, Checkpoints, Po
 from flipnb.federation.coordinator.hub import CoordinatorHub
 from flipnb.federation.coordinator.patience import Patience
 from flipnb.federation.coordinator.totals import Totals
-from flipnb.federation.individual import IndividualStrategy, IndividualUpdates
-from flipnb.federation.strategies import RoundStrategy
+from flipnb.federation.individual_updates import IndividualUpdates
+from flipnb.federation.mean_strategy import MeanStrategy
+from flipnb.federation.strategies import strategy_of
 from flipnb.federation.sum import Sum
 from flipnb.federation.update_layout import has_ballot
 from flipnb.federation.weights import Weights, in_file_order
@@ -61,8 +62,7 @@ class Rounds:
         self._present: tuple[KeyId, ...] | None = None
         self._checkpoints = Checkpoints(self._work / "checkpoints", self._spec)
         plan = self._bundle.plan
-        single = plan.aggregation == "individual"
-        self._strategy = (IndividualStrategy if single else RoundStrategy)(plan.strategy, self._spec)
+        self._strategy = strategy_of(plan, self._spec)
         self._totals = Totals(
             hub, order.run, self._bundle_digest, self._bundle, self._trust_keys, self._name, view.resume
         )
@@ -95,7 +95,7 @@ class Rounds:
         """One training round; its checkpoint is on disk before the hub is told, so that it is never done twice."""
         weights = self._checkpoints.read(checkpoint)
         strategy = self._strategy
-        config = strategy.config(number, self._bundle.minimum_trusts) if isinstance(strategy, RoundStrategy) else {}
+        config = strategy.config(number, self._bundle.minimum_trusts) if isinstance(strategy, MeanStrategy) else {}
         updates, summary = self._exchange(number, checkpoint, training=True, config=config)
         before, consensus = checkpoint.position, self._bundle.plan.consensus
         streak = consensus.streak(before.streak, summary.votes or 0, summary.voters or 0) if consensus else 0
@@ -106,7 +106,7 @@ class Rounds:
 
     def _aggregate(self, number: int, weights: Weights, updates: Updates) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         """The new weights, tensor by tensor in their order in a file."""
-        if isinstance(self._strategy, RoundStrategy):
+        if isinstance(self._strategy, MeanStrategy):
             assert isinstance(updates, Sum)
             members = self._bundle.minimum_trusts
             yield from self._strategy.round(number, members, weights, updates)

@@ -10,6 +10,7 @@ from typing import Any
 from flipnb.contracts.document import Digest, Document, canonical_bytes, load_json, sha256
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Name
+from flipnb.files.whole import write
 from flipnb.lab.bench import Bench
 from flipnb.lab.endpoint import endpoint
 from flipnb.twin import Preview
@@ -79,9 +80,7 @@ def save_definition(bench: Bench, body: SavedCohort) -> CohortDefinition:
         raise FlipError(
             "changed-elsewhere", f"{body.path} was changed elsewhere.", remedy="Reload it, or keep yours.", status=409
         )
-    partial = target.with_name(f".{target.name}.partial")
-    partial.write_text(json.dumps(body.expression, indent=2, ensure_ascii=False) + "\n")
-    partial.replace(target)
+    write(target, json.dumps(body.expression, indent=2, ensure_ascii=False).encode() + b"\n")
     return _read(target, body.path)
 
 

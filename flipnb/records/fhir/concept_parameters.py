@@ -121,7 +121,7 @@ def resolved(store: Store, queries: list[Condition]) -> Condition | None:
         return None
     sql = " UNION ".join(query.sql for query in queries)
     values = tuple(value for query in queries for value in query.values)
-    found = store.database.rows(f"SELECT c.concept_id FROM ({sql}) AS c LIMIT {_FEW + 1}", values)
+    found = list(store.database.rows(f"SELECT c.concept_id FROM ({sql}) AS c LIMIT {_FEW + 1}", values))
     if len(found) > _FEW:
         return Condition(sql, values)
     return Condition(", ".join(str(int(row[0])) for row in found)) if found else None

@@ -95,11 +95,11 @@ def _add_series(store: Store, rows: list[dict[str, Any]]) -> None:
     if not uids or not store.has("image_occurrence", "image_series_uid", "modality_concept_id"):
         return
     site = "anatomic_site_concept_id" if store.has("image_occurrence", "anatomic_site_concept_id") else "NULL"
-    found = store.database.rows(
+    query = (
         f"SELECT image_study_uid, image_series_uid, modality_concept_id, {site} FROM image_occurrence "
-        f"WHERE image_study_uid IN ({', '.join('?' * len(uids))}) ORDER BY image_occurrence_id",
-        uids,
+        f"WHERE image_study_uid IN ({', '.join('?' * len(uids))}) ORDER BY image_occurrence_id"
     )
+    found = list(store.database.rows(query, uids))
     store.load_concepts(number for row in found for number in row[2:])
     for row in rows:
         row["series"] = [item[1:] for item in found if item[0] == row.get("image_study_uid")]

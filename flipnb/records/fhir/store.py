@@ -1,56 +1,18 @@
-"""Where OMOP tables are read from: a frozen cohort, an estate; tables and columns that are not there are empty."""
+"""OMOP tables as FHIR resources are made of them: concepts, ids, and what every resource says of its version."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
-if TYPE_CHECKING:
-    import duckdb
+from flipnb.records.database import Database
 
 _MASK = 2**32 - 1
 _ROUNDS = 4
-
-
-class Database(Protocol):
-    """A read-only connection. SQL has ``?`` for values, and is what DuckDB and PostgreSQL both understand."""
-
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """All rows of one query."""
-        ...
-
-    def columns(self) -> Mapping[str, frozenset[str]]:
-        """The tables that can be read, each with its columns."""
-        ...
-
-
-class DuckDatabase:
-    """A DuckDB connection; ``schema`` is ``catalog.schema`` or a schema's name, and holds the tables."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection, schema: str | None = None) -> None:
-        self._connection = connection
-        self._schema = schema
-
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """All rows of one query, on a cursor of its own, so that threads may ask at once."""
-        cursor = self._connection.cursor()
-        if self._schema is not None:
-            cursor.execute(f"SET schema = '{self._schema}'")
-        return cursor.execute(sql, list(values)).fetchall()
-
-    def columns(self) -> Mapping[str, frozenset[str]]:
-        """Tables and views of the schema with their columns, all in lower case."""
-        found: dict[str, set[str]] = {}
-        for table, column in self.rows(
-            "SELECT table_name, column_name FROM duckdb_columns() "
-            "WHERE database_name = current_database() AND schema_name = current_schema()"
-        ):
-            found.setdefault(str(table).lower(), set()).add(str(column).lower())
-        return {table: frozenset(names) for table, names in found.items()}
 
 
 class Pseudonyms:

@@ -64,5 +64,5 @@ def test_neither_client_brings_rooms_of_an_enclave_or_of_the_hub():
     code = "import sys, flipnb.link.desk, flipnb.link.client, flipnb.link.partial_file; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     ours = {name.split(".")[1] for name in loaded if name.startswith("flipnb.")}
-    assert ours == {"link", "contracts"}
+    assert ours == {"link", "contracts", "files"}
     assert not {"numpy", "torch", "flwr", "fastapi", "sqlalchemy"} & set(loaded)

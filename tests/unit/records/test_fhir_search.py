@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flipnb.contracts.problem import FlipError
-from flipnb.records.fhir import DuckDatabase, Pseudonyms, Search, Store, read, search
+from flipnb.records.database import DuckDatabase
+from flipnb.records.fhir import Pseudonyms, Search, Store, read, search
 from flipnb.records.fhir.resources import RESOURCES
 from flipnb.records.fhir.search import search_all
 
