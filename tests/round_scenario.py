@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import secrets
 import signal
-import ssl
 import subprocess
 import sys
 import threading
@@ -21,7 +20,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import psutil
 from safetensors.numpy import load, save
@@ -35,8 +33,7 @@ from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.notebook import Cell, FrozenNotebook
 from flipnb.contracts.outputs import DeclaredOutput, admit_report
 from flipnb.contracts.plan import Plan
-from flipnb.contracts.problem import FlipError, Problem
-from flipnb.contracts.request_signature import Request, sign_request
+from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext, RoundReply
 from flipnb.contracts.run import RoundSummary, RunEvent, RunRequest, RunView, TrustReport
 from flipnb.contracts.study import Join, Researcher, Roster, Trust
@@ -56,6 +53,9 @@ from flipnb.contracts.total import TotalContext, TotalReply, TotalStep, TotalSum
 from flipnb.demo.certificates import make_ca, make_server_certificate
 from flipnb.federation.encoding import encode_update
 from flipnb.federation.update_layout import has_ballot
+from flipnb.link.access import Access
+from flipnb.link.client import SignedClient
+from flipnb.link.exchange import NotNow
 
 STUDY = "heart"
 FEATURES = 5
@@ -126,20 +126,14 @@ class Principal:
 
     def __init__(self, url: str, ca: Path, key: SigningKey) -> None:
         self.key = key
-        self._url = url
-        self._http = httpx.Client(verify=ssl.create_default_context(cafile=str(ca)), timeout=60, trust_env=False)
+        self._client = SignedClient(Access(url, "hub.test", ca, key), patience=60.0, silence=60.0)
 
     def call(self, method: str, path: str, body: bytes = b"") -> bytes:
         """The answer's body. Raises FlipError as the hub said it."""
-        request = Request(method, self._url + path, {})
-        sign_request(request, self.key, audience="hub.test", body_sha256=sha256(body))
-        answer = self._http.request(method, request.url, content=body, headers=request.headers)
-        if not answer.is_success:
-            raise Problem.model_validate_json(answer.content).error(answer.status_code)
-        return answer.content
+        return self._client.ask(method, path, body)
 
     def close(self) -> None:
-        self._http.close()
+        self._client.close()
 
 
 Misbehaviour = Callable[["LightTrust", RoundTask, RoundReply], bytes]
@@ -182,7 +176,7 @@ class LightTrust(threading.Thread):
         while not self._stopping.is_set():
             try:
                 listed = TaskList.model_validate_json(self.principal.call("GET", f"/v1/tasks?after={seen}&wait=1"))
-            except httpx.TransportError:
+            except NotNow:
                 continue
             for task in listed.tasks:
                 seen = task.sequence

@@ -27,7 +27,7 @@ from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.policy import KernelLimits, Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Trust
-from flipnb.demo.certificates import make_ca, make_server_certificate
+from flipnb.demo.certificates import Certificate, make_ca, make_server_certificate
 from flipnb.demo.hospitals import CONCEPTS, HOSPITALS, Hospital
 from flipnb.enclave.setup import create_enclave
 from flipnb.files.logs import open_log
@@ -97,26 +97,38 @@ def build(directory: Path, lock_file: Path, *, per_trust_metrics: Callable[[Hosp
     port = _free_port()
     url = f"https://127.0.0.1:{port}"
     for enclave in federation.enclaves:
-        passphrase = secrets.token_urlsafe(18)
-        _write_secret(enclave.passphrase_file, passphrase)
-        create_enclave(
-            enclave.directory,
-            name=enclave.hospital.name,
-            title=enclave.hospital.title,
-            hub_url=url,
-            hub_audience=AUDIENCE,
-            hub_ca=ca.certificate,
-            controller=CONTROLLER,
-            controller_passphrase=passphrase,
-            policy=Policy(
-                per_trust_metrics=per_trust_metrics(enclave.hospital),
-                memory_use=per_trust_metrics(enclave.hospital),
-                kernel=KernelLimits(memory_bytes=2 << 30, scratch_bytes=64 << 20, shm_bytes=64 << 20),
-            ),
-            environment=ENVIRONMENT,
-            lock_file=lock_file,
-            runtime_dir=runtime_directory(enclave.directory),
-        )
+        _make_enclave(enclave, url, ca.certificate, lock_file, lets_out=per_trust_metrics(enclave.hospital))
+    _write_hub(federation, researcher, port, certificate, ca.certificate)
+    _write_workbench(federation, researcher, url, ca.certificate, lock_file)
+    _write_json(federation.directory / "daemons.json", _daemons(federation))
+    return federation
+
+
+def _make_enclave(enclave: Enclave, url: str, ca: Path, lock_file: Path, *, lets_out: bool) -> None:
+    """``lets_out``: whether the hospital's policy lets its own metrics and its kernels' memory out."""
+    passphrase = secrets.token_urlsafe(18)
+    _write_secret(enclave.passphrase_file, passphrase)
+    create_enclave(
+        enclave.directory,
+        name=enclave.hospital.name,
+        title=enclave.hospital.title,
+        hub_url=url,
+        hub_audience=AUDIENCE,
+        hub_ca=ca,
+        controller=CONTROLLER,
+        controller_passphrase=passphrase,
+        policy=Policy(
+            per_trust_metrics=lets_out,
+            memory_use=lets_out,
+            kernel=KernelLimits(memory_bytes=2 << 30, scratch_bytes=64 << 20, shm_bytes=64 << 20),
+        ),
+        environment=ENVIRONMENT,
+        lock_file=lock_file,
+        runtime_dir=runtime_directory(enclave.directory),
+    )
+
+
+def _write_hub(federation: Federation, researcher: SigningKey, port: int, certificate: Certificate, ca: Path) -> None:
     principals = [{"name": "researcher", "role": "researcher", "public_key": researcher.public_key}]
     principals += [
         {"name": e.hospital.name, "role": "trust", "public_key": e.node_public_key} for e in federation.enclaves
@@ -130,28 +142,28 @@ def build(directory: Path, lock_file: Path, *, per_trust_metrics: Callable[[Hosp
             "port": port,
             "certificate": str(certificate.certificate),
             "key": str(certificate.key),
-            "ca": str(ca.certificate),
+            "ca": str(ca),
             "principals": principals,
             "gather_seconds": 30,
         },
     )
+
+
+def _write_workbench(federation: Federation, researcher: SigningKey, url: str, ca: Path, lock_file: Path) -> None:
     researcher.save(federation.workbench / "keys" / "researcher.pem")
     vocabulary = federation.workbench / "vocabulary" / "CONCEPT.csv"
     vocabulary.parent.mkdir()
     shutil.copyfile(CONCEPTS, vocabulary)
-    lock = sha256(lock_file.read_bytes()).hexdigest()
     _write_json(
         federation.workbench / "config.json",
         {
             "hub": url,
             "audience": AUDIENCE,
-            "ca": str(ca.certificate),
+            "ca": str(ca),
             "name": "Demo researcher",
-            "environment": {"name": ENVIRONMENT, "lock": lock},
+            "environment": {"name": ENVIRONMENT, "lock": sha256(lock_file.read_bytes()).hexdigest()},
         },
     )
-    _write_json(federation.directory / "daemons.json", _daemons(federation))
-    return federation
 
 
 def runtime_directory(enclave: Path) -> Path:

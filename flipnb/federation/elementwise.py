@@ -33,6 +33,7 @@ class Part:
 
     @property
     def name(self) -> str:
+        """The name of the part's tensor."""
         return self.tensor.name
 
 
@@ -50,11 +51,13 @@ class ElementwiseStrategy(MeanStrategy):
         self._states: list[Mapping[str, npt.NDArray[Any]]] = [{} for _ in self._groups]
 
     def config(self, number: int, members: int) -> dict[str, float]:
+        """Those of the strategy's parameters that an enclave is told of, by name: FedProx's ``proximal_mu``."""
         return {name: self._parameters[name] for name in self._kind.told}
 
     def round(
         self, number: int, members: int, weights: Weights, means: Means
     ) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """The next weights tensor by tensor, in the model's order, each in its own shape."""
         made: Arrays = {}
         for tensor in self._order:
             if tensor.dtype not in FLOATS:
@@ -90,6 +93,7 @@ class ElementwiseStrategy(MeanStrategy):
                 start += size
 
     def state(self) -> Arrays:
+        """The moments after the last round, by group and name; none before the first."""
         # By the names that Flower's classes gave them when they did this: a run goes on over an upgrade of its hub.
         return {
             f"{group}:{name}#0" if name == _MOMENTUM else f"{group}:{name}/{self._groups[group][0].name}": array
@@ -98,6 +102,7 @@ class ElementwiseStrategy(MeanStrategy):
         }
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take back what ``state`` gave."""
         states: list[Arrays] = [{} for _ in self._groups]
         for key, array in state.items():
             group, _, name = key.partition(":")

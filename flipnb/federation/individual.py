@@ -62,9 +62,11 @@ class IndividualStrategy:
         return made
 
     def state(self) -> Arrays:
+        """What the strategy keeps between rounds, as arrays by name."""
         return kept_state(self._strategy, self._kind.state)
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take back what ``state`` gave."""
         restore_state(self._strategy, self._kind.state, state)
 
     def _piece(

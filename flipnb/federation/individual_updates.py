@@ -55,6 +55,7 @@ class IndividualUpdates:
 
     @property
     def weight(self) -> int:
+        """The sum of the Trusts' weights."""
         return sum(self.weights)
 
     @property
@@ -63,6 +64,7 @@ class IndividualUpdates:
         return 2.0**-self._plan.fraction_bits
 
     def metrics(self) -> dict[str, float]:
+        """Each output's average over the people that it is declared over, by name."""
         return self._tally().averages(self._outputs)
 
     @property

@@ -39,6 +39,7 @@ class InstalledMean(MeanStrategy):
     def round(
         self, number: int, members: int, weights: Weights, means: Means
     ) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """The next weights tensor by tensor, in their order in a file; all floats are in memory at once."""
         made = self._aggregate(number, members, weights, means) if self._floats else {}
         for tensor in self._order:
             if tensor.dtype in FLOATS:
@@ -71,9 +72,11 @@ class InstalledMean(MeanStrategy):
         return config
 
     def state(self) -> Arrays:
+        """What the strategy keeps between rounds, as arrays by name."""
         # The prefix is from when all strategies had groups: a run goes on over an upgrade of its hub.
         return {f"0:{name}": array for name, array in kept_state(self._strategy, self._kind.state).items()}
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take back what ``state`` gave."""
         own = {name.partition(":")[2]: array for name, array in state.items()}
         restore_state(self._strategy, self._kind.state, own)

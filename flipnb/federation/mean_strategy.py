@@ -15,11 +15,18 @@ from flipnb.federation.weights import Arrays, Weights
 class Means(Protocol):
     """A round's mean changes, read piece by piece (sum.Sum)."""
 
-    def mean_of(self, tensor: Tensor, start: int, end: int) -> npt.NDArray[Any]: ...
-    def forget(self, tensor: Tensor) -> None: ...
+    def mean_of(self, tensor: Tensor, start: int, end: int) -> npt.NDArray[Any]:
+        """The weighted mean change of flat elements of a tensor: float64, or int64 for an integer tensor."""
+        ...
+
+    def forget(self, tensor: Tensor) -> None:
+        """Give back the memory of a tensor that is done."""
+        ...
 
     @property
-    def weight(self) -> int: ...
+    def weight(self) -> int:
+        """The sum of the Trusts' weights."""
+        ...
 
 
 class MeanStrategy(ABC):

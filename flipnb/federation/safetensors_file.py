@@ -140,10 +140,12 @@ class SafetensorsWriter:
 
     @property
     def sha256(self) -> str:
+        """SHA-256 of what was written so far, hexadecimal."""
         return self._digest.hexdigest()
 
     @property
     def size(self) -> int:
+        """Bytes written so far."""
         return self._written
 
 

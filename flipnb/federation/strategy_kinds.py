@@ -53,6 +53,7 @@ class Kind:
 
     @property
     def aggregation(self) -> Aggregation:
+        """The aggregation that it works on."""
         return "sum" if self.reads == "mean" else "individual"
 
 

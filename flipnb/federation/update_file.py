@@ -73,6 +73,7 @@ class UpdateFile:
         self.close()
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def change(self, tensor: Tensor, start: int, end: int) -> Int64:

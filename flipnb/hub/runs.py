@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -14,7 +14,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from flipnb.contracts import envelope
+from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.document import canonical_bytes, sha256
+from flipnb.contracts.keys import KeyId
 from flipnb.contracts.parameters import check_point
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.record import RunRecord
@@ -72,27 +74,10 @@ def submit(session: Session, ring_of_keys: KeyRing, study: StudyRow, roster: Ros
     bundle = bundle_of(session, request.bundle)
     point = check_point(bundle.parameters, request.point)
     now = datetime.now(UTC)
-    if now >= bundle.expires:
-        raise FlipError("expired", f"The bundle was valid until {bundle.expires.isoformat()}.", status=409)
-    if now < bundle.not_before:
-        raise FlipError("not-yet-valid", f"The bundle is valid from {bundle.not_before.isoformat()} on.", status=409)
-    for what, digest in [("initial weights", bundle.initial_weights), *((f.name, f.sha256) for f in bundle.files)]:
-        if not is_there(session, digest, study=study.name):
-            raise FlipError(
-                "missing-blob",
-                f"The hub has no blob {digest[:16]}… ({what}) for {study.name}.",
-                remedy=f"Put it to /v1/blobs/{digest}?study={study.name} before the run.",
-                status=409,
-            )
     names = {trust.key_id: trust.name for trust in roster.trusts}
-    for trust in bundle.trusts:
-        if not ring_of_keys.knows_trust(trust):
-            raise FlipError(
-                "unknown-trust",
-                f"The Trust {names[trust]} has no access to this hub.",
-                remedy="The operator enters its key among the hub's principals.",
-                status=409,
-            )
+    _require_valid(bundle, now)
+    _require_blobs(session, study.name, bundle)
+    _require_access(ring_of_keys, bundle, names)
     run = RunRow(
         id=identity,
         study=study.name,
@@ -116,6 +101,35 @@ def submit(session: Session, ring_of_keys: KeyRing, study: StudyRow, roster: Ros
     session.flush()
     tell(session, run, RunEvent(run=identity, number=1, at=now, kind="state", state="waiting"))
     return identity, True
+
+
+def _require_valid(bundle: Bundle, now: datetime) -> None:
+    if now >= bundle.expires:
+        raise FlipError("expired", f"The bundle was valid until {bundle.expires.isoformat()}.", status=409)
+    if now < bundle.not_before:
+        raise FlipError("not-yet-valid", f"The bundle is valid from {bundle.not_before.isoformat()} on.", status=409)
+
+
+def _require_blobs(session: Session, study: str, bundle: Bundle) -> None:
+    for what, digest in [("initial weights", bundle.initial_weights), *((f.name, f.sha256) for f in bundle.files)]:
+        if not is_there(session, digest, study=study):
+            raise FlipError(
+                "missing-blob",
+                f"The hub has no blob {digest[:16]}… ({what}) for {study}.",
+                remedy=f"Put it to /v1/blobs/{digest}?study={study} before the run.",
+                status=409,
+            )
+
+
+def _require_access(ring_of_keys: KeyRing, bundle: Bundle, names: Mapping[KeyId, str]) -> None:
+    for trust in bundle.trusts:
+        if not ring_of_keys.knows_trust(trust):
+            raise FlipError(
+                "unknown-trust",
+                f"The Trust {names[trust]} has no access to this hub.",
+                remedy="The operator enters its key among the hub's principals.",
+                status=409,
+            )
 
 
 def parts_of(session: Session, run: str) -> Sequence[PartRow]:

@@ -35,6 +35,7 @@ class FlipApp(ExtensionApp):
     )
 
     def initialize_settings(self) -> None:
+        """Find home and enclave, register the event schemas, make the listeners; nothing listens yet."""
         for schema in sorted(SCHEMAS.glob("*.yaml")):
             self._server.event_logger.register_event_schema(schema)
         home = Home(Path(self.home_directory)) if self.home_directory else Home.find()
@@ -45,6 +46,7 @@ class FlipApp(ExtensionApp):
         self.bench = Bench(home, Path(self._server.root_dir), self.listener, enclave)
 
     def initialize_handlers(self) -> None:
+        """A handler for the path of each endpoint."""
         self.handlers.extend(routes_of(endpoints.ALL, self.bench))
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
@@ -53,6 +55,7 @@ class FlipApp(ExtensionApp):
             self.desk_listener.start()
 
     async def stop_extension(self) -> None:
+        """Stop listening, in an orderly way."""
         await self.desk_listener.stop()
         await self.listener.stop()
 

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 class Database(Protocol):
     """A read-only connection. SQL has ``?`` for values."""
 
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> Iterable[tuple[Any, ...]]: ...
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> Iterable[tuple[Any, ...]]:
+        """The rows of one query; they may be read once."""
+        ...
 
     def columns(self) -> Mapping[str, frozenset[str]]:
         """The tables that can be read, each with its columns, by their names in small letters."""
@@ -27,12 +29,14 @@ class DuckDatabase:
         self._schema = schema
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> Iterable[tuple[Any, ...]]:
+        """All rows of one query, on a cursor of its own, so that threads may ask at once."""
         cursor = self._connection.cursor()
         if self._schema is not None:
             cursor.execute(f"SET schema = '{self._schema}'")
         return cursor.execute(sql, list(values)).fetchall()
 
     def columns(self) -> Mapping[str, frozenset[str]]:
+        """Tables and views of the schema with their columns, all in lower case."""
         return by_table(
             self.rows(
                 "SELECT table_name, column_name FROM duckdb_columns() "

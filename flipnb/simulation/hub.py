@@ -34,7 +34,7 @@ class SimulatedHub:
         blobs: Blobs,
         tell_round: Callable[[RoundSummary], None],
     ) -> None:
-        self._run, self._bundle, self._envelopes, self._point = run, bundle, envelopes, point
+        self.run, self.bundle, self._envelopes, self.point = run, bundle, envelopes, point
         self._trusts, self._blobs, self._tell_round = trusts, blobs, tell_round
         self._members: dict[tuple[str, int], tuple[KeyId, ...]] = {}
         self.rounds: list[RoundSummary] = []
@@ -47,7 +47,7 @@ class SimulatedHub:
             run=self._shown(),
             bundle_envelope=bundle,
             roster_envelope=roster,
-            point=dict(self._point),
+            point=dict(self.point),
             trusts=self._present,
         )
 
@@ -128,14 +128,14 @@ class SimulatedHub:
             time.sleep(_POLL_S)
 
     def _shown(self) -> RunView:
-        bundle = self._bundle
+        bundle = self.bundle
         return RunView(
-            run=self._run,
+            run=self.run,
             study=bundle.study,
             title=bundle.title,
             bundle=bundle.digest(),
             researcher=next(iter(bundle.trusts)),
-            point=dict(self._point),
+            point=dict(self.point),
             state="running",
             submitted=datetime.now(UTC),
             rounds_done=sum(summary.training for summary in self.rounds),

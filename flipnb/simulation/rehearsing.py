@@ -97,44 +97,14 @@ def _simulate(
     began = time.monotonic()
     directory = rehearsal_directory(notebook).absolute() / "simulation"
     shutil.rmtree(directory, ignore_errors=True)
-    plan_file = plan_path(notebook)
-    marginals = kept_marginals(plan_file, read_plan(plan_file))
-    with tempfile.TemporaryDirectory(prefix="flip") as short:
-        trusts = [
-            SimulatedTrust(
-                f"twin-{number}",
-                directory / f"twin-{number}",
-                Path(short) / f"{number}.sock",  # a socket's path has at most 107 bytes
-                people=_people(number),
-                seed=number,
-                marginals=marginals,
-            )
-            for number in range(1, count + 1)
-        ]
-        by_key = {trust.key.key_id: trust for trust in sorted(trusts, key=lambda trust: trust.key.key_id)}
-        names = {key: trust.name for key, trust in by_key.items()}
-        researcher = SigningKey.generate()
-        roster = _roster(researcher, trusts)
-        bundle, values = _bundle(notebook, recorded, point, roster, rounds)
-        run = secrets.token_hex(16)
-        hub = SimulatedHub(
-            run,
-            bundle,
-            (seal(bundle, BUNDLE, researcher), seal(roster, ROSTER, researcher)),
-            values,
-            by_key,
-            Blobs(directory / "blobs"),
-            lambda summary: heard(summary, names),
-        )
-        hub.give(recorded.initial_weights, bundle.initial_weights)
-        order = CoordinatorOrder(
-            hub_url="", audience="", ca="", key="", run=run, work_dir=str(directory), blobs=str(directory / "blobs")
-        )
+    with tempfile.TemporaryDirectory(prefix="flip") as sockets:
+        trusts = _trusts(notebook, count, directory, Path(sockets))
+        hub = _hub(notebook, recorded, point, rounds, trusts, directory, heard)
         patient = False
         try:
             for trust in trusts:
-                trust.start(run, bundle, values, notebook.parent.absolute())
-            ending = Rounds(order, hub).run()
+                trust.start(hub.run, hub.bundle, hub.point, notebook.parent.absolute())
+            ending = Rounds(_order(hub.run, directory), hub).run()
             patient = True
         finally:
             for trust in trusts:
@@ -146,12 +116,65 @@ def _simulate(
     return Simulation(
         people={trust.name: trust.size for trust in trusts},
         rounds=tuple(hub.rounds),
-        names=names,
+        names=_names(trusts),
         weights=weights,
         code=ending.code,
         reason=ending.reason,
         seconds=round(time.monotonic() - began, 2),
         directory=directory,
+    )
+
+
+def _trusts(notebook: Path, count: int, directory: Path, sockets: Path) -> list[SimulatedTrust]:
+    plan_file = plan_path(notebook)
+    marginals = kept_marginals(plan_file, read_plan(plan_file))
+    return [
+        SimulatedTrust(
+            f"twin-{number}",
+            directory / f"twin-{number}",
+            sockets / f"{number}.sock",  # a socket's path has at most 107 bytes
+            people=_people(number),
+            seed=number,
+            marginals=marginals,
+        )
+        for number in range(1, count + 1)
+    ]
+
+
+def _names(trusts: list[SimulatedTrust]) -> dict[KeyId, str]:
+    return {trust.key.key_id: trust.name for trust in trusts}
+
+
+def _hub(
+    notebook: Path,
+    recorded: Rehearsal,
+    point: Mapping[str, Scalar],
+    rounds: int | None,
+    trusts: list[SimulatedTrust],
+    directory: Path,
+    heard: Callable[[RoundSummary, Mapping[KeyId, str]], None],
+) -> SimulatedHub:
+    """A hub that has the bundle, sealed, and its initial weights."""
+    researcher = SigningKey.generate()
+    roster = _roster(researcher, trusts)
+    bundle, values = _bundle(notebook, recorded, point, roster, rounds)
+    names = _names(trusts)
+    hub = SimulatedHub(
+        secrets.token_hex(16),
+        bundle,
+        (seal(bundle, BUNDLE, researcher), seal(roster, ROSTER, researcher)),
+        values,
+        {trust.key.key_id: trust for trust in sorted(trusts, key=lambda trust: trust.key.key_id)},
+        Blobs(directory / "blobs"),
+        lambda summary: heard(summary, names),
+    )
+    hub.give(recorded.initial_weights, bundle.initial_weights)
+    return hub
+
+
+def _order(run: str, directory: Path) -> CoordinatorOrder:
+    return CoordinatorOrder(
+        hub_url="", audience="", ca="", key="", run=run, work_dir=str(directory), blobs=str(directory / "blobs")
     )
 
 

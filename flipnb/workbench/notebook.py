@@ -120,7 +120,7 @@ def submit(
 
 
 def runs(study: str) -> pd.DataFrame:
-    """The runs of a study, one row each: run (the index), title, state, rounds done, of, submitted, parameters.
+    """All runs of a study, the newest first: run (the index), title, state, rounds done, of, submitted, parameters.
 
         flip.runs("heart").query("state == 'succeeded'")
 

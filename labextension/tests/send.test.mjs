@@ -175,6 +175,48 @@ describe('the way of a notebook to the Trusts', () => {
     assert.equal(model.preview.bundle, BUNDLE);
   });
 
+  test('a Trust that is left out can be taken in again', async () => {
+    const model = await checked();
+    model.toggleTrust(workbench.trusts[0]);
+    model.toggleTrust(workbench.trusts[1]);
+    model.toggleTrust(workbench.trusts[0]);
+    assert.deepEqual(model.draft.without, ['b']);
+  });
+
+  test('screens hear of each change and of the beginning and end of each act; one bundle is made of many changes', async () => {
+    const model = await prepared();
+    const told = firings(model.changed);
+    model.change({ seed: 1 });
+    model.change({ seed: 2 });
+    assert.equal(told.times, 2);
+    mock.timers.tick(PAUSE - 1);
+    model.change({ seed: 3 });
+    await pause();
+    assert.equal(told.times, 4);
+    await jupyter.answer(PREPARE, preview());
+    assert.equal(told.times, 5);
+    assert.deepEqual(
+      bodies(PREPARE).map(({ seed }) => seed),
+      [7, 3]
+    );
+  });
+
+  test('what went wrong is told until something is tried again, and is not tried again by itself', async () => {
+    const model = opened();
+    void model.check();
+    await settled();
+    await jupyter.lose(CHECK);
+    assert.notEqual(model.problem, '');
+    await workbench.refresh();
+    await settled();
+    assert.equal(jupyter.times(CHECK), 1);
+    void model.check();
+    assert.equal(model.problem, '');
+    await settled();
+    await jupyter.answer(CHECK, report());
+    assert.equal(model.problem, '');
+  });
+
   test('a bundle of what the form said before is not shown', async () => {
     const model = await checked();
     await pause();

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -34,8 +35,6 @@ from flipnb.contracts.notebook import Cell, FrozenNotebook
 from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.policy import KernelLimits, Policy
-from flipnb.contracts.problem import Problem
-from flipnb.contracts.request_signature import Request, sign_request
 from flipnb.contracts.run import RunEvent, RunRequest, RunView
 from flipnb.contracts.study import Membership, Researcher, Roster
 from flipnb.contracts.study import Trust as Listed
@@ -43,6 +42,11 @@ from flipnb.contracts.tensors import Tensor, TensorSpec
 from flipnb.demo.certificates import make_ca, make_server_certificate
 from flipnb.enclave.sandbox.limits import tree
 from flipnb.federation.weights import write_weights
+from flipnb.link.access import Access
+from flipnb.link.bulk import Upload
+from flipnb.link.client import SignedClient
+from flipnb.link.exchange import NotNow
+from flipnb.link.retry import Retry
 
 STUDY = "heart"
 NOTEBOOK = """
@@ -162,7 +166,8 @@ class Federation:
         )
         self._lock = sha256((directory / "lock.txt").read_bytes()).hexdigest()
         self.hub: subprocess.Popen[bytes] | None = None
-        self._http = httpx.Client(verify=str(self.ca), base_url=self.url, timeout=120, trust_env=False)
+        self._access = Access(self.url, AUDIENCE, self.ca, self.researcher)
+        self._client = SignedClient(self._access, patience=120.0, silence=120.0)
 
     def start(self) -> None:
         self.hub = subprocess.Popen(
@@ -179,13 +184,14 @@ class Federation:
         for trust in self.trusts:
             membership = Membership(roster=self.roster, trust=trust.node.key_id, joined=datetime.now(UTC))
             trust.post("/memberships", Signed(envelope=seal(membership, MEMBERSHIP, trust.controller).decode()))
-        until(lambda: len(self._ask("GET", "/v1/studies").json()[0]["joined"]) == len(self.trusts), 120)
+        until(lambda: len(self._ask("GET", "/v1/studies")[0]["joined"]) == len(self.trusts), 120)
 
     def _hub_there(self) -> bool:
         try:
-            return self._http.get("/v1/health").is_success
-        except httpx.TransportError:
+            self._client.ask("GET", "/v1/health")
+        except NotNow:
             return False
+        return True
 
     def _ready(self, trust: Trust) -> bool:
         try:
@@ -207,7 +213,7 @@ class Federation:
                     daemon.wait()
         for trust in self.trusts:
             trust.desk.close()
-        self._http.close()
+        self._client.close()
         shutil.rmtree(self._short, ignore_errors=True)
 
     # Processes
@@ -230,16 +236,9 @@ class Federation:
 
     # The researcher
 
-    def _ask(self, method: str, path: str, body: bytes = b"") -> httpx.Response:
-        return self._send(method, path, body, sha256(body).hexdigest())
-
-    def _send(self, method: str, path: str, content: object, digest: str) -> httpx.Response:
-        signed = Request(method, self.url + path, {})
-        sign_request(signed, self.researcher, audience=AUDIENCE, body_sha256=digest)
-        answer = self._http.request(method, path, content=content, headers=signed.headers)  # type: ignore[arg-type]
-        if not answer.is_success:
-            raise Problem.model_validate_json(answer.content).error(answer.status_code)
-        return answer
+    def _ask(self, method: str, path: str, body: bytes = b"") -> Any:
+        """What the hub answers the researcher, out of JSON."""
+        return json.loads(self._client.ask(method, path, body) or b"null")
 
     def seal(
         self, model: Model, rounds: int, *, step: str = TOUCH, imports: str = "", trusts: Sequence[Trust] | None = None
@@ -249,12 +248,7 @@ class Federation:
         initial = self.directory / "initial.safetensors"
         digest, _ = write_weights(initial, model.spec, model.zeros())
 
-        def chunks() -> Iterator[bytes]:
-            with initial.open("rb") as file:
-                while chunk := file.read(1 << 20):
-                    yield chunk
-
-        self._send("PUT", f"/v1/blobs/{digest}?study={STUDY}", chunks(), digest)
+        Upload(self._access, initial, digest, f"study={STUDY}").run(Retry(first=0.1, longest=1.0, patience=10.0))
         initial.unlink()
         now = datetime.now(UTC)
         bundle = Bundle(
@@ -285,7 +279,7 @@ class Federation:
             study=STUDY, bundle=bundle.digest(), point={}, requested=datetime.now(UTC), nonce=secrets.token_hex(16)
         )
         sealed = seal(request, RUN_REQUEST, self.researcher)
-        run = RunView.model_validate(self._ask("POST", f"/v1/studies/{STUDY}/runs", sealed).json()).run
+        run = RunView.model_validate(self._ask("POST", f"/v1/studies/{STUDY}/runs", sealed)).run
         for trust in self.trusts:
             if trust.node.key_id in bundle.trusts:
                 self._approve_once(trust, bundle.digest())
@@ -307,7 +301,7 @@ class Federation:
         until_when = time.monotonic() + seconds
         while True:
             assert time.monotonic() < until_when, f"run {run} did not end within {seconds} s"
-            body = self._ask("GET", f"/v1/runs/{run}/events?after={after}&wait=20").json()
+            body = self._ask("GET", f"/v1/runs/{run}/events?after={after}&wait=20")
             heard = time.monotonic() - submitted
             for event in (RunEvent.model_validate(e) for e in body["events"]):
                 after = event.number
@@ -331,7 +325,7 @@ class Federation:
         run = self.submit(bundle)
 
         def all_in_round() -> bool:
-            view = RunView.model_validate(self._ask("GET", f"/v1/runs/{run}").json())
+            view = RunView.model_validate(self._ask("GET", f"/v1/runs/{run}"))
             return all(part.progress is not None and part.progress.round == 1 for part in view.trusts)
 
         until(all_in_round, 120)
@@ -340,7 +334,7 @@ class Federation:
     def stop(self, run: str) -> None:
         """Stop a run and wait until it is gone everywhere."""
         self._ask("POST", f"/v1/runs/{run}/stop")
-        until(lambda: self._ask("GET", f"/v1/runs/{run}").json()["state"] == "stopped", 60)
+        until(lambda: self._ask("GET", f"/v1/runs/{run}")["state"] == "stopped", 60)
 
 
 def _is_kernel(process: psutil.Process) -> bool:

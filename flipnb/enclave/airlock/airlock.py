@@ -7,6 +7,7 @@ found out even before the kernel has answered.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -30,7 +31,7 @@ from flipnb.enclave.airlock.totals import TotalsGate
 from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.store import Store
 from flipnb.enclave.stores.stored import StoredRound
-from flipnb.federation.encoding import encode_update
+from flipnb.federation.encoding import Encoded, encode_update
 
 _HEADER_BYTES = 64 << 20
 """What a safetensors file's header may take beyond the weights themselves."""
@@ -231,39 +232,54 @@ class Airlock:
             given = self._open()
         if given is None or given.context.round != number:
             raise FlipError("wrong-round", f"Round {number} is not open.", status=409)
-        context, bundle = given.context, self.facts.bundle
-        units = admit_report(bundle.outputs, report)
+        context = given.context
+        units = admit_report(self.facts.bundle.outputs, report)
         ballot, agreed = self._vote(context, agreement)
         if context.training and change is None:
             raise FlipError("update-missing", f"Round {number} is a training round, and no update was submitted.")
-        path = self.facts.directory / f"round-{number}.safetensors"
         saved = self._save_state(number, state)
-        if context.training and change is not None:
-            change.seal()
-            with change.view() as view:
-                encoded = self._encode(path, units, view, ballot)
-        else:
-            encoded = self._encode(path, units, None, ballot)
-        metrics = None
-        if self._policy.per_trust_metrics:
-            metrics = {o.name: round(units[o.name] / 10**o.decimals, o.decimals) for o in bundle.outputs}
-        reply = RoundReply(
+        path = self.facts.directory / f"round-{number}.safetensors"
+        encoded = self._encode(path, units, change if context.training else None, ballot)
+        reply = self._reply(context, encoded, units, agreed)
+        envelope = seal(reply, ROUND_REPLY, self._key)
+        self._release(reply, envelope, path, saved, units, ballot, leave)
+        self._sweep(number)
+        return Reply(envelope, path, encoded.sha256)
+
+    def _reply(
+        self, context: RoundContext, encoded: Encoded, units: Mapping[str, int], agreed: float | None
+    ) -> RoundReply:
+        """What the hub is told beside the update: of this Trust alone only what its policy lets out."""
+        outputs, alone = self.facts.bundle.outputs, self._policy.per_trust_metrics
+        return RoundReply(
             trust=self._key.key_id,
             context=context,
-            update=encoded[0],
-            update_size=encoded[1],
-            metrics=metrics,
-            agreement=agreed if self._policy.per_trust_metrics else None,
+            update=encoded.sha256,
+            update_size=encoded.size,
+            metrics={o.name: round(units[o.name] / 10**o.decimals, o.decimals) for o in outputs} if alone else None,
+            agreement=agreed if alone else None,
         )
-        envelope = seal(reply, ROUND_REPLY, self._key)
+
+    def _release(
+        self,
+        reply: RoundReply,
+        envelope: bytes,
+        update: Path,
+        saved: Path | None,
+        units: Mapping[str, int],
+        ballot: Ballot,
+        leave: bool,
+    ) -> None:
+        """Write the answer to the audit log and, with it, into the store; the round is over for the kernel then."""
+        number = reply.context.round
 
         def stored() -> None:
             self._store.rounds.answer(
                 self.facts.run,
                 number,
                 envelope,
-                update_sha256=encoded[0],
-                update_path=str(path),
+                update_sha256=reply.update,
+                update_path=str(update),
                 state_path=str(saved) if saved is not None else None,
             )
 
@@ -273,11 +289,11 @@ class Airlock:
                 then=stored,
                 run=self.facts.run,
                 round=number,
-                context=context.digest(),
-                update=encoded[0],
-                bytes=encoded[1],
+                context=reply.context.digest(),
+                update=reply.update,
+                bytes=reply.update_size,
                 report={name: str(value) for name, value in units.items()},
-                per_trust_metrics=metrics is not None,
+                per_trust_metrics=reply.metrics is not None,
                 vote=ballot.votes if ballot.voters else None,
                 agreement=str(reply.agreement) if reply.agreement is not None else None,
                 leave=leave,
@@ -287,8 +303,6 @@ class Airlock:
             self.refusal = None
             self._left = self._left or leave
             self._changed.notify_all()
-        self._sweep(number)
-        return Reply(envelope, path, encoded[0])
 
     def _vote(self, context: RoundContext, agreement: object) -> tuple[Ballot, float | None]:
         """The vote is made here, of what the notebook says of its models; nobody in validation means to abstain."""
@@ -304,18 +318,20 @@ class Airlock:
         admitted = consensus.admit(agreement)
         return Ballot(votes=consensus.vote(admitted), voters=1), admitted
 
-    def _encode(self, path: Path, units: Mapping[str, int], view: memoryview | None, ballot: Ballot) -> tuple[str, int]:
-        encoded = encode_update(
-            path,
-            spec=self.facts.bundle.tensors,
-            plan=self.facts.bundle.plan,
-            people=self.facts.people,
-            report=units,
-            outputs=self.facts.bundle.outputs,
-            change=view,
-            ballot=ballot,
-        )
-        return encoded.sha256, encoded.size
+    def _encode(self, path: Path, units: Mapping[str, int], change: Lease | None, ballot: Ballot) -> Encoded:
+        if change is not None:
+            change.seal()
+        with change.view() if change is not None else contextlib.nullcontext() as view:
+            return encode_update(
+                path,
+                spec=self.facts.bundle.tensors,
+                plan=self.facts.bundle.plan,
+                people=self.facts.people,
+                report=units,
+                outputs=self.facts.bundle.outputs,
+                change=view,
+                ballot=ballot,
+            )
 
     def _save_state(self, number: int, state: Lease | None) -> Path | None:
         if state is None:

@@ -64,6 +64,7 @@ class Checkpoints:
             shutil.rmtree(partial)
 
     def last(self) -> Checkpoint | None:
+        """The newest checkpoint; None before the first finished round."""
         found = sorted(self._directory.glob("round-*"), key=lambda path: path.name)
         if not found:
             return None
@@ -114,6 +115,7 @@ class Checkpoints:
         return self._only(position, kept)
 
     def read(self, checkpoint: Checkpoint) -> Weights:
+        """The weights that a checkpoint kept, read from its file."""
         return WeightsFile(checkpoint.weights, self._spec, f"The checkpoint of round {checkpoint.position.round}")
 
     def _folder(self, number: int) -> Path:

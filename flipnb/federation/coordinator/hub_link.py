@@ -34,9 +34,11 @@ class HubLink:
         self._client = SignedClient(access, patience=60.0, silence=90.0)
 
     def close(self) -> None:
+        """Close the connection."""
         self._client.close()
 
     def view(self) -> CoordinatorView:
+        """What this coordinator needs to begin, or to go on where an earlier one was killed."""
         return CoordinatorView.model_validate_json(self._call("GET", "/v1/coordinator"))
 
     def ask(self, context: RoundContext, known: int, wait: float) -> RoundReplies:
@@ -48,6 +50,7 @@ class HubLink:
         return RoundReplies.model_validate_json(self._call("POST", path, context))
 
     def post_total(self, context: TotalContext) -> None:
+        """Ask the members for a step of the totals."""
         self._call("POST", "/v1/coordinator/totals", context)
 
     def total_replies(self, step: int, known: int, wait: float) -> RoundReplies:
@@ -56,6 +59,7 @@ class HubLink:
         return RoundReplies.model_validate_json(self._call("GET", path))
 
     def post_sum(self, result: TotalSum) -> None:
+        """Give the members the sum of a step."""
         self._call("POST", "/v1/coordinator/sums", result)
 
     def tell(self, event: CoordinatorEvent) -> tuple[KeyId, ...]:

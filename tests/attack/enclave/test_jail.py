@@ -19,6 +19,7 @@ from drive_runner import drive, execute, order
 from flipnb.contracts.parameters import Parameter
 from flipnb.contracts.policy import KernelLimits
 from flipnb.contracts.problem import FlipError
+from flipnb.enclave.sandbox.interpreter import Interpreter
 from flipnb.enclave.sandbox.jail import RUNTIME, Bind, JailedProcess, Volatile, spawn
 from flipnb.enclave.sandbox.limits import ControlGroup
 from flipnb.enclave.sandbox.probe import probe, refuse_if_weaker
@@ -47,6 +48,9 @@ def test_a_child_sees_what_it_is_given_and_no_key(tmp_path: Path) -> None:
         (enclave / name / "file").write_text(name)
     (enclave / "token").write_text("token")
     enclave.chmod(0o755)
+    # Where FLIP itself lies in a home, the way to it is there, and nothing beside it.
+    code = Interpreter.current().trees()
+    ways = {way for tree in code for way in tree.parents if way.is_relative_to("/home")}
     source = f"""
 import os, json
 from pathlib import Path
@@ -57,14 +61,16 @@ def read(path):
     except OSError as error:
         return type(error).__name__
 files = [read("estate/file"), read("keys/file"), read("token")]
-print(json.dumps([*files, os.path.exists("/home"), os.path.exists("/etc/passwd")]))
+homes = {{way: sorted(os.listdir(way)) for way in {sorted(map(str, ways))!r}}}
+print(json.dumps([*files, os.path.exists("/home"), homes, os.path.exists("/etc/passwd")]))
 """
     seen = json.loads(
         printed(source, visible=[Bind(enclave)], hidden=[enclave / "keys", enclave / "token", enclave / "none"])
     )
     assert seen[0] == "estate"
     assert seen[1] in ("FileNotFoundError", "PermissionError")
-    assert seen[2:] == ["", False, False]
+    shown = {str(way): sorted({tree.relative_to(way).parts[0] for tree in code if way in tree.parents}) for way in ways}
+    assert seen[2:] == ["", bool(ways), shown, False]
 
 
 def test_a_child_has_no_network_no_neighbours_and_no_privileges(tmp_path: Path) -> None:

@@ -14,11 +14,13 @@ from small_estate import Person, aged, fill, group, has, ruled
 
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.run import Progress
+from flipnb.enclave.approvals.decisions import Decisions
 from flipnb.enclave.approvals.membership import Memberships
+from flipnb.enclave.approvals.requests import Requests
 from flipnb.enclave.desk.approval_pages import ApprovalPages
 from flipnb.enclave.desk.desk import Desk
 from flipnb.enclave.estate_worker.process import EstateWorker
-from flipnb.enclave.runs.run import Enclave
+from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.runs import Runs
 from flipnb.enclave.runs.slots import Slots
 from flipnb.enclave.sandbox.uids import estate_worker_uid
@@ -109,8 +111,10 @@ async def opened(directory: Path) -> AsyncIterator[Office]:
     shared = Enclave(enclave, study.node, store, audit, worker, Slots(lambda: 1))
     memberships = Memberships(enclave.memberships, controllers=enclave.controllers, own_key=study.node.key_id)
     pages = ApprovalPages(enclave.desk_socket, enclave.keys)
-    runs = Runs(shared, memberships, cast(Any, None))
-    desk = Desk(shared, runs, memberships, lambda: True, pages, sandbox={}, joined=lambda: None)
+    requests = Requests(enclave, study.node.key_id, store, audit, memberships)
+    decisions = Decisions(enclave, study.node.key_id, store, audit, requests, worker.current)
+    runs = Runs(shared, requests, decisions, cast(Any, None))
+    desk = Desk(shared, runs, requests, decisions, memberships, lambda: True, pages, sandbox={}, joined=lambda: None)
     try:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(desk.application()), base_url="http://desk") as http:
             yield Office(shared, worker, http, bundles)
