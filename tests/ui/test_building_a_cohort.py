@@ -64,8 +64,8 @@ def test_define_ask_save_and_reopen(server, page):
     view.get_by_role("option").first.wait_for()
     search.press("Enter")
     view.get_by_text("2000000101").wait_for()
-    search.fill("3004249")
-    page.page.wait_for_timeout(600)
+    with page.page.expect_response(lambda answer: "3004249" in answer.url):
+        search.fill("3004249")
     search.press("Enter")
     view.get_by_text("Concept 3004249").wait_for()
 

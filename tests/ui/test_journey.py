@@ -6,6 +6,7 @@ import re
 import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from enclave_federation import until
 from lab_page import DARK, LIGHT
 
 from flipnb.demo import federation
@@ -138,13 +139,19 @@ def look_at_results(lab, demo, finished, other):
     compared.get_by_role("row", name=re.compile("^l2")).wait_for()
 
 
+def saved_layout(server):
+    """What JupyterLab has saved of its layout, which it does a moment after a change."""
+    saved = server.get("lab/api/workspaces").json()["workspaces"]["values"]
+    return json.dumps([workspace["data"].get("layout-restorer:data") for workspace in saved])
+
+
 def test_a_run_outlives_the_server_is_found_again_after_a_reload_and_is_stopped(lab, server, demo):
     open_send(lab)
     send(lab)
     view = lab.page.locator(".jp-FlipRun")
     view.get_by_text("awaiting approval").first.wait_for()
     run = newest(demo).run
-    lab.page.wait_for_timeout(3000)  # JupyterLab saves its layout a moment after a change
+    until(lambda: run in saved_layout(server))
     server.end()
     server.start()
     lab.page.reload()
