@@ -338,7 +338,7 @@ def test_an_agent_that_finds_its_log_changed_does_not_start(federation: Federati
     assert north.process is not None
     assert north.process.wait(20) == 1
     last = json.loads((north.enclave.logs / "agent.log").read_text().splitlines()[-1])
-    assert "audit-broken" in last["message"]
+    assert "audit-broken" in last["event"]
     log.write_bytes(good)
     north.start()
     north.ready()
