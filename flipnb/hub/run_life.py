@@ -36,7 +36,7 @@ from flipnb.hub.bundles import bundle_of
 from flipnb.hub.configuration import HubConfiguration
 from flipnb.hub.runs import become, parts_of, tell_part, tell_progress, tell_round
 from flipnb.hub.store.tables import CoordinatorRow, PartRow, RoundRow, RunRow, TaskRow
-from flipnb.hub.tasks import ask, ask_stop
+from flipnb.hub.tasks import Asking, ask, ask_stop
 from flipnb.hub.waits import replies_of, ring
 
 log = logging.getLogger("flip.hub.runs")
@@ -202,16 +202,23 @@ def post_round(session: Session, run: RunRow, context: RoundContext) -> None:
         session, context.weights, study=run.study
     ):
         raise FlipError("missing-blob", f"The weights {context.weights[:16]}… are not here.", status=409)
+    ask_members(session, run, context.members, partial(RoundTask, study=run.study, run=run.id, context=context))
+    session.add(RoundRow(run=run.id, round=context.round, context=text, posted=time.time()))
+
+
+def ask_members(session: Session, run: RunRow, members: Sequence[str], asking: Asking) -> None:
+    """Give each member a task, which is void for who takes no part any more; tell the run's coordinator.
+
+    Raises FlipError ``wrong-context`` (422) that names who is no member of the run.
+    """
     parts = {part.trust: part for part in parts_of(session, run.id)}
-    strangers = [member for member in context.members if member not in parts or not parts[member].member]
+    strangers = [member for member in members if member not in parts or not parts[member].member]
     if strangers:
         raise FlipError("wrong-context", f"{strangers[0][:16]}… is no member of this run.", status=422)
-    session.add(RoundRow(run=run.id, round=context.round, context=text, posted=time.time()))
-    for member in context.members:
-        part = parts[member]
-        task = ask(session, member, partial(RoundTask, study=run.study, run=run.id, context=context))
-        if part.state not in ACTIVE:
-            task.state, task.reason = "void", why_of(part)
+    for member in members:
+        task = ask(session, member, asking)
+        if parts[member].state not in ACTIVE:
+            task.state, task.reason = "void", why_of(parts[member])
     ring(session, replies_of(run.id))
 
 

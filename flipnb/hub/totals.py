@@ -11,11 +11,10 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.task import SummedTask, TotalTask
 from flipnb.contracts.total import TotalContext, TotalSum
 from flipnb.hub.bundles import bundle_of
-from flipnb.hub.run_life import ACTIVE, leave_out, why_of
+from flipnb.hub.run_life import ACTIVE, ask_members, leave_out
 from flipnb.hub.runs import parts_of
 from flipnb.hub.store.tables import RunRow, TotalRow
 from flipnb.hub.tasks import ask
-from flipnb.hub.waits import replies_of, ring
 
 
 def post_total(session: Session, run: RunRow, context: TotalContext) -> None:
@@ -36,16 +35,8 @@ def post_total(session: Session, run: RunRow, context: TotalContext) -> None:
         return
     if run.state not in ("starting", "running"):
         raise FlipError("wrong-state", f"A run that is {run.state} has no totals.", status=409)
-    parts = {part.trust: part for part in parts_of(session, run.id)}
-    strangers = [member for member in context.members if member not in parts or not parts[member].member]
-    if strangers:
-        raise FlipError("wrong-context", f"{strangers[0][:16]}… is no member of this run.", status=422)
+    ask_members(session, run, context.members, partial(TotalTask, study=run.study, run=run.id, total=context))
     session.add(TotalRow(run=run.id, step=context.step, context=text, result=None))
-    for member in context.members:
-        task = ask(session, member, partial(TotalTask, study=run.study, run=run.id, total=context))
-        if parts[member].state not in ACTIVE:
-            task.state, task.reason = "void", why_of(parts[member])
-    ring(session, replies_of(run.id))
 
 
 def post_sum(session: Session, run: RunRow, result: TotalSum) -> None:

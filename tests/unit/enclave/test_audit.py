@@ -108,6 +108,7 @@ def test_what_is_changed_while_the_agent_runs_is_found_by_a_check_and_turns_appr
         log.require_whole()
 
 
+@pytest.mark.slow
 def test_a_page_reads_its_own_entries_of_a_log_of_100_000_and_no_more(tmp_path: Path, key: SigningKey) -> None:
     """The bytes that the system counts for this thread; a cache of ours would not hide a longer reading."""
     leaves, path, store = 100_000, tmp_path / "audit.jsonl", Store(tmp_path / "state.sqlite")

@@ -301,6 +301,7 @@ def test_files_are_known_by_name(name, table):
         max_size=12,
     )
 )  # fmt: skip
+@pytest.mark.slow
 def test_every_row_is_loaded_or_rejected_by_its_line(tmp_path_factory, given_rows):
     """Differential: what Python's own reading of the file says of each row."""
     import csv

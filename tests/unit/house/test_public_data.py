@@ -65,6 +65,7 @@ def test_every_noted_file_is_of_a_set_with_a_licence_and_an_address(tmp_path):
         assert f'output = "{tmp_path / path}"' in asked and f'/{Path(path).name}"\noutput' in asked
 
 
+@pytest.mark.slow
 def test_where_all_must_run_a_skipped_test_has_failed(tmp_path):
     (tmp_path / "test_it.py").write_text("import pytest\ndef test_one():\n    pytest.skip('public data: none')\n")
     (tmp_path / "test_other.py").write_text("import pytest\npytest.importorskip('no_such_module')\n")

@@ -61,6 +61,7 @@ def write(tmp_path):
     return written
 
 
+@pytest.mark.slow
 def test_a_simulation_is_a_run_of_twins(write, tmp_path):
     """Halfway to the mean in each round: the federation's weight is (1 - 2^-k) of the pooled mean after k rounds."""
     totals = [{"arrays": [{"name": "people", "minimum": 0, "maximum": 10000, "decimals": 0}]}]
@@ -89,6 +90,7 @@ def test_a_simulation_is_a_run_of_twins(write, tmp_path):
     assert all((found.directory / name / "executed.ipynb").exists() for name in found.people)
 
 
+@pytest.mark.slow
 def test_a_twin_that_fails_is_named_with_cell_line_and_error(write):
     notebook = write(FAILING, minimum_trusts=2)
     found = flip.rehearse(notebook, trusts=3)
@@ -104,6 +106,7 @@ def test_a_federation_has_a_bounded_number_of_trusts(write):
         flip.rehearse(write(AVERAGE), trusts=65)
 
 
+@pytest.mark.slow
 def test_the_second_tutorial_ends_when_its_twins_agree(tmp_path):
     for file in (*NOTEBOOKS.glob("until_agreement.*"), NOTEBOOKS / "heart_disease.cohort.json"):
         shutil.copy(file, tmp_path)

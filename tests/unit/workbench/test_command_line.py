@@ -70,6 +70,7 @@ def test_wrong_usage_has_exit_code_2(flip):
     assert flip("nonsense").returncode == 2
 
 
+@pytest.mark.slow
 def test_errors_are_one_sentence_and_what_to_do(flip, tmp_path):
     assert "no notebook" in said(flip("rehearse", "none.ipynb"))
     assert "can't be reached" in said(flip("study", "list"))

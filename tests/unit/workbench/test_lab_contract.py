@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 import flipnb
 from flipnb.lab import endpoints, openapi
 
@@ -27,6 +29,7 @@ def test_every_endpoint_has_a_resource_a_summary_and_a_name_of_its_own():
     assert len({(item.method, item.pattern) for item in endpoints.ALL}) == len(endpoints.ALL)
 
 
+@pytest.mark.slow
 def test_the_server_extension_imports_nothing_heavy():
     code = "import sys, flipnb.lab.app; print(*{'torch', 'flwr', 'plotly', 'pandas'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

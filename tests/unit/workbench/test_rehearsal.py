@@ -68,6 +68,7 @@ def test_a_damaged_record_counts_as_not_rehearsed(tutorial):
         assert caught.value.code == "not-rehearsed"
 
 
+@pytest.mark.slow
 def test_parameters_reach_the_notebook(write):
     notebook = write(parameters(), cell(ROUNDS))
     found = rehearse(notebook, {"lr": 0.25})
@@ -91,6 +92,7 @@ BROKEN = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_faulty_notebook_fails_by_name_and_the_last_good_rehearsal_stays(write, fault):
     source, code, said = BROKEN[fault]
