@@ -72,7 +72,7 @@ class PartialFile:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if not self._complete and self.size == 0:
+        if not self._complete and self.size == 0 and self._has_its_name():
             self.path.unlink(missing_ok=True)
         os.close(self.descriptor)
 
@@ -86,8 +86,11 @@ class PartialFile:
         os.ftruncate(self.descriptor, 0)
 
     def complete(self) -> None:
-        """It takes the file's name, with its content on the disk."""
+        """It takes the file's name, with its content on the disk. Raises FlipError ``being-fetched``."""
         os.fsync(self.descriptor)
+        if not self._has_its_name():
+            said = f"What had come of {self._file} was removed, or another fetch has begun meanwhile."
+            raise FlipError("being-fetched", said, remedy="Fetch it again.", status=409)
         publish(self.path, self._file)
         self._complete = True
 
@@ -101,6 +104,9 @@ class PartialFile:
             ) from None
         except OSError:  # a file system without locks
             return True
+        return self._has_its_name()
+
+    def _has_its_name(self) -> bool:
         with contextlib.suppress(FileNotFoundError):
             return os.path.samestat(os.fstat(self.descriptor), self.path.stat())
         return False

@@ -174,6 +174,22 @@ def test_what_somebody_removes_meanwhile_hides_no_refusal(hub, target):
     assert caught.value.status == 404
 
 
+def test_what_another_has_begun_under_its_name_is_not_taken_for_whole(target):
+    """Somebody removed the partial file of a fetch that went on, and a second fetch began."""
+    with PartialFile(target) as first:
+        os.pwrite(first.descriptor, DATA, 0)
+        beside(target).unlink()
+        with PartialFile(target) as second:
+            os.pwrite(second.descriptor, DATA[:10], 0)
+            with pytest.raises(FlipError) as caught:
+                first.complete()
+            assert caught.value.code == "being-fetched"
+            assert not target.exists()
+            os.pwrite(second.descriptor, DATA, 0)
+            second.complete()
+    assert target.read_bytes() == DATA
+
+
 def test_two_do_not_fetch_into_one_file(hub, target):
     hub.answers = [blob(DATA)]
     with PartialFile(target), pytest.raises(FlipError) as caught:
