@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
@@ -13,6 +14,8 @@ from flipnb.contracts.round import RoundContext
 from flipnb.contracts.run import RunId
 from flipnb.contracts.text import Name
 from flipnb.contracts.total import TotalContext, TotalSum
+
+_WORD = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 SMALL_BYTES = 1 << 18
 """Weights and updates up to this size travel within the task and its answer: a request of their own costs more."""
@@ -98,15 +101,20 @@ TASK: TypeAdapter[CountTask | RunTask | StartTask | RoundTask | TotalTask | Summ
 class UnreadableTask(Document):
     """A task of a kind that this version does not know, or without what its kind is about. Answered as ``bad-task``.
 
-    ``fault`` is the reader's own word for what is wrong with it.
+    ``fault`` is the reader's own word for what is wrong with it; a ``kind`` that is no word is ``unknown``.
     """
 
     model_config = ConfigDict(extra="ignore")
 
     id: str = Field(pattern=r"^[0-9a-f]{32}$")
     sequence: int = Field(ge=1)
-    kind: str = Field(pattern=r"^[a-z][a-z-]{0,39}$")
+    kind: str
     fault: str = Field(max_length=400)
+
+    @field_validator("kind")
+    @classmethod
+    def _a_word(cls, value: str) -> str:
+        return value if _WORD.fullmatch(value) else "unknown"
 
 
 class TaskList(Document):

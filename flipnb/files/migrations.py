@@ -46,7 +46,7 @@ def upgrade(db: sqlite3.Connection, path: Path, steps: Sequence[Step]) -> None:
     if found > len(steps):
         raise WrongSchema(path, found, len(steps))
     if 0 < found < len(steps):
-        _copy(db, copy_of(path, found))
+        _keep(db, path, found)
     db.execute("PRAGMA foreign_keys=OFF")  # a table that others refer to may be made anew
     for number, step in enumerate(steps[found:], found + 1):
         _apply(db, path, number, step)
@@ -83,6 +83,17 @@ def _apply(db: sqlite3.Connection, path: Path, number: int, step: Step) -> None:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
+
+
+def _keep(db: sqlite3.Connection, path: Path, schema: int) -> None:
+    """Copy the file as it is with ``schema``, while nobody else can upgrade it; not where somebody just has."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        if schema_of(db) == schema:
+            with closing(sqlite3.connect(path)) as reader:  # SQLite copies nothing over a connection that may write
+                _copy(reader, copy_of(path, schema))
+    finally:
+        db.execute("ROLLBACK")
 
 
 def _copy(db: sqlite3.Connection, target: Path) -> None:

@@ -16,6 +16,9 @@ from flipnb.contracts.problem import FlipError
 DOCUMENT_BYTES = 32 << 20
 """The most that an answer may hold which is no blob."""
 
+RECORD_BYTES = 1 << 30
+"""The most where an answer may tell of all rounds of a run: 100,000 of them, with numbers of each of 64 Trusts."""
+
 BROKEN = frozenset({500, 502, 503, 504})
 """Statuses of a peer that is broken for a while. A full disk (507) takes longer, 401 is for people to look at."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -22,7 +23,7 @@ def fetch_file(access: Access, digest: str, file: Path, retry: Retry, progress: 
 
     A fetch goes on where an earlier one ended, in whatever process that was; where what it left is something else,
     everything is fetched anew. Raises FlipError: what the hub says, ``wrong-blob`` (nothing is kept),
-    ``being-fetched``, ``disk-full``; NotNow where the hub stays away.
+    ``being-fetched``, ``not-written``, ``disk-full``; NotNow where the hub stays away.
     """
     with PartialFile(file) as partial:
         if file.exists() and _hashed(file).hexdigest() == digest:
@@ -58,7 +59,7 @@ class PartialFile:
         self._file = file
         self._complete = False
         while True:
-            self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self.descriptor = _opened(self.path)
             try:
                 if self._is_mine():
                     return
@@ -71,8 +72,8 @@ class PartialFile:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if not self._complete and self.size == 0:
-            self.path.unlink()
+        if not self._complete and self.size == 0 and self._has_its_name():
+            self.path.unlink(missing_ok=True)
         os.close(self.descriptor)
 
     @property
@@ -85,8 +86,11 @@ class PartialFile:
         os.ftruncate(self.descriptor, 0)
 
     def complete(self) -> None:
-        """It takes the file's name, with its content on the disk."""
+        """It takes the file's name, with its content on the disk. Raises FlipError ``being-fetched``."""
         os.fsync(self.descriptor)
+        if not self._has_its_name():
+            said = f"What had come of {self._file} was removed, or another fetch has begun meanwhile."
+            raise FlipError("being-fetched", said, remedy="Fetch it again.", status=409)
         publish(self.path, self._file)
         self._complete = True
 
@@ -100,9 +104,22 @@ class PartialFile:
             ) from None
         except OSError:  # a file system without locks
             return True
+        return self._has_its_name()
+
+    def _has_its_name(self) -> bool:
         with contextlib.suppress(FileNotFoundError):
             return os.path.samestat(os.fstat(self.descriptor), self.path.stat())
         return False
+
+
+def _opened(path: Path) -> int:
+    """Made where it is not there. Raises FlipError ``not-written`` where another file would be written through it."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise FlipError("not-written", f"{path} is a link to another file.", remedy="Remove it.", status=500) from None
 
 
 def _hashed(path: Path) -> hashlib._Hash:

@@ -11,7 +11,7 @@ from flipnb.contracts.keys import SigningKey
 from flipnb.link.access import Access
 from flipnb.link.bulk import LARGE, Progress, Upload
 from flipnb.link.client import SignedClient
-from flipnb.link.exchange import BROKEN
+from flipnb.link.exchange import BROKEN, RECORD_BYTES
 from flipnb.link.partial_file import fetch_file
 from flipnb.link.retry import Retry
 from flipnb.workbench.home import Configuration, Home
@@ -40,7 +40,7 @@ class HubClient:
 
     def get(self, path: str) -> bytes:
         """The body of the answer to a GET."""
-        return self._client.ask("GET", path)
+        return self._client.ask("GET", path, limit=RECORD_BYTES)
 
     def get_json(self, path: str) -> Any:
         """The answer as JSON data. Raises FlipError ``not-json``, ``duplicate-key``."""

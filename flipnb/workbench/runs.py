@@ -18,12 +18,19 @@ _PAGE = 200
 
 
 def list_runs(home: Home, study: str) -> list[RunView]:
-    """All runs of a study, the newest first, however many they are."""
+    """All runs of a study, the newest first, however many they are.
+
+    Raises FlipError ``endless-pages`` where the hub's pages lead back to an earlier one.
+    """
     found: list[RunView] = []
+    seen: set[str] = set()
     with HubClient.of(home) as hub:
         page = _page(hub, study, None)
         found += page.runs
         while page.next is not None:
+            if page.next in seen:
+                raise FlipError("endless-pages", "The hub's list of runs leads back to its beginning.", status=502)
+            seen.add(page.next)
             page = _page(hub, study, page.next)
             found += page.runs
     return found

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,11 +92,11 @@ class RunCohort:
         partial = self._partial()
         remove(self.target)
         made.rename(partial)
-        _require(partial.is_dir() and not partial.is_symlink())
-        _own(partial, 0o700)
-        for file in partial.iterdir():
-            _require(file.is_file() and not file.is_symlink())
-            _own(file, 0o400)
+        with _held(partial, stat.S_IFDIR) as folder:
+            _own(folder, 0o700)
+            for file in partial.iterdir():
+                with _held(file.name, stat.S_IFREG, within=folder) as held:
+                    _own(held, 0o400)
         publish(partial, self.target)
 
     def _fold(self) -> None:
@@ -112,13 +115,28 @@ class RunCohort:
         return partial
 
 
-def _require(plain: bool) -> None:
-    if not plain:
-        raise FlipError("estate-worker-died", "The estate worker made no folder of files.", status=503)
+@contextmanager
+def _held(path: Path | str, kind: int, *, within: int | None = None) -> Iterator[int]:
+    """What the worker made, open: whatever it puts in its place meanwhile is not what is looked at, or changed."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=within)
+    except OSError as error:
+        raise _no_folder_of_files() from error
+    try:
+        found = os.fstat(handle)
+        if stat.S_IFMT(found.st_mode) != kind or (kind == stat.S_IFREG and found.st_nlink != 1):
+            raise _no_folder_of_files()
+        yield handle
+    finally:
+        os.close(handle)
 
 
-def _own(path: Path, mode: int) -> None:
+def _no_folder_of_files() -> FlipError:
+    return FlipError("estate-worker-died", "The estate worker made no folder of files.", status=503)
+
+
+def _own(handle: int, mode: int) -> None:
     """Make the agent the owner of what an unprivileged worker has made."""
     if os.geteuid() == 0:
-        os.chown(path, 0, 0, follow_symlinks=False)
-    path.chmod(mode)
+        os.fchown(handle, 0, 0)
+    os.fchmod(handle, mode)

@@ -19,7 +19,7 @@ from flipnb.contracts.total import TotalContext, TotalSum
 from flipnb.files.blobs import Blobs
 from flipnb.link.access import Access
 from flipnb.link.client import SignedClient
-from flipnb.link.exchange import BROKEN
+from flipnb.link.exchange import BROKEN, RECORD_BYTES
 from flipnb.link.retry import Retry
 
 _RETRY = Retry(first=0.1, longest=2.0, patience=120.0, statuses=BROKEN)
@@ -79,4 +79,4 @@ class HubLink:
 
     def _call(self, method: str, path: str, body: Document | None = None) -> bytes:
         content = body.to_bytes() if body is not None else b""
-        return _RETRY.call(lambda: self._client.ask(method, path, content))
+        return _RETRY.call(lambda: self._client.ask(method, path, content, limit=RECORD_BYTES))

@@ -101,6 +101,15 @@ def test_what_a_newer_hub_asks_hides_none_of_the_others(kind, said, place):
     assert (found[place].id, found[place].kind) == ("f" * 32, kind)
 
 
+@given(kind=st.text().filter(lambda kind: kind not in [task.kind for task in TASKS]))
+def test_a_kind_that_is_no_word_hides_none_of_the_others_either(kind):
+    """A newer hub's names, and a hub that lies."""
+    found = listed({"id": "f" * 32, "sequence": 1, "kind": kind, "study": "heart"}, plain(TASKS[0]))
+    assert isinstance(found[0], UnreadableTask)
+    assert found[0].kind in (kind, "unknown")
+    assert (found[0].kind.isascii(), len(found[0].kind) <= 40, found[1]) == (True, True, TASKS[0])
+
+
 def test_without_an_id_nothing_can_be_answered():
     for nameless in ({"kind": "stop", "sequence": 1}, {"id": "f" * 32, "sequence": 1}, [], None):
         with pytest.raises(ValidationError):

@@ -265,6 +265,38 @@ def test_a_process_that_is_killed_at_any_statement_leaves_a_whole_store(tmp_path
     assert found == set(whole)
 
 
+AT_ONCE = """
+import os, sqlite3, sys
+from pathlib import Path
+from flipnb.enclave.stores.migrations.state import STEPS
+from flipnb.files.migrations import upgrade
+
+path = Path(sys.argv[1])
+ready, go = os.pipe()
+children = []
+for _ in range(6):
+    if (child := os.fork()) == 0:
+        os.close(go)
+        os.read(ready, 1)
+        db = sqlite3.connect(path, isolation_level=None, timeout=30.0)
+        upgrade(db, path, STEPS)
+        os._exit(0)
+    children.append(child)
+os.close(go)
+sys.exit(max(os.waitpid(child, 0)[1] for child in children) != 0)
+"""
+
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_processes_that_upgrade_at_once_leave_one_whole_copy_of_what_was(tmp_path: Path, attempt: int) -> None:
+    old = Thawed(OLD / "schema-2", tmp_path)
+    before = dump_of(old.state)
+    subprocess.run([sys.executable, "-c", AT_ONCE, os.fspath(old.state)], check=True)
+    assert schema_of(old.state) == len(state_schema.STEPS)
+    assert dump_of(migrations.copy_of(old.state, 2)) == before
+    assert not list(tmp_path.glob("*.partial"))
+
+
 def test_a_step_that_loses_what_others_refer_to_is_undone(tmp_path: Path) -> None:
     old = Thawed(OLD / "schema-3", tmp_path)
     before = dump_of(old.state)

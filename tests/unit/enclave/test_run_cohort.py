@@ -137,7 +137,10 @@ def test_a_worker_that_always_dies_leaves_nothing(scene: Scene) -> None:
     assert list(scene.frozen.iterdir()) == []
 
 
-@pytest.mark.parametrize("spoil", ["a link for the folder", "a link in the folder", "a folder in the folder"])
+@pytest.mark.parametrize(
+    "spoil",
+    ["a link for the folder", "a link in the folder", "another file's second name", "a pipe", "a folder in the folder"],
+)
 def test_a_worker_that_turned_reaches_no_other_file(scene: Scene, tmp_path: Path, spoil: str) -> None:
     treasure = tmp_path / "treasure"
     treasure.mkdir()
@@ -151,6 +154,10 @@ def test_a_worker_that_turned_reaches_no_other_file(scene: Scene, tmp_path: Path
             made.symlink_to(treasure)
         elif spoil == "a link in the folder":
             (made / "images.safetensors").symlink_to(treasure / "key")
+        elif spoil == "another file's second name":
+            (made / "images.safetensors").hardlink_to(treasure / "key")
+        elif spoil == "a pipe":
+            os.mkfifo(made / "images.safetensors")
         else:
             (made / "more").mkdir()
 

@@ -151,6 +151,45 @@ def test_progress_is_told_and_can_stop_a_download(hub, target):
     assert ranges(hub) == [None, f"bytes={left}-"]
 
 
+def test_a_link_in_the_place_of_what_came_leads_to_no_other_file(hub, target, tmp_path):
+    """In a folder that others may write to, too."""
+    treasure = tmp_path / "treasure"
+    treasure.write_bytes(b"treasure")
+    beside(target).symlink_to(treasure)
+    hub.answers = [blob(DATA)]
+    with pytest.raises(FlipError) as caught:
+        fetch_file(hub.access(), sha256(DATA), target, QUICK)
+    assert caught.value.code == "not-written"
+    assert treasure.read_bytes() == b"treasure"
+
+
+def test_what_somebody_removes_meanwhile_hides_no_refusal(hub, target):
+    def removed(handler):
+        beside(target).unlink()
+        says(404)(handler)
+
+    hub.answers = [removed]
+    with pytest.raises(FlipError) as caught:
+        fetch_file(hub.access(), sha256(DATA), target, QUICK)
+    assert caught.value.status == 404
+
+
+def test_what_another_has_begun_under_its_name_is_not_taken_for_whole(target):
+    """Somebody removed the partial file of a fetch that went on, and a second fetch began."""
+    with PartialFile(target) as first:
+        os.pwrite(first.descriptor, DATA, 0)
+        beside(target).unlink()
+        with PartialFile(target) as second:
+            os.pwrite(second.descriptor, DATA[:10], 0)
+            with pytest.raises(FlipError) as caught:
+                first.complete()
+            assert caught.value.code == "being-fetched"
+            assert not target.exists()
+            os.pwrite(second.descriptor, DATA, 0)
+            second.complete()
+    assert target.read_bytes() == DATA
+
+
 def test_two_do_not_fetch_into_one_file(hub, target):
     hub.answers = [blob(DATA)]
     with PartialFile(target), pytest.raises(FlipError) as caught:
