@@ -78,14 +78,20 @@ export class FlipApi {
    */
   async runs(study: string): Promise<IRunView[]> {
     const found: IRunView[] = [];
+    const met = new Set<string>();
     let query: { after?: string } = {};
     for (;;) {
       const input = { path: { study }, query };
       const page = await this._call('GET studies/{study}/runs', input);
       found.push(...page.runs);
-      if (page.next === null) {
+      // A page that brings nothing new, or leads back, is not followed for ever.
+      if (page.next === null || page.runs.length === 0) {
         return found;
       }
+      if (met.has(page.next)) {
+        throw new Error('The hub’s list of runs leads back to its own pages.');
+      }
+      met.add(page.next);
       query = { after: page.next };
     }
   }
