@@ -84,8 +84,7 @@ export class FlipApi {
       const input = { path: { study }, query };
       const page = await this._call('GET studies/{study}/runs', input);
       found.push(...page.runs);
-      // A page that brings nothing new, or leads back, is not followed for ever.
-      if (page.next === null || page.runs.length === 0) {
+      if (page.next === null) {
         return found;
       }
       if (met.has(page.next)) {
