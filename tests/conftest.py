@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
@@ -9,6 +10,10 @@ from xdist.scheduler import LoadFileScheduling
 pytest_plugins = ["cpu_seconds", "run_wide", "postgresql_server", "skips"]
 
 TESTS = Path(__file__).parent
+
+# No test depends on how fast a machine is. Where a test has settings of its own, they are these but for what it names.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 LONG_FIRST = ("faults", "ui", "integration/demo", "integration", "conformance", "attack", "unit")
 
 
