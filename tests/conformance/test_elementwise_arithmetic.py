@@ -67,7 +67,7 @@ def cases(draw, names):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(case=cases(SAME), rounds=st.integers(1, 5))
 def test_five_strategies_have_flowers_bits(dtype, case, rounds):
     name, parameters, seed, size, (scale, step) = case
@@ -99,7 +99,7 @@ def allowed(parameters, number):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(case=cases(["FedAdam"]), rounds=st.integers(1, 5))
 def test_fedadam_is_within_4_units_in_the_last_place(dtype, case, rounds):
     name, parameters, seed, size, (scale, step) = case

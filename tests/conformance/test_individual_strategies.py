@@ -150,7 +150,7 @@ def test_integer_buffers_follow_the_strategys_rule(tmp_path):
     np.testing.assert_array_equal(median, np.rint(np.median(after, axis=0)).astype(np.int64))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 9), scale=st.sampled_from([1e-6, 1.0, 1e6]))
 def test_the_points_have_the_updates_distances(seed, count, scale):
     made = np.random.default_rng(seed).normal(size=(count, 40)) * scale

@@ -14,7 +14,7 @@ from flipnb.session.total import ask_total
 from flipnb.workbench.local_channel import LocalChannel
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     parts=st.lists(st.lists(st.floats(-1e3, 1e3), min_size=3, max_size=3), min_size=1, max_size=MAX_TRUSTS),
     decimals=st.integers(0, 9),

@@ -20,7 +20,7 @@ ASK = st.tuples(st.just("ask"), st.integers(1, ROUNDS + 2), st.integers(0, 1))
 STEPS = st.lists(st.one_of(ASK, ASK, st.just(("answer",)), st.just(("answer",)), st.just(("restart",))), max_size=14)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(steps=STEPS)
 def test_one_answer_per_round_and_rounds_only_rise(steps: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as directory:

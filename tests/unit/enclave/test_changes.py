@@ -21,7 +21,7 @@ def side(change, gone):
 
 
 @given(CELLS, CELLS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_both_versions_can_be_read_from_the_changes(before, after):
     study = Study()
     old, new = (study.bundle(notebook=notebook(cells)) for cells in (before, after))

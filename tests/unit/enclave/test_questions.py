@@ -131,7 +131,7 @@ questions_asked = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(questions_asked, st.tuples(st.integers(0, 500), st.integers(0, 500)))
 def test_a_refusal_is_the_same_over_any_data(asked: Any, people: tuple[int, int]) -> None:
     """Two Trusts with the same ledger and other people: the same refusals, charges and budgets, word for word."""

@@ -107,7 +107,7 @@ def literal(value) -> str:
     return str(value) if isinstance(value, int | float) else "'" + str(value).replace("'", "''") + "'"
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(expression=expressions(), people=populations())
 def test_engines_and_plain_python_agree(engines, expression, people):
     evaluator = Evaluator(expression, VOCABULARY)

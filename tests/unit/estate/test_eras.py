@@ -29,7 +29,7 @@ def expected(rows) -> list[tuple]:
     return [(p, c, DAY + timedelta(s), DAY + timedelta(e), n) for p, c, s, e, n in eras]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(records)
 def test_condition_eras(tmp_path_factory, rows):
     with Build.open(tmp_path_factory.mktemp("eras") / "estate.duckdb") as build:

@@ -289,7 +289,7 @@ def test_files_are_known_by_name(name, table):
     assert (found and found.name) == table
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     st.lists(
         st.tuples(

@@ -94,7 +94,7 @@ def groups(inner):
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(criteria, min_size=1, max_size=2), st.lists(groups(st.lists(groups(st.just([])), max_size=1)), max_size=2)
 )

@@ -41,7 +41,7 @@ SPEC = TensorSpec(
         Tensor(name="mask", shape=(3,), dtype="bool"),
     )
 )
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def pack(spec, changes):

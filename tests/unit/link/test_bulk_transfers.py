@@ -58,7 +58,7 @@ def test_a_download_into_memory_goes_on_where_it_broke(hub, memory):
     assert ranges(hub) == [None, *["bytes=2000000-"] * 3, "bytes=3000000-"]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(0, 300), max_size=6), kept=st.integers(0, 300), junk=st.booleans(), seed=st.binary())
 def test_whatever_broke_and_whatever_lay_there_the_file_is_the_blob(hub, tmp_path_factory, cuts, kept, junk, seed):
     data = (seed or b"x") * 40

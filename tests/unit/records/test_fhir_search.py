@@ -113,7 +113,7 @@ moments = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(DATED), prefixes, moments)
 def test_dates(where, prefix, value):
     kind, name = where
@@ -127,7 +127,7 @@ def test_dates(where, prefix, value):
     assert ids(f"{kind}?" + urlencode({name: prefix + value})) == expected
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(prefixes, dates)
 def test_periods(prefix, value):
     low, high = interval(value)

@@ -183,7 +183,7 @@ dates = st.dates(min_value=__import__("datetime").date(1900, 1, 1)).map(str)
 partial = st.builds(lambda text, end: text[:end], dates, st.sampled_from([4, 7, 10]))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(partial, partial)
 def test_partial_dates_are_ordered_only_where_their_boundaries_are(one, other):
     low, high = (temporal.boundary(one, "date", high=which) for which in (False, True))

@@ -21,7 +21,7 @@ def lin(x, y):
     return np.corrcoef(x, y)[0, 1] * 2 / (scale + 1 / scale + shift**2)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 10_000), people=st.integers(3, 50), shift=st.floats(-5, 5), scale=st.floats(0.1, 5))
 def test_concordance_is_lins(seed, people, shift, scale):
     random = np.random.default_rng(seed)
