@@ -57,7 +57,10 @@ class Peer:
 
 
 class Answer:
-    """The body of an answer as it comes in, at most ``limit`` bytes of it; of a refusal the beginning is enough."""
+    """The body of an answer as it comes in, at most ``limit`` bytes of it; of a refusal the beginning is enough.
+
+    A refusal whose body breaks off is one all the same: its status says so.
+    """
 
     def __init__(self, peer: Peer, status: int, limit: int) -> None:
         self._peer, self._status, self._limit = peer, status, limit
@@ -76,6 +79,11 @@ class Answer:
             raise FlipError("document-too-large", said, status=502)
         return False
 
+    def broke(self, error: httpx.TransportError) -> None:
+        """The connection ended within the body. Raises NotNow where that was more than a refusal's words."""
+        if self._good:
+            raise self._peer.silent(error) from None
+
     def content(self) -> bytes:
         """Raises FlipError for what is refused, NotNow where waiting may help."""
         body = b"".join(self._parts)
@@ -89,9 +97,12 @@ def exchange(http: httpx.Client, request: httpx.Request, peer: Peer, limit: int)
     try:
         with closing(http.send(request, stream=True)) as response:
             answer = Answer(peer, response.status_code, limit)
-            for chunk in response.iter_raw():
-                if not answer.take(chunk):
-                    break
+            try:
+                for chunk in response.iter_raw():
+                    if not answer.take(chunk):
+                        break
+            except httpx.TransportError as error:
+                answer.broke(error)
     except httpx.TransportError as error:
         raise peer.silent(error) from None
     return answer.content()
@@ -102,9 +113,12 @@ async def exchange_async(http: httpx.AsyncClient, request: httpx.Request, peer: 
     try:
         async with aclosing(await http.send(request, stream=True)) as response:
             answer = Answer(peer, response.status_code, limit)
-            async for chunk in response.aiter_raw():
-                if not answer.take(chunk):
-                    break
+            try:
+                async for chunk in response.aiter_raw():
+                    if not answer.take(chunk):
+                        break
+            except httpx.TransportError as error:
+                answer.broke(error)
     except httpx.TransportError as error:
         raise peer.silent(error) from None
     return answer.content()

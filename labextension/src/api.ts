@@ -78,6 +78,7 @@ export class FlipApi {
    */
   async runs(study: string): Promise<IRunView[]> {
     const found: IRunView[] = [];
+    const met = new Set<string>();
     let query: { after?: string } = {};
     for (;;) {
       const input = { path: { study }, query };
@@ -86,6 +87,10 @@ export class FlipApi {
       if (page.next === null) {
         return found;
       }
+      if (met.has(page.next)) {
+        throw new Error('The hub’s list of runs leads back to its own pages.');
+      }
+      met.add(page.next);
       query = { after: page.next };
     }
   }

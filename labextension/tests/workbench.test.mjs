@@ -51,6 +51,13 @@ function quiet(runs = []) {
   return { jupyter, workbench: new Workbench(jupyter.api) };
 }
 
+test('a list of runs whose pages lead back is not followed for ever', async () => {
+  const { jupyter } = quiet();
+  jupyter.always(RUNS, page([run(1)], id(1)));
+  await assert.rejects(jupyter.api.runs('a'), /leads back/);
+  assert.equal(jupyter.times(RUNS), 2);
+});
+
 test('it begins with the study that was chosen last, else with the first', async () => {
   for (const [chosen, expected] of [
     ['b', 'b'],

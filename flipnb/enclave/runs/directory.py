@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 from pathlib import Path
 
+_LOG = logging.getLogger("flipnb.enclave.runs.directory")
 COHORT, EXECUTED = "cohort", "executed.ipynb"
 _UNTIL_THE_END = (f"{COHORT}*", "state-*.bin", ".executed-*", "*.partial")
 """The frozen cohort, what a kernel saved, and what a killed agent leaves of files that it was writing."""
 
 
 def clear(directory: Path) -> None:
-    """Remove what nobody needs once the run is over: the executed notebook and the logs stay."""
+    """Remove what nobody needs once the run is over: the executed notebook and the logs stay.
+
+    What can't be removed is logged and stays until the agent starts again: a run ends for the hub all the same.
+    """
     for pattern in _UNTIL_THE_END:
         for left in directory.glob(pattern):
-            remove(left)
+            try:
+                remove(left)
+            except OSError as error:
+                _LOG.warning("%s, which a run left, can't be removed: %s", left, error)
 
 
 def remove(path: Path) -> None:

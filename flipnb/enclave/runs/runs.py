@@ -45,7 +45,10 @@ class Runs:
         return self._active.get(run)
 
     async def resume(self) -> None:
-        """Start anew what ran when the agent ended; the kernel gets the round again that is still open."""
+        """Start anew what ran when the agent ended; the kernel gets the round again that is still open.
+
+        What runs that are over could not have removed is removed now.
+        """
         for run in self._store.runs.all():
             last = self._store.rounds.last(run.run)
             if run.state in ("starting", "running"):
@@ -54,6 +57,8 @@ class Runs:
                     self._over(run, Outcome("finished"))
                 else:
                     self._launch(run)
+            elif run.over:
+                clear(self._enclave.run_directory(run.run))
             elif run.state == "left-out":
                 self._over(run, Outcome("failed", "agent-restarted", "The enclave was restarted."))
 

@@ -276,6 +276,7 @@ def test_a_run_without_final_weights_is_no_start(home, notebook, flip):
 def test_all_runs_of_a_study_are_listed_however_many_they_are(hub, home, notebook, flip, monkeypatch):
     run = submit(home, prepare(home, notebook, "heart", [])).runs[0].run
     stop_run(home, run)
+    assert list(follow(home, run))[-1].state == "stopped"  # copies of a run that goes on would change meanwhile
     before = [view.run for view in list_runs(home, "heart")]
     copies = copy_runs(hub, run, 450)
     listed = list_runs(home, "heart")

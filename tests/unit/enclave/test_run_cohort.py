@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -185,6 +186,28 @@ def test_nothing_of_people_is_left_when_a_run_is_over(scene: Scene) -> None:
         (scene.run / name).write_text(name)
     clear(scene.run)
     assert sorted(path.name for path in scene.run.iterdir()) == ["executed.ipynb", "runner.log"]
+
+
+def test_what_cannot_be_removed_is_logged_and_hinders_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        run = Path(name)
+        run.chmod(0o777)
+        (run / COHORT).mkdir(mode=0o755)
+        for left in (run / COHORT / DATABASE, run / "state-1.bin"):
+            left.write_text("somebody")
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+        else:
+            (run / COHORT).chmod(0o500)
+        try:
+            clear(run)
+        finally:
+            os.seteuid(os.getuid())
+            (run / COHORT).chmod(0o755)
+        assert [path.name for path in run.iterdir()] == [COHORT]
+        assert f"{run / COHORT}, which a run left, can't be removed" in caplog.text
+        clear(run)
+        assert list(run.iterdir()) == []
 
 
 def test_the_version_is_the_one_that_was_approved(scene: Scene) -> None:

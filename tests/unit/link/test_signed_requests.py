@@ -134,6 +134,32 @@ def test_a_refusal_without_end_is_a_refusal(hub, ask):
 
 
 @both
+def test_a_refusal_whose_words_break_off_is_a_refusal(hub, ask):
+    def breaks_off(handler):
+        handler.start(409, 1000)
+        handler.wfile.write(b'{"code": "wrong-st')
+        handler.hang_up()
+
+    hub.answers = [breaks_off]
+    with pytest.raises(FlipError) as refused:
+        ask(hub.access(), "GET", "/v1/x")
+    assert not isinstance(refused.value, NotNow)
+    assert refused.value.status == 409
+
+
+@both
+def test_an_answer_that_breaks_off_is_not_one(hub, ask):
+    def breaks_off(handler):
+        handler.start(200, 1000)
+        handler.wfile.write(b"half")
+        handler.hang_up()
+
+    hub.answers = [breaks_off]
+    with pytest.raises(NotNow):
+        ask(hub.access(), "GET", "/v1/x")
+
+
+@both
 def test_what_is_compressed_is_not_unpacked(hub, ask):
     bomb = gzip.compress(bytes(16 << 20))
     hub.answers = [says(200, bomb, content_encoding="gzip")]
