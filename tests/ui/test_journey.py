@@ -8,6 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from enclave_federation import until
 from lab_page import DARK, LIGHT
+from playwright.sync_api import expect
 
 from flipnb.demo import federation
 from flipnb.workbench.runs import list_runs, view_run
@@ -101,7 +102,8 @@ def test_rehearse_send_approve_follow_and_clone(lab, demo):
     assert "1 waiting" in lab.text(".jp-FlipStatus")
     demo.approve(digest, executions=3)
     view.locator(".jp-FlipRun-state").get_by_text("succeeded").wait_for(timeout=240_000)
-    assert view.locator("td").get_by_text("finished").count() == 4
+    # A run has succeeded a moment before the last Trust's own word of it arrives.
+    expect(view.locator("td").get_by_text("finished")).to_have_count(4, timeout=60_000)
     view.locator(".jp-FlipChart-plot .scatterlayer .trace").first.wait_for()
     view.get_by_role("button", name="Table").first.click()
     assert view.locator(".jp-FlipChart table tbody tr").count() >= 3
