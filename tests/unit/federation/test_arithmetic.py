@@ -33,6 +33,7 @@ def digests(*, without=()):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_thousand_rounds_have_the_same_bits_with_and_without_vector_units():
     all_units = digests()
     assert digests(without=all_units["units"]) == {"units": [], "digests": all_units["digests"]}
