@@ -83,7 +83,10 @@ def serving(settings: Mapping[str, str] | None = None) -> Iterator[PostgresqlSer
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> PostgresqlServer:
+def postgresql_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> PostgresqlServer:
+    if request.config.getoption("markexpr") == "not slow":
+        pytest.fail("make check starts no PostgreSQL: mark this test slow")
+
     def start() -> Started:
         directory = _directory()
         return Started(_start(directory, {}).pid, str(directory))

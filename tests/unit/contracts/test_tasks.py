@@ -88,6 +88,7 @@ ANYTHING = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     kind=st.from_regex(r"\A[a-z][a-z-]{0,39}\Z"),
     said=st.dictionaries(st.sampled_from([*OF_A_KIND, "study", "fault", "more"]), ANYTHING),

@@ -141,7 +141,7 @@ def test_the_estates_own_vocabulary(source):
     assert again.rows["measurement"] == 1 and again.rows["concept"] == 1
 
 
-@pytest.mark.parametrize("kind", ["parquet", "sqlite", "duckdb", "postgresql"])
+@pytest.mark.parametrize("kind", ["parquet", "sqlite", "duckdb", pytest.param("postgresql", marks=pytest.mark.slow)])
 def test_other_sources_give_the_same(source, kind, request):
     """There, days are moments, of which the time is let go."""
     csv = source / "extract"

@@ -87,7 +87,7 @@ def statements() -> list[str]:
     return made
 
 
-@pytest.fixture(params=["duckdb", "by concept", "postgresql"])
+@pytest.fixture(params=["duckdb", "by concept", pytest.param("postgresql", marks=pytest.mark.slow)])
 def estate(request, tmp_path):
     if request.param == "postgresql":
         address = request.getfixturevalue("postgresql_server").new_database()
