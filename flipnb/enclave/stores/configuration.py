@@ -105,10 +105,6 @@ class EnclaveDirectory:
         return self.directory / "audit.jsonl"
 
     @property
-    def bundles(self) -> Path:
-        return self.directory / "bundles"
-
-    @property
     def runs(self) -> Path:
         """A folder for each run: cohort, weights, updates, the executed notebook."""
         return self.directory / "runs"
