@@ -22,6 +22,9 @@ class Plan(Document):
     one round at most, ``start_seconds`` how much longer for the first, in which kernels start, ``run_seconds`` how
     long a run may take in all. Once rounds have shown how long they take, the deadline is learned from them and may
     be earlier than ``round_seconds``, but no earlier than ``patience_seconds``.
+
+    ``epochs`` is how many epochs the notebook trains within one round; without it no epoch is told.
+    ``weight_cap`` bounds the number of people with which one Trust's change of the weights counts.
     """
 
     rounds: int = Field(ge=0, le=100_000)
@@ -29,6 +32,8 @@ class Plan(Document):
     aggregation: Aggregation = "sum"
     consensus: Consensus | None = None
     clip_norm: float = Field(gt=0, le=2**20)
+    epochs: int | None = Field(default=None, ge=1, le=1_000_000)
+    weight_cap: int = Field(default=MAX_WEIGHT, ge=1, le=MAX_WEIGHT)
     round_seconds: int = Field(default=600, ge=1, le=7 * 86_400)
     patience_seconds: int = Field(default=120, ge=1, le=7 * 86_400)
     start_seconds: int = Field(default=600, ge=0, le=86_400)

@@ -24,6 +24,10 @@ class CountPolicy(Document):
     ``seed``: noise is drawn by a secret of the Trust over the estate version and the ``question``, or over the
     version and the cell's ``members``. By members another wording draws nothing new, but two answers that differ
     show that two sets of people do, so that no bound holds (docs/controller.md).
+
+    Every answer leaves ``answer_seconds`` after its question's turn, whatever the question and the estate; a question
+    that takes longer is stopped, and answered as a small number is. ``waiting_per_study``: how many of a study's
+    questions may wait for their turn; one more is refused.
     """
 
     threshold: int = Field(default=10, ge=1)
@@ -34,6 +38,8 @@ class CountPolicy(Document):
     budget: int = Field(default=200, ge=0)
     budget_per_study: int = Field(default=100, ge=0)
     period_days: int = Field(default=365, ge=1)
+    answer_seconds: float = Field(default=2.0, ge=0.5, le=60)
+    waiting_per_study: int = Field(default=50, ge=1, le=1000)
 
     @field_validator("noise")
     @classmethod
@@ -63,6 +69,9 @@ class Policy(Document):
     its slot to others: it is ended, and started anew from its saved state when the round comes. ``memory_use``: whether
     progress says how much memory a kernel has used, in eighths of its limit, and of a GPU in eighths of that.
     ``approvals``: how many different data controllers must approve a bundle before anything of it runs.
+
+    When something leaves can tell as much as what leaves: steps of progress (cells, rounds, epochs, memory) leave on a
+    grid of ``progress_seconds``, replies for rounds and totals on one of ``reply_seconds``.
     """
 
     counts: CountPolicy = CountPolicy()
@@ -77,6 +86,8 @@ class Policy(Document):
     bits_per_run: int = Field(default=100_000, ge=1)
     slots: int = Field(default=2, ge=1, le=64)
     waiting_seconds: int = Field(default=900, ge=1)
+    progress_seconds: float = Field(default=2.0, ge=0.5, le=3600)
+    reply_seconds: float = Field(default=0.1, ge=0.01, le=60)
     kernel: KernelLimits = KernelLimits()
 
     def refuse_bundle(self, bundle: Bundle) -> None:

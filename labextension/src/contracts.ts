@@ -263,6 +263,10 @@ export interface IControllerApproval {
  * ``seed``: noise is drawn by a secret of the Trust over the estate version and the ``question``, or over the
  * version and the cell's ``members``. By members another wording draws nothing new, but two answers that differ
  * show that two sets of people do, so that no bound holds (docs/controller.md).
+ *
+ * Every answer leaves ``answer_seconds`` after its question's turn, whatever the question and the estate; a question
+ * that takes longer is stopped, and answered as a small number is. ``waiting_per_study``: how many of a study's
+ * questions may wait for their turn; one more is refused.
  */
 export interface ICountPolicy {
   threshold: number;
@@ -273,6 +277,8 @@ export interface ICountPolicy {
   budget: number;
   budget_per_study: number;
   period_days: number;
+  answer_seconds: number;
+  waiting_per_study: number;
 }
 
 /** Sealed with the Trust's node key. ``problem`` says why a Trust refused; a suppressed count has none. */
@@ -525,6 +531,9 @@ export interface IParameter {
  * one round at most, ``start_seconds`` how much longer for the first, in which kernels start, ``run_seconds`` how
  * long a run may take in all. Once rounds have shown how long they take, the deadline is learned from them and may
  * be earlier than ``round_seconds``, but no earlier than ``patience_seconds``.
+ *
+ * ``epochs`` is how many epochs the notebook trains within one round; without it no epoch is told.
+ * ``weight_cap`` bounds the number of people with which one Trust's change of the weights counts.
  */
 export interface IPlanInput {
   rounds: number;
@@ -532,6 +541,8 @@ export interface IPlanInput {
   aggregation?: 'sum' | 'individual';
   consensus?: IConsensusInput | null;
   clip_norm: number;
+  epochs?: number | null;
+  weight_cap?: number;
   round_seconds?: number;
   patience_seconds?: number;
   start_seconds?: number;
@@ -546,6 +557,9 @@ export interface IPlanInput {
  * one round at most, ``start_seconds`` how much longer for the first, in which kernels start, ``run_seconds`` how
  * long a run may take in all. Once rounds have shown how long they take, the deadline is learned from them and may
  * be earlier than ``round_seconds``, but no earlier than ``patience_seconds``.
+ *
+ * ``epochs`` is how many epochs the notebook trains within one round; without it no epoch is told.
+ * ``weight_cap`` bounds the number of people with which one Trust's change of the weights counts.
  */
 export interface IPlanOutput {
   rounds: number;
@@ -553,6 +567,8 @@ export interface IPlanOutput {
   aggregation: 'sum' | 'individual';
   consensus: IConsensusOutput | null;
   clip_norm: number;
+  epochs: number | null;
+  weight_cap: number;
   round_seconds: number;
   patience_seconds: number;
   start_seconds: number;
@@ -564,6 +580,9 @@ export interface IPlanOutput {
  * its slot to others: it is ended, and started anew from its saved state when the round comes. ``memory_use``: whether
  * progress says how much memory a kernel has used, in eighths of its limit, and of a GPU in eighths of that.
  * ``approvals``: how many different data controllers must approve a bundle before anything of it runs.
+ *
+ * When something leaves can tell as much as what leaves: steps of progress (cells, rounds, epochs, memory) leave on a
+ * grid of ``progress_seconds``, replies for rounds and totals on one of ``reply_seconds``.
  */
 export interface IPolicy {
   counts: ICountPolicy;
@@ -578,6 +597,8 @@ export interface IPolicy {
   bits_per_run: number;
   slots: number;
   waiting_seconds: number;
+  progress_seconds: number;
+  reply_seconds: number;
   kernel: IKernelLimits;
 }
 
