@@ -397,7 +397,7 @@ class Airlock:
                 raise _refused(reason)
 
     def _record(self, kind: AuditKind, **details: Any) -> None:
-        self._audit.append(kind, run=self.facts.run, **details)
+        self._audit.refusals.add(kind, self.facts.run, run=self.facts.run, **details)
 
 
 def stored_reply(stored: StoredRound) -> Reply:

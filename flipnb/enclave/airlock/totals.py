@@ -160,7 +160,8 @@ class TotalsGate:
                 raise _refused(reason)
 
     def _record_refusal(self, step: int, error: FlipError) -> None:
-        self._audit.append("total-refused", run=self._facts.run, step=step, code=error.code, reason=error.message)
+        run = self._facts.run
+        self._audit.refusals.add("total-refused", run, run=run, step=step, code=error.code, reason=error.message)
 
 
 def _refused(reason: str) -> FlipError:
