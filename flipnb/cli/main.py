@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -303,15 +304,24 @@ def _daemons(now: dict[str, Any], as_json: bool) -> None:
 
 
 def _print_parts(parts: Sequence[Any]) -> None:
-    """One line for each Trust, with the memory that its kernel used where any Trust lets that out."""
-    from flipnb.workbench.narrative import describe_memory
+    """One line for each Trust: where it is, when it was last heard, and the memory that its kernel used where any Trust
+    lets that out."""
+    from flipnb.workbench.narrative import describe_age, describe_memory, describe_progress
 
+    now = datetime.now(UTC)
     used = [describe_memory(part.progress) for part in parts]
     memory = ["memory, at most"] if any(used) else []
     print_table(
-        ["Trust", "state", *memory, "why"],
+        ["Trust", "state", "heard", "progress", *memory, "why"],
         [
-            [part.name, part.state, *(said or "kept inside" for _ in memory), _why(part)]
+            [
+                part.name,
+                part.state,
+                describe_age(part.heard, now),
+                describe_progress(part.progress) if part.progress is not None else "",
+                *(said or "kept inside" for _ in memory),
+                _why(part),
+            ]
             for part, said in zip(parts, used, strict=True)
         ],
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 from array import array
 from bisect import bisect_right
@@ -26,6 +27,8 @@ from flipnb.enclave.stores.anchor import AuditAnchor
 
 _PAGE = 1000
 _PAGE_BYTES = 8 << 20
+_NAMES = 20_000
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class TreeHead:
@@ -70,6 +73,7 @@ class AuditLog:
         self._anchor = anchor
         self._lock = threading.Lock()
         self._problem: str | None = None
+        self._names: dict[str, None] = {}
         self._tree, self._ends = _read(path, key, anchor)
         whole = _end(self._ends, self._tree.size)
         if path.exists() and path.stat().st_size > whole:
@@ -126,7 +130,21 @@ class AuditLog:
             with self._anchor.together():
                 self._sign()
                 then()
+            self._keep_names(details)
             return entry
+
+    def names(self, digest: str) -> bool:
+        """Whether one of the newest entries that this process has written names ``digest``, a SHA-256."""
+        with self._lock:
+            return digest in self._names
+
+    def _keep_names(self, details: dict[str, Any]) -> None:
+        for value in details.values():
+            if isinstance(value, str) and _DIGEST.fullmatch(value):
+                self._names.pop(value, None)
+                self._names[value] = None
+        while len(self._names) > _NAMES:
+            del self._names[next(iter(self._names))]
 
     def _write(self, line: bytes) -> None:
         """All of it on disk, or nothing. Raises FlipError ``disk-full``."""
