@@ -66,9 +66,14 @@ class Replies:
         """Give a run's kernel the sum that it waits for; a run that is over needs none."""
         active = self._active(task.run)
         airlock = await asyncio.shield(active.airlock) if active is not None else None
-        if active is not None and airlock is not None:
+        if active is None or airlock is None:
+            return TaskAnswer()
+        try:
             airlock.totals.give(task.summed)
-            active.asked()
+        except FlipError as error:
+            return TaskAnswer(code=error.code, reason=error.message[:400])
+        finally:
+            active.asked()  # also for a kernel that gave its slot back, and is to hear of the refusal
         return TaskAnswer()
 
     def delivered(self, task: RoundTask) -> None:
