@@ -30,6 +30,8 @@ class Plan(Document):
     ``weight_cap`` bounds the number of people with which one Trust's part counts, in the mean of the weights and in
     averages: how many there are is that Trust's word alone. ``integer_clip`` bounds by how much an element of an
     integer tensor (a counter, an index) may change in one round; those tensors are no part of the L2 norm.
+    ``reach`` is for a strategy that the hub's operator installed, alone: by how many times ``clip_norm`` (L2) one
+    round may move the global weights. Of Flower's it is known.
     """
 
     rounds: int = Field(ge=0, le=100_000)
@@ -40,6 +42,7 @@ class Plan(Document):
     integer_clip: Annotated[int, Later(MAX_INTEGER_CLIP)] = Field(default=MAX_INTEGER_CLIP, ge=0, le=MAX_INTEGER_CLIP)
     epochs: Annotated[int | None, Later(None)] = Field(default=None, ge=1, le=1_000_000)
     weight_cap: Annotated[int, Later(MAX_WEIGHT)] = Field(default=MAX_WEIGHT, ge=1, le=MAX_WEIGHT)
+    reach: Annotated[float, Later(1.0)] = Field(default=1.0, gt=0, le=2**20)
     round_seconds: int = Field(default=600, ge=1, le=7 * 86_400)
     patience_seconds: int = Field(default=120, ge=1, le=7 * 86_400)
     start_seconds: int = Field(default=600, ge=0, le=86_400)
@@ -48,6 +51,8 @@ class Plan(Document):
     @model_validator(mode="after")
     def _strategy_fits(self) -> Plan:
         self.strategy.refuse_aggregation(self.aggregation)
+        if self.reach != 1.0 and not self.strategy.installed:
+            raise ValueError(f"reach is for installed strategies; that of {self.strategy.name} is known")
         return self
 
     @property

@@ -166,6 +166,12 @@ def _integers(slot: Slot, change: memoryview | None, plan: Plan) -> Iterator[npt
         yield chunk
 
 
+def coarsest(plan: Plan) -> float:
+    """The largest step between two numbers that a float element of a change may be rounded to."""
+    _, exponent = math.frexp(plan.clip_norm)
+    return math.ldexp(1.0, max(0, plan.fraction_bits + exponent - (_WIRE_BITS - 1)) - plan.fraction_bits)
+
+
 def largest_magnitude(tensor: Tensor, plan: Plan) -> int:
     """The largest magnitude of one element in units of 2^-f (of 1, where the tensor is of integers).
 
