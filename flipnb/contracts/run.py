@@ -142,7 +142,7 @@ class TrustReport(Document):
     """
 
     run: RunId
-    sequence: int = Field(ge=1)
+    sequence: int = Field(ge=1, le=2**53)
     state: TrustState | None = None
     code: str | None = Field(default=None, pattern=r"^[a-z0-9-]{1,60}$")
     reason: Line | None = None

@@ -43,6 +43,7 @@ from flipnb.link.exchange import NotNow
 _LOG = logging.getLogger("flipnb.enclave.agent")
 _IDLE_S = 0.25
 _RETRY_S = 2.0
+_REFUSALS_S = 60.0
 _STOP_S = 3.5
 
 
@@ -96,7 +97,7 @@ class Agent:
             sandbox=sandbox,
             joined=self._presence.joined,
         )
-        self._tasks = Tasks(self._hub, self._runs, replies, counts)
+        self._tasks = Tasks(self._hub, self._audit, self._runs, replies, counts)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -111,6 +112,7 @@ class Agent:
                 asyncio.create_task(self._forever(self._presence.tell_joins), name="joins"),
                 asyncio.create_task(self._forever(self._presence.tell_card), name="card"),
                 asyncio.create_task(self._forever(self._pages.keep), name="approval-page"),
+                asyncio.create_task(self._forever(self._tell_refusals), name="refusals"),
             ]
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="desk")
             _LOG.info("the agent of %s serves", self._directory.configuration.name)
@@ -148,6 +150,12 @@ class Agent:
             except Exception:
                 _LOG.exception("a loop failed")
             await asyncio.sleep(_RETRY_S)
+
+    async def _tell_refusals(self) -> None:
+        """Have the audit log say each hour how many refusals there were like those that it names."""
+        while True:
+            await asyncio.sleep(_REFUSALS_S)
+            self._audit.refusals.tell()
 
     async def _send_reports(self) -> None:
         """Send what the outbox holds, in its order; a report that the hub refuses is logged and left behind."""

@@ -436,7 +436,7 @@ class Airlock:
         return context.config == (told(chosen) if context.training else {})
 
     def _record(self, kind: AuditKind, **details: Any) -> None:
-        self._audit.append(kind, run=self.facts.run, **details)
+        self._audit.refusals.add(kind, self.facts.run, run=self.facts.run, **details)
 
 
 def stored_reply(stored: StoredRound) -> Reply:

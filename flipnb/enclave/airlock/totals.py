@@ -202,7 +202,8 @@ class TotalsGate:
                 )
 
     def _record_refusal(self, step: int, error: FlipError) -> None:
-        self._audit.append("total-refused", run=self._facts.run, step=step, code=error.code, reason=error.message)
+        run = self._facts.run
+        self._audit.refusals.add("total-refused", run, run=run, step=step, code=error.code, reason=error.message)
 
 
 def _refused(reason: str) -> FlipError:

@@ -111,7 +111,7 @@ class Replies:
         if stored is not None and stored.reply is not None and stored.digest == context.digest():
             return stored_reply(stored)
         if stored is not None and stored.digest != context.digest():
-            self._audit.append("round-refused", run=run, round=context.round, context=context.digest())
+            self._audit.refusals.add("round-refused", run, run=run, round=context.round, context=context.digest())
             raise FlipError("round-refused", f"Round {context.round} was given another context before.", status=409)
         raise FlipError("run-ended", "The run does not run here.", status=409)
 
