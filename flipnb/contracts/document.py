@@ -131,7 +131,9 @@ def parse(model: type[D], data: bytes, what: str, *, limit: int = 8 << 20) -> D:
         raise invalid(error, what) from None
     except (ArithmeticError, LookupError, TypeError, RecursionError) as error:
         # Of a rule that did not think of such a value: an overflow of bounds of 1e308, say.
-        raise FlipError("invalid-document", f"{what} can't be read: {type(error).__name__} in one of its rules.") from None
+        raise FlipError(
+            "invalid-document", f"{what} can't be read: {type(error).__name__} in one of its rules."
+        ) from None
 
 
 def load_json(data: bytes, what: str) -> Any:

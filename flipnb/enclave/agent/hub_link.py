@@ -101,4 +101,3 @@ class HubLink:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
-

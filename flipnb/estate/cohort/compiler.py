@@ -369,9 +369,7 @@ class _Compiler:
         What is ``counted`` is of one criterion alone.
         """
         found = tuple(
-            dict.fromkeys(
-                self._records(one, columns, counted, among=among) for one in _in_one(criteria, self._sets)
-            )
+            dict.fromkeys(self._records(one, columns, counted, among=among) for one in _in_one(criteria, self._sets))
         )
         if len(found) == 1:
             return found[0]
