@@ -41,7 +41,7 @@ class _Difference:
 def refuse_far(weights: WeightsAt, before: WeightsAt, reach: Reach) -> None:
     """Hold ``weights`` to how far they may lie from those ``before``.
 
-    Raises FlipError ``too-far``, which says how far they lie and may lie, ``not-finite``, which names the tensor.
+    Raises FlipError ``too-far``, which says how far they lie and may lie; ``not-finite``, which names the tensor.
     """
     pieces = _Pieces()
     found = _Difference()
@@ -51,14 +51,15 @@ def refuse_far(weights: WeightsAt, before: WeightsAt, reach: Reach) -> None:
         else:
             most = reach.integer(tensor)
             for old, new in pieces.of(tensor, before, weights):
-                _refuse_integers(tensor, old, new, most)
+                if (apart := _apart(old, new)) > most:
+                    raise _far(f"lie {apart} in an element of the integer tensor {tensor.name!r}", f"{most}", reach)
     allowed = reach.step(math.sqrt(found.size))
     norm = math.sqrt(found.squares)
     # Not >: where what came before is not finite, nothing is near it.
     if not norm <= allowed.norm:
-        raise _far(f"they lie {norm:.6g} (L2)", f"{allowed.norm:.6g}")
+        raise _far(f"lie {norm:.6g} (L2)", f"{allowed.norm:.6g}", reach)
     if not found.largest <= allowed.element:
-        raise _far(f"an element of {found.where!r} lies {found.largest:.6g}", f"{allowed.element:.6g}")
+        raise _far(f"lie {found.largest:.6g} in an element of {found.where!r}", f"{allowed.element:.6g}", reach)
 
 
 class _Pieces:
@@ -117,13 +118,15 @@ def _add(
                 found.largest, found.where = largest, tensor.name
 
 
-def _refuse_integers(tensor: Tensor, old: npt.NDArray[Any], new: npt.NDArray[Any], most: int) -> None:
-    """As unsigned numbers differences don't overflow."""
+def _apart(old: npt.NDArray[Any], new: npt.NDArray[Any]) -> int:
+    """The largest difference of integers; as unsigned numbers none overflows."""
     old, new = old.astype(np.int64), new.astype(np.int64)
-    apart = np.where(new > old, new - old, old - new).view(np.uint64)
-    if int(apart.max()) > most:
-        raise _far(f"an element of the integer tensor {tensor.name!r} lies {int(apart.max())}", f"{most}")
+    return int(np.where(new > old, new - old, old - new).view(np.uint64).max())
 
 
-def _far(how: str, allowed: str) -> FlipError:
-    return FlipError("too-far", f"{how} from them, and at most {allowed} is possible")
+def _far(how: str, most: str, reach: Reach) -> FlipError:
+    return FlipError(
+        "too-far",
+        f"The global weights {how} from those of round {reach.since}; {reach.plan.strategy.name} with a clip_norm of "
+        f"{reach.plan.clip_norm:g} moves them by at most {most}.",
+    )

@@ -54,7 +54,7 @@ class GivenWeights:
     def check(self, context: RoundContext, weights: Lease) -> None:
         """Hold weights, which have the digest that the context names, to what they may be; keep them where they are.
 
-        Raises FlipError ``round-refused``; ``unmeasured`` where what they are measured against is missing.
+        Raises FlipError ``round-refused``, also where what they are measured by is missing.
         """
         named = _of(context)
         if self._has(named):
@@ -65,7 +65,7 @@ class GivenWeights:
             else:
                 self._measure(named, weights)
         except FlipError as error:
-            raise FlipError("round-refused", f"The round is refused: {error.message}", status=409) from None
+            raise FlipError("round-refused", f"Round {named.round} is refused: {error.message}", status=409) from None
         if context.training:
             self.keep(named, weights)
 
@@ -90,24 +90,14 @@ class GivenWeights:
     def _measure(self, named: Named, weights: Lease) -> None:
         before = self._before(named.round)
         if not self._has(before):
-            raise FlipError("unmeasured", f"the weights of round {before.round}, to measure it by, are not here.")
+            raise FlipError("unmeasured", f"The weights of round {before.round}, to measure it by, are not here.")
         places = self._places(named, weights.descriptor)
-        plan = self._facts.bundle.plan
         with _opened(self._path(before.round)) as kept:
-            try:
-                refuse_far(
-                    WeightsAt(weights.descriptor, places),
-                    WeightsAt(kept, self._places(before, kept)),
-                    Reach(plan, self._facts.bundle.tensors, before.round, named.round),
-                )
-            except FlipError as error:
-                if error.code != "too-far":
-                    raise
-                raise FlipError(
-                    error.code,
-                    f"its weights were measured by those of round {before.round}, and {error.message} with "
-                    f"{plan.strategy.name} and a clip_norm of {plan.clip_norm:g}.",
-                ) from None
+            refuse_far(
+                WeightsAt(weights.descriptor, places),
+                WeightsAt(kept, self._places(before, kept)),
+                Reach(self._facts.bundle.plan, self._facts.bundle.tensors, before.round, named.round),
+            )
 
     def _places(self, named: Named, descriptor: int) -> dict[str, int]:
         """Only the first weights are the researcher's, and may have been written by any program."""

@@ -56,8 +56,10 @@ def test_weights_move_by_the_clip_and_no_further(chamber: Chamber) -> None:
     offered(chamber, 3, at(1.98))
     chamber.answer(3)
     words = refusal(chamber, 4, at(3.1))
-    assert "measured by those of round 3, and they lie 1.12 (L2)" in words
-    assert "FedAvg and a clip_norm of 1" in words
+    assert words == (
+        "Round 4 is refused: The global weights lie 1.12 (L2) from those of round 3; "
+        "FedAvg with a clip_norm of 1 moves them by at most 1.00098."
+    )
     assert chamber.airlock.next_round(0.0) is None
     assert not chamber.airlock.open
     # The round has had its context: the hub gets no second try, now or after a restart.
@@ -77,7 +79,7 @@ def test_skipped_rounds_add_up(chamber: Chamber) -> None:
     chamber.answer(1)
     offered(chamber, 4, at(2.99))
     chamber.answer(4)
-    assert "measured by those of round 4" in refusal(chamber, 6, at(5.1))
+    assert "from those of round 4" in refusal(chamber, 6, at(5.1))
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -133,7 +135,7 @@ def test_a_restarted_agent_measures_by_what_it_gave(chamber: Chamber) -> None:
     chamber.answer(2)
     chamber.airlock.close()
     chamber.airlock = chamber.open()
-    assert "measured by those of round 2" in refusal(chamber, 3, at(2))
+    assert "from those of round 2" in refusal(chamber, 3, at(2))
 
 
 @pytest.mark.parametrize("left", [None, b"", at(7)])
@@ -151,7 +153,7 @@ def test_what_is_lost_or_damaged_is_asked_for_by_its_digest(chamber: Chamber, le
     missing = airlock.missing(context)
     assert missing is not None
     assert (missing.round, missing.sha256, missing.size) == (2, sha(at(0.5)), len(at(0.5)))
-    with pytest.raises(FlipError, match="the weights of round 2, to measure it by, are not here"):
+    with pytest.raises(FlipError, match="The weights of round 2, to measure it by, are not here"):
         airlock.offer(context, sealed(at(1.0)))
     airlock.keep(missing, sealed(at(0.5)))
     airlock.offer(context, sealed(at(1.0)))
