@@ -30,6 +30,7 @@ from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.replies import Replies
 from flipnb.enclave.runs.runs import Runs
 from flipnb.enclave.runs.slots import Slots
+from flipnb.enclave.sandbox.limits import raise_open_files
 from flipnb.enclave.sandbox.probe import ProbeReport, probe, refuse_if_weaker
 from flipnb.enclave.sandbox.uids import estate_worker_uid, run_uid
 from flipnb.enclave.stores.audit import AuditLog
@@ -180,6 +181,7 @@ def serve(directory: Path) -> None:
     with _only_agent(enclave):
         try:
             enclave.make_runtime()
+            raise_open_files()
             for lock in sorted(enclave.environments.glob("*/lock.txt")):
                 require_environment(lock)
             report = probe(uid=run_uid(enclave.directory, 0), outside=(enclave.directory, enclave.node_key))

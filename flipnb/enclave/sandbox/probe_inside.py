@@ -125,13 +125,10 @@ def machine_files(constants: dict[str, str]) -> list[str]:
         if place.name.isdigit() or place.is_symlink():
             continue
         try:
-            if place.is_dir():
-                says = next(iter(os.listdir(place)), "")
-            else:
-                says = place.read_text(errors="replace")
+            says = any(place.iterdir()) if place.is_dir() else place.read_text(errors="replace")
         except OSError:
             continue
-        if says != constants.get(str(place), ""):
+        if says and says != constants.get(str(place)):
             telling.append(str(place))
     return telling
 
