@@ -29,12 +29,26 @@ class Tabulator(Protocol):
         """The id of the estate's current version; None where there is none."""
         ...
 
+    async def check(
+        self, version: str, cohort: dict[str, Any], *, rules: Sequence[int], charts: Sequence[Chart]
+    ) -> None:
+        """Raise FlipError where the question fails by its text, which no record decides; ``estate-failed``."""
+        ...
+
     async def tabulate(
-        self, version: str, cohort: dict[str, Any], *, rules: Sequence[int], charts: Sequence[Chart], members: bool
-    ) -> list[list[Cell]]:
+        self,
+        version: str,
+        cohort: dict[str, Any],
+        *,
+        rules: Sequence[int],
+        charts: Sequence[Chart],
+        members: bool,
+        seconds: float,
+    ) -> list[list[Cell]] | None:
         """Exact cells: one list with the sizes after so many ``rules``, then one for each chart, a cell for each bar.
 
-        With ``members`` each cell has a digest of who is in it.
+        With ``members`` each cell has a digest of who is in it. None where it was stopped after ``seconds``, or failed.
+        Raises FlipError ``estate-failed`` where no record was read.
         """
         ...
 
@@ -109,14 +123,18 @@ class Questions:
     async def _tables(self, version: str, question: Question, asked: _Asked, policy: CountPolicy) -> list[list[Cell]]:
         if not asked.rules and not asked.charts:
             return []
-        try:
-            return await self._tabulator.tabulate(
-                version, question.cohort, rules=asked.rules, charts=asked.charts, members=policy.seed == "members"
-            )
-        except FlipError as error:
-            if error.code in ("unsupported-cohort", "invalid-cohort", "unknown-version", "estate-incomplete"):
-                raise
-            raise EstateFault(error) from None
+        await self._tabulator.check(version, question.cohort, rules=asked.rules, charts=asked.charts)
+        tables = await self._tabulator.tabulate(
+            version,
+            question.cohort,
+            rules=asked.rules,
+            charts=asked.charts,
+            members=policy.seed == "members",
+            seconds=policy.answer_seconds,
+        )
+        if tables is None:
+            raise EstateFault(FlipError("estate-failed", "The estate was not counted."))
+        return tables
 
     def _release(self, version: str, asked: _Asked, tables: list[list[Cell]], policy: CountPolicy) -> CountAnswer:
         draw = repr(policy.noise)

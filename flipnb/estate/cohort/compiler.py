@@ -40,7 +40,7 @@ from flipnb.estate.cohort.conditions import (
     where,
 )
 from flipnb.estate.cohort.eras import drug_eras, merged, offset_exit
-from flipnb.estate.cohort.met import Met, grouped
+from flipnb.estate.cohort.met import Met, every, grouped
 from flipnb.estate.cohort.records import knows_period, one_each, records
 from flipnb.estate.cohort.subqueries import Select, Subqueries, Union, in_dialect, passed_on
 from flipnb.estate.database import Copies
@@ -300,10 +300,11 @@ class _Compiler:
                 f"SELECT i.event_id, c.start_date AS end_date FROM {included} i JOIN {found} c "
                 "ON c.person_id = i.person_id AND c.start_date >= i.start_date AND c.start_date <= i.op_end_date"
             )
+        listed = " UNION ALL ".join(dict.fromkeys(exits))
         self._subqueries.add(
             f"cohort_rows{suffix}",
             f"SELECT i.person_id, i.start_date, MIN(x.end_date) AS end_date FROM {included} i "
-            f"JOIN ({' UNION ALL '.join(dict.fromkeys(exits))}) x ON x.event_id = i.event_id AND x.end_date >= i.start_date "
+            f"JOIN ({listed}) x ON x.event_id = i.event_id AND x.end_date >= i.start_date "
             "GROUP BY i.person_id, i.event_id, i.start_date",
         )
 
@@ -390,7 +391,7 @@ class _Compiler:
         """The condition that an event ``p`` of ``events`` meets the group."""
         if group.type != "ALL":
             return self._met(group, events).condition()
-        return " AND ".join(dict.fromkeys(part.condition() for part in self._parts(group, events))) or "1 = 1"
+        return every(self._parts(group, events), events)
 
     def _met(self, group: CriteriaGroup, events: str) -> Met:
         return Met() if group.is_empty else grouped(group, self._parts(group, events), events)

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from flipnb.contracts.cohort_criteria import CriteriaGroup
 
+STACKED = 16
+"""Conditions that all must hold are asked one over the other up to so many: few are found sooner so."""
+
 
 @dataclass(frozen=True)
 class Met:
@@ -36,15 +39,25 @@ class Met:
         return f"SELECT p.event_id FROM {events} p WHERE {self.condition()}"
 
 
+def every(parts: Sequence[Met], events: str) -> str:
+    """The condition that an event ``p`` of ``events`` meets all of ``parts``."""
+    parts = tuple(dict.fromkeys(parts))
+    if len(parts) > STACKED:
+        return _enough(parts, events, len(parts), inverted=False).condition()
+    return " AND ".join(part.condition() for part in parts) or "1 = 1"
+
+
 def grouped(group: CriteriaGroup, parts: Sequence[Met], events: str) -> Met:
     """Events that meet as many of ``parts`` as the group asks for. A part that is there twice counts twice."""
     if group.type == "ALL":
-        conditions = dict.fromkeys(part.condition() for part in parts)
-        return Met(f"SELECT p.event_id FROM {events} p WHERE {' AND '.join(conditions)}")
+        return Met(f"SELECT p.event_id FROM {events} p WHERE {every(parts, events)}")
+    wanted = 1 if group.type == "ANY" else (group.count or 0) + (group.type == "AT_MOST")
+    return _enough(parts, events, wanted, inverted=group.type == "AT_MOST")
+
+
+def _enough(parts: Sequence[Met], events: str, wanted: int, *, inverted: bool) -> Met:
     sets = Counter(part for part in parts if part.events is not None)
     certain = sum(part.events is None and not part.inverted for part in parts)
-    wanted = 1 if group.type == "ANY" else (group.count or 0) + (group.type == "AT_MOST")
-    inverted = group.type == "AT_MOST"
     if wanted - certain <= 0:
         return Met(None, inverted)
     if wanted - certain > sets.total():

@@ -42,12 +42,17 @@ class StandIn:
     async def current(self) -> str:
         return "v1"
 
-    async def tabulate(self, version: str, cohort: Any, *, rules: Any, charts: Any, members: bool) -> list[list[Cell]]:
+    async def check(self, version: str, cohort: Any, *, rules: Any, charts: Any) -> None:
+        pass
+
+    async def tabulate(
+        self, version: str, cohort: Any, *, rules: Any, charts: Any, members: bool, seconds: float
+    ) -> list[list[Cell]] | None:
         self.asked += 1
         if self.clock is not None:
             self.clock.time += self.seconds
         if self.fails:
-            raise FlipError(self.fails, "Something is wrong.")
+            return None
         return [[Cell(self.people)] for _ in rules] + [[Cell(self.people)] * len(c.labels) for c in charts]
 
 
