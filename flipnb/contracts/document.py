@@ -73,8 +73,8 @@ def _fail_fast(schema: Any) -> None:
 class Document(BaseModel):
     """Base of everything that crosses a boundary: immutable, no unknown field, no infinite or NaN number.
 
-    The first wrong item of a sequence or mapping ends its validation: of three million wrong ones pydantic makes as many
-    errors, in 16 s and 4 GB.
+    The first wrong item of a sequence or mapping ends its validation: of three million wrong ones pydantic makes as
+    many errors, in 16 s and 4 GB.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants")
@@ -137,7 +137,7 @@ def parse(model: type[D], data: bytes, what: str, *, limit: int = 8 << 20) -> D:
 
 
 def load_json(data: bytes, what: str) -> Any:
-    """Plain JSON data; refuses duplicate keys, NaN, objects of over 100,000 members and nesting that exhausts the parser."""
+    """Plain JSON data; refuses duplicate keys, NaN, objects of over 100,000 members, nesting beyond the parser."""
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(items) > MOST_MEMBERS:

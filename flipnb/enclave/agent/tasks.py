@@ -1,7 +1,7 @@
 """What the hub asks of this enclave: fetched by long-poll, and each task answered once.
 
-A fault that may pass (a full disk, a worker that is being restarted) is tried again for some minutes, whatever else goes
-wrong is not: the hub is told then that the enclave failed, without a word of how, and the audit log has it.
+A fault that may pass (a full disk, a worker that is being restarted) is tried again for some minutes, whatever else
+goes wrong is not: the hub is told then that the enclave failed, without a word of how, and the audit log has it.
 """
 
 from __future__ import annotations
