@@ -60,12 +60,29 @@ class EstateWorker:
             raise _confused()
         return answer.people
 
+    async def check(
+        self, version: str, cohort: dict[str, Any], *, rules: Sequence[int], charts: Sequence[Chart]
+    ) -> None:
+        """Raise FlipError (400) where the question fails by its text."""
+        await self._ask(Tabulate(version=version, cohort=cohort, rules=(), charts=()))
+
     async def tabulate(
-        self, version: str, cohort: dict[str, Any], *, rules: Sequence[int], charts: Sequence[Chart], members: bool
-    ) -> list[list[Cell]]:
-        """Exact tables, as ``estate.disclosure.tabulate`` gives them. Raises FlipError as ``count`` does."""
+        self,
+        version: str,
+        cohort: dict[str, Any],
+        *,
+        rules: Sequence[int],
+        charts: Sequence[Chart],
+        members: bool,
+        seconds: float,
+    ) -> list[list[Cell]] | None:
+        """Exact tables, as ``estate.disclosure.tabulate`` gives them; None where it was stopped after ``seconds``."""
         order = Tabulate(version=version, cohort=cohort, rules=tuple(rules), charts=tuple(charts), members=members)
-        answer = await self._ask(order)
+        try:
+            async with asyncio.timeout(seconds):
+                answer = await self._ask(order)
+        except TimeoutError:
+            return None
         if answer.tables is None:
             raise _confused()
         return [[Cell(cell.people, cell.members) for cell in table] for table in answer.tables]
