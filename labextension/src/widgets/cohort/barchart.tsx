@@ -1,10 +1,11 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
 import type { JSX } from 'react';
 import { useState } from 'react';
 
 import { LinkButton } from '../parts/linkbutton';
 import { baseLayout, Plot, trustColour } from '../parts/plot';
 import type { IBarsProps, ISeries } from './bartable';
-import { BarTable, shownNumber } from './bartable';
+import { BarTable, shownNumber, SuppressedNote } from './bartable';
 
 const PATTERNS = ['', '\\', '.', '-', '|', '+', 'x'] as const;
 const HEIGHT = 280;
@@ -33,7 +34,9 @@ export function BarChart(props: IBarsProps): JSX.Element {
             title,
             names
           )}
-          traces={() => series.map(traceOf)}
+          traces={() =>
+            series.map((one, index) => traceOf(trans, one, index))
+          }
           layout={() => {
             const base = baseLayout(HEIGHT);
             return {
@@ -56,7 +59,11 @@ export function BarChart(props: IBarsProps): JSX.Element {
   );
 }
 
-function traceOf(one: ISeries, index: number): Plotly.Data {
+function traceOf(
+  trans: TranslationBundle,
+  one: ISeries,
+  index: number
+): Plotly.Data {
   const suppressed = one.bars.map(bar => bar.people === null);
   const half = (one.reply.threshold ?? 0) / 2;
   const own = PATTERNS[index % PATTERNS.length];
@@ -65,7 +72,7 @@ function traceOf(one: ISeries, index: number): Plotly.Data {
     name: one.name,
     x: one.bars.map(bar => bar.label),
     y: one.bars.map(bar => bar.people ?? half),
-    text: one.bars.map(bar => shownNumber(one.reply, bar.people)),
+    text: one.bars.map(bar => shownNumber(trans, one.reply, bar.people)),
     textposition: 'none',
     hovertemplate: '%{text}',
     marker: {
