@@ -111,6 +111,7 @@ class Agent:
                 asyncio.create_task(self._forever(self._presence.tell_joins), name="joins"),
                 asyncio.create_task(self._forever(self._presence.tell_card), name="card"),
                 asyncio.create_task(self._forever(self._pages.keep), name="approval-page"),
+                asyncio.create_task(self._forever(self._worker.keep_ready), name="estate-worker"),
             ]
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="desk")
             _LOG.info("the agent of %s serves", self._directory.configuration.name)

@@ -132,7 +132,7 @@ export class CohortModel {
    */
   get answerSeconds(): number | null {
     const told = (this._answers?.answers ?? []).flatMap(({ reply }) =>
-      reply?.answer_seconds != null ? [reply.answer_seconds] : []
+      typeof reply?.answer_seconds === 'number' ? [reply.answer_seconds] : []
     );
     return told.length === 0 ? null : Math.max(...told);
   }

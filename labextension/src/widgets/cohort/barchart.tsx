@@ -5,7 +5,12 @@ import { useState } from 'react';
 import { LinkButton } from '../parts/linkbutton';
 import { baseLayout, Plot, trustColour } from '../parts/plot';
 import type { IBarsProps, ISeries } from './bartable';
-import { BarTable, shownNumber, SuppressedNote } from './bartable';
+import {
+  BarTable,
+  firstSuppressed,
+  shownNumber,
+  SuppressedNote
+} from './bartable';
 
 const PATTERNS = ['', '\\', '.', '-', '|', '+', 'x'] as const;
 const HEIGHT = 280;
@@ -28,32 +33,35 @@ export function BarChart(props: IBarsProps): JSX.Element {
       {asTable ? (
         <BarTable {...props} />
       ) : (
-        <Plot
-          label={trans.__(
-            '%1, people by Trust: %2. The table has the numbers.',
-            title,
-            names
-          )}
-          traces={() =>
-            series.map((one, index) => traceOf(trans, one, index))
-          }
-          layout={() => {
-            const base = baseLayout(HEIGHT);
-            return {
-              ...base,
-              margin: { l: 52, r: 12, t: 8, b: 56 },
-              barmode: 'group',
-              showlegend: true,
-              legend: { orientation: 'h', y: 1.02, yanchor: 'bottom', x: 0 },
-              xaxis: {
-                ...base.xaxis,
-                title: { text: title },
-                type: 'category'
-              },
-              yaxis: { ...base.yaxis, title: { text: trans.__('people') } }
-            };
-          }}
-        />
+        <>
+          <Plot
+            label={trans.__(
+              '%1, people by Trust: %2. The table has the numbers.',
+              title,
+              names
+            )}
+            traces={() =>
+              series.map((one, index) => traceOf(trans, one, index))
+            }
+            layout={() => {
+              const base = baseLayout(HEIGHT);
+              return {
+                ...base,
+                margin: { l: 52, r: 12, t: 8, b: 56 },
+                barmode: 'group',
+                showlegend: true,
+                legend: { orientation: 'h', y: 1.02, yanchor: 'bottom', x: 0 },
+                xaxis: {
+                  ...base.xaxis,
+                  title: { text: title },
+                  type: 'category'
+                },
+                yaxis: { ...base.yaxis, title: { text: trans.__('people') } }
+              };
+            }}
+          />
+          <SuppressedNote reply={firstSuppressed(series)} trans={trans} />
+        </>
       )}
     </figure>
   );

@@ -83,6 +83,16 @@ export function SuppressedNote(props: {
 }
 
 /**
+ * The reply of the first Trust that suppresses a bar.
+ */
+export function firstSuppressed(
+  series: ReadonlyArray<ISeries>
+): ICountReply | undefined {
+  return series.find(({ bars }) => bars.some(bar => bar.people === null))
+    ?.reply;
+}
+
+/**
  * Numbers by bar: a row for each, a column for each Trust.
  */
 export function BarTable(props: IBarsProps): JSX.Element {
@@ -118,13 +128,7 @@ export function BarTable(props: IBarsProps): JSX.Element {
           ))}
         </tbody>
       </table>
-      <SuppressedNote
-        reply={
-          series.find(({ bars }) => bars.some(bar => bar.people === null))
-            ?.reply
-        }
-        trans={trans}
-      />
+      <SuppressedNote reply={firstSuppressed(series)} trans={trans} />
     </div>
   );
 }
