@@ -282,7 +282,11 @@ export interface ICountPolicy {
   waiting_per_study: number;
 }
 
-/** Sealed with the Trust's node key. ``problem`` says why a Trust refused; a suppressed count has none. */
+/**
+ * Sealed with the Trust's node key. ``problem`` says why a Trust refused; a suppressed count has none.
+ *
+ * ``answer_seconds``: how long after its turn every question of this Trust is answered.
+ */
 export interface ICountReply {
   people: number | null;
   suppressed: boolean;
@@ -296,6 +300,7 @@ export interface ICountReply {
   trust: string;
   request: string;
   budget: IBudget | null;
+  answer_seconds: number | null;
   problem: IProblem | null;
 }
 
