@@ -14,7 +14,8 @@ from flipnb.contracts.keys import KeyId
 AuditKind = Literal[
     "joined", "count-released", "count-refused", "request-received", "request-refused", "approved", "declined",
     "run-started", "run-ended", "kernel-died", "slot-released", "round-released", "round-refused", "report-refused",
-    "total-released", "total-refused", "left", "stopped", "estate-loaded", "agent-started", "progress-told", "told",
+    "total-released", "total-refused", "left", "stopped", "estate-loaded", "agent-started",
+    "task-refused", "refused-again", "progress-told", "told",
 ]  # fmt: skip
 
 

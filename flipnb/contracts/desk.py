@@ -121,9 +121,12 @@ class RequestDetail(Document):
 
     ``channels`` are all ways in which a run can tell something, ``bits_told`` their sum in words, ``caution`` what no
     check of weights can prevent.
+    ``signed`` are the bundle's bytes as its researcher signed them, of which ``content`` is the meaning: the digest is
+    theirs, however else this version would write the content.
     """
 
     summary: RequestSummary
+    signed: str
     content: Bundle
     changes: Changes
     count: int | None

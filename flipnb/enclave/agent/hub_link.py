@@ -12,15 +12,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ValidationError
-
 from flipnb.contracts.audit import AuditKind
-from flipnb.contracts.document import Document, invalid, load_json
+from flipnb.contracts.document import load_json
 from flipnb.contracts.envelope import peek
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Join
-from flipnb.contracts.task import TaskAnswer, TaskList
+from flipnb.contracts.task import LIST_BYTES, TaskAnswer, TaskList, read_tasks
 from flipnb.enclave.agent.leaves import Leaves
 from flipnb.enclave.airlock.lease import fill
 from flipnb.enclave.stores.stored import OutgoingReport
@@ -32,7 +30,6 @@ from flipnb.link.retry import Retry
 POLL_SECONDS = 25
 _FOR_EVER = Retry(first=0.2, longest=15.0)
 T = TypeVar("T")
-_D = TypeVar("_D", bound=Document)
 
 
 class HubQuestions:
@@ -54,10 +51,10 @@ class HubQuestions:
         """Ask something that every Trust may ask: raises as all methods where the hub does not know this one."""
         await self._client.ask("GET", "/v1/studies")
 
-    async def tasks(self, after: int) -> TaskList:
-        """The tasks numbered above ``after``, when there are any or after 25 seconds."""
-        body = await self._client.ask("GET", f"/v1/tasks?after={after}&wait={POLL_SECONDS}")
-        return _read(TaskList, body, "The list of tasks")
+    async def tasks(self, after: int, wait: float = POLL_SECONDS) -> TaskList:
+        """The tasks numbered above ``after``, when there are any or after ``wait`` seconds, 25 at most."""
+        body = await self._client.ask("GET", f"/v1/tasks?after={after}&wait={wait}", limit=LIST_BYTES)
+        return await asyncio.to_thread(read_tasks, body)
 
     async def bundle(self, digest: str) -> bytes:
         """The envelope of a bundle, once the hub is there."""
@@ -100,7 +97,7 @@ class HubLink(HubQuestions):
     async def answer(self, task: str, answer: TaskAnswer) -> None:
         """Answer a task, which is handed out no more."""
         if answer.envelope is not None:
-            self._leaves.of_bytes(answer.envelope.encode(), "reply", task=task)
+            self._leaves.of_refusal(answer.envelope.encode(), "reply")  # all others have their room's own leaf
         if answer.update is not None:
             self._leaves.of_bytes(answer.update, "update", task=task)
         words = answer.model_dump(include={"code", "reason"}, exclude_none=True)
@@ -118,7 +115,7 @@ class HubLink(HubQuestions):
 
     async def join(self, join: Join) -> None:
         """Tell that this Trust joined a study."""
-        self._leaves.of_words(join.model_dump(mode="json", by_alias=True), "join")
+        self._leaves.of_bytes(join.to_bytes(), "join", content=join.model_dump(mode="json", by_alias=True))
         await self._client.ask("POST", f"/v1/studies/{join.study}/joins", join.to_bytes())
 
     async def tell_card(self, sealed: bytes) -> None:
@@ -139,10 +136,3 @@ class HubLink(HubQuestions):
         content = await asyncio.to_thread(path.read_bytes)
         target = f"/v1/blobs/{digest}?run={run}"
         await self.patiently(lambda: self._client.ask("PUT", target, content, sha256=digest))
-
-
-def _read(model: type[_D], body: bytes, what: str) -> _D:
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        raise invalid(error, what) from None

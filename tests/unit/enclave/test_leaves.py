@@ -17,7 +17,9 @@ from flipnb.contracts.run import Failure, Progress
 from flipnb.enclave.agent import hub_link
 from flipnb.enclave.agent.hub_link import HubLink
 from flipnb.enclave.agent.leaves import Leaves
+from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.grid import Grid
+from flipnb.enclave.stores.refusals import MOST_ABOUT_ONE
 
 
 @pytest.fixture
@@ -73,6 +75,24 @@ def test_what_a_room_entered_itself_needs_no_second_leaf(chamber: Chamber) -> No
     told = entries(chamber)[-1]
     assert told["kind"] == "told"
     assert told["details"]["sha256"] == sha256(canonical_bytes(told["details"]["content"]))
+    again = AuditLog(chamber.directory / "audit.jsonl", chamber.study.node, chamber.store.anchor)
+    for digest in (sha256(envelope), released["update"], told["details"]["sha256"]):
+        assert again.names(digest)
+    assert not again.names(sha256(b"other"))
+    again.close()
+
+
+def test_answers_to_what_a_hub_asks_in_vain_are_no_flood(chamber: Chamber) -> None:
+    """The first have a leaf each, all of them are in the log by their number."""
+    leaves = Leaves(chamber.audit)
+    for number in range(500):
+        leaves.of_words({"code": "bad-task", "reason": f"No such kind: {number}."}, "answer")
+    chamber.audit.refusals.close()
+    told = [entry for entry in entries(chamber) if entry["kind"] == "told"]
+    assert len(told) == MOST_ABOUT_ONE
+    again = [entry["details"] for entry in entries(chamber) if entry["kind"] == "refused-again"]
+    assert again[-1]["of"] == "told"
+    assert again[-1]["more"] == 500 - MOST_ABOUT_ONE
 
 
 def test_long_content_has_its_digest_alone(chamber: Chamber) -> None:
