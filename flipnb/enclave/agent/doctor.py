@@ -186,7 +186,10 @@ def _estate(enclave: EnclaveDirectory) -> str:
             hidden=(enclave.keys,),
         )
         try:
-            return await worker.current()
+            return await worker.open()
+        except FlipError as error:
+            # Outside nobody is told why.
+            raise error.__cause__ if isinstance(error.__cause__, FlipError) else error from None
         finally:
             await worker.close()
 
