@@ -26,7 +26,8 @@ class Plan(Document):
     ``epochs`` is how many epochs the notebook trains within one round; without it no epoch is told.
     ``weight_cap`` bounds the number of people with which one Trust's change of the weights counts.
     ``reach`` is for a strategy that the hub's operator installed, alone: by how many times ``clip_norm`` (L2) one
-    round may move the global weights. Of Flower's it is known.
+    round may move the global weights. Of Flower's it is known. ``radius`` is how far (L2, float tensors) the global
+    weights may ever lie from the initial ones, where it is given: a run whose weights leave it fails.
     """
 
     rounds: int = Field(ge=0, le=100_000)
@@ -37,6 +38,7 @@ class Plan(Document):
     epochs: int | None = Field(default=None, ge=1, le=1_000_000)
     weight_cap: int = Field(default=MAX_WEIGHT, ge=1, le=MAX_WEIGHT)
     reach: float = Field(default=1.0, gt=0, le=2**20)
+    radius: float | None = Field(default=None, gt=0, le=2.0**40)
     round_seconds: int = Field(default=600, ge=1, le=7 * 86_400)
     patience_seconds: int = Field(default=120, ge=1, le=7 * 86_400)
     start_seconds: int = Field(default=600, ge=0, le=86_400)

@@ -90,8 +90,7 @@ class Replies:
         while not await active.answered(context.round, or_if=lambda: airlock.lacks(context.round)):
             if active.over.is_set():
                 raise FlipError("run-ended", "The run ended here before the round was answered.", status=409)
-            missing = await asyncio.to_thread(airlock.missing, context)
-            if missing is not None:
+            while (missing := await asyncio.to_thread(airlock.missing, context)) is not None:
                 await self._keep(airlock, context, missing)
             weights = await self._weights(airlock, context, context.weights, context.weights_size, sent)
             await asyncio.to_thread(airlock.offer, context, weights)
