@@ -25,7 +25,6 @@ from flipnb.contracts.approval import Approval, Decline
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.desk import DeskStatus, Signed
 from flipnb.contracts.envelope import APPROVAL, MEMBERSHIP, seal
-from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.notebook import Cell, FrozenNotebook
 from flipnb.contracts.policy import KernelLimits, Policy
 from flipnb.contracts.problem import Problem
@@ -37,6 +36,7 @@ from flipnb.enclave.setup import create_enclave
 from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.estate.omop.cdm import tables
 from flipnb.estate.versions import Estate
+from flipnb.link.key_files import load_key
 
 AUDIENCE = "flip-test"
 CONTROLLER = "anna"
@@ -139,7 +139,7 @@ class Trust:
             runtime_dir=runtime,
         )
         self.node = self.enclave.load_node_key()
-        self.controller = SigningKey.load(self.enclave.keys / f"controller-{CONTROLLER}.pem", PASSPHRASE)
+        self.controller = load_key(self.enclave.keys / f"controller-{CONTROLLER}.pem", PASSPHRASE)
         self.process: subprocess.Popen[bytes] | None = None
         self.desk = httpx.Client(
             transport=httpx.HTTPTransport(uds=str(self.enclave.desk_socket)), base_url="http://desk", timeout=30

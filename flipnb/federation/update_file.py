@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from flipnb.contracts.consensus import Ballot
 from flipnb.contracts.outputs import DeclaredOutput, Part
-from flipnb.contracts.plan import MAX_WEIGHT, Plan
+from flipnb.contracts.plan import Plan
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.tensors import FLOATS, Dtype, Tensor, TensorSpec
 from flipnb.federation.encoding import MOST_SHIFT, coarsest, largest_magnitude
@@ -123,11 +123,11 @@ class UpdateFile:
 
     def _check_tally(self, outputs: Sequence[DeclaredOutput]) -> None:
         tally = self.tally
-        if not all(0 <= number <= MAX_WEIGHT for number in tally.people.values()) or tally.people["train"] == 0:
-            raise self._wrong("has an impossible number of people")
+        cap = self._plan.weight_cap
+        if not all(0 <= number <= cap for number in tally.people.values()) or tally.people["train"] == 0:
+            raise self._wrong(f"has an impossible number of people, which the plan caps at {cap}")
         for output in outputs:
-            bound = max(abs(output.minimum), abs(output.maximum)) * 10**output.decimals + 1
-            if abs(tally.metrics[output.name]) > bound * tally.people[output.over]:
+            if not output.units.holds(tally.metrics[output.name], tally.people[output.over]):
                 raise self._wrong(f"reports an impossible {output.name!r}")
         if not 0 <= tally.votes <= tally.voters <= 1:
             raise self._wrong("has an impossible vote")

@@ -22,12 +22,15 @@ from hostile_hub import Scene
 from safetensors.numpy import save
 
 from flipnb.contracts.count import CountReply, CountRequest, SignedCount
+from flipnb.contracts.document import canonical_bytes
 from flipnb.contracts.envelope import COUNT_REPLY, COUNT_REQUEST, ROUND_REPLY, SESSION, peek, seal, unseal
 from flipnb.contracts.keys import SigningKey
+from flipnb.contracts.notebook import Cell, FrozenNotebook
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.round import RoundReply
 from flipnb.contracts.study import SessionCertificate
 from flipnb.contracts.task import TaskAnswer
+from flipnb.contracts.total import DeclaredArray, TotalContext, TotalStep, TotalSum
 
 OTHER = save({"weight": np.full((1, 2), 3, np.float32), "bias": np.full(1, 3, np.float32)})
 
@@ -72,6 +75,54 @@ def test_a_bundle_under_anothers_name_gets_nothing(scene: Scene) -> None:
     scene.hub.bundles[good.digest()] = scene.hub.bundles[other.digest()]
     _, answer = scene.put(good, "5")
     assert answer.code == "wrong-bundle"
+
+
+def test_a_bundle_with_boundless_bounds_is_refused_once(scene: Scene) -> None:
+    """Signed by a researcher of the study. It raised OverflowError, and the agent tried it again for ever."""
+    content = json.loads(scene.study.bundle(title="Boundless").to_bytes())
+    content["outputs"][0] |= {"minimum": -1e308, "maximum": 1e308}
+    data = canonical_bytes(content)
+    scene.hub.bundles[sha(data)] = scene.study.bundle_envelope(data)
+    asked = scene.study.request(sha(data))
+    answer = scene.hub.ask("run", run=asked.run, run_request=asked.envelope.decode())
+    assert answer.code == "invalid-document"
+    assert "output loss has bounds too wide for its decimals" in (answer.reason or "")
+    assert "fewer decimals" in (answer.reason or "")
+
+
+TOTALLING = """
+import numpy as np
+import flipnb as flip
+sums = flip.total({"sums": np.array([1.0, -0.5])})["sums"]
+model = {"weight": np.zeros((1, 2), np.float32) + sums[0], "bias": np.zeros(1, np.float32)}
+for rnd in flip.rounds(model):
+    rnd.report(loss=0.5, accuracy=0.75)
+"""
+
+
+def test_a_sum_that_the_trusts_cannot_have_sent_reaches_no_kernel(scene: Scene) -> None:
+    """With a sum of its choice a hub would choose what approved code does: here, where training starts."""
+    step = TotalStep(arrays=(DeclaredArray(name="sums", shape=(2,), minimum=-10, maximum=10, decimals=2),))
+    parameters = Cell(id="a", type="code", source="lr = 0.1", tags=("parameters",))
+    code = Cell(id="b", type="code", source=TOTALLING.strip())
+    bundle = scene.bundle(title="Totals", totals=(step,), notebook=FrozenNotebook(cells=(parameters, code)))
+    run, _ = scene.put(bundle, "7")
+    assert scene.trust.approve(bundle.digest()).is_success
+    members = scene.study.members()
+    assert scene.hub.ask("start", run=run, members=members).code is None
+    context = TotalContext(run=run, bundle=bundle.digest(), step=1, members=members)
+    assert scene.hub.ask("total", run=run, total=context).code is None
+    lie = TotalSum(context=context, members=members, values={"sums": (10**15, 0)})
+    answer = scene.hub.ask("summed", run=run, summed=lie)
+    assert answer.code == "total-refused"
+    assert "'sums' is none that 2 Trusts can have sent within [-10.0, 10.0]" in (answer.reason or "")
+    until(lambda: scene.trust.run_state(run) == "failed")
+    failure = next(said["failure"] for said in scene.hub.reports if said["run"] == run and said.get("failure"))
+    assert (failure["error_class"], failure["cell"], failure["line"], failure["refusal"]) == (
+        "FlipError", 2, 3, "total-refused",
+    )  # fmt: skip
+    kinds = scene.trust.audited(run)
+    assert kinds == ["run-started", "total-released", "total-refused", "run-ended"]
 
 
 def test_nothing_starts_unapproved(scene: Scene) -> None:

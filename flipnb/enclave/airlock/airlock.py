@@ -26,7 +26,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext, RoundReply
 from flipnb.enclave.airlock.facts import RunFacts
 from flipnb.enclave.airlock.given import GivenWeights, Named
-from flipnb.enclave.airlock.lease import Lease
+from flipnb.enclave.airlock.lease import Lease, Writes
 from flipnb.enclave.airlock.members import wrong_members
 from flipnb.enclave.airlock.totals import TotalsGate
 from flipnb.enclave.stores.audit import AuditLog
@@ -35,7 +35,7 @@ from flipnb.enclave.stores.stored import StoredRound
 from flipnb.federation.arithmetic import told
 from flipnb.federation.encoding import Encoded, encode_update
 
-_HEADER_BYTES = 64 << 20
+HEADER_BYTES = 64 << 20
 """What a safetensors file's header may take beyond the weights themselves."""
 
 
@@ -227,7 +227,7 @@ class Airlock:
         number: int,
         report: Mapping[str, object],
         change: Lease | None,
-        state: Lease | None,
+        state: Writes | None,
         *,
         leave: bool,
         agreement: object = None,
@@ -255,7 +255,7 @@ class Airlock:
         number: int,
         report: Mapping[str, object],
         change: Lease | None,
-        state: Lease | None,
+        state: Writes | None,
         leave: bool,
         agreement: object,
     ) -> Reply:
@@ -364,15 +364,13 @@ class Airlock:
                 ballot=ballot,
             )
 
-    def _save_state(self, number: int, state: Lease | None) -> Path | None:
+    def _save_state(self, number: int, state: Writes | None) -> Path | None:
         if state is None:
             return None
-        state.seal()
         path = self.facts.directory / f"state-{number}.bin"
         try:
-            with state.view() as view, path.open("wb") as file:
-                file.write(view)
-                file.flush()
+            with path.open("wb") as file:
+                state.write_to(file)
                 os.fsync(file.fileno())
         except OSError:
             path.unlink(missing_ok=True)
@@ -414,7 +412,7 @@ class Airlock:
                 "round 1 must begin with the bundle's initial weights",
             ),
             (
-                context.weights_size > facts.bundle.tensors.weight_bytes() + _HEADER_BYTES,
+                context.weights_size > facts.bundle.tensors.weight_bytes() + HEADER_BYTES,
                 "its weights are larger than the bundle's tensors",
             ),
             *wrong_members(
@@ -439,7 +437,7 @@ class Airlock:
         return context.config == (told(chosen) if context.training else {})
 
     def _record(self, kind: AuditKind, **details: Any) -> None:
-        self._audit.append(kind, run=self.facts.run, **details)
+        self._audit.refusals.add(kind, self.facts.run, run=self.facts.run, **details)
 
 
 def stored_reply(stored: StoredRound) -> Reply:

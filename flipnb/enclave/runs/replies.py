@@ -67,9 +67,14 @@ class Replies:
         """Give a run's kernel the sum that it waits for; a run that is over needs none."""
         active = self._active(task.run)
         airlock = await asyncio.shield(active.airlock) if active is not None else None
-        if active is not None and airlock is not None:
+        if active is None or airlock is None:
+            return TaskAnswer()
+        try:
             airlock.totals.give(task.summed)
-            active.asked()
+        except FlipError as error:
+            return TaskAnswer(code=error.code, reason=error.message[:400])
+        finally:
+            active.asked()  # also for a kernel that gave its slot back, and is to hear of the refusal
         return TaskAnswer()
 
     def delivered(self, task: RoundTask) -> None:
@@ -105,7 +110,7 @@ class Replies:
         if stored is not None and stored.reply is not None and stored.digest == context.digest():
             return stored_reply(stored)
         if stored is not None and stored.digest != context.digest():
-            self._audit.append("round-refused", run=run, round=context.round, context=context.digest())
+            self._audit.refusals.add("round-refused", run, run=run, round=context.round, context=context.digest())
             raise FlipError("round-refused", f"Round {context.round} was given another context before.", status=409)
         raise FlipError("run-ended", "The run does not run here.", status=409)
 
