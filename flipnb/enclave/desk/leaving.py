@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.policy import Policy
+from flipnb.federation.reach import Reach
 
 
 def what_leaves(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
@@ -28,6 +29,7 @@ def what_leaves(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
             f"Of these weights {elements:,} are whole numbers (counters, indices), no part of the norm: each changes "
             f"by at most {plan.integer_clip:,}.",
         )
+    lines += _chosen_weights(bundle)
     whose = "this Trust's own, and in the average" if per_trust_metrics else "in the average over the Trusts"
     lines += [
         f"In each round and once more at the end: the number {output.name} over {output.over}, between "
@@ -51,3 +53,17 @@ def what_leaves(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
         f"Progress: cell, round, epoch, seconds{memory}. Of an error: its class out of a fixed list, cell and line."
     )
     return tuple(lines)
+
+
+def _chosen_weights(bundle: Bundle) -> list[str]:
+    """What a hub that chooses weights can make a model tell is bounded by how far and how often they may move."""
+    plan = bundle.plan
+    if plan.rounds == 0:
+        return []
+    once = Reach(plan, bundle.tensors, plan.rounds, plan.rounds + 1).step(0.0).norm
+    near = f", and none further than {plan.radius:g} from the first" if plan.radius is not None else ""
+    return [
+        "The hub gives each round's weights, and a hub that cheats could choose them so that the changes tell of single "
+        f"people, the more the fewer they are. Refused are weights further than {once:.4g} (L2) from the last{near}, in "
+        f"each of {plan.rounds} rounds: the smaller the clip and the fewer the rounds, the less it learns."
+    ]
