@@ -34,7 +34,7 @@ LOADED_S = 10.0
 
 @pytest.fixture(scope="module")
 def estate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Sixty people, of whom one has thirty thousand records of one condition, each on a day of its own."""
+    """Sixty people, of whom one has thirty thousand records of one condition, on every other day."""
     directory = tmp_path_factory.mktemp("attacked")
     directory.chmod(0o755)
     version = fill(directory / "estate", [Person(number) for number in range(1, PEOPLE + 1)])
@@ -43,8 +43,8 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     with duckdb.connect(str(file)) as connection:
         connection.execute(
             "INSERT INTO condition_occurrence BY NAME SELECT 1000000 + i AS condition_occurrence_id, 1 AS person_id, "
-            f"{DIALYSIS} AS condition_concept_id, DATE '2001-01-01' + (i % 9000)::INTEGER AS condition_start_date, "
-            f"DATE '2001-01-01' + (i % 9000)::INTEGER AS condition_end_date FROM range({RECORDS}) t(i)"
+            f"{DIALYSIS} AS condition_concept_id, DATE '2001-01-01' + 2 * (i % 4500)::INTEGER AS condition_start_date, "
+            f"DATE '2001-01-01' + 2 * (i % 4500)::INTEGER AS condition_end_date FROM range({RECORDS}) t(i)"
         )
     file.chmod(0o444)
     return directory, version
@@ -79,16 +79,12 @@ async def people(
     return None if tables is None else tables[0][0].people
 
 
-def window(days: int) -> dict[str, Any]:
-    return {"Start": {"Coeff": 1, "Days": 9000 + days}, "End": {"Coeff": 1, "Days": 9000 + days}}
-
-
 def near(days: int, **more: Any) -> dict[str, Any]:
-    """That a record follows so many days after an event: with more days than there are records none does."""
+    """That more records than there are follow within so many days after an event: all of them must be counted."""
     return {
         "Criteria": {"ConditionOccurrence": {"CodesetId": 0, **more}},
-        "StartWindow": window(days),
-        "Occurrence": {"Type": 2, "Count": 1},
+        "StartWindow": {"Start": {"Coeff": 1, "Days": 0}, "End": {"Coeff": 1, "Days": 9000 + days}},
+        "Occurrence": {"Type": 2, "Count": RECORDS + 1},
     }
 
 
@@ -180,7 +176,7 @@ def sneaked(variable: Variable) -> Callable[..., str]:
 
 def test_a_statement_that_runs_long_is_interrupted_and_the_next_is_served(estate: tuple[Path, str]) -> None:
     async def scene(worker: EstateWorker, version: str) -> None:
-        slow = any_of([near(days) for days in range(200)])
+        slow = any_of([near(days) for days in range(20)])
         await worker.check(version, slow, rules=(1,), charts=())
         process = worker.questions.process
         for seconds in (0.5, 1.0):
@@ -197,7 +193,7 @@ def test_a_statement_that_runs_long_is_interrupted_and_the_next_is_served(estate
 
 def test_a_worker_that_is_killed_meanwhile_is_as_one_that_was_too_slow(estate: tuple[Path, str]) -> None:
     async def scene(worker: EstateWorker, version: str) -> None:
-        slow = any_of([near(days) for days in range(200)])
+        slow = any_of([near(days) for days in range(20)])
         for signum in (signal.SIGKILL, signal.SIGSTOP):
             asking = asyncio.create_task(people(worker, version, slow, 3.0))
             await asyncio.sleep(0.3)
@@ -225,7 +221,7 @@ def inside(worker: EstateWorker) -> list[int]:
 
 def test_the_desk_and_a_freeze_wait_for_no_researcher(estate: tuple[Path, str]) -> None:
     async def scene(worker: EstateWorker, version: str) -> None:
-        slow = any_of([near(days) for days in range(200)])
+        slow = any_of([near(days) for days in range(20)])
         assert await worker.count(version, PLAIN) == PEOPLE
         asking = asyncio.create_task(people(worker, version, slow, 20.0))
         await asyncio.sleep(0.3)
