@@ -20,6 +20,7 @@ from flipnb.contracts.keys import SigningKey, fingerprint
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Trust
 from flipnb.link.desk import DeskClient, desk, enclave_configuration, enclave_controllers
+from flipnb.link.key_files import load_key
 
 app = typer.Typer(help="For a Trust's data controller: what waits, what runs, what left.", no_args_is_help=True)
 
@@ -37,7 +38,7 @@ def controller_key(directory: Path | None, name: str | None, passphrase_file: Pa
     """The controller's own key, opened with a passphrase that only this process sees."""
     controller = _controller(enclave_directory(directory), name)
     passphrase = _passphrase(passphrase_file, f"The passphrase of {controller.name}")
-    return SigningKey.load(enclave_directory(directory) / "keys" / controller.key_file, passphrase)
+    return load_key(enclave_directory(directory) / "keys" / controller.key_file, passphrase)
 
 
 @app.command()
@@ -251,7 +252,7 @@ def audit(
 def card(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
     """Print this Trust's name and node key, for the researcher's list of Trusts."""
     configuration = enclave_configuration(enclave_directory(enclave))
-    public_key = SigningKey.load(enclave_directory(enclave) / "keys" / "node.pem").public_key
+    public_key = load_key(enclave_directory(enclave) / "keys" / "node.pem").public_key
     trust = Trust(name=configuration["name"], title=configuration["title"], public_key=public_key)
     print_json(trust.model_dump(mode="json"))
     if not as_json:

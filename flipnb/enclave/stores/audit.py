@@ -7,6 +7,7 @@ changed, dropped or cut off is found when the agent starts.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import threading
 from array import array
@@ -23,7 +24,9 @@ from flipnb.contracts.document import parse
 from flipnb.contracts.keys import SigningKey, verify
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.stores.anchor import AuditAnchor
+from flipnb.enclave.stores.refusals import Refusals
 
+_LOG = logging.getLogger("flipnb.enclave.stores.audit")
 _PAGE = 1000
 _PAGE_BYTES = 8 << 20
 
@@ -79,6 +82,8 @@ class AuditLog:
                 os.fsync(file.fileno())
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._sign()
+        self.refusals = Refusals(self.append)
+        """Where everything goes that a hub can have refused again and again."""
 
     @staticmethod
     def verify(path: Path, key: SigningKey, anchor: AuditAnchor) -> int:
@@ -159,7 +164,11 @@ class AuditLog:
         return AuditPage(entries=tuple(line.decode() for line in lines), size=size, head=head)
 
     def close(self) -> None:
-        """Close the file; the anchor's store stays open."""
+        """Close the file, once it has the number of all refusals; the anchor's store stays open."""
+        try:
+            self.refusals.close()
+        except FlipError as error:
+            _LOG.warning("the audit log lacks the number of the last refusals: %s", error)
         os.close(self._file)
 
     def _sign(self) -> None:

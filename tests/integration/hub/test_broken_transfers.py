@@ -20,6 +20,7 @@ from test_run_life import play_rounds
 from flipnb.contracts.bundle import Environment
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.agent.hub_link import HubLink
+from flipnb.link.key_files import save_key
 from flipnb.workbench.home import Configuration, Home
 from flipnb.workbench.hub_client import HubClient
 from flipnb.workbench.results import fetch_results
@@ -91,7 +92,7 @@ def workbench(hub, proxy, tmp_path):
 
     def made(name="home", over=proxy):
         home = Home(tmp_path / name)
-        hub.first.researcher_key.save(home.directory / "keys" / "researcher.pem")
+        save_key(hub.first.researcher_key, home.directory / "keys" / "researcher.pem")
         configuration = Configuration(
             hub=over.url,
             audience=AUDIENCE,
