@@ -37,7 +37,10 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Sixty people, of whom one has thirty thousand records of one condition, on every other day."""
     directory = tmp_path_factory.mktemp("attacked")
     directory.chmod(0o755)
-    version = fill(directory / "estate", [Person(number) for number in range(1, PEOPLE + 1)])
+    version = fill(
+        directory / "estate",
+        [Person(number, conditions=frozenset({DIALYSIS} if number == 1 else ())) for number in range(1, PEOPLE + 1)],
+    )
     file = Estate.open(directory / "estate").file(version)
     file.chmod(0o644)
     with duckdb.connect(str(file)) as connection:
@@ -146,32 +149,6 @@ def test_what_held_the_worker_is_answered_in_time(estate: tuple[Path, str]) -> N
         assert await people(worker, version) == PEOPLE
 
     play(estate, scene)
-
-
-def test_a_text_that_no_database_takes_is_refused_by_name(
-    estate: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Charts that the contracts would not let in, so that the empty database alone stands against them."""
-
-    async def scene(worker: EstateWorker, version: str) -> None:
-        wide = Variable.model_construct(name="x", source="age", value="number", minimum=-1e308, maximum=1e308)
-        monkeypatch.setattr("flipnb.enclave.estate_worker.order.Check.model_dump_json", sneaked(wide))
-        with pytest.raises(FlipError) as caught:
-            await worker.check(version, PLAIN, rules=(1,), charts=())
-        assert (caught.value.code, caught.value.status) == ("bad-question", 400)
-        monkeypatch.undo()
-        assert await people(worker, version) == PEOPLE
-
-    play(estate, scene)
-
-
-def sneaked(variable: Variable) -> Callable[..., str]:
-    chart = '{"by":"variable","variable":{"name":"x","source":"age","minimum":-1e308,"maximum":1e308}}'
-    assert variable.minimum == -1e308
-    return lambda self, **_: (
-        self.model_copy().__repr_name__()
-        and ('{"verb":"check","version":"%s","cohort":{},"charts":[%s],"seconds":1}' % (self.version, chart))
-    )
 
 
 def test_a_statement_that_runs_long_is_interrupted_and_the_next_is_served(estate: tuple[Path, str]) -> None:
