@@ -128,7 +128,7 @@ def _runtime(enclave: EnclaveDirectory) -> str:
 
 
 def _open_files(_: EnclaveDirectory) -> str:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if most < OPEN_FILES:
         raise _Unhealthy(
             f"The agent may have {most} open files, and needs {OPEN_FILES}: one run could keep the others from rounds.",
