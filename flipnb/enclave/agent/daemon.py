@@ -40,7 +40,7 @@ from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.installation import require_environment
 from flipnb.enclave.stores.ledger import Ledger
 from flipnb.enclave.stores.store import Store
-from flipnb.files.logs import log_to
+from flipnb.files.logs import log_to, logs_kept
 from flipnb.link.exchange import NotNow
 
 _LOG = logging.getLogger("flipnb.enclave.agent")
@@ -194,8 +194,9 @@ def serve(directory: Path) -> None:
     """Run an agent until SIGTERM or SIGINT. Raises FlipError where it refuses to start, naming why."""
     enclave = EnclaveDirectory.open(directory)
     enclave.logs.mkdir(exist_ok=True, mode=0o700)
-    log_to(enclave.logs / "agent.log")
-    with _only_agent(enclave):
+    own = enclave.logs / "agent.log"
+    log_to(own)
+    with _only_agent(enclave), logs_kept((enclave.logs, "*.log"), (enclave.runs, "*/runner.log"), own=own):
         try:
             enclave.make_runtime()
             raise_open_files()

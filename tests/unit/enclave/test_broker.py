@@ -254,6 +254,9 @@ def test_what_a_notebook_can_mend_is_refused_and_goes_on(bench: Bench) -> None:
         assert code(ask(kernel, {**good, "update": False})) == "update-missing"
         assert code(ask(kernel, {"verb": "lease", "what": "state", "size": 2 << 20})) == "state-too-large"
         os.pwrite(descriptor, np.array([np.nan], np.float32).tobytes(), 0)
+        # What was submitted once was moved away; another change needs another lease.
+        descriptor = lease(kernel)
+        os.pwrite(descriptor, np.array([np.nan], np.float32).tobytes(), 0)
         assert code(ask(kernel, good)) == "not-finite"
         assert not bench.broker.stopping
         os.close(lease(kernel))
