@@ -12,8 +12,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from flipnb.contracts import disk
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.agent.hub_link import HubLink
+from flipnb.enclave.agent.leaves import Leaves
 from flipnb.enclave.agent.presence import Presence
 from flipnb.enclave.agent.tasks import Tasks
 from flipnb.enclave.approvals.decisions import Decisions
@@ -66,13 +68,21 @@ class Agent:
             hidden=(directory.keys,),
             log=directory.logs / "estate-worker.log",
         )
-        self._hub = HubLink(configuration.hub_url, audience=configuration.hub_audience, ca=directory.hub_ca, key=key)
+        self._hub = HubLink(
+            configuration.hub_url,
+            audience=configuration.hub_audience,
+            ca=directory.hub_ca,
+            key=key,
+            leaves=Leaves(self._audit),
+        )
         slots = Slots(lambda: directory.policy().slots)
         enclave = Enclave(directory, key, self._store, self._audit, self._worker, slots)
         requests = Requests(directory, key.key_id, self._store, self._audit, self._memberships)
         decisions = Decisions(directory, key.key_id, self._store, self._audit, requests, self._worker.current)
         self._runs = Runs(enclave, requests, decisions, self._hub)
-        replies = Replies(self._store, self._audit, self._hub, self._runs.active)
+        replies = Replies(
+            self._store, self._audit, self._hub, self._runs.active, lambda: directory.policy().reply_seconds
+        )
         self._ledger = Ledger(directory.ledger)
         pace = Pace()
         questions = Questions(
@@ -161,7 +171,10 @@ class Agent:
             self._audit.refusals.tell()
 
     async def _send_reports(self) -> None:
-        """Send what the outbox holds, in its order; a report that the hub refuses is logged and left behind."""
+        """Send what the outbox holds, in its order; a report that the hub refuses is logged and left behind.
+
+        One that a full disk leaves without its leaf waits.
+        """
         while True:
             self._runs.tell_progress()
             report = self._store.outbox.next()
@@ -169,8 +182,10 @@ class Agent:
                 await asyncio.sleep(_IDLE_S)
                 continue
             try:
-                await self._hub.patiently(partial(self._hub.report, report.run, report.body))
+                await self._hub.patiently(partial(self._hub.report, report))
             except FlipError as error:
+                if error.code == disk.CODE:
+                    raise
                 _LOG.warning("the hub refuses a report of run %s: %s (%s)", report.run, error, error.code)
             self._store.outbox.sent(report.number)
 

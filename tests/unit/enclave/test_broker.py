@@ -112,7 +112,7 @@ def test_a_sessions_rounds_from_the_first_to_the_last(bench: Bench) -> None:
     seen = []
     for rnd in Rounds(BrokerChannel(str(bench.path)), model, state=[]):
         seen.append((rnd.number, rnd.training))
-        rnd.progress(1, 2)
+        rnd.progress(1)
         if rnd.training:
             model["weight"] += 1.0
         rnd.report(**REPORT)
@@ -370,7 +370,7 @@ def test_progress_within_a_round(bench: Bench) -> None:
     from flipnb.session.model import Model
 
     channel.open(Model({"weight": np.zeros((1, 2), np.float32), "bias": np.zeros(1, np.float32)}, ()))
-    channel.tell(Tell(epoch=3, epochs=5))
+    channel.tell(Tell(epoch=3))
     assert ("tell", 3) in bench.told
 
 
