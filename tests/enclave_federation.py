@@ -212,11 +212,16 @@ class Trust:
         return next((r["state"] for r in self.get("/runs")["runs"] if r["run"] == run), None)
 
     def audit(self) -> list[dict[str, Any]]:
-        return [json.loads(entry) for entry in self.get("/audit")["entries"]]
+        """All entries; the desk gives out a thousand at once."""
+        entries: list[str] = []
+        while page := self.get(f"/audit?after={len(entries)}")["entries"]:
+            entries += page
+        return [json.loads(entry) for entry in entries]
 
     def audited(self, run: str) -> list[str]:
-        """The kinds of a run's entries, in order."""
-        return [entry["kind"] for entry in self.audit() if entry["details"].get("run") == run]
+        """The kinds of a run's entries, in order, but of those of what was told the hub of it."""
+        entries = [entry for entry in self.audit() if entry["details"].get("run") == run]
+        return [entry["kind"] for entry in entries if entry["kind"] not in ("told", "progress-told")]
 
 
 class Federation:

@@ -26,7 +26,8 @@ class Plan(Document):
     long a run may take in all. Once rounds have shown how long they take, the deadline is learned from them and may
     be earlier than ``round_seconds``, but no earlier than ``patience_seconds``.
 
-    ``epochs`` is how many epochs the notebook trains within one round; without it no epoch is told.
+    ``epochs`` is how many epochs the notebook trains within one round: ``rnd.progress(epoch)`` is told in eighths of
+    them, and not at all where none are declared.
     ``weight_cap`` bounds the number of people with which one Trust's part counts, in the mean of the weights and in
     averages: how many there are is that Trust's word alone. ``integer_clip`` bounds by how much an element of an
     integer tensor (a counter, an index) may change in one round; those tensors are no part of the L2 norm.

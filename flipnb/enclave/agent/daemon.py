@@ -12,8 +12,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from flipnb.contracts import disk
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.agent.hub_link import HubLink
+from flipnb.enclave.agent.leaves import Leaves
 from flipnb.enclave.agent.presence import Presence
 from flipnb.enclave.agent.tasks import Tasks
 from flipnb.enclave.approvals.decisions import Decisions
@@ -38,7 +40,7 @@ from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.installation import require_environment
 from flipnb.enclave.stores.ledger import Ledger
 from flipnb.enclave.stores.store import Store
-from flipnb.files.logs import log_to
+from flipnb.files.logs import log_to, logs_kept
 from flipnb.link.exchange import NotNow
 
 _LOG = logging.getLogger("flipnb.enclave.agent")
@@ -66,13 +68,21 @@ class Agent:
             hidden=(directory.keys,),
             log=directory.logs / "estate-worker.log",
         )
-        self._hub = HubLink(configuration.hub_url, audience=configuration.hub_audience, ca=directory.hub_ca, key=key)
+        self._hub = HubLink(
+            configuration.hub_url,
+            audience=configuration.hub_audience,
+            ca=directory.hub_ca,
+            key=key,
+            leaves=Leaves(self._audit),
+        )
         slots = Slots(lambda: directory.policy().slots)
         enclave = Enclave(directory, key, self._store, self._audit, self._worker, slots)
         requests = Requests(directory, key.key_id, self._store, self._audit, self._memberships)
         decisions = Decisions(directory, key.key_id, self._store, self._audit, requests, self._worker.current)
         self._runs = Runs(enclave, requests, decisions, self._hub)
-        replies = Replies(self._store, self._audit, self._hub, self._runs.active)
+        replies = Replies(
+            self._store, self._audit, self._hub, self._runs.active, lambda: directory.policy().reply_seconds
+        )
         self._ledger = Ledger(directory.ledger)
         pace = Pace()
         questions = Questions(
@@ -161,7 +171,10 @@ class Agent:
             self._audit.refusals.tell()
 
     async def _send_reports(self) -> None:
-        """Send what the outbox holds, in its order; a report that the hub refuses is logged and left behind."""
+        """Send what the outbox holds, in its order; a report that the hub refuses is logged and left behind.
+
+        One that a full disk leaves without its leaf waits.
+        """
         while True:
             self._runs.tell_progress()
             report = self._store.outbox.next()
@@ -169,8 +182,10 @@ class Agent:
                 await asyncio.sleep(_IDLE_S)
                 continue
             try:
-                await self._hub.patiently(partial(self._hub.report, report.run, report.body))
+                await self._hub.patiently(partial(self._hub.report, report))
             except FlipError as error:
+                if error.code == disk.CODE:
+                    raise
                 _LOG.warning("the hub refuses a report of run %s: %s (%s)", report.run, error, error.code)
             self._store.outbox.sent(report.number)
 
@@ -179,8 +194,9 @@ def serve(directory: Path) -> None:
     """Run an agent until SIGTERM or SIGINT. Raises FlipError where it refuses to start, naming why."""
     enclave = EnclaveDirectory.open(directory)
     enclave.logs.mkdir(exist_ok=True, mode=0o700)
-    log_to(enclave.logs / "agent.log")
-    with _only_agent(enclave):
+    own = enclave.logs / "agent.log"
+    log_to(own)
+    with _only_agent(enclave), logs_kept((enclave.logs, "*.log"), (enclave.runs, "*/runner.log"), own=own):
         try:
             enclave.make_runtime()
             raise_open_files()

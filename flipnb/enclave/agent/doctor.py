@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flipnb.contracts.bound import best_guess
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.agent.hub_link import HubLink
+from flipnb.enclave.agent.hub_link import HubQuestions
 from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.estate_worker.process import EstateWorker
 from flipnb.enclave.sandbox.limits import OPEN_FILES
@@ -203,7 +203,7 @@ def _hub(enclave: EnclaveDirectory) -> str:
     configuration = enclave.configuration
 
     async def ask() -> None:
-        link = HubLink(
+        link = HubQuestions(
             configuration.hub_url, audience=configuration.hub_audience, ca=enclave.hub_ca, key=enclave.load_node_key()
         )
         try:

@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from flipnb.contracts.approval import Decline
 from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.channels import channels
 from flipnb.contracts.desk import (
     DeskRevision,
     DeskRun,
@@ -42,7 +43,7 @@ from flipnb.enclave.approvals.requests import Requests, content_of
 from flipnb.enclave.desk.approval_pages import ApprovalPages
 from flipnb.enclave.desk.changes import changes
 from flipnb.enclave.desk.exact_counts import ExactCounts
-from flipnb.enclave.desk.leaving import what_leaves
+from flipnb.enclave.desk.leaving import bits_told, caution, what_leaves
 from flipnb.enclave.desk.server import guard, read
 from flipnb.enclave.desk.viewing import shown
 from flipnb.enclave.runs.directory import EXECUTED
@@ -236,6 +237,7 @@ class Desk:
         bundle = content_of(stored)
         version = await self._estate_version()
         policy = self._enclave.directory.policy()
+        told = channels(bundle, policy)
         return RequestDetail(
             summary=self._summary(stored, self._decisions.terms(version)),
             signed=peek(stored.envelope, "The bundle").decode(),
@@ -245,6 +247,9 @@ class Desk:
             policy_digest=policy.digest(),
             estate_version=version,
             what_leaves=what_leaves(bundle, policy),
+            channels=told,
+            bits_told=bits_told(told, policy),
+            caution=caution(bundle, policy),
         )
 
     def _approved_before(self, stored: StoredRequest) -> Iterator[tuple[str, Bundle]]:
