@@ -116,7 +116,10 @@ class Airlock:
             return self._given_weights.missing(context)
 
     def keep(self, named: Named, weights: Lease) -> None:
-        """Keep earlier weights, which have the digest that they are named by; they are the caller's to close."""
+        """Keep earlier weights, which have the digest that they are named by; they are the caller's to close.
+
+        Raises FlipError ``disk-full``.
+        """
         with self._measuring:
             self._given_weights.keep(named, weights)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.channels import WEIGHTS, Channel
 from flipnb.contracts.policy import Policy
+from flipnb.federation.reach import Reach
 
 
 def caution(bundle: Bundle, policy: Policy) -> str:
@@ -41,6 +42,7 @@ def what_leaves(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
             f"Of these weights {elements:,} are whole numbers (counters, indices), no part of the norm: each changes "
             f"by at most {plan.integer_clip:,}.",
         )
+    lines += _chosen_weights(bundle)
     whose = "this Trust's own, and in the average" if per_trust_metrics else "in the average over the Trusts"
     lines += [
         f"In each round and once more at the end: the number {output.name} over {output.over}, between "
@@ -77,3 +79,17 @@ def bits_told(found: Sequence[Channel], policy: Policy) -> str:
         f"By when and how things happen, beside them: {others:,} bits at most, which the policy's grids of "
         f"{policy.progress_seconds:g} s and {policy.reply_seconds:g} s bound, and which do not count against that."
     )
+
+
+def _chosen_weights(bundle: Bundle) -> list[str]:
+    """What a hub that chooses weights can make a model tell is bounded by how far and how often they may move."""
+    plan = bundle.plan
+    if plan.rounds == 0:
+        return []
+    once = Reach(plan, bundle.tensors, plan.rounds, plan.rounds + 1).step(0.0).norm
+    near = f", and none further than {plan.radius:g} from the first" if plan.radius is not None else ""
+    return [
+        "The hub gives each round's weights, and a hub that cheats could choose them so that the changes tell of "
+        f"single people, the more the fewer they are. Refused are weights further than {once:.4g} (L2) from the "
+        f"last{near}, in each of {plan.rounds} rounds: the smaller the clip and the fewer the rounds, the less it learns."
+    ]

@@ -110,8 +110,7 @@ class Replies:
                 raise FlipError("run-ended", "The run ended here before the round was answered.", status=409)
             if not first:
                 await asyncio.sleep(grid.wait)
-            missing = await asyncio.to_thread(airlock.missing, context)
-            if missing is not None:
+            while (missing := await asyncio.to_thread(airlock.missing, context)) is not None:
                 await self._keep(airlock, context, missing)
             weights = await self._weights(airlock, context, context.weights, context.weights_size, sent)
             await asyncio.to_thread(airlock.offer, context, weights)
