@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Annotated, Any, TypeVar
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, TypeVar, get_args
 
 import rfc8785
 from pydantic import (
@@ -49,6 +51,18 @@ Moment = Annotated[AwareDatetime, AfterValidator(_whole_seconds)]
 """A point in time, whole seconds, with a time zone."""
 
 
+@dataclass(frozen=True)
+class Later:
+    """Marks a field that a document gained after documents of its kind had been signed.
+
+    ``absent`` is what the field's absence has meant from then on, whatever its default may become: a document leaves
+    the field out of its canonical bytes where it has this value. What was signed before keeps its bytes and digest,
+    and who knows the field not can read what does not use it.
+    """
+
+    absent: Any
+
+
 def _fail_fast(schema: Any) -> None:
     """Have every sequence and mapping of a pydantic core schema fail at its first error."""
     if isinstance(schema, dict):
@@ -78,8 +92,8 @@ class Document(BaseModel):
         return schema
 
     def to_bytes(self) -> bytes:
-        """The canonical bytes (RFC 8785) of this document."""
-        return canonical_bytes(self.model_dump(mode="json", by_alias=True))
+        """The canonical bytes (RFC 8785) of this document, without what ``Later`` leaves out."""
+        return canonical_bytes(self.model_dump(mode="json", by_alias=True, exclude=_unsaid(self)))
 
     def digest(self) -> str:
         """SHA-256 of the canonical bytes, hexadecimal."""
@@ -179,6 +193,45 @@ def refusal(status: int, body: bytes, who: str) -> FlipError:
     except (FlipError, ValueError):
         problem = Problem(code=f"{who}-error", message=f"The {who} answered with status {status}.")
     return problem.error(status)
+
+
+def _unsaid(value: Any) -> Any:
+    """What of a value ``Later`` leaves out, as pydantic's ``exclude`` takes it; None where all is said."""
+    if isinstance(value, BaseModel):
+        later, within = _later(type(value))
+        left = {name: True for name, absent in later if getattr(value, name) == absent}
+        return {**{name: inner for name in within if (inner := _unsaid(getattr(value, name)))}, **left} or None
+    if isinstance(value, dict):
+        return {key: inner for key, item in value.items() if (inner := _unsaid(item))} or None
+    if isinstance(value, tuple | list):
+        return {index: inner for index, item in enumerate(value) if (inner := _unsaid(item))} or None
+    return None
+
+
+@cache
+def _later(model: type[BaseModel]) -> tuple[tuple[tuple[str, Any], ...], tuple[str, ...]]:
+    """A model's own later fields with what their absence means, and its fields that hold documents with such ones."""
+    fields = model.model_fields.items()
+    later = tuple((name, mark.absent) for name, field in fields for mark in field.metadata if isinstance(mark, Later))
+    within = tuple(name for name, field in fields if any(map(_grown, _models(field.annotation, set()))))
+    return later, within
+
+
+def _grown(model: type[BaseModel]) -> bool:
+    return any(isinstance(mark, Later) for field in model.model_fields.values() for mark in field.metadata)
+
+
+def _models(annotation: Any, seen: set[type[BaseModel]]) -> set[type[BaseModel]]:
+    """All models that a value of this type can hold, at any depth."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if annotation not in seen:
+            seen.add(annotation)
+            for field in annotation.model_fields.values():
+                _models(field.annotation, seen)
+    else:
+        for part in get_args(annotation):
+            _models(part, seen)
+    return seen
 
 
 def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -28,7 +28,7 @@ from http_message_signatures import (
 )
 from http_message_signatures.exceptions import HTTPMessageSignaturesException
 
-from flipnb.contracts.keys import SigningKey, verify
+from flipnb.contracts.keys import SigningKey, verify, verifying_key
 from flipnb.contracts.problem import FlipError
 
 AUDIENCE_HEADER = "flip-audience"
@@ -72,7 +72,10 @@ class _VerifyWith(HTTPSignatureKeyResolver):
         raise KeyError(key_id)
 
     def resolve_public_key(self, key_id: str) -> Ed25519PublicKey:
-        return Ed25519PublicKey.from_public_bytes(base64.b64decode(self._keys[key_id]))
+        key = verifying_key(self._keys[key_id])
+        if key is None:
+            raise KeyError(key_id)
+        return key
 
 
 def sign_request(request: Request, key: SigningKey, *, audience: str, body_sha256: str) -> None:

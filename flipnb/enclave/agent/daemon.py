@@ -12,8 +12,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from flipnb.contracts import disk
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.agent.hub_link import HubLink
+from flipnb.enclave.agent.leaves import Leaves
 from flipnb.enclave.agent.presence import Presence
 from flipnb.enclave.agent.tasks import Tasks
 from flipnb.enclave.approvals.decisions import Decisions
@@ -30,6 +32,7 @@ from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.replies import Replies
 from flipnb.enclave.runs.runs import Runs
 from flipnb.enclave.runs.slots import Slots
+from flipnb.enclave.sandbox.limits import raise_open_files
 from flipnb.enclave.sandbox.probe import ProbeReport, probe, refuse_if_weaker
 from flipnb.enclave.sandbox.uids import estate_worker_uid, run_uid
 from flipnb.enclave.stores.audit import AuditLog
@@ -37,7 +40,7 @@ from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.installation import require_environment
 from flipnb.enclave.stores.ledger import Ledger
 from flipnb.enclave.stores.store import Store
-from flipnb.files.logs import log_to
+from flipnb.files.logs import log_to, logs_kept
 from flipnb.link.exchange import NotNow
 
 _LOG = logging.getLogger("flipnb.enclave.agent")
@@ -65,13 +68,21 @@ class Agent:
             hidden=(directory.keys,),
             log=directory.logs / "estate-worker.log",
         )
-        self._hub = HubLink(configuration.hub_url, audience=configuration.hub_audience, ca=directory.hub_ca, key=key)
+        self._hub = HubLink(
+            configuration.hub_url,
+            audience=configuration.hub_audience,
+            ca=directory.hub_ca,
+            key=key,
+            leaves=Leaves(self._audit),
+        )
         slots = Slots(lambda: directory.policy().slots)
         enclave = Enclave(directory, key, self._store, self._audit, self._worker, slots)
         requests = Requests(directory, key.key_id, self._store, self._audit, self._memberships)
         decisions = Decisions(directory, key.key_id, self._store, self._audit, requests, self._worker.current)
         self._runs = Runs(enclave, requests, decisions, self._hub)
-        replies = Replies(self._store, self._audit, self._hub, self._runs.active)
+        replies = Replies(
+            self._store, self._audit, self._hub, self._runs.active, lambda: directory.policy().reply_seconds
+        )
         self._ledger = Ledger(directory.ledger)
         pace = Pace()
         questions = Questions(
@@ -81,7 +92,7 @@ class Agent:
             policy=lambda: directory.policy().counts,
             pace=pace,
         )
-        counts = Counts(
+        self._counts = Counts(
             key=key, store=self._store, audit=self._audit, memberships=self._memberships, questions=questions, pace=pace
         )
         self._presence = Presence(directory, key, self._memberships, self._hub)
@@ -97,7 +108,7 @@ class Agent:
             sandbox=sandbox,
             joined=self._presence.joined,
         )
-        self._tasks = Tasks(self._hub, self._audit, self._runs, replies, counts)
+        self._tasks = Tasks(self._hub, self._audit, self._runs, replies, self._counts)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -113,6 +124,7 @@ class Agent:
                 asyncio.create_task(self._forever(self._presence.tell_card), name="card"),
                 asyncio.create_task(self._forever(self._pages.keep), name="approval-page"),
                 asyncio.create_task(self._forever(self._tell_refusals), name="refusals"),
+                asyncio.create_task(self._forever(self._worker.keep_ready), name="estate-worker"),
             ]
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="desk")
             _LOG.info("the agent of %s serves", self._directory.configuration.name)
@@ -129,6 +141,7 @@ class Agent:
         self._directory.desk_socket.unlink(missing_ok=True)
         await self._worker.close()
         await self._hub.close()
+        self._counts.close()
         self._audit.close()
         self._ledger.close()
         self._store.close()
@@ -158,7 +171,10 @@ class Agent:
             self._audit.refusals.tell()
 
     async def _send_reports(self) -> None:
-        """Send what the outbox holds, in its order; a report that the hub refuses is logged and left behind."""
+        """Send what the outbox holds, in its order; a report that the hub refuses is logged and left behind.
+
+        One that a full disk leaves without its leaf waits.
+        """
         while True:
             self._runs.tell_progress()
             report = self._store.outbox.next()
@@ -166,8 +182,10 @@ class Agent:
                 await asyncio.sleep(_IDLE_S)
                 continue
             try:
-                await self._hub.patiently(partial(self._hub.report, report.run, report.body))
+                await self._hub.patiently(partial(self._hub.report, report))
             except FlipError as error:
+                if error.code == disk.CODE:
+                    raise
                 _LOG.warning("the hub refuses a report of run %s: %s (%s)", report.run, error, error.code)
             self._store.outbox.sent(report.number)
 
@@ -176,10 +194,12 @@ def serve(directory: Path) -> None:
     """Run an agent until SIGTERM or SIGINT. Raises FlipError where it refuses to start, naming why."""
     enclave = EnclaveDirectory.open(directory)
     enclave.logs.mkdir(exist_ok=True, mode=0o700)
-    log_to(enclave.logs / "agent.log")
-    with _only_agent(enclave):
+    own = enclave.logs / "agent.log"
+    log_to(own)
+    with _only_agent(enclave), logs_kept((enclave.logs, "*.log"), (enclave.runs, "*/runner.log"), own=own):
         try:
             enclave.make_runtime()
+            raise_open_files()
             for lock in sorted(enclave.environments.glob("*/lock.txt")):
                 require_environment(lock)
             report = probe(uid=run_uid(enclave.directory, 0), outside=(enclave.directory, enclave.node_key))

@@ -6,16 +6,19 @@ import asyncio
 import logging
 from collections import defaultdict
 
+from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import TrustState
 from flipnb.contracts.task import RunTask, StartTask, StopTask, TaskAnswer
 from flipnb.enclave.approvals.decisions import Decisions
 from flipnb.enclave.approvals.requests import Requests
+from flipnb.enclave.estate_worker.child import FAILED as ESTATE_FAILED
 from flipnb.enclave.runs.directory import clear
 from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.hub import Hub
 from flipnb.enclave.runs.outcome import ENCLAVE_FAILED, GOES_ON_LATER, Outcome
 from flipnb.enclave.runs.run import ActiveRun
+from flipnb.enclave.stores.grid import Grid
 from flipnb.enclave.stores.stored import StoredRun
 
 _LOG = logging.getLogger("flipnb.enclave.runs")
@@ -97,8 +100,10 @@ class Runs:
             return TaskAnswer()
 
     async def on_stop(self, task: StopTask) -> TaskAnswer:
-        """Stop a run at the hub's word; answered when its kernel is gone."""
+        """Stop a run at the hub's word; answered when its kernel is gone, on the grid of replies."""
+        grid = Grid.from_now(self._enclave.directory.policy().reply_seconds)
         await self.stop(task.run, by="hub")
+        await asyncio.sleep(grid.wait)
         return TaskAnswer()
 
     async def stop(self, run: str, *, by: str) -> None:
@@ -135,7 +140,9 @@ class Runs:
             active.tell_progress()
 
     async def _admit(self, task: RunTask) -> None:
-        admitted = await self._requests.receive(task.run, task.study, task.run_request, self._hub.bundle)
+        admitted = await self._requests.receive(
+            task.run, task.study, task.run_request, self._hub.bundle, self._require_answerable
+        )
         content = admitted.bundle
         state = await self._decisions.on_one_more_run(admitted.digest)
         if state == "waiting":
@@ -146,6 +153,20 @@ class Runs:
         if isinstance(state, FlipError):
             raise state
         self._store.runs.advance(task.run, state)
+
+    async def _require_answerable(self, bundle: Bundle) -> None:
+        """Refuse a cohort that no database could find, by its text alone. Without an estate that is seen later."""
+        worker = self._enclave.worker
+        version = await worker.current()
+        if version is None:
+            return
+        try:
+            await worker.check_bundle(version, bundle)
+        except FlipError as error:
+            if error.code == ESTATE_FAILED:
+                _LOG.warning("the cohort of a bundle could not be checked: %s", error)
+                return
+            raise
 
     def _launch(self, stored: StoredRun) -> None:
         if stored.run in self._active or self._ending:

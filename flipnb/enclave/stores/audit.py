@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import threading
 from array import array
 from bisect import bisect_right
@@ -29,6 +30,8 @@ from flipnb.enclave.stores.refusals import Refusals
 _LOG = logging.getLogger("flipnb.enclave.stores.audit")
 _PAGE = 1000
 _PAGE_BYTES = 8 << 20
+_NAMES = 20_000
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class TreeHead:
@@ -73,7 +76,8 @@ class AuditLog:
         self._anchor = anchor
         self._lock = threading.Lock()
         self._problem: str | None = None
-        self._tree, self._ends = _read(path, key, anchor)
+        self._names: dict[str, None] = {}
+        self._tree, self._ends = _read(path, key, anchor, self._keep_names)
         whole = _end(self._ends, self._tree.size)
         if path.exists() and path.stat().st_size > whole:
             # A torn last line is what a power cut leaves; nothing was released on its account.
@@ -131,7 +135,21 @@ class AuditLog:
             with self._anchor.together():
                 self._sign()
                 then()
+            self._keep_names(details)
             return entry
+
+    def names(self, digest: str) -> bool:
+        """Whether one of the newest entries names ``digest``, a SHA-256, among its details."""
+        with self._lock:
+            return digest in self._names
+
+    def _keep_names(self, details: dict[str, Any]) -> None:
+        for value in details.values():
+            if isinstance(value, str) and _DIGEST.fullmatch(value):
+                self._names.pop(value, None)
+                self._names[value] = None
+        while len(self._names) > _NAMES:
+            del self._names[next(iter(self._names))]
 
     def _write(self, line: bytes) -> None:
         """All of it on disk, or nothing. Raises FlipError ``disk-full``."""
@@ -176,8 +194,13 @@ class AuditLog:
         self._anchor.set(size, head, self._key.sign(_statement(size, head)))
 
 
-def _read(path: Path, key: SigningKey, anchor: AuditAnchor) -> tuple[TreeHead, array[int]]:
-    """The tree of all whole lines, and where each of them ends, in bytes; a torn one may follow."""
+def _read(
+    path: Path, key: SigningKey, anchor: AuditAnchor, hear: Callable[[dict[str, Any]], None] = lambda details: None
+) -> tuple[TreeHead, array[int]]:
+    """The tree of all whole lines, and where each of them ends, in bytes; a torn one may follow.
+
+    ``hear`` is given each entry's details.
+    """
     anchored = anchor.get()
     size, head, signature = anchored or (0, "", b"")
     if anchored is not None and not verify(key.public_key, signature, _statement(size, head)):
@@ -191,6 +214,7 @@ def _read(path: Path, key: SigningKey, anchor: AuditAnchor) -> tuple[TreeHead, a
         if entry.index != index or entry.trust != key.key_id:
             raise _broken(path, f"line {index + 1} has index {entry.index} or belongs to another Trust")
         tree.add(leaf_hash(line))
+        hear(entry.details)
         if tree.size == size and tree.hexadecimal() != head:
             raise _broken(path, f"one of its first {size} lines is not the one that was written")
         ends.append(_end(ends, index) + len(line) + 1)
