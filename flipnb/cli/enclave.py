@@ -275,6 +275,47 @@ def doctor(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+@speaks_plainly
+def recover(
+    restored: Annotated[
+        bool,
+        typer.Option("--restored", help="The whole enclave was put back from a backup: take all as spent since then."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    enclave: EnclaveOption = None,
+    controller: ControllerOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Declare what of an enclave is lost for good, while its agent is down: what nobody vouches for counts as spent.
+
+    Restore from your newest backup first; only what that can't bring back is lost.
+    """
+    from flipnb.enclave.recovery import Consequences, declaration, recover
+    from flipnb.enclave.stores.configuration import EnclaveDirectory
+
+    directory = EnclaveDirectory.open(enclave_directory(enclave))
+    if directory.recovery.exists():
+        done = recover(directory)
+    else:
+        loss = declaration(directory, restored=restored)
+        if not as_json:
+            for file in loss.files:
+                print(f"{file.name}: {file.fault}")
+            for sentence in Consequences.of(loss).told():
+                print(sentence)
+        if not yes:
+            typer.confirm("Is it lost for good?", abort=True)
+        done = recover(
+            directory, envelope.seal(loss, envelope.LOSS, controller_key(enclave, controller, passphrase_file))
+        )
+    if as_json:
+        print_json(asdict(done))
+    else:
+        print("Done; it is in the audit log. Start the agent.")
+
+
 def _show(detail: RequestDetail) -> None:
     bundle, summary = detail.content, detail.summary
     count = "unknown" if detail.count is None else detail.count
