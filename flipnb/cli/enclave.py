@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text,
 from flipnb.contracts import envelope
 from flipnb.contracts.approval import Approval, Decline
 from flipnb.contracts.controller import Controller
-from flipnb.contracts.desk import AuditPage, DeskRuns, DeskStatus, RequestDetail, RequestList, RequestSummary
+from flipnb.contracts.desk import AuditPage, DeskRuns, DeskStatus, RequestDetail, RequestList, RequestSummary, TriesLeft
 from flipnb.contracts.document import load_json
 from flipnb.contracts.keys import SigningKey, fingerprint
 from flipnb.contracts.problem import FlipError
@@ -36,9 +37,26 @@ Digest = Annotated[str, typer.Argument(help="The bundle's digest; its first char
 
 def controller_key(directory: Path | None, name: str | None, passphrase_file: Path | None) -> SigningKey:
     """The controller's own key, opened with a passphrase that only this process sees."""
-    controller = _controller(enclave_directory(directory), name)
+    enclave = enclave_directory(directory)
+    controller = _controller(enclave, name)
+    _tell_agent(lambda client: client.get(f"/tries/{controller.name}", TriesLeft), enclave)
     passphrase = _passphrase(passphrase_file, f"The passphrase of {controller.name}")
-    return load_key(enclave_directory(directory) / "keys" / controller.key_file, passphrase)
+    try:
+        return load_key(enclave / "keys" / controller.key_file, passphrase)
+    except FlipError as error:
+        if error.code == "wrong-passphrase":
+            _tell_agent(lambda client: client.post(f"/tries/{controller.name}"), enclave)
+        raise
+
+
+def _tell_agent(what: Callable[[DeskClient], object], enclave: Path) -> None:
+    """Ask or tell an agent that runs; where none does there is nobody to tell."""
+    try:
+        with desk(enclave) as client:
+            what(client)
+    except FlipError as error:
+        if error.code != "agent-down":
+            raise
 
 
 @app.command()

@@ -31,6 +31,7 @@ from flipnb.contracts.desk import (
     RequestSummary,
     Signed,
     Ticket,
+    TriesLeft,
 )
 from flipnb.contracts.document import Document
 from flipnb.contracts.problem import FlipError
@@ -43,6 +44,7 @@ from flipnb.enclave.desk.changes import changes
 from flipnb.enclave.desk.exact_counts import ExactCounts
 from flipnb.enclave.desk.leaving import what_leaves
 from flipnb.enclave.desk.server import guard, read
+from flipnb.enclave.desk.tries import Tries
 from flipnb.enclave.desk.viewing import shown
 from flipnb.enclave.runs.directory import EXECUTED
 from flipnb.enclave.runs.enclave import Enclave
@@ -75,6 +77,7 @@ class Desk:
         self._started = secrets.token_hex(4)
         self._counts = ExactCounts(enclave.worker.count)
         self._sandbox, self._joined = sandbox, joined
+        self._tries = Tries(enclave.audit, enclave.directory.controllers)
 
     def application(self) -> Starlette:
         """The desk as an ASGI application."""
@@ -85,6 +88,8 @@ class Desk:
             ("POST", "/requests/{bundle}/page", self.page),
             ("GET", "/tickets/{ticket}", self.ticket),
             ("POST", "/tickets/{ticket}/approval", self.approve_with_ticket),
+            ("GET", "/tries/{controller}", self.tries),
+            ("POST", "/tries/{controller}", self.wrong_try),
             ("POST", "/approvals", self.approve),
             ("POST", "/declines", self.decline),
             ("POST", "/memberships", self.join),
@@ -154,6 +159,15 @@ class Desk:
         answer = await self.approve(request)
         self._pages.use(request.path_params["ticket"])
         return answer
+
+    async def tries(self, request: Request) -> Document:
+        """GET /tries/{controller}: before a passphrase is tried. FlipError ``too-many-tries`` (403)."""
+        return TriesLeft(left=self._tries.left(request.path_params["controller"]))
+
+    async def wrong_try(self, request: Request) -> Document:
+        """POST /tries/{controller}: their passphrase was wrong. FlipError ``too-many-tries`` (403)."""
+        controller = request.path_params["controller"]
+        return TriesLeft(left=await asyncio.to_thread(self._tries.wrong, controller))
 
     async def approve(self, request: Request) -> Document:
         """POST /approvals: a sealed approval, verified and kept; the request as it is now."""
