@@ -3,7 +3,8 @@
 The attacker knows everything but one bit: whether John is ill. A coin decides it, a Trust with a new secret answers,
 the attacker guesses; 0.5 is blind guessing. Each person can be named by a condition that nobody else has, as an
 attacker can who knows enough of a person. Whoever is asked, the way is the same: ``Questions`` over a small DuckDB
-estate, counted by ``tabulate``. Only the policy differs, or, for practices that were never built, ``Practice`` says so.
+estate, counted by ``tabulate``. Only the policy differs, or, for practices that were never built, ``Practice`` says
+so. Time stands still, but for what an answer waits: ``time_attack`` has the attacks that look at time, on real time.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.count import Budget, CountAnswer
 from flipnb.contracts.policy import CountPolicy
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.counting.pace import Pace
+from flipnb.enclave.counting.pace import Pace, Turn
 from flipnb.enclave.counting.questions import Question, Questions
 from flipnb.enclave.stores.ledger import Ledger
 from flipnb.estate.disclosure import Cell, tabulate
@@ -66,7 +67,12 @@ class World:
     async def current(self) -> str:
         return self._version
 
-    async def tabulate(self, version: str, cohort: Any, *, rules: Any, charts: Any, members: bool) -> list[list[Cell]]:
+    async def check(self, version: str, cohort: Any, *, rules: Any, charts: Any) -> None:
+        """Every question here can be asked."""
+
+    async def tabulate(
+        self, version: str, cohort: Any, *, rules: Any, charts: Any, members: bool, seconds: float
+    ) -> list[list[Cell]]:
         key = json.dumps([cohort, rules, members, [chart.by for chart in charts]])
         if key not in self._counted:
             expression = CohortExpression.parse(cohort)
@@ -77,7 +83,7 @@ class World:
 
     def exact(self, cohort: dict[str, Any]) -> int:
         rules = (len(cohort["InclusionRules"]),)
-        tables = self.tabulate(self._version, cohort, rules=rules, charts=(), members=False)
+        tables = self.tabulate(self._version, cohort, rules=rules, charts=(), members=False, seconds=1.0)
         return RUNNER.run(tables)[0][0].people
 
 
@@ -88,15 +94,14 @@ RUNNER = asyncio.Runner()
 class Practice:
     """How a Trust releases counts. ``fresh``: new noise each time and no ledger, as some systems have it.
 
-    ``audits``: refuses a question by how many people it differs in from an earlier one. ``pads``: answers leave on
-    the grid. ``reads_text``: criteria on free text are answered.
+    ``audits``: refuses a question by how many people it differs in from an earlier one. ``reads_text``: criteria on
+    free text are answered.
     """
 
     name: str
     policy: CountPolicy
     fresh: bool = False
     audits: bool = False
-    pads: bool = True
     reads_text: bool = False
 
 
@@ -125,6 +130,7 @@ class Trust:
     asked: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._pace = Pace(lambda: self.time, self._sleep)
         self._questions = self._new()
 
     def _new(self) -> Questions:
@@ -133,7 +139,7 @@ class Trust:
             ledger=NoLedger() if self.practice.fresh else Ledger(Path(":memory:")),
             tabulator=self.world,
             policy=lambda: self.practice.policy,
-            pace=Pace(lambda: self.time, self._sleep),
+            pace=self._pace,
         )
 
     async def _sleep(self, seconds: float) -> None:
@@ -163,18 +169,10 @@ class Trust:
 
     def _told(self, question: Question, study: str = "one") -> CountAnswer:
         questions = self._new() if self.practice.fresh else self._questions
-        told = RUNNER.run(questions.answer(study, question))
+        turn = Turn(self._pace, self.time, self.practice.policy.answer_seconds)
+        told = RUNNER.run(questions.answer(study, question, turn))
         self.spent += told.budget.cost
         return told.answer
-
-    def seconds(self, cohort: dict[str, Any], takes: float) -> float:
-        """How long an answer takes whose counting takes ``takes``."""
-        began = self.time
-        self.count(cohort)
-        self.time += takes
-        if self.practice.pads:
-            RUNNER.run(Pace(lambda: self.time, self._sleep).until_grid(began))
-        return self.time - began
 
 
 SICK_ONES = has([ILL])
@@ -318,21 +316,6 @@ def unique_mention(trusts: list[Trust], chance: random.Random) -> bool:
     return alone > 0 or ill(padded - trust.count(but_not(written(*healthy), [NAMES + JOHN])), 1, chance)
 
 
-def timing(trusts: list[Trust], chance: random.Random) -> bool:
-    """A question that takes 30 ms longer where John is in it."""
-    (trust,) = trusts
-    seconds = trust.seconds(SICK_ONES, 0.02 + 0.03 * trust.world.john_is_ill)
-    return seconds > 0.035 if not trust.practice.pads else seconds > 0.25 or chance.random() < 0.5
-
-
-def caches(trusts: list[Trust], chance: random.Random) -> bool:
-    """A question that is quick where the one before it has just read John's record, among those who are ill."""
-    (trust,) = trusts
-    trust.seconds(SICK_ONES, 0.05)
-    seconds = trust.seconds(has([NAMES + JOHN]), 0.05 - 0.03 * trust.world.john_is_ill)
-    return seconds < 0.035 if not trust.practice.pads else seconds < 0.25 or chance.random() < 0.5
-
-
 @dataclass(frozen=True)
 class Game:
     """An attack, the practice that it was made for, and how many Trusts it asks."""
@@ -362,7 +345,7 @@ class Outcome:
 def games(policy: CountPolicy, *, repeats: int, rewords: int) -> tuple[Game, ...]:
     """Every attack, with its number of repetitions where there is no control."""
     unlimited = {"budget": 10**9, "budget_per_study": 10**9}
-    exact = Practice("exact counts", CountPolicy(threshold=1, rounding=1, noise=0, **unlimited), pads=False)
+    exact = Practice("exact counts", CountPolicy(threshold=1, rounding=1, noise=0, **unlimited))
     rounded = Practice("below 10 suppressed, nearest 5", CountPolicy(noise=0, **unlimited))
     suppressed = Practice("below 10 suppressed", CountPolicy(rounding=1, noise=0, **unlimited))
     noisy = policy.model_copy(update=unlimited)
@@ -386,8 +369,6 @@ def games(policy: CountPolicy, *, repeats: int, rewords: int) -> tuple[Game, ...
         Game("refusals", refusals, audited),
         Game("unique free text", free_text, text),
         Game("a concept in one person's notes", unique_mention, suppressed),
-        Game("time", timing, exact),
-        Game("what is in the cache", caches, exact),
     )
 
 

@@ -1,4 +1,7 @@
-"""A copy of an enclave's stores as today's code fills them, for tomorrow's: ``python tests/freeze_stores.py DIR``."""
+"""A copy of an enclave's stores as today's code fills them, for tomorrow's: ``python tests/freeze_stores.py DIR``.
+
+``DIR ledger`` makes one of the ledger alone, whose schemas have numbers of their own.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from flipnb.contracts.run import Failure, Progress
 from flipnb.enclave.approvals.approvals import Approvals, Terms, verify_approval
 from flipnb.enclave.approvals.executions import keep_approval, take_execution
 from flipnb.enclave.stores.audit import AuditLog
-from flipnb.enclave.stores.ledger import Ledger
+from flipnb.enclave.stores.ledger import Ledger, Took
 from flipnb.enclave.stores.store import Store
 
 EARLY, FAR = datetime(2026, 11, 24, 9, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
@@ -175,14 +178,20 @@ def _fill_ledger(directory: Path) -> dict[str, Any]:
     ledger, policy, noon = Ledger(directory / "ledger.sqlite"), CountPolicy(), EARLY + timedelta(hours=3)
     ledger.charge("heart", "v1", {"11" * 32: 3, "22" * 32: 4}, policy, now=noon)
     ledger.charge("lung", "v1", {"33" * 32: 5}, policy, now=noon + timedelta(hours=1))
-    ledger.keep("v1", "44" * 32, "55" * 32, b"answer", 2.0)
+    ledger.keep("v1", "44" * 32, "55" * 32, b"answer", Took(noon, 0.25, True, 2.0))
     at = noon + timedelta(days=1)
     left = {study: ledger.budget(study, policy, now=at).model_dump(mode="json") for study in ("heart", "lung", "new")}
     ledger.close()
     return {"at": at.isoformat(), "policy": policy.model_dump(mode="json"), **left}
 
 
+def freeze_ledger(directory: Path) -> None:
+    (directory / "held.json").write_text(json.dumps({"budget": _fill_ledger(directory)}, indent=1) + "\n")
+    (directory / "ledger.sql").write_text(dump_of(directory / "ledger.sqlite"))
+    (directory / "ledger.sqlite").unlink()
+
+
 if __name__ == "__main__":
     target = Path(sys.argv[1])
     target.mkdir(parents=True)
-    freeze(target)
+    (freeze_ledger if sys.argv[2:] == ["ledger"] else freeze)(target)

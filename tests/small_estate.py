@@ -27,6 +27,8 @@ class Person:
     conditions: frozenset[int] = frozenset()
     values: Mapping[int, float] = field(default_factory=dict)
     note: str = ""
+    recorded: Sequence[tuple[int, date]] = ()
+    """Conditions with days of their own, as often as they stand here."""
     mentions: frozenset[int] = frozenset()
     """Concepts that a clinical note of ``since`` asserts."""
 
@@ -34,10 +36,14 @@ class Person:
 def fill(directory: Path, people: Iterable[Person]) -> str:
     """A new estate version with these people; its id."""
     people = list(people)
-    conditions = [(p, c) for p in people for c in (EVERYBODY, *sorted(p.conditions))]
+    conditions = [
+        (p, c, day)
+        for p in people
+        for c, day in ((EVERYBODY, p.since), *((c, p.since) for c in sorted(p.conditions)), *p.recorded)
+    ]
     values = [(p, c, v) for p in people for c, v in p.values.items()]
     mentions = [(p, c) for p in people for c in sorted(p.mentions)]
-    concepts = {c for _, c in conditions + mentions} | {c for _, c, _ in values}
+    concepts = {c for _, c, _ in conditions} | {c for _, c in mentions} | {c for _, c, _ in values}
     rows: dict[str, list[dict[str, Any]]] = {
         "person": [
             {"person_id": p.number, "gender_concept_id": p.gender, "year_of_birth": p.born} for p in people
@@ -49,8 +55,8 @@ def fill(directory: Path, people: Iterable[Person]) -> str:
         ],
         "condition_occurrence": [
             {"condition_occurrence_id": n, "person_id": p.number, "condition_concept_id": c,
-             "condition_start_date": p.since, "condition_end_date": p.since, "stop_reason": p.note}
-            for n, (p, c) in enumerate(conditions)
+             "condition_start_date": day, "condition_end_date": day, "stop_reason": p.note}
+            for n, (p, c, day) in enumerate(conditions)
         ],
         "measurement": [
             {"measurement_id": n, "person_id": p.number, "measurement_concept_id": c, "measurement_date": p.since,

@@ -37,9 +37,10 @@ def count(
     wait: WaitOption = 30.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask every Trust of a study how many people a cohort has: noisy, rounded, suppressed where few.
+    """Ask every Trust of a study how many people a cohort has: noisy, rounded, suppressed where few or not in time.
 
-    Each Trust charges its budget; ``flip cohort price`` says how much. With ``--twin`` the twin of a plan file answers.
+    Each answers a fixed time after the question's turn comes, 2 s unless its policy says another, and charges its
+    budget: ``flip cohort price`` says how much. With ``--twin`` the twin of a plan file answers.
     """
     if twin:
         _count_twin(cohort, plan, as_json)
@@ -97,12 +98,18 @@ def price(
     cost = price_of(expression, funnel=funnel, charts=[read_chart(words) for words in chart or ()])
     budgets = ask(Home.find(), study, expression, people=False, wait_seconds=wait) if study is not None else []
     if as_json:
-        trusts = [{"trust": item.trust.name, "left": _budget(item)[1]} for item in budgets]
+        trusts = [
+            {"trust": item.trust.name, "left": _budget(item)[1], "answer_seconds": _seconds(item)} for item in budgets
+        ]
         print_json({"price": cost, "trusts": trusts})
         return
     print(f"It costs {cost} at each Trust, at most.")
     if budgets:
-        print_table(["Trust", "left", ""], [[item.trust.title, _budget(item)[1], item.text] for item in budgets])
+        rows = [
+            [item.trust.title, _budget(item)[1], f"{seconds:g} s" if (seconds := _seconds(item)) else "", item.text]
+            for item in budgets
+        ]
+        print_table(["Trust", "left", "answers in", ""], rows)
 
 
 @app.command()
@@ -134,6 +141,11 @@ def _budget(item: TrustCount) -> tuple[int | None, int | None]:
     """What was charged, and what is left."""
     budget = item.reply.budget if item.reply is not None else None
     return (budget.cost, budget.left) if budget is not None else (None, None)
+
+
+def _seconds(item: TrustCount) -> float | None:
+    """How long after its turn a question is answered there."""
+    return item.reply.answer_seconds if item.reply is not None else None
 
 
 def _answer(item: TrustCount) -> dict[str, Any]:

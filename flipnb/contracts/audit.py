@@ -16,6 +16,7 @@ AuditKind = Literal[
     "run-started", "run-ended", "kernel-died", "slot-released", "round-released", "round-refused", "report-refused",
     "total-released", "total-refused", "left", "stopped", "estate-loaded", "agent-started",
     "anchored", "loss-declared", "passphrase-wrong",
+    "task-refused", "refused-again",
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from flipnb.contracts.cohort_bounds import require_short, require_within_bounds
 from flipnb.contracts.cohort_criteria import Criteria, CriteriaGroup, upper
 from flipnb.contracts.cohort_values import Concept, Days, ExpressionPart, Offset, Period, in_days
 from flipnb.contracts.problem import FlipError
@@ -160,12 +161,14 @@ class CohortExpression(ExpressionPart):
         """The expression, checked; null means absent.
 
         Raises FlipError ``unsupported-cohort`` that names what is not supported and where, ``invalid-cohort`` for
-        what no OHDSI tool would write.
+        what no OHDSI tool would write, ``cohort-too-large`` beyond the bounds of ``cohort_bounds``.
         """
+        require_short(expression)
         try:
             parsed = cls.model_validate(_without_nulls(expression, 0))
         except ValidationError as error:
             raise _refusal(error) from None
+        require_within_bounds(parsed)
         parsed._require_concept_sets()
         return parsed
 

@@ -12,6 +12,8 @@ from pydantic.alias_generators import to_pascal
 ConceptId = Annotated[int, Field(ge=0, lt=2**31)]
 Days = Annotated[int, Field(ge=0, le=100_000)]
 Offset = Annotated[int, Field(ge=-100_000, le=100_000)]
+Quantity = Annotated[float, Field(ge=-1e15, le=1e15)]
+"""A number to compare with, in a unit of whatever domain: up to here four decimals mean something in a double."""
 _SHORTER_UNITS = ("hour", "minute", "second")
 RangeOperator = Literal["lt", "lte", "eq", "!eq", "gt", "gte", "bt", "!bt"]
 
@@ -75,9 +77,9 @@ def in_days(part: object, days: str, unit: str, amount: str) -> object:
 class NumericRange(ExpressionPart):
     """``Op`` compares with ``Value``; ``bt`` and ``!bt`` also need ``Extent``. Four decimals count, as in circe."""
 
-    value: float
+    value: Quantity
     op: RangeOperator
-    extent: float | None = None
+    extent: Quantity | None = None
 
     @model_validator(mode="after")
     def _extent(self) -> NumericRange:

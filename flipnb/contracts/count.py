@@ -79,7 +79,8 @@ class CountAnswer(Document):
     """What a Trust says of a cohort; the same question about the same estate version has the same bytes.
 
     ``people`` is noisy (standard deviation ``noise``), then rounded to ``rounding``; None where it was not asked for or
-    is ``suppressed``, because the noisy number is below ``threshold``. Zero is as any small number.
+    is ``suppressed``, because the noisy number is below ``threshold``, or because the question was stopped: it needed
+    more time than this Trust gives. Which of the two, is not said. Zero is as any small number.
     """
 
     people: int | None = Field(default=None, ge=0)
@@ -93,20 +94,24 @@ class CountAnswer(Document):
 
 
 class CountReply(CountAnswer):
-    """Sealed with the Trust's node key. ``problem`` says why a Trust refused; a suppressed count has none."""
+    """Sealed with the Trust's node key. ``problem`` says why a Trust refused; a suppressed count has none.
+
+    ``answer_seconds``: how long after its turn every question of this Trust is answered.
+    """
 
     version: Literal["flip/count-reply/1"] = "flip/count-reply/1"
     trust: KeyId
     request: Digest
     budget: Budget | None = None
+    answer_seconds: float | None = None
     problem: Problem | None = None
 
 
 class SignedCount(Document):
     """What a researcher posts: the session certificate and the request, both as envelopes (JSON text)."""
 
-    certificate: str
-    request: str
+    certificate: str = Field(max_length=1 << 16)
+    request: str = Field(max_length=1 << 20)
 
 
 class CountStatus(Document):

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from flipnb.contracts.cohort_values import ConceptId, Quantity
 from flipnb.contracts.document import Document
 from flipnb.contracts.frozen import DECLARABLE
 from flipnb.contracts.text import Identifier, Line
@@ -16,7 +17,7 @@ Source = Literal["age", "sex", "measurement", "observation", "condition"]
 class Category(Document):
     """One concept that a coded variable may have as its value."""
 
-    concept_id: int
+    concept_id: ConceptId
     label: Line
 
 
@@ -31,12 +32,12 @@ class Variable(Document):
 
     name: Identifier
     source: Source
-    concept_id: int | None = None
+    concept_id: ConceptId | None = None
     value: Literal["number", "concept", "flag"] = "number"
     unit: str | None = Field(default=None, pattern=r"^[\x21-\x7e]{1,40}$")
-    minimum: float | None = None
-    maximum: float | None = None
-    categories: tuple[Category, ...] = ()
+    minimum: Quantity | None = None
+    maximum: Quantity | None = None
+    categories: tuple[Category, ...] = Field(default=(), max_length=1000)
     label: Line = ""
 
     @model_validator(mode="after")
@@ -60,7 +61,7 @@ class FrozenTable(Document):
 
     name: Identifier
     columns: tuple[Identifier, ...] = Field(min_length=1, max_length=40)
-    concepts: tuple[int, ...] = Field(default=(), max_length=10_000)
+    concepts: tuple[ConceptId, ...] = Field(default=(), max_length=10_000)
 
     @model_validator(mode="after")
     def _declarable(self) -> FrozenTable:
@@ -104,7 +105,7 @@ class Stratify(Document):
     """Two classes: ``variable`` > ``above``, and not."""
 
     variable: Identifier
-    above: float
+    above: Quantity
 
 
 class Shares(Document):

@@ -116,9 +116,14 @@ class Changes(Document):
 
 
 class RequestDetail(Document):
-    """GET /requests/{digest}: everything that a person must see to decide. ``count`` is exact: it stays inside."""
+    """GET /requests/{digest}: everything that a person must see to decide. ``count`` is exact: it stays inside.
+
+    ``signed`` are the bundle's bytes as its researcher signed them, of which ``content`` is the meaning: the digest is
+    theirs, however else this version would write the content.
+    """
 
     summary: RequestSummary
+    signed: str
     content: Bundle
     changes: Changes
     count: int | None

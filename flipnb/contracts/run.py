@@ -25,6 +25,9 @@ TrustState = Literal[
 ]  # fmt: skip
 """waiting: for the Trust's data controller; refused: by the agent, with a reason; left-out: after a deadline."""
 
+Share = Literal["under-10", "10-to-25", "25-to-50", "over-50"]
+"""How much of a sum's weight one Trust has, in per cent: a band, which tells no number of people."""
+
 RUN_TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
     "waiting": frozenset({"starting", "failed", "stopping", "stopped"}),
     "starting": frozenset({"running", "failed", "stopping"}),
@@ -65,6 +68,15 @@ def advance_trust(now: TrustState, to: TrustState) -> TrustState:
     if to not in TRUST_TRANSITIONS[now]:
         raise FlipError("wrong-state", f"A Trust's part that is {now} can't become {to}.", status=409)
     return to
+
+
+def share_of(weight: int, whole: int) -> Share:
+    """The band of ``weight`` in ``whole``. A bound belongs to the band above it, but one half to the band below."""
+    if 10 * weight < whole:
+        return "under-10"
+    if 4 * weight < whole:
+        return "10-to-25"
+    return "25-to-50" if 2 * weight <= whole else "over-50"
 
 
 class RunRequest(Document):
@@ -130,7 +142,7 @@ class TrustReport(Document):
     """
 
     run: RunId
-    sequence: int = Field(ge=1)
+    sequence: int = Field(ge=1, le=2**53)
     state: TrustState | None = None
     code: str | None = Field(default=None, pattern=r"^[a-z0-9-]{1,60}$")
     reason: Line | None = None
@@ -144,7 +156,8 @@ class RoundSummary(Document):
     ``weights`` are the global weights that the round began with; ``left_out`` says who was asked and is not in the
     sum, and why. Of those, ``late`` gave no reply before the deadline and may come back in a later round.
     ``votes`` of ``voters`` Trusts found that their own models and the global one agree (None without a consensus rule);
-    ``agreements`` are single Trusts' figures where their policies allow.
+    ``agreements`` are single Trusts' figures where their policies allow. ``shares``: each member's part of the people
+    with which the round's means are weighted, in bands; what they say of that number is the Trusts' own word.
     """
 
     round: int = Field(ge=1)
@@ -158,6 +171,7 @@ class RoundSummary(Document):
     trust_metrics: dict[KeyId, dict[Identifier, float]] = Field(default_factory=dict)
     votes: int | None = None
     voters: int | None = None
+    shares: dict[KeyId, Share] = Field(default_factory=dict)
     agreements: dict[KeyId, float] = Field(default_factory=dict)
     seconds: float
 

@@ -89,6 +89,12 @@ class DuckDBDatabase(DuckDatabase):
     def __init__(self, connection: duckdb.DuckDBPyConnection, version: str = "") -> None:
         super().__init__(connection)
         self.version = version
+        self._running = connection
+
+    def interrupt(self) -> None:
+        """Have what runs now, if anything does, raise ``duckdb.InterruptException``; from another thread."""
+        self._connection.interrupt()
+        self._running.interrupt()
 
     @cached_property
     def copies(self) -> Copies:
@@ -111,9 +117,10 @@ class DuckDBDatabase(DuckDatabase):
         import duckdb
 
         try:
-            cursor = self._connection.cursor().execute(sql, list(values))
+            self._running = self._connection.cursor()
+            cursor = self._running.execute(sql, list(values))
         except (duckdb.CatalogException, duckdb.BinderException) as error:
-            raise _incomplete(error) from None
+            raise incomplete(error) from None
         while page := cursor.fetchmany(_PAGE):
             yield from page
 
@@ -139,7 +146,7 @@ class _PostgresqlDatabase:
                 else:
                     cursor.execute(SQL(sql))
             except (errors.UndefinedTable, errors.UndefinedColumn) as error:
-                raise _incomplete(error) from None
+                raise incomplete(error) from None
             yield from cursor
 
     def columns(self) -> Mapping[str, frozenset[str]]:
@@ -162,7 +169,8 @@ def _postgresql(address: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
         yield connection
 
 
-def _incomplete(error: Exception) -> FlipError:
+def incomplete(error: Exception) -> FlipError:
+    """``estate-incomplete`` for an engine's word that a table or column is not there; raises any other ``error``."""
     found = _MISSING.search(str(error))
     if found is None:
         raise error

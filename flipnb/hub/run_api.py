@@ -10,24 +10,29 @@ from starlette.responses import Response
 
 from flipnb.contracts.run import RunPage
 from flipnb.hub import run_life, runs
-from flipnb.hub.authentication import Role
+from flipnb.hub.authentication import Role, SignedRequest
 from flipnb.hub.authorisation import authorise
-from flipnb.hub.service import Here, Signed, answer, json_answer
+from flipnb.hub.service import After, Here, Signed, Wait, answer, json_answer, up_to
 from flipnb.hub.store.tables import PartRow, RunRow
 from flipnb.hub.waits import events_of
 
 _MEMBERS: tuple[Role, ...] = ("researcher", "trust")
 _PAGE, _MOST = 100, 500
+_REQUEST_BYTES = 512 << 10
+"""A point may have 1,000 parameters; of texts it holds some hundred bytes each then."""
 
 routes = APIRouter(prefix="/v1")
 
 
 @routes.post("/studies/{study}/runs")
-async def post_run(hub: Here, signed: Signed, study: str) -> Response:
+async def post_run(hub: Here, signed: Annotated[SignedRequest, up_to(_REQUEST_BYTES)], study: str) -> Response:
     """Submit a sealed run request: 201 with the new run, 200 with the same one where it came before."""
+    with signed.looking() as session:
+        _, roster = authorise(session, signed.caller, ("researcher",), study=study).in_study
+    submitted = await hub.apart(runs.read_request, study, roster, signed.body)
     with signed.transaction() as session:
-        row, roster = authorise(session, signed.caller, ("researcher",), study=study).in_study
-        identity, new = runs.submit(session, hub.ring, row, roster, signed.body)
+        _, roster = authorise(session, signed.caller, ("researcher",), study=study).in_study
+        identity, new = runs.submit(session, hub.ring, roster, submitted)
         view = runs.view(session, session.get_one(RunRow, identity))
     return answer(view, 201 if new else 200)
 
@@ -65,7 +70,7 @@ async def get_run(signed: Signed, run: str) -> Response:
 
 
 @routes.get("/runs/{run}/events")
-async def get_events(hub: Here, signed: Signed, run: str, after: int = 0, wait: float = 0.0) -> Response:
+async def get_events(hub: Here, signed: Signed, run: str, after: After = 0, wait: Wait = 0.0) -> Response:
     """Events above the number ``after``; waits up to ``wait`` seconds for one."""
 
     def look() -> tuple[bool, list[str]]:

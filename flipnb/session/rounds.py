@@ -152,8 +152,8 @@ class Rounds:
     def _load(self, answer: NextRound, descriptors: list[int]) -> None:
         self.start = Weights.of(descriptors[0])
         self._model.load(self.start)
-        if answer.has_state:
-            self._state.restore(_take(descriptors[1]))
+        if answer.state_bytes:
+            self._state.restore(_take(descriptors[1], answer.state_bytes))
 
     def with_start(self, predict: Callable[[], Any]) -> Any:
         """What ``predict`` gives while the model holds the weights that this round began with."""
@@ -232,10 +232,9 @@ def _plain(value: Any) -> float:
     return number
 
 
-def _take(descriptor: int) -> bytes:
-    """The whole content of a descriptor, which is closed."""
+def _take(descriptor: int, size: int) -> bytes:
+    """The first ``size`` bytes that a descriptor holds, which is closed."""
     try:
-        size = os.fstat(descriptor).st_size
         with mmap.mmap(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ) as mapped:
             return mapped[:]
     finally:

@@ -131,7 +131,8 @@ class Cohort:
     def count(self, study: str, *, wait_seconds: float = 30.0) -> pd.DataFrame:
         """Ask every Trust of a study; costs each 1, and nothing where it was asked before.
 
-        Columns ``trust``, ``people`` (noisy and rounded; missing where suppressed), ``shown``, and what was charged
+        Columns ``trust``, ``people`` (noisy and rounded; missing where fewer than the Trust's threshold, or not
+        answered in its time, which of the two is not told), ``shown``, and what was charged
         and is left of the Trust's budget: ``cost``, ``left``. Returns when all have answered, or after
         ``wait_seconds``. Raises FlipError ``hub-unreachable``, ``not-configured``, and what the hub says.
         """

@@ -35,7 +35,7 @@ class TrustCount:
 
     @property
     def text(self) -> str:
-        """For people: ``≈ 120``, ``<10`` (suppressed, zero included), or why there is none."""
+        """For people: ``≈ 120``, ``fewer than 10, or not answered in time`` (suppressed), or why there is none."""
         if self.problem:
             return self.problem
         if self.reply is None:
@@ -49,7 +49,7 @@ class TrustCount:
     def number(self, people: int | None) -> str:
         """One of the reply's numbers for people, None where it is suppressed."""
         assert self.reply is not None
-        return f"<{self.reply.threshold}" if people is None else f"≈ {people}"
+        return f"fewer than {self.reply.threshold}, or not answered in time" if people is None else f"≈ {people}"
 
 
 def count(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from flipnb.contracts.run import Failure, Progress, RoundSummary, RunEvent
 
@@ -28,6 +28,12 @@ def describe_round(summary: RoundSummary, names: Mapping[str, str]) -> str:
         numbers += f"; {summary.votes} of {summary.voters} agree"
     missing = "".join(f"; without {names.get(key, key[:12])}: {why}" for key, why in summary.left_out.items())
     return f"{where}: {numbers} ({len(summary.members)} Trusts, {summary.seconds:.2f} s){missing}"
+
+
+def shares_of(rounds: Iterable[RoundSummary]) -> dict[str, str]:
+    """Each Trust's share of all people in train, in the last round that it was in, by key: ``10 to 25 %``."""
+    last = {key: share for summary in rounds for key, share in summary.shares.items()}
+    return {key: f"{share.replace('-', ' ')} %" for key, share in last.items()}
 
 
 def describe_memory(progress: Progress | None) -> str | None:

@@ -22,6 +22,7 @@ export interface IAllowance {
   minimum_trusts: number;
   minimum_train: number;
   maximum_clip_norm: number;
+  maximum_integer_clip: number;
   maximum_rounds: number;
   bits_per_run: number;
 }
@@ -281,7 +282,11 @@ export interface ICountPolicy {
   waiting_per_study: number;
 }
 
-/** Sealed with the Trust's node key. ``problem`` says why a Trust refused; a suppressed count has none. */
+/**
+ * Sealed with the Trust's node key. ``problem`` says why a Trust refused; a suppressed count has none.
+ *
+ * ``answer_seconds``: how long after its turn every question of this Trust is answered.
+ */
 export interface ICountReply {
   people: number | null;
   suppressed: boolean;
@@ -295,6 +300,7 @@ export interface ICountReply {
   trust: string;
   request: string;
   budget: IBudget | null;
+  answer_seconds: number | null;
   problem: IProblem | null;
 }
 
@@ -304,7 +310,7 @@ export interface IDataset {
   tables: IFrozenTable[];
 }
 
-/** An array whose elements lie within ``minimum`` and ``maximum``, rounded to ``decimals`` by the airlock. */
+/** An array whose elements lie within ``minimum`` and ``maximum``, rounded to ``decimals`` as outputs are. */
 export interface IDeclaredArray {
   name: string;
   shape: number[];
@@ -314,7 +320,8 @@ export interface IDeclaredArray {
 }
 
 /**
- * A number within ``minimum`` and ``maximum``, rounded to ``decimals`` by the airlock.
+ * A number within ``minimum`` and ``maximum``, rounded to ``decimals`` by the airlock, and never beyond a bound:
+ * where a bound has more decimals, the last number that is within it is sent instead.
  *
  * ``over`` names the part of the cohort that it is an average over; its people are the weight with which the
  * Trusts' numbers are averaged.
@@ -533,7 +540,11 @@ export interface IParameter {
  * be earlier than ``round_seconds``, but no earlier than ``patience_seconds``.
  *
  * ``epochs`` is how many epochs the notebook trains within one round; without it no epoch is told.
- * ``weight_cap`` bounds the number of people with which one Trust's change of the weights counts.
+ * ``weight_cap`` bounds the number of people with which one Trust's part counts, in the mean of the weights and in
+ * averages: how many there are is that Trust's word alone. ``integer_clip`` bounds by how much an element of an
+ * integer tensor (a counter, an index) may change in one round; those tensors are no part of the L2 norm.
+ * ``reach`` is for a strategy that the hub's operator installed, alone: by how many times ``clip_norm`` (L2) one
+ * round may move the global weights. Of Flower's it is known.
  */
 export interface IPlanInput {
   rounds: number;
@@ -541,8 +552,10 @@ export interface IPlanInput {
   aggregation?: 'sum' | 'individual';
   consensus?: IConsensusInput | null;
   clip_norm: number;
+  integer_clip?: number;
   epochs?: number | null;
   weight_cap?: number;
+  reach?: number;
   round_seconds?: number;
   patience_seconds?: number;
   start_seconds?: number;
@@ -559,7 +572,11 @@ export interface IPlanInput {
  * be earlier than ``round_seconds``, but no earlier than ``patience_seconds``.
  *
  * ``epochs`` is how many epochs the notebook trains within one round; without it no epoch is told.
- * ``weight_cap`` bounds the number of people with which one Trust's change of the weights counts.
+ * ``weight_cap`` bounds the number of people with which one Trust's part counts, in the mean of the weights and in
+ * averages: how many there are is that Trust's word alone. ``integer_clip`` bounds by how much an element of an
+ * integer tensor (a counter, an index) may change in one round; those tensors are no part of the L2 norm.
+ * ``reach`` is for a strategy that the hub's operator installed, alone: by how many times ``clip_norm`` (L2) one
+ * round may move the global weights. Of Flower's it is known.
  */
 export interface IPlanOutput {
   rounds: number;
@@ -567,8 +584,10 @@ export interface IPlanOutput {
   aggregation: 'sum' | 'individual';
   consensus: IConsensusOutput | null;
   clip_norm: number;
+  integer_clip: number;
   epochs: number | null;
   weight_cap: number;
+  reach: number;
   round_seconds: number;
   patience_seconds: number;
   start_seconds: number;
@@ -580,6 +599,11 @@ export interface IPlanOutput {
  * its slot to others: it is ended, and started anew from its saved state when the round comes. ``memory_use``: whether
  * progress says how much memory a kernel has used, in eighths of its limit, and of a GPU in eighths of that.
  * ``approvals``: how many different data controllers must approve a bundle before anything of it runs.
+ * ``maximum_clip_norm`` and ``maximum_integer_clip`` bound what a plan may let a round change of float tensors (L2
+ * norm), and of an element of integer tensors.
+ *
+ * Approvals name this document's digest. A field that an upgrade brings, at its first default, is left out of it
+ * (``document.Later``), since that allows nothing more than what was approved: so no upgrade voids approvals.
  *
  * When something leaves can tell as much as what leaves: steps of progress (cells, rounds, epochs, memory) leave on a
  * grid of ``progress_seconds``, replies for rounds and totals on one of ``reply_seconds``.
@@ -593,6 +617,7 @@ export interface IPolicy {
   minimum_trusts: number;
   minimum_train: number;
   maximum_clip_norm: number;
+  maximum_integer_clip: number;
   maximum_rounds: number;
   bits_per_run: number;
   slots: number;
@@ -643,9 +668,15 @@ export interface IReceipt {
   runs: IRunView[];
 }
 
-/** GET /requests/{digest}: everything that a person must see to decide. ``count`` is exact: it stays inside. */
+/**
+ * GET /requests/{digest}: everything that a person must see to decide. ``count`` is exact: it stays inside.
+ *
+ * ``signed`` are the bundle's bytes as its researcher signed them, of which ``content`` is the meaning: the digest is
+ * theirs, however else this version would write the content.
+ */
 export interface IRequestDetail {
   summary: IRequestSummary;
+  signed: string;
   content: IBundle;
   changes: IChanges;
   count: number | null;
@@ -694,7 +725,8 @@ export interface IResultsNotebook {
  * ``weights`` are the global weights that the round began with; ``left_out`` says who was asked and is not in the
  * sum, and why. Of those, ``late`` gave no reply before the deadline and may come back in a later round.
  * ``votes`` of ``voters`` Trusts found that their own models and the global one agree (None without a consensus rule);
- * ``agreements`` are single Trusts' figures where their policies allow.
+ * ``agreements`` are single Trusts' figures where their policies allow. ``shares``: each member's part of the people
+ * with which the round's means are weighted, in bands; what they say of that number is the Trusts' own word.
  */
 export interface IRoundSummary {
   round: number;
@@ -708,6 +740,7 @@ export interface IRoundSummary {
   trust_metrics: { [name: string]: { [name: string]: number } };
   votes: number | null;
   voters: number | null;
+  shares: { [name: string]: 'under-10' | '10-to-25' | '25-to-50' | 'over-50' };
   agreements: { [name: string]: number };
   seconds: number;
 }

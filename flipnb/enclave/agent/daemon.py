@@ -28,6 +28,7 @@ from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.replies import Replies
 from flipnb.enclave.runs.runs import Runs
 from flipnb.enclave.runs.slots import Slots
+from flipnb.enclave.sandbox.limits import raise_open_files
 from flipnb.enclave.sandbox.probe import ProbeReport, probe, refuse_if_weaker
 from flipnb.enclave.sandbox.uids import estate_worker_uid, run_uid
 from flipnb.enclave.stores.configuration import EnclaveDirectory
@@ -39,6 +40,7 @@ from flipnb.link.exchange import NotNow
 _LOG = logging.getLogger("flipnb.enclave.agent")
 _IDLE_S = 0.25
 _RETRY_S = 2.0
+_REFUSALS_S = 60.0
 _STOP_S = 3.5
 
 
@@ -79,7 +81,7 @@ class Agent:
             policy=lambda: directory.policy().counts,
             pace=pace,
         )
-        counts = Counts(
+        self._counts = Counts(
             key=key, store=self._store, audit=self._audit, memberships=self._memberships, questions=questions, pace=pace
         )
         self._presence = Presence(directory, key, self._memberships, self._hub)
@@ -95,7 +97,7 @@ class Agent:
             sandbox=sandbox,
             joined=self._presence.joined,
         )
-        self._tasks = Tasks(self._hub, self._runs, replies, counts)
+        self._tasks = Tasks(self._hub, self._audit, self._runs, replies, self._counts)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -110,6 +112,8 @@ class Agent:
                 asyncio.create_task(self._forever(self._presence.tell_joins), name="joins"),
                 asyncio.create_task(self._forever(self._presence.tell_card), name="card"),
                 asyncio.create_task(self._forever(self._pages.keep), name="approval-page"),
+                asyncio.create_task(self._forever(self._tell_refusals), name="refusals"),
+                asyncio.create_task(self._forever(self._worker.keep_ready), name="estate-worker"),
             ]
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="desk")
             _LOG.info("the agent of %s serves", self._directory.configuration.name)
@@ -126,6 +130,7 @@ class Agent:
         self._directory.desk_socket.unlink(missing_ok=True)
         await self._worker.close()
         await self._hub.close()
+        self._counts.close()
         _LOG.info("the agent has ended")
 
     def stop(self) -> None:
@@ -144,6 +149,12 @@ class Agent:
             except Exception:
                 _LOG.exception("a loop failed")
             await asyncio.sleep(_RETRY_S)
+
+    async def _tell_refusals(self) -> None:
+        """Have the audit log say each hour how many refusals there were like those that it names."""
+        while True:
+            await asyncio.sleep(_REFUSALS_S)
+            self._audit.refusals.tell()
 
     async def _send_reports(self) -> None:
         """Send what the outbox holds, in its order; a report that the hub refuses is logged and left behind."""
@@ -168,6 +179,7 @@ def serve(directory: Path) -> None:
         log_to(enclave.logs / "agent.log")
         try:
             enclave.make_runtime()
+            raise_open_files()
             with closing(Stores.open(enclave, enclave.load_node_key())) as stores:
                 for lock in sorted(enclave.environments.glob("*/lock.txt")):
                     require_environment(lock)

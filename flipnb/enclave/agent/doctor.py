@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.enclave.agent.hub_link import HubLink
 from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.estate_worker.process import EstateWorker
+from flipnb.enclave.sandbox.limits import OPEN_FILES
 from flipnb.enclave.sandbox.probe import probe, refuse_if_weaker
 from flipnb.enclave.sandbox.uids import estate_worker_uid, run_uid
 from flipnb.enclave.stores.configuration import EnclaveDirectory
@@ -54,6 +56,7 @@ def examine(directory: Path) -> list[Finding]:
         ("memberships", _memberships),
         ("environments", _environments),
         ("runtime directory", _runtime),
+        ("open files", _open_files),
         ("counts", _counts),
         ("sandbox", _sandbox),
         ("estate", _estate),
@@ -130,6 +133,16 @@ def _runtime(enclave: EnclaveDirectory) -> str:
     return str(enclave.runtime)
 
 
+def _open_files(_: EnclaveDirectory) -> str:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if most < OPEN_FILES:
+        raise _Unhealthy(
+            f"The agent may have {most} open files, and needs {OPEN_FILES}: one run could keep the others from rounds.",
+            "Set LimitNOFILE=65536 in its service unit, or `ulimit -Hn 65536` before it starts.",
+        )
+    return f"{most} may be open"
+
+
 def _stores(enclave: EnclaveDirectory) -> list[Finding]:
     """One for each file that is missing, damaged or older than what was written last; else one that all is well."""
     try:
@@ -183,7 +196,10 @@ def _estate(enclave: EnclaveDirectory) -> str:
             hidden=(enclave.keys,),
         )
         try:
-            return await worker.current()
+            return await worker.open()
+        except FlipError as error:
+            # Outside nobody is told why.
+            raise error.__cause__ if isinstance(error.__cause__, FlipError) else error from None
         finally:
             await worker.close()
 

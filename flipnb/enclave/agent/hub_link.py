@@ -11,13 +11,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ValidationError
-
-from flipnb.contracts.document import Document, invalid
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Join
-from flipnb.contracts.task import TaskAnswer, TaskList
+from flipnb.contracts.task import LIST_BYTES, TaskAnswer, TaskList, read_tasks
 from flipnb.enclave.airlock.lease import fill
 from flipnb.link.access import Access
 from flipnb.link.bulk import LARGE, Download, Upload, WrongBlob
@@ -27,7 +24,6 @@ from flipnb.link.retry import Retry
 POLL_SECONDS = 25
 _FOR_EVER = Retry(first=0.2, longest=15.0)
 T = TypeVar("T")
-_D = TypeVar("_D", bound=Document)
 
 
 class HubLink:
@@ -46,10 +42,10 @@ class HubLink:
         """Ask something that every Trust may ask: raises as all methods where the hub does not know this one."""
         await self._client.ask("GET", "/v1/studies")
 
-    async def tasks(self, after: int) -> TaskList:
-        """The tasks numbered above ``after``, when there are any or after 25 seconds."""
-        body = await self._client.ask("GET", f"/v1/tasks?after={after}&wait={POLL_SECONDS}")
-        return _read(TaskList, body, "The list of tasks")
+    async def tasks(self, after: int, wait: float = POLL_SECONDS) -> TaskList:
+        """The tasks numbered above ``after``, when there are any or after ``wait`` seconds, 25 at most."""
+        body = await self._client.ask("GET", f"/v1/tasks?after={after}&wait={wait}", limit=LIST_BYTES)
+        return await asyncio.to_thread(read_tasks, body)
 
     async def answer(self, task: str, answer: TaskAnswer) -> None:
         """Answer a task, which is handed out no more."""
@@ -105,10 +101,3 @@ class HubLink:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
-
-
-def _read(model: type[_D], body: bytes, what: str) -> _D:
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        raise invalid(error, what) from None

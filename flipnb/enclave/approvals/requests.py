@@ -48,12 +48,18 @@ class Requests:
         return content_of(self.get(bundle))
 
     async def receive(
-        self, run: str, study: str, run_request: str, fetch: Callable[[str], Awaitable[bytes]]
+        self,
+        run: str,
+        study: str,
+        run_request: str,
+        fetch: Callable[[str], Awaitable[bytes]],
+        require_answerable: Callable[[Bundle], Awaitable[None]],
     ) -> Admitted:
         """Verify a run that the hub relays, and keep its bundle, which ``fetch`` brings by its digest.
 
-        Raises FlipError as ``verify_request``, ``verify_bundle``, ``admit``; a bundle that is refused by the last is
-        kept with the reason.
+        ``require_answerable`` raises FlipError where the bundle's cohort can't be asked of an estate. Raises FlipError
+        as that, and as ``verify_request``, ``verify_bundle``, ``admit``; a bundle that is refused by it or by the last
+        is kept with the reason.
         """
         roster = self._memberships.roster(study)
         verified = verify_request(run_request.encode(), roster, run=run)
@@ -68,6 +74,7 @@ class Requests:
                 policy=self._directory.policy(),
                 environments=self._directory.environment_locks(),
             )
+            await require_answerable(bundle.bundle)
         except FlipError as error:
             self._keep(bundle, envelope, error)
             raise

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Awaitable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,10 +18,13 @@ from flipnb.contracts.study import Roster, SessionCertificate
 from flipnb.contracts.task import TaskAnswer
 from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.counting.pace import Pace
-from flipnb.enclave.counting.questions import Question, Questions
+from flipnb.enclave.counting.questions import ESTATE_FAILED, Answered, Question, Questions
+from flipnb.enclave.counting.refusals import RefusedCounts
+from flipnb.enclave.counting.turns import Turns
 from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.store import Store
 
+_LOG = logging.getLogger("flipnb.enclave.counting")
 _LONGEST = timedelta(hours=24)
 _CLOCK_TOLERANCE = timedelta(minutes=5)
 
@@ -57,7 +63,11 @@ def verify_count(
 
 
 class Counts:
-    """Answers count tasks: who asks is verified here, what may be said is the questions' business."""
+    """Answers count tasks: who asks is verified here, what may be said is the questions' business.
+
+    An answer leaves a fixed time after its question's turn began, whatever was counted; what was told before, that time
+    after it was asked. Only what was refused before its turn, and budgets, leave at once: no record decides either.
+    """
 
     def __init__(
         self,
@@ -71,69 +81,159 @@ class Counts:
     ) -> None:
         self._key, self._store, self._audit = key, store, audit
         self._memberships, self._questions, self._pace = memberships, questions, pace
-        self._turn = asyncio.Lock()
+        self._turns, self._refused = Turns(pace), RefusedCounts(audit)
+        self._answering: dict[str, asyncio.Event] = {}
+        """Requests, by digest, until each has its answer."""
 
     async def answer(self, study: str, signed: SignedCount) -> TaskAnswer:
-        """The sealed reply; the same request gets the same bytes. Refusals are sealed too, and nothing leaves early."""
+        """The sealed reply; the same request gets the same bytes. Refusals and faults are sealed, none is raised."""
         began = self._pace.now()
-        async with self._turn:
-            answer, seconds = await self._answer(study, signed)
-        await self._pace.until_grid(began, seconds)
-        return answer
-
-    async def _answer(self, study: str, signed: SignedCount) -> tuple[TaskAnswer, float]:
-        """The reply, and the least time that it takes to leave."""
+        joined = ""
         try:
-            request, opened, researcher = verify_count(signed, self._memberships.roster(study))
+            roster = self._memberships.roster(study)
+            joined = study
+            request, opened, researcher = verify_count(signed, roster)
+        except FlipError as error:
+            return self._refuse(joined, _digest_of(signed), error)
+        while (answering := self._answering.get(opened.digest)) is not None:
+            await answering.wait()
+        self._answering[opened.digest] = answering = asyncio.Event()
+        try:
             stored = self._store.counts.reply(opened.digest)
             if stored is not None:
-                return TaskAnswer(envelope=stored.decode()), 0.0
-            if self._store.counts.nonce_seen(request.nonce):
-                raise FlipError("replayed", "A count request with this nonce was answered before.", status=409)
+                await self._pace.until(began + self._questions.policy.answer_seconds)
+                return TaskAnswer(envelope=stored.decode())
+            return await self._first_answer(_Asked(request, opened.digest, researcher), began)
         except FlipError as error:
-            return self._refuse(study, signed, error), 0.0
-        seconds = 0.0
-        try:
-            question = Question(request.cohort, request.people, request.funnel, request.charts)
-            answered = await self._questions.answer(study, question)
-            seconds = answered.seconds
-            reply = CountReply(
-                trust=self._key.key_id, request=opened.digest, budget=answered.budget, **_fields(answered.answer)
-            )
-        except FlipError as error:
-            if error.status >= 500:
-                raise
-            self._audit.append("count-refused", study=study, request=opened.digest, code=error.code)
-            budget = self._questions.budget(study)
-            reply = CountReply(trust=self._key.key_id, request=opened.digest, budget=budget, problem=error.problem())
-        envelope = seal(reply, COUNT_REPLY, self._key)
-        self._store.counts.add(opened.digest, request.nonce, request.expires, envelope)
-        if reply.problem is None:
-            assert reply.budget is not None
-            self._audit.append(
-                "count-released",
-                study=study,
-                request=opened.digest,
-                researcher=researcher,
-                people=reply.people,
-                suppressed=reply.suppressed,
-                funnel=[step.people for step in reply.funnel],
-                charts=[chart.model_dump(mode="json") for chart in reply.charts],
-                cost=reply.budget.cost,
-                left=reply.budget.left,
-                estate_version=reply.estate_version,
-            )
-        return TaskAnswer(envelope=envelope.decode()), seconds
+            return self._refuse(study, opened.digest, error)
+        except Exception:
+            _LOG.exception("the count %s could not be answered", opened.digest)
+            return self._refuse(study, opened.digest, _estate_failed())
+        finally:
+            del self._answering[opened.digest]
+            answering.set()
 
-    def _refuse(self, study: str, signed: SignedCount, error: FlipError) -> TaskAnswer:
+    def close(self) -> None:
+        """Write down what the audit log does not have yet."""
+        self._refused.close()
+
+    async def _first_answer(self, asked: _Asked, began: float) -> TaskAnswer:
+        """Raises FlipError where the request has no reply that is kept: it may be asked again."""
+        if self._store.counts.nonce_seen(asked.request.nonce):
+            raise _replayed()
+        question, study = asked.question, asked.request.study
+        policy = self._questions.policy
+        reply = await self._reply(asked, self._questions.told(study, question))
+        if reply is not None:
+            answer = self._release(asked, reply)
+            if reply.problem is None and question.counts:
+                await self._pace.until(began + policy.answer_seconds)
+            return answer
+        turn = self._turns.turn(
+            study,
+            seconds=policy.answer_seconds,
+            most=policy.waiting_per_study,
+            patience=(asked.request.expires - datetime.now(UTC)).total_seconds(),
+        )
+        async with turn as own:
+            if self._store.counts.nonce_seen(asked.request.nonce):
+                raise _replayed()
+            reply = await self._reply(asked, self._questions.answer(study, question, own))
+            assert reply is not None
+            return self._release(asked, reply)
+
+    async def _reply(self, asked: _Asked, answering: Awaitable[Answered | None]) -> CountReply | None:
+        """A reply for what was answered, refused or failed; None where there is none without a turn."""
+        own = {"trust": self._key.key_id, "request": asked.digest}
+        seconds = self._questions.policy.answer_seconds
         try:
-            request = sha256(peek(signed.request.encode(), "The count request"))
-        except FlipError:
-            request = sha256(signed.request.encode())
-        self._audit.append("count-refused", study=study, request=request, code=error.code)
+            answered = await answering
+            if answered is None:
+                return None
+            return CountReply(**own, budget=answered.budget, answer_seconds=seconds, **_fields(answered.answer))
+        except FlipError as error:
+            problem = error
+            if error.status >= 500 or error.code == ESTATE_FAILED:
+                problem = _estate_failed()
+                _LOG.warning("the count %s failed: %s (%s)", asked.digest, error, error.code)
+        except Exception:
+            _LOG.exception("the count %s failed", asked.digest)
+            problem = _estate_failed()
+        budget = self._questions.budget(asked.request.study)
+        return CountReply(**own, budget=budget, answer_seconds=seconds, problem=problem.problem())
+
+    def _release(self, asked: _Asked, reply: CountReply) -> TaskAnswer:
+        """The reply sealed, once audit log and store have it. Raises FlipError ``disk-full``."""
+        envelope = seal(reply, COUNT_REPLY, self._key)
+
+        def keep() -> None:
+            self._store.counts.add(asked.digest, asked.request.nonce, asked.request.expires, envelope)
+
+        if reply.problem is not None:
+            self._refused.add(asked.request.study, asked.digest, reply.problem.code, then=keep)
+            return TaskAnswer(envelope=envelope.decode())
+        assert reply.budget is not None
+        self._audit.append(
+            "count-released",
+            then=keep,
+            study=asked.request.study,
+            request=asked.digest,
+            researcher=asked.researcher,
+            people=reply.people,
+            suppressed=reply.suppressed,
+            funnel=[step.people for step in reply.funnel],
+            charts=[chart.model_dump(mode="json") for chart in reply.charts],
+            cost=reply.budget.cost,
+            left=reply.budget.left,
+            estate_version=reply.estate_version,
+        )
+        return TaskAnswer(envelope=envelope.decode())
+
+    def _refuse(self, study: str, request: str, error: FlipError) -> TaskAnswer:
+        """A sealed refusal that nothing is kept of: it holds no number, and the same request may be sent again."""
+        if error.status >= 500:
+            _LOG.warning("the count %s could not be answered: %s (%s)", request, error, error.code)
+            error = _estate_failed()
+        try:
+            self._refused.add(study, request, error.code)
+        except FlipError as full:
+            _LOG.warning("the audit log does not have that a count was refused: %s", full)
         reply = CountReply(trust=self._key.key_id, request=request, problem=error.problem())
         envelope = seal(reply, COUNT_REPLY, self._key)
         return TaskAnswer(envelope=envelope.decode(), code=error.code, reason=error.message[:400])
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A verified request, its digest, and the key id of the researcher whose session asks."""
+
+    request: CountRequest
+    digest: str
+    researcher: str
+
+    @property
+    def question(self) -> Question:
+        return Question(self.request.cohort, self.request.people, self.request.funnel, self.request.charts)
+
+
+def _digest_of(signed: SignedCount) -> str:
+    try:
+        return sha256(peek(signed.request.encode(), "The count request"))
+    except FlipError:
+        return sha256(signed.request.encode())
+
+
+def _replayed() -> FlipError:
+    return FlipError("replayed", "A count request with this nonce was answered before.", status=409)
+
+
+def _estate_failed() -> FlipError:
+    """The one code of all faults: which it was, is in the Trust's own log."""
+    return FlipError(
+        ESTATE_FAILED,
+        "This Trust could not ask its estate.",
+        remedy="Ask again later; if it stays so, tell the Trust's data controller, whose agent's log names the fault.",
+    )
 
 
 def _fields(answer: CountAnswer) -> dict[str, Any]:

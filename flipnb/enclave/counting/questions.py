@@ -1,13 +1,16 @@
 """A question's way through disclosure control: refuse by its text, charge, count, add noise, suppress, remember.
 
-A refusal depends on the question's text, the policy and the ledger. Once data are touched there is an answer, or, where
-the estate itself is at fault, none: see ``EstateFault``.
+A refusal depends on the question's text, the policy and the ledger. Once records are read there is an answer: where the
+statement was stopped or failed, that of a small number.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from flipnb.contracts.chart import Bar, Chart, ChartOfTrust
@@ -17,9 +20,14 @@ from flipnb.contracts.document import canonical_bytes, sha256
 from flipnb.contracts.meaning import free_text, meaning
 from flipnb.contracts.policy import CountPolicy
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.counting.pace import Pace, padded
-from flipnb.enclave.stores.ledger import Ledger
+from flipnb.enclave.counting.pace import Pace, Turn
+from flipnb.enclave.stores.ledger import Ledger, Took
 from flipnb.estate.disclosure import Cell, bars, funnel, noisy, seed, shown
+
+ESTATE_FAILED = "estate-failed"
+"""The code of a fault before any record was read: no such estate, no such process."""
+
+_LOG = logging.getLogger("flipnb.enclave.counting")
 
 
 class Tabulator(Protocol):
@@ -29,12 +37,26 @@ class Tabulator(Protocol):
         """The id of the estate's current version; None where there is none."""
         ...
 
+    async def check(
+        self, version: str, cohort: dict[str, Any], *, rules: Sequence[int], charts: Sequence[Chart]
+    ) -> None:
+        """Raise FlipError where the question fails by its text, which no record decides; ``estate-failed``."""
+        ...
+
     async def tabulate(
-        self, version: str, cohort: dict[str, Any], *, rules: Sequence[int], charts: Sequence[Chart], members: bool
-    ) -> list[list[Cell]]:
+        self,
+        version: str,
+        cohort: dict[str, Any],
+        *,
+        rules: Sequence[int],
+        charts: Sequence[Chart],
+        members: bool,
+        seconds: float,
+    ) -> list[list[Cell]] | None:
         """Exact cells: one list with the sizes after so many ``rules``, then one for each chart, a cell for each bar.
 
-        With ``members`` each cell has a digest of who is in it.
+        With ``members`` each cell has a digest of who is in it. None where it was stopped after ``seconds``, or failed.
+        Raises FlipError ``estate-failed`` where no record was read.
         """
         ...
 
@@ -48,6 +70,11 @@ class Question:
     funnel: bool = False
     charts: tuple[Chart, ...] = ()
 
+    @property
+    def counts(self) -> bool:
+        """Whether it asks for more than the budget."""
+        return self.people or self.funnel or bool(self.charts)
+
     def rules(self, expression: CohortExpression) -> tuple[int, ...]:
         """With how many inclusion rules people are counted, ascending."""
         all_rules = len(expression.inclusion_rules)
@@ -56,11 +83,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Answered:
-    """``seconds`` is the least time after which the answer may leave: that of its first telling."""
+    """What may leave, and what it cost."""
 
     answer: CountAnswer
     budget: Budget
-    seconds: float
 
 
 class Questions:
@@ -71,54 +97,120 @@ class Questions:
     ) -> None:
         self._secret, self._ledger, self._tabulator = secret, ledger, tabulator
         self._policy, self._pace = policy, pace
+        self._stopped: set[asyncio.Task[list[list[Cell]] | None]] = set()
+        """Statements that were given up and have not ended yet."""
+
+    @property
+    def policy(self) -> CountPolicy:
+        """The policy of now."""
+        return self._policy()
 
     def budget(self, study: str) -> Budget:
         """What a study has spent and has left by the policy of now."""
         return self._ledger.budget(study, self._policy())
 
-    async def answer(self, study: str, question: Question) -> Answered:
-        """Raises FlipError ``charts-refused``, ``text-refused``, ``budget-spent``, ``no-estate``; EstateFault."""
-        began = self._pace.now()
+    async def told(self, study: str, question: Question) -> Answered | None:
+        """What needs no turn with the estate: an answer that was given before, or the budget alone; else None.
+
+        Raises FlipError ``charts-refused``, ``text-refused``, ``no-estate``, ``unsupported-cohort``, and what
+        ``current`` raises.
+        """
         policy = self._policy()
-        expression = CohortExpression.parse(question.cohort)
-        if question.charts and not policy.charts:
-            raise FlipError("charts-refused", "This Trust's policy gives no charts.", status=403)
-        text = free_text(expression)
-        if text is not None:
-            raise FlipError(
-                "text-refused",
-                f"{text} asks for free text, by which a single person can be named.",
-                remedy="Ask by concepts.",
-                status=403,
-            )
-        version = await self._tabulator.current()
+        asked = _Asked.of(question, policy)
+        version = await self._version()
+        if not asked.costs:
+            budget = self._ledger.charge(study, version, {}, policy)
+            return Answered(self._release(version, asked, [], policy), budget)
+        return self._told(study, version, asked, policy)
+
+    async def answer(self, study: str, question: Question, turn: Turn) -> Answered:
+        """The answer, within a ``turn`` of its own.
+
+        Raises FlipError ``budget-spent``, and as ``told`` and ``check`` raise: all before any record is read.
+        """
+        policy = self._policy()
+        asked = _Asked.of(question, policy)
+        version = await self._version()
+        told = self._told(study, version, asked, policy)
+        if told is not None:
+            return told
+        await self._tabulator.check(version, question.cohort, rules=asked.rules, charts=asked.charts)
+        budget = self._ledger.charge(study, version, asked.costs, policy)
+        tables, took = await self._tables(version, question, asked, policy, turn)
+        answer = self._release(version, asked, tables, policy)
+        self._ledger.keep(version, asked.digest, policy.digest(), answer.to_bytes(), took)
+        return Answered(answer, budget)
+
+    async def _version(self) -> str:
+        try:
+            version = await self._tabulator.current()
+        except FlipError as error:
+            raise FlipError(error.code, error.message, remedy=error.remedy, status=503) from None
         if version is None:
             raise FlipError("no-estate", "This Trust's estate has not been filled yet.", status=409)
-        asked = _Asked.of(question, expression)
-        budget = self._ledger.charge(study, version, asked.costs, policy)
-        name, under = asked.digest, policy.digest()
-        told = self._ledger.answer(version, name, under)
-        if told is not None:
-            return Answered(CountAnswer.model_validate_json(told[0]), budget, told[1])
-        tables = await self._tables(version, question, asked, policy)
-        answer = self._release(version, asked, tables, policy)
-        seconds = padded(self._pace.now() - began)
-        self._ledger.keep(version, name, under, answer.to_bytes(), seconds)
-        return Answered(answer, budget, seconds)
+        return version
 
-    async def _tables(self, version: str, question: Question, asked: _Asked, policy: CountPolicy) -> list[list[Cell]]:
-        if not asked.rules and not asked.charts:
-            return []
+    def _told(self, study: str, version: str, asked: _Asked, policy: CountPolicy) -> Answered | None:
+        kept = self._ledger.answer(version, asked.digest, policy.digest())
+        if kept is None:
+            return None
+        budget = self._ledger.charge(study, version, asked.costs, policy)  # paid for already, so it costs 0
+        return Answered(CountAnswer.model_validate_json(kept), budget)
+
+    async def _tables(
+        self, version: str, question: Question, asked: _Asked, policy: CountPolicy, turn: Turn
+    ) -> tuple[list[list[Cell]] | None, Took]:
+        """The cells, or None; at the moment at which the statement is stopped, whether it had to be or not.
+
+        When that is, is drawn by the Trust's secret over the cohort's meaning, so that asking for the same people in
+        another chart, which may be free, is no second try.
+        """
+        drawn = seed(self._secret, "time", version, asked.whole, repr(policy.answer_seconds))
+        seconds = turn.statement(int.from_bytes(drawn[:8], "big") / 2**64)
+        began, asked_at = self._pace.now(), datetime.now(UTC)
+        ended, fault = began + seconds, None
+
+        async def timed() -> list[list[Cell]] | None:
+            nonlocal ended, fault
+            try:
+                return await self._tabulator.tabulate(
+                    version,
+                    question.cohort,
+                    rules=asked.rules,
+                    charts=asked.charts,
+                    members=policy.seed == "members",
+                    seconds=seconds,
+                )
+            except Exception as error:
+                if isinstance(error, FlipError) and error.code == ESTATE_FAILED:
+                    fault = error
+                # Whatever else fails may fail because of a record that was read.
+                _LOG.warning("a statement failed, and is answered as a small number is: %s", error)
+                return None
+            finally:
+                ended = self._pace.now()
+
+        work = asyncio.create_task(timed(), name="statement")
         try:
-            return await self._tabulator.tabulate(
-                version, question.cohort, rules=asked.rules, charts=asked.charts, members=policy.seed == "members"
-            )
-        except FlipError as error:
-            if error.code in ("unsupported-cohort", "invalid-cohort", "unknown-version", "estate-incomplete"):
-                raise
-            raise EstateFault(error) from None
+            await asyncio.wait({work}, timeout=seconds)
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
+        tables = None
+        if not work.done():
+            self._stopped.add(work)
+            work.add_done_callback(self._stopped.discard)
+        elif ended - began <= seconds:
+            tables = work.result()
+        took = Took(asked_at, min(ended - began, seconds), tables is not None, policy.answer_seconds)
+        await self._pace.until(began + seconds)
+        if fault is not None:
+            raise fault
+        return tables, took
 
-    def _release(self, version: str, asked: _Asked, tables: list[list[Cell]], policy: CountPolicy) -> CountAnswer:
+    def _release(
+        self, version: str, asked: _Asked, tables: list[list[Cell]] | None, policy: CountPolicy
+    ) -> CountAnswer:
         draw = repr(policy.noise)
 
         def numbers(digest: str, labels: Sequence[str], cells: Sequence[Cell]) -> list[int]:
@@ -128,14 +220,17 @@ class Questions:
 
             return [noisy(cell, label, policy, seed_of) for label, cell in zip(labels, cells, strict=True)]
 
-        sizes = [
-            numbers(digest, ("",), table)[0]
-            for digest, table in zip(asked.sizes, tables[: len(asked.rules)], strict=True)
-        ]
-        released = funnel(sizes, policy) if asked.funnel else [shown(size, policy) for size in sizes]
+        if tables is None:
+            released: list[int | None] = [None] * len(asked.rules)
+            drawn: list[list[int | None]] = [[None] * len(chart.labels) for chart in asked.charts]
+        else:
+            cells = zip(asked.sizes, tables[: len(asked.rules)], strict=True)
+            sizes = [numbers(digest, ("",), table)[0] for digest, table in cells]
+            released = funnel(sizes, policy) if asked.funnel else [shown(size, policy) for size in sizes]
+            parts = zip(asked.charts, asked.drawn, tables[len(asked.rules) :], strict=True)
+            drawn = [bars(numbers(digest, chart.labels, table), policy) for chart, digest, table in parts]
         charts = []
-        for chart, digest, table in zip(asked.charts, asked.drawn, tables[len(asked.rules) :], strict=True):
-            people = bars(numbers(digest, chart.labels, table), policy)
+        for chart, people in zip(asked.charts, drawn, strict=True):
             told = tuple(Bar(label=label, people=n) for label, n in zip(chart.labels, people, strict=True))
             charts.append(ChartOfTrust(chart=chart, bars=told, people=sum(n for n in people if n is not None)))
         steps = tuple(Step(rules=rules, people=n) for rules, n in zip(asked.rules, released, strict=True))
@@ -151,16 +246,6 @@ class Questions:
         )
 
 
-class EstateFault(FlipError):
-    """The estate failed after it was asked: told to nobody outside, since it might depend on what it holds.
-
-    The hub's task stays open and is tried again until it expires; the log names the fault.
-    """
-
-    def __init__(self, cause: FlipError) -> None:
-        super().__init__(cause.code, cause.message, remedy=cause.remedy, status=503)
-
-
 @dataclass(frozen=True)
 class _Asked:
     """A question by meaning: digests of what is counted, and what each costs."""
@@ -170,19 +255,34 @@ class _Asked:
     charts: tuple[Chart, ...]
     drawn: tuple[str, ...]
     funnel: bool
+    whole: str
+    """The meaning of the cohort with all of its rules."""
 
     @classmethod
-    def of(cls, question: Question, expression: CohortExpression) -> _Asked:
+    def of(cls, question: Question, policy: CountPolicy) -> _Asked:
+        """Raises FlipError where the text, or the policy for every text, refuses."""
+        expression = CohortExpression.parse(question.cohort)
+        if question.charts and not policy.charts:
+            raise FlipError("charts-refused", "This Trust's policy gives no charts.", status=403)
+        text = free_text(expression)
+        if text is not None:
+            raise FlipError(
+                "text-refused",
+                f"{text} asks for free text, by which a single person can be named.",
+                remedy="Ask by concepts.",
+                status=403,
+            )
         rules = question.rules(expression)
         charts = tuple(dict.fromkeys(question.charts))
         sizes = tuple(meaning(expression, rules=count) for count in rules)
-        whole = (sizes[-1] if sizes else meaning(expression)) if charts else ""
+        whole = sizes[-1] if sizes else meaning(expression)
         return cls(
             rules=rules,
             sizes=sizes,
             charts=charts,
             drawn=tuple(sha256(f"{whole}\n{chart.digest()}".encode()) for chart in charts),
             funnel=question.funnel,
+            whole=whole,
         )
 
     @property

@@ -34,6 +34,7 @@ from flipnb.contracts.desk import (
     TriesLeft,
 )
 from flipnb.contracts.document import Document
+from flipnb.contracts.envelope import peek
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.approvals.approvals import Approvals, Terms
 from flipnb.enclave.approvals.decisions import Decisions
@@ -251,6 +252,7 @@ class Desk:
         policy = self._enclave.directory.policy()
         return RequestDetail(
             summary=self._summary(stored, self._decisions.terms(version)),
+            signed=peek(stored.envelope, "The bundle").decode(),
             content=bundle,
             changes=changes(bundle, self._approved_before(stored)),
             count=await self._count(bundle, version),
@@ -259,11 +261,11 @@ class Desk:
             what_leaves=what_leaves(bundle, policy),
         )
 
-    def _approved_before(self, stored: StoredRequest) -> Iterator[Bundle]:
-        """Other bundles of the same study that were approved here, the newest first."""
+    def _approved_before(self, stored: StoredRequest) -> Iterator[tuple[str, Bundle]]:
+        """Other bundles of the same study that were approved here, by their digests, the newest first."""
         for other in self._enclave.store.requests.approved(stored.study):
             if other.bundle != stored.bundle:
-                yield content_of(other)
+                yield other.bundle, content_of(other)
 
     async def _estate_version(self) -> str | None:
         try:

@@ -27,7 +27,7 @@ class ExactCounts:
         """Raises FlipError as ``count``; what could not be counted is counted when it is asked again."""
         asked = (version, meaning(bundle.cohort_expression))
         if asked not in self._kept:
-            async with self._turn:  # the one estate worker counts one at a time; who waited finds the answer kept
+            async with self._turn:  # the desk's one process counts one at a time; who waited finds the answer kept
                 if asked not in self._kept:
                     people = await self._count(version, bundle.cohort)
                     while len(self._kept) >= _KEPT:

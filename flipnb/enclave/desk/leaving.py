@@ -17,8 +17,17 @@ def what_leaves(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
     lines = [
         f"In each of {plan.rounds} rounds: the change of {bundle.tensors.elements:,} model weights, clipped to an L2 "
         f"norm of {plan.clip_norm:g} {how}. The hub can see it.",
-        "With each of them: the number of people in train, validation and test, as the weights of the average.",
+        "With each of them: the number of people in train, validation and test, each at most "
+        f"{plan.weight_cap:,}, as the weights of the average. The hub can see them; the study is shown this Trust's "
+        "share of all people in train as one of four bands.",
     ]
+    if bundle.tensors.integers:
+        elements = sum(tensor.elements for tensor in bundle.tensors.integers)
+        lines.insert(
+            1,
+            f"Of these weights {elements:,} are whole numbers (counters, indices), no part of the norm: each changes "
+            f"by at most {plan.integer_clip:,}.",
+        )
     whose = "this Trust's own, and in the average" if per_trust_metrics else "in the average over the Trusts"
     lines += [
         f"In each round and once more at the end: the number {output.name} over {output.over}, between "

@@ -9,29 +9,46 @@ from pydantic import Field, TypeAdapter
 from flipnb.contracts.chart import Chart
 from flipnb.contracts.dataset import Dataset, Split
 from flipnb.contracts.document import Digest, Document
-from flipnb.contracts.problem import Problem
+from flipnb.contracts.problem import FlipError, Problem
 
 LINE_BYTES = 32 << 20
 
 
-class Current(Document):
-    """Which estate version is current: answered by Answer.value, a version or None."""
+class Open(Document):
+    """Open a version, so that the next question about it starts at once."""
 
-    verb: Literal["current"] = "current"
+    verb: Literal["open"] = "open"
+    version: str
+
+
+class Check(Document):
+    """Compile a question and run it over the version's tables without their rows: answered where it can be asked.
+
+    Within ``seconds``, or it is refused as too complex.
+    """
+
+    verb: Literal["check"] = "check"
+    version: str
+    cohort: dict[str, Any]
+    rules: tuple[int, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    seconds: float
 
 
 class Count(Document):
-    """How many people a cohort has in one version: exact, for the agent alone."""
+    """How many people a cohort has in one version: exact, for the agent alone. Interrupted after ``seconds``."""
 
     verb: Literal["count"] = "count"
     version: str
     cohort: dict[str, Any]
+    seconds: float
 
 
 class Tabulate(Document):
     """The exact tables of a question, for the agent's disclosure control: a cell for each of ``rules``, then charts.
 
     ``members`` asks for a digest of who is in each cell too; the secret that is laid over it stays with the agent.
+    Interrupted after ``seconds``.
     """
 
     verb: Literal["tabulate"] = "tabulate"
@@ -40,6 +57,7 @@ class Tabulate(Document):
     rules: tuple[int, ...] = ()
     charts: tuple[Chart, ...] = ()
     members: bool = False
+    seconds: float
 
 
 class Freeze(Document):
@@ -54,8 +72,9 @@ class Freeze(Document):
     name: str = Field(pattern=r"^[0-9a-f]{32}$")
 
 
-WorkerRequest = Annotated[Current | Count | Tabulate | Freeze, Field(discriminator="verb")]
-WORKER_REQUEST: TypeAdapter[Current | Count | Tabulate | Freeze] = TypeAdapter(WorkerRequest)
+AnyRequest = Open | Check | Count | Tabulate | Freeze
+WorkerRequest = Annotated[AnyRequest, Field(discriminator="verb")]
+WORKER_REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(WorkerRequest)
 
 
 class ExactCell(Document):
@@ -76,10 +95,18 @@ class FrozenFacts(Document):
 
 
 class Answer(Document):
-    """Either ``problem``, or the verb's result: ``version`` (may be None), ``people``, ``tables`` or ``frozen``."""
+    """``problem``; or the verb's result: ``people``, ``tables`` or ``frozen``, nothing for ``open`` and ``check``.
 
-    version: str | None = None
+    ``stopped`` says, in place of tables, that counting took too long or failed over what it read.
+    """
+
     people: int | None = Field(default=None, ge=0)
     tables: tuple[tuple[ExactCell, ...], ...] | None = None
+    stopped: bool = False
     frozen: FrozenFacts | None = None
     problem: Problem | None = None
+
+
+def unanswerable(why: str) -> FlipError:
+    """What a question gets that no database could answer, whatever is in it."""
+    return FlipError("unanswerable-cohort", f"The cohort can't be asked of a database. {why}", remedy="Say it simpler.")

@@ -9,6 +9,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext
 from flipnb.contracts.task import SMALL_BYTES, RoundTask, SummedTask, TaskAnswer, TotalTask
 from flipnb.enclave.airlock.airlock import Airlock, Reply, stored_reply
+from flipnb.enclave.airlock.given import Named
 from flipnb.enclave.airlock.lease import Lease, fill
 from flipnb.enclave.runs.hub import Hub
 from flipnb.enclave.runs.run import ActiveRun
@@ -66,9 +67,14 @@ class Replies:
         """Give a run's kernel the sum that it waits for; a run that is over needs none."""
         active = self._active(task.run)
         airlock = await asyncio.shield(active.airlock) if active is not None else None
-        if active is not None and airlock is not None:
+        if active is None or airlock is None:
+            return TaskAnswer()
+        try:
             airlock.totals.give(task.summed)
-            active.asked()
+        except FlipError as error:
+            return TaskAnswer(code=error.code, reason=error.message[:400])
+        finally:
+            active.asked()  # also for a kernel that gave its slot back, and is to hear of the refusal
         return TaskAnswer()
 
     def delivered(self, task: RoundTask) -> None:
@@ -89,7 +95,11 @@ class Replies:
         while not await active.answered(context.round, or_if=lambda: airlock.lacks(context.round)):
             if active.over.is_set():
                 raise FlipError("run-ended", "The run ended here before the round was answered.", status=409)
-            airlock.offer(context, await self._weights(airlock, context, sent))
+            missing = await asyncio.to_thread(airlock.missing, context)
+            if missing is not None:
+                await self._keep(airlock, context, missing)
+            weights = await self._weights(airlock, context, context.weights, context.weights_size, sent)
+            await asyncio.to_thread(airlock.offer, context, weights)
             active.asked()
             sent = None  # a kernel that is started anew has them fetched anew
         stored = self._store.rounds.get(run, context.round)
@@ -101,7 +111,7 @@ class Replies:
         if stored is not None and stored.reply is not None and stored.digest == context.digest():
             return stored_reply(stored)
         if stored is not None and stored.digest != context.digest():
-            self._audit.append("round-refused", run=run, round=context.round, context=context.digest())
+            self._audit.refusals.add("round-refused", run, run=run, round=context.round, context=context.digest())
             raise FlipError("round-refused", f"Round {context.round} was given another context before.", status=409)
         raise FlipError("run-ended", "The run does not run here.", status=409)
 
@@ -111,15 +121,24 @@ class Replies:
         while self._store.outbox.waits(run) and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.1)
 
-    async def _weights(self, airlock: Airlock, context: RoundContext, sent: bytes | None) -> Lease:
-        """The global weights in sealed memory, their size and SHA-256 as the context says."""
+    async def _keep(self, airlock: Airlock, context: RoundContext, missing: Named) -> None:
+        """Fetch earlier weights that are not here any more, to measure those of ``context`` by."""
+        weights = await self._weights(airlock, context, missing.sha256, missing.size, None)
+        try:
+            await asyncio.to_thread(airlock.keep, missing, weights)
+        finally:
+            weights.close()
 
-        lease = Lease(context.weights_size)
+    async def _weights(
+        self, airlock: Airlock, context: RoundContext, digest: str, size: int, sent: bytes | None
+    ) -> Lease:
+        """Global weights in sealed memory, of this digest and size; of the round of ``context``, or for it."""
+        lease = Lease(size)
         try:
             if sent is not None:
-                fill(lease.descriptor, sent, context.weights, context.weights_size)
+                fill(lease.descriptor, sent, digest, size)
             else:
-                await self._hub.fetch_blob(context.weights, context.weights_size, lease.descriptor)
+                await self._hub.fetch_blob(digest, size, lease.descriptor)
             lease.seal()
         except BaseException as error:
             lease.close()

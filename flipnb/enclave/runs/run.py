@@ -148,7 +148,7 @@ class ActiveRun:
     def _goes_on(self, airlock: Airlock) -> bool:
         """Whether there is what a kernel waited for that gave its slot back."""
         if self._kernel is not None and self._kernel.awaited_total is not None:
-            return airlock.totals.summed(self._kernel.awaited_total)
+            return airlock.totals.settled(self._kernel.awaited_total)
         return airlock.open
 
     async def _open(self) -> Door | None:

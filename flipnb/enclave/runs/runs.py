@@ -6,15 +6,17 @@ import asyncio
 import logging
 from collections import defaultdict
 
+from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import TrustState
 from flipnb.contracts.task import RunTask, StartTask, StopTask, TaskAnswer
 from flipnb.enclave.approvals.decisions import Decisions
 from flipnb.enclave.approvals.requests import Requests
+from flipnb.enclave.estate_worker.child import FAILED as ESTATE_FAILED
 from flipnb.enclave.runs.directory import clear
 from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.hub import Hub
-from flipnb.enclave.runs.outcome import GOES_ON_LATER, Outcome
+from flipnb.enclave.runs.outcome import ENCLAVE_FAILED, GOES_ON_LATER, Outcome
 from flipnb.enclave.runs.run import ActiveRun
 from flipnb.enclave.stores.stored import StoredRun
 
@@ -102,18 +104,32 @@ class Runs:
         return TaskAnswer()
 
     async def stop(self, run: str, *, by: str) -> None:
-        """End the run's kernel; returns when it is gone. Raises FlipError ``unknown-run`` to the desk only."""
-        stored = self._store.runs.get(run)
-        if stored is None:
-            if by == "hub":
-                return
-            raise FlipError("unknown-run", f"There is no run {run} here.", status=404)
+        """End the run's kernel; returns when it is gone. Raises FlipError ``unknown-run`` to the desk only.
+
+        The kernel is told first of all: no fault of store or disk lets it go on.
+        """
         reason = "Stopped by the Trust's data controller." if by == "controller" else None
         active = self._active.get(run)
         if active is not None:
             await active.stop(Outcome("stopped", "stopped", reason))
-        elif self._store.runs.advance(run, "stopped", code="stopped", reason=reason):
+            return
+        if self._store.runs.get(run) is None:
+            if by == "hub":
+                return
+            raise FlipError("unknown-run", f"There is no run {run} here.", status=404)
+        if self._store.runs.advance(run, "stopped", code="stopped", reason=reason):
             self._audit.append("stopped", run=run, by=by)
+
+    def give_up(self, run: str) -> None:
+        """End a run at which this enclave failed: its kernel, or, before there is one, its part here."""
+        active = self._active.get(run)
+        if active is not None:
+            active.interrupt(ENCLAVE_FAILED)
+            return
+        try:
+            self._store.runs.advance(run, "refused", code=ENCLAVE_FAILED.code, reason=ENCLAVE_FAILED.reason)
+        except Exception:
+            _LOG.exception("the run %s is given up, and the store can't say so", run)
 
     def tell_progress(self) -> None:
         """Put into the outbox what is new of where the runs are."""
@@ -121,7 +137,9 @@ class Runs:
             active.tell_progress()
 
     async def _admit(self, task: RunTask) -> None:
-        admitted = await self._requests.receive(task.run, task.study, task.run_request, self._hub.bundle)
+        admitted = await self._requests.receive(
+            task.run, task.study, task.run_request, self._hub.bundle, self._require_answerable
+        )
         content = admitted.bundle
         state = await self._decisions.on_one_more_run(admitted.digest)
         if state == "waiting":
@@ -132,6 +150,20 @@ class Runs:
         if isinstance(state, FlipError):
             raise state
         self._store.runs.advance(task.run, state)
+
+    async def _require_answerable(self, bundle: Bundle) -> None:
+        """Refuse a cohort that no database could find, by its text alone. Without an estate that is seen later."""
+        worker = self._enclave.worker
+        version = await worker.current()
+        if version is None:
+            return
+        try:
+            await worker.check_bundle(version, bundle)
+        except FlipError as error:
+            if error.code == ESTATE_FAILED:
+                _LOG.warning("the cohort of a bundle could not be checked: %s", error)
+                return
+            raise
 
     def _launch(self, stored: StoredRun) -> None:
         if stored.run in self._active or self._ending:
@@ -170,7 +202,9 @@ class Runs:
         stored = self._store.runs.get(run)
         if stored is None:
             self._store.outbox.add_refusal(run, error.code, error.message[:400])
-            self._audit.append("request-refused", run=run, study=study, code=error.code, reason=error.message)
+            self._audit.refusals.add(
+                "request-refused", study, run=run, study=study, code=error.code, reason=error.message
+            )
         elif not stored.over:
             to: TrustState = "declined" if error.code == "declined" else "refused"
             if self._store.runs.advance(run, to, code=error.code, reason=error.message):

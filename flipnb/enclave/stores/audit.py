@@ -7,6 +7,7 @@ After each entry the size and tree head are signed with the node's key and kept 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import threading
 from array import array
@@ -24,7 +25,9 @@ from flipnb.contracts.document import parse
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.stores.anchor import AuditAnchor
+from flipnb.enclave.stores.refusals import Refusals
 
+_LOG = logging.getLogger("flipnb.enclave.stores.audit")
 _PAGE = 1000
 _PAGE_BYTES = 8 << 20
 
@@ -94,6 +97,8 @@ class AuditLog:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._signed = False
         self._settle()
+        self.refusals = Refusals(self.append)
+        """Where everything goes that a hub can have refused again and again."""
 
     @staticmethod
     def verify(path: Path, key: SigningKey, anchor: AuditAnchor) -> int:
@@ -174,7 +179,11 @@ class AuditLog:
         return AuditPage(entries=tuple(line.decode() for line in lines), size=size, head=head)
 
     def close(self) -> None:
-        """Close the file; the anchor's store stays open."""
+        """Close the file, once it has the number of all refusals; the anchor's store stays open."""
+        try:
+            self.refusals.close()
+        except FlipError as error:
+            _LOG.warning("the audit log lacks the number of the last refusals: %s", error)
         os.close(self._file)
 
     def _settle(self, then: Callable[[], object] = lambda: None) -> None:

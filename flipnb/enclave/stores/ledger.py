@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import ceil
 from pathlib import Path
@@ -17,6 +18,21 @@ from flipnb.contracts.policy import CountPolicy
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.stores.database import Database, text_of
 from flipnb.enclave.stores.migrations.ledger import STEPS
+
+_TIMED = 500
+
+
+@dataclass(frozen=True)
+class Took:
+    """A statement's ``seconds``, under an answer time of ``turn``; not ``whole`` where it was stopped, or failed.
+
+    What a single statement took can tell of a single person: it never leaves the enclave.
+    """
+
+    asked: datetime
+    seconds: float
+    whole: bool
+    turn: float
 
 
 class Ledger:
@@ -84,20 +100,32 @@ class Ledger:
                 (why, policy.noise, policy.budget, text_of(now or datetime.now(UTC))),
             )
 
-    def answer(self, estate: str, question: str, policy: str) -> tuple[bytes, float] | None:
-        """The answer that was given, and after how many seconds."""
+    def answer(self, estate: str, question: str, policy: str) -> bytes | None:
+        """The answer that was given."""
         row = self._database.one(
-            "SELECT answer, seconds FROM answers WHERE estate=? AND question=? AND policy=?", estate, question, policy
+            "SELECT answer FROM answers WHERE estate=? AND question=? AND policy=?", estate, question, policy
         )
-        return (bytes(row["answer"]), float(row["seconds"])) if row is not None else None
+        return bytes(row["answer"]) if row is not None else None
 
-    def keep(self, estate: str, question: str, policy: str, answer: bytes, seconds: float) -> None:
-        """Keep an answer, and the least seconds after which it may leave; the first one holds."""
+    def keep(self, estate: str, question: str, policy: str, answer: bytes, took: Took | None = None) -> None:
+        """Keep an answer, the first one holds; and how long its statement took, where there was one."""
         with self._database.transaction() as db:
             db.execute(
-                "INSERT INTO answers VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING",
-                (estate, question, policy, answer, seconds),
+                "INSERT INTO answers VALUES (?,?,?,?) ON CONFLICT DO NOTHING", (estate, question, policy, answer)
             )
+            if took is not None:
+                db.execute(
+                    "INSERT INTO durations (asked, seconds, whole, turn) VALUES (?,?,?,?)",
+                    (text_of(took.asked), took.seconds, took.whole, took.turn),
+                )
+                db.execute("DELETE FROM durations WHERE number <= (SELECT max(number) FROM durations) - ?", (_TIMED,))
+
+    def times(self) -> list[Took]:
+        """How long the last statements took, the oldest first, 500 at most. For the Trust's own people alone."""
+        rows = self._database.all("SELECT asked, seconds, whole, turn FROM durations ORDER BY number")
+        return [
+            Took(datetime.fromisoformat(row["asked"]), row["seconds"], bool(row["whole"]), row["turn"]) for row in rows
+        ]
 
     def _budget(self, db: sqlite3.Connection, study: str, policy: CountPolicy, now: datetime) -> Budget:
         """What is left: of the Trust's budget and of the study's share, whichever is less."""

@@ -12,8 +12,10 @@ that the rules before it left.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.cohort_criteria import (
@@ -38,6 +40,7 @@ from flipnb.estate.cohort.conditions import (
     where,
 )
 from flipnb.estate.cohort.eras import drug_eras, merged, offset_exit
+from flipnb.estate.cohort.met import Met, every, grouped
 from flipnb.estate.cohort.records import knows_period, one_each, records
 from flipnb.estate.cohort.subqueries import Select, Subqueries, Union, in_dialect, passed_on
 from flipnb.estate.database import Copies
@@ -45,6 +48,8 @@ from flipnb.estate.database import Copies
 _RECORD = ("person_id", "event_id", "start_date")
 _EVENT = (*_RECORD, "end_date", *PERIOD, "visit_occurrence_id", "ordinal")
 _PERIOD_START, _PERIOD_END = "op.observation_period_start_date", "op.observation_period_end_date"
+_Leaf = Callable[[str], Met]
+"""A criterion of a group: which of the events of that name meet it."""
 _LIMITS = {"ALL": "All events", "FIRST": "First event", "LAST": "Last event"}
 
 
@@ -145,10 +150,16 @@ class _Compiler:
     _copies: Copies
     _subqueries: Subqueries = field(default_factory=Subqueries)
     _steps: list[Step] = field(default_factory=list)
+    _in_turn: list[str] = field(default_factory=list)
+    """Names of the entry events that each step left, of those of the step before."""
+    _times: Counter[Met] = field(default_factory=Counter)
+    """How often a criterion is there, by what it would find among the first of ``_in_turn``."""
+    _shared: dict[Met, Met] = field(default_factory=dict)
 
     def compiled(self, rules: Sequence[int]) -> CompiledCohort:
         self._subqueries.add("codesets", self._sets.query())
         self._primary_events()
+        self._count_criteria()
         self._qualified_events()
         left = [self._steps[-1].events, *self._events_by_rule()]
         rows, people = self._stays(left[-1], "")
@@ -182,6 +193,7 @@ class _Compiler:
     def _step(self, name: str, events: str, query: Select) -> None:
         self._subqueries.keep(events, query)
         self._steps.append(Step(name, events))
+        self._in_turn.append(events)
 
     @property
     def _one_found_event_each(self) -> bool:
@@ -213,7 +225,8 @@ class _Compiler:
         criteria = [one.criterion for one in primary.criteria_list]
         in_period = all(knows_period(one, self._copies) for one in criteria)
         columns = ("end_date", "sort_date", "visit_occurrence_id", *(PERIOD if in_period else ()))
-        records = self._records_of_any(criteria, columns, apart=True)
+        # Where there are several, a record that two of them find is one event: John's must not multiply.
+        records = self._records_of_any(criteria, columns, each_once=primary.primary_criteria_limit.type == "ALL")
         source, start, end = f"{records} e", "e.op_start_date", "e.op_end_date"
         if not in_period:
             source, start, end = _with_period(source, "e"), _PERIOD_START, _PERIOD_END
@@ -232,6 +245,13 @@ class _Compiler:
         event_id, numbered = ("row_number() OVER ()", "") if limit == "ALL" else ("p.person_id", "WHERE p.ordinal = 1")
         event = dict(passed_on(_EVENT, "p")) | {"event_id": event_id}
         self._step("Initial events", "primary_events", Select(tuple(event.items()), "found_events p", numbered))
+
+    def _count_criteria(self) -> None:
+        """How often each criterion of the entry event is there, in the additional criteria and all rules."""
+        cohort = self._expression
+        groups = [cohort.additional_criteria, *(rule.expression for rule in cohort.inclusion_rules)]
+        leaves = (leaf for group in groups if group is not None for leaf in self._leaves(group))
+        self._times.update(leaf(self._in_turn[0]) for leaf in leaves)
 
     def _qualified_events(self) -> None:
         group, limit = self._expression.additional_criteria, self._expression.qualified_limit.type
@@ -280,10 +300,11 @@ class _Compiler:
                 f"SELECT i.event_id, c.start_date AS end_date FROM {included} i JOIN {found} c "
                 "ON c.person_id = i.person_id AND c.start_date >= i.start_date AND c.start_date <= i.op_end_date"
             )
+        listed = " UNION ALL ".join(dict.fromkeys(exits))
         self._subqueries.add(
             f"cohort_rows{suffix}",
             f"SELECT i.person_id, i.start_date, MIN(x.end_date) AS end_date FROM {included} i "
-            f"JOIN ({' UNION ALL '.join(exits)}) x ON x.event_id = i.event_id AND x.end_date >= i.start_date "
+            f"JOIN ({listed}) x ON x.event_id = i.event_id AND x.end_date >= i.start_date "
             "GROUP BY i.person_id, i.event_id, i.start_date",
         )
 
@@ -332,7 +353,8 @@ class _Compiler:
             around = Select((*same, *period), _with_period(f"{found} r", "r"))
         index = self._subqueries.named("index", around)
         matching = f"SELECT p.event_id FROM {index} p WHERE {self._holds(group, index)}"
-        return self._subqueries.named("correlated", Select(same, f"{found} r", f"WHERE r.event_id IN ({matching})"))
+        holding = Select(same, f"{found} r", f"WHERE r.event_id IN ({matching})")
+        return self._subqueries.named("correlated", holding, once=True)
 
     def _records_of_any(
         self,
@@ -341,24 +363,23 @@ class _Compiler:
         counted: CountColumn | None = None,
         *,
         among: str | None = None,
-        apart: bool = False,
+        each_once: bool = False,
     ) -> str:
-        """As ``_records``, of all that any of the criteria finds; ``apart``: a record is there for each that finds it.
+        """As ``_records``, of all that any of the criteria finds; ``each_once``: no record is there twice.
 
         What is ``counted`` is of one criterion alone.
         """
-        names = [self._records(one, columns, counted, among=among) for one in _in_one(criteria, self._sets, apart)]
-        found = tuple(names if apart else dict.fromkeys(names))
+        found = tuple(
+            dict.fromkeys(self._records(one, columns, counted, among=among) for one in _in_one(criteria, self._sets))
+        )
         if len(found) == 1:
             return found[0]
-        return self._subqueries.named("any", Union(tuple(dict.fromkeys((*_RECORD, *columns))), found))
+        return self._subqueries.named("any", Union(tuple(dict.fromkeys((*_RECORD, *columns))), found, each_once))
 
     def _custom_eras(self, criterion: CustomEraCriterion) -> str:
         """The name of a subquery of eras: event_id, person_id, start_date, end_date."""
-        found = " UNION ALL ".join(
-            f"SELECT person_id, start_date, end_date FROM {self._records(one.criterion, ('end_date',))}"
-            for one in criterion.criteria_list
-        )
+        sources = dict.fromkeys(self._records(one.criterion, ("end_date",)) for one in criterion.criteria_list)
+        found = " UNION ALL ".join(f"SELECT person_id, start_date, end_date FROM {one}" for one in sources)
         eras = merged(found, criterion.gap_days, criterion.gap_days)
         return self._subqueries.named(
             "custom_eras",
@@ -367,23 +388,58 @@ class _Compiler:
         )
 
     def _holds(self, group: CriteriaGroup, events: str) -> str:
-        """The condition that an event ``p`` meets the group."""
-        if group.is_empty:
-            return "1 = 1"
-        parts = [self._correlated(some, events) for some in _together(group)]
-        parts += [self._demographic(one, events) for one in group.demographic_criteria_list]
-        parts += [self._holds(one, events) for one in group.groups]
-        if group.type in ("ALL", "ANY"):
-            return f"({(' AND ' if group.type == 'ALL' else ' OR ').join(parts)})"
-        met = " + ".join(f"CASE WHEN {part} THEN 1 ELSE 0 END" for part in parts)
-        return f"({met} {'>=' if group.type == 'AT_LEAST' else '<='} {group.count})"
+        """The condition that an event ``p`` of ``events`` meets the group."""
+        if group.type != "ALL":
+            return self._met(group, events).condition()
+        return every(self._parts(group, events), events)
 
-    def _correlated(self, some: Sequence[CorrelatedCriterion], events: str) -> str:
+    def _met(self, group: CriteriaGroup, events: str) -> Met:
+        return Met() if group.is_empty else grouped(group, self._parts(group, events), events)
+
+    def _parts(self, group: CriteriaGroup, events: str) -> list[Met]:
+        """A group's criteria, and the groups in it."""
+        parts = [self._found(one, events) for one in self._own_leaves(group)]
+        for inner in group.groups:
+            flat = group.type == inner.type == "ALL"
+            parts += self._parts(inner, events) if flat else [self._met(inner, events)]
+        return parts
+
+    def _found(self, leaf: _Leaf, events: str) -> Met:
+        """What a criterion finds among ``events``; what equal ones find is found once, and used as often as they say.
+
+        Whether an event meets a criterion does not depend on other events, so that what was found among those of an
+        earlier step holds for those that are left of them.
+        """
+        if events not in self._in_turn:
+            met = leaf(events)
+            return met if met.events is None else self._once(met)
+        alike = leaf(self._in_turn[0])
+        if alike.events is None or self._times[alike] < 2:
+            return leaf(events)
+        if alike not in self._shared:
+            self._shared[alike] = self._once(leaf(events))
+        return self._shared[alike]
+
+    def _once(self, met: Met) -> Met:
+        found = self._subqueries.named("met", f"SELECT DISTINCT event_id FROM ({met.events}) m", once=True)
+        return Met(f"SELECT event_id FROM {found}", met.inverted)
+
+    def _own_leaves(self, group: CriteriaGroup) -> list[_Leaf]:
+        leaves: list[_Leaf] = [partial(self._correlated, some) for some in _together(group)]
+        return leaves + [partial(self._demographic, one) for one in group.demographic_criteria_list]
+
+    def _leaves(self, group: CriteriaGroup) -> Iterator[_Leaf]:
+        """A group's criteria, with those of the groups in it."""
+        yield from self._own_leaves(group)
+        for inner in group.groups:
+            yield from self._leaves(inner)
+
+    def _correlated(self, some: Sequence[CorrelatedCriterion], events: str) -> Met:
         """The condition of the first, about the records of them all."""
         one = some[0]
         occurrence = one.occurrence
         if occurrence.type == 2 and occurrence.count == 0:
-            return "1 = 1"
+            return Met()
         within = not one.ignore_observation_period
         conditions = ["a.person_id = q.person_id"]
         if within:
@@ -402,13 +458,12 @@ class _Compiler:
             having = f" GROUP BY q.event_id HAVING COUNT({'DISTINCT a.counted' if counted else '*'}) {wanted}"
         elif counted:
             conditions.append("a.counted IS NOT NULL")
-        inverted = occurrence.type == 1 or occurrence.count == 0
-        return (
-            f"p.event_id {'NOT IN' if inverted else 'IN'} (SELECT q.event_id FROM {events} q JOIN {found} a "
-            f"ON {' AND '.join(dict.fromkeys(conditions))}{having})"
+        return Met(
+            f"SELECT q.event_id FROM {events} q JOIN {found} a ON {' AND '.join(dict.fromkeys(conditions))}{having}",
+            inverted=occurrence.type == 1 or occurrence.count == 0,
         )
 
-    def _demographic(self, one: DemographicCriterion, events: str) -> str:
+    def _demographic(self, one: DemographicCriterion, events: str) -> Met:
         conditions = []
         if one.age is not None:
             conditions.append(in_range("EXTRACT(YEAR FROM q.start_date) - n.year_of_birth", one.age, whole=True))
@@ -427,7 +482,7 @@ class _Compiler:
         if one.occurrence_end_date is not None:
             conditions.append(in_dates("q.end_date", one.occurrence_end_date))
         people = f"{events} q JOIN person n ON n.person_id = q.person_id {where(conditions)}".rstrip()
-        return f"p.event_id IN (SELECT q.event_id FROM {people})"
+        return Met(f"SELECT q.event_id FROM {people}")
 
 
 def _columns(one: CorrelatedCriterion) -> tuple[str, ...]:
@@ -455,8 +510,8 @@ def _together(group: CriteriaGroup) -> list[list[CorrelatedCriterion]]:
     return list(found.values())
 
 
-def _in_one(criteria: Sequence[Criterion], sets: ConceptSets, apart: bool) -> list[Criterion]:
-    """The criteria; those that differ in their concept set alone as one. ``apart``: no record may be of two of them."""
+def _in_one(criteria: Sequence[Criterion], sets: ConceptSets) -> list[Criterion]:
+    """The criteria; those that differ in their concept set alone as one."""
     if len(criteria) == 1:
         return list(criteria)
     found: dict[object, list[Criterion]] = {}
@@ -466,7 +521,7 @@ def _in_one(criteria: Sequence[Criterion], sets: ConceptSets, apart: bool) -> li
     asked: list[Criterion] = []
     for some in found.values():
         codesets = [getattr(one, "codeset_id", None) for one in some]
-        union = sets.together([one for one in codesets if one is not None], apart=apart) if len(some) > 1 else None
+        union = sets.together([one for one in codesets if one is not None]) if len(some) > 1 else None
         asked += some if union is None else [some[0].model_copy(update={"codeset_id": union})]
     return asked
 

@@ -42,14 +42,12 @@ class ConceptSets:
         values = ", ".join(f"({int(one)})" for one in concepts)
         return f"JOIN (VALUES {values}) AS listed (concept_id) ON listed.concept_id = {column}", ""
 
-    def together(self, codesets: Collection[int], *, apart: bool) -> int | None:
-        """The id of a set of the concepts of several; None where they can't be written into the query as one or, if
-        they are to be ``apart``, where one concept is in two of them."""
+    def together(self, codesets: Collection[int]) -> int | None:
+        """The id of a set of the concepts of several; None where they can't be written into the query as one."""
         if not self._listed.keys() >= set(codesets):
             return None
-        found = [concept for codeset in codesets for concept in self._listed[codeset]]
-        union = tuple(sorted(set(found)))
-        if len(union) > LISTED or (apart and len(union) < len(found)):
+        union = tuple(sorted({concept for codeset in codesets for concept in self._listed[codeset]}))
+        if len(union) > LISTED:
             return None
         for codeset, concepts in self._listed.items():
             if concepts == union:

@@ -42,13 +42,16 @@ class Select:
 
 @dataclass(frozen=True)
 class Union:
-    """The rows of other subqueries, one after the other."""
+    """The rows of other subqueries, one after the other; ``each_once``: no two rows are the same."""
 
     names: tuple[str, ...]
     sources: tuple[str, ...]
+    each_once: bool = False
 
     def sql(self, read: Collection[str]) -> str:
         """The union of the columns in ``read``, of one column where none of them is."""
+        if self.each_once:
+            return " UNION ".join(f"SELECT {', '.join(self.names)} FROM {one}" for one in self.sources)
         shown = ", ".join([name for name in self.names if name in read] or self.names[:1])
         return " UNION ALL ".join(f"SELECT {shown} FROM {one}" for one in self.sources)
 
@@ -80,15 +83,18 @@ class Subqueries:
         self._queries[name] = query
 
     def keep(self, name: str, query: Subquery) -> None:
-        """Add one that gives its rows numbers, which may be others each time that it is read."""
+        """Add one that is made once, however often it is read: it gives its rows numbers, which may be others each
+        time, or takes a time that must not multiply."""
         self.add(name, query)
         self._kept.add(name)
 
-    def named(self, prefix: str, query: Subquery) -> str:
-        """The name of a subquery, which is added; the same query has one name."""
+    def named(self, prefix: str, query: Subquery, *, once: bool = False) -> str:
+        """The name of a subquery, which is added; the same query has one name. ``once``: it is kept, see ``keep``."""
         if query not in self._names:
             self._names[query] = f"{prefix}_{len(self._names)}"
             self.add(self._names[query], query)
+        if once:
+            self._kept.add(self._names[query])
         return self._names[query]
 
     def statement(self, query: str) -> str:

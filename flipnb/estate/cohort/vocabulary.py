@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from flipnb.contracts.cohort import ConceptSet
+from flipnb.contracts.problem import FlipError
 from flipnb.estate.cohort.concept_sets import all_concepts
 from flipnb.estate.cohort.conditions import in_ids
 from flipnb.estate.cohort.subqueries import in_dialect
@@ -13,6 +14,9 @@ from flipnb.estate.database import BY_CONCEPT, Copies, EstateDatabase
 
 _REMEMBERED = 256
 """Concept sets whose concepts a process remembers, each for its estate version."""
+
+_MOST = 3_000_000
+"""Concepts of all sets of a question, and of those that are remembered: some ten times a whole vocabulary."""
 
 _FEW = 50
 """DuckDB reads the rows of up to so many listed concepts sooner than it builds a join with them."""
@@ -33,9 +37,9 @@ concept itself, its valid descendants, and what is mapped to it. One short query
 
 
 def concepts_of(database: EstateDatabase, sets: Sequence[ConceptSet]) -> dict[int, tuple[int, ...]]:
-    """The concepts of each set, by its id and in order."""
+    """The concepts of each set, by its id and in order. Raises FlipError ``cohort-too-large``."""
     remembered = _memory(database.version) if database.version else {}
-    if len(remembered) >= _REMEMBERED:
+    if len(remembered) >= _REMEMBERED or sum(map(len, remembered.values())) > _MOST:
         remembered.clear()
     keys = {one.id: one.expression.model_dump_json() for one in sets}
     unknown = [one for one in sets if keys[one.id] not in remembered]
@@ -68,6 +72,7 @@ def _by_concept(database: EstateDatabase, sets: Sequence[ConceptSet]) -> Mapping
 
     listed: list[set[int]] = []
     for item in items:
+        _require_few(listed)
         wanted = (_ITSELF, _DESCENDANT) if item.include_descendants else (_ITSELF,)
         listed.append({other for relation, other in known.get(item.concept.concept_id, ()) if relation in wanted})
     sources = {concept for item, found in zip(items, listed, strict=True) if item.include_mapped for concept in found}
@@ -78,6 +83,7 @@ def _by_concept(database: EstateDatabase, sets: Sequence[ConceptSet]) -> Mapping
 
     for item, found in zip(items, listed, strict=True):
         if item.include_mapped:
+            _require_few(listed)
             found.update(*(mapped.get(concept, ()) for concept in tuple(found)))
     left = iter(listed)
     concepts: dict[int, set[int]] = {}
@@ -88,6 +94,15 @@ def _by_concept(database: EstateDatabase, sets: Sequence[ConceptSet]) -> Mapping
             (excluded if item.is_excluded else included).update(next(left))
         concepts[one.id] = included - excluded
     return concepts
+
+
+def _require_few(listed: Sequence[set[int]]) -> None:
+    if sum(map(len, listed)) > _MOST:
+        raise FlipError(
+            "cohort-too-large",
+            f"The concept sets of the cohort have more than {_MOST} concepts together.",
+            remedy="Name the concepts more closely.",
+        )
 
 
 def _related(database: EstateDatabase, concepts: Collection[int]) -> Iterator[tuple[int, int, int]]:

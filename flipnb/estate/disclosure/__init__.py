@@ -2,6 +2,6 @@
 
 from flipnb.estate.disclosure.noise import discrete_gaussian, seed
 from flipnb.estate.disclosure.release import Cell, bars, funnel, noisy, shown
-from flipnb.estate.disclosure.tabulation import tabulate
+from flipnb.estate.disclosure.tabulation import Tabulation, tabulate
 
-__all__ = ["Cell", "bars", "discrete_gaussian", "funnel", "noisy", "seed", "shown", "tabulate"]
+__all__ = ["Cell", "Tabulation", "bars", "discrete_gaussian", "funnel", "noisy", "seed", "shown", "tabulate"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flipnb.contracts.chart import (
     FEMALE,
@@ -21,7 +22,7 @@ from flipnb.contracts.chart import (
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.dataset import Variable
 from flipnb.estate.cohort.generation import compiled_for
-from flipnb.estate.database import DuckDBDatabase
+from flipnb.estate.database import DuckDBDatabase, EstateDatabase, incomplete
 from flipnb.estate.disclosure.release import Cell
 from flipnb.estate.versions import Bounds, Estate
 
@@ -29,6 +30,59 @@ if TYPE_CHECKING:
     import duckdb
 
 _TABLE = {"measurement": "measurement", "observation": "observation", "condition": "condition_occurrence"}
+
+
+@dataclass(frozen=True)
+class Tabulation:
+    """A question's statements. ``sizes`` and ``people`` count, or list, those with each of ``rules`` inclusion rules;
+    ``member`` makes the table of members, of which each of ``charts`` (a query, and its number of bars) asks."""
+
+    rules: int
+    sizes: str
+    people: str
+    member: str
+    charts: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def of(
+        cls, database: EstateDatabase, expression: CohortExpression, rules: Sequence[int], charts: Sequence[Chart]
+    ) -> Tabulation:
+        """Of ``database`` the vocabulary alone is read, which holds no patient.
+
+        Raises FlipError ``unsupported-cohort``, ``estate-incomplete``.
+        """
+        compiled = compiled_for(database, expression, rules)
+        member = (
+            "CREATE TEMP TABLE member AS SELECT person_id, min(start_date) AS since, "
+            f"arg_min(end_date, start_date) AS until FROM ({compiled.rows()}) GROUP BY 1"
+        )
+        drawn = tuple((_bars(chart), len(chart.labels)) for chart in charts)
+        return cls(len(rules), compiled.sizes(), compiled.members(), member, drawn)
+
+    def run(self, connection: duckdb.DuckDBPyConnection, *, members: bool) -> list[list[Cell]]:
+        """One cell for each of the rules, then each chart's bars; see ``tabulate``."""
+        tables: list[list[Cell]] = []
+        if self.rules and members:
+            tables = _people(connection, self.people, self.rules)
+        elif self.rules:
+            tables = [[Cell(int(people))] for _, people in _rows(connection, self.sizes)]
+        if self.charts:
+            _rows(connection, self.member)
+            tables += [_cells(connection, query, bars, members) for query, bars in self.charts]
+        return tables
+
+    def bind(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Run the statements, over an empty database: what fails there fails by the question's text alone.
+
+        ``people`` is ``sizes`` but for what it shows of the same rows. Where nothing is counted the members are found.
+        """
+        if self.rules:
+            _rows(connection, self.sizes)
+        if self.charts or not self.rules:
+            _rows(connection, self.member)
+        for query, bars in self.charts:
+            for members in (False, True):
+                _cells(connection, query, bars, members)
 
 
 def tabulate(
@@ -47,31 +101,25 @@ def tabulate(
     every statement is defined for every value that a column can hold: an error is the question's or the machine's.
     Raises FlipError ``unsupported-cohort``, ``unknown-version``, ``estate-incomplete``.
     """
-    drawn = [_bars(chart) for chart in charts]
     with Estate.open(estate, bounds).reading(version) as connection:
-        database = DuckDBDatabase(connection, version)
-        compiled = compiled_for(database, expression, rules)
-        whole = compiled.rows()
-        if members:
-            tables = _people(connection, compiled.members(), len(rules)) if rules else []
-        else:
-            tables = [[Cell(int(people))] for _, people in database.rows(compiled.sizes())] if rules else []
-        if charts:
-            connection.execute(
-                "CREATE TEMP TABLE member AS SELECT person_id, min(start_date) AS since, "
-                f"arg_min(end_date, start_date) AS until FROM ({whole}) GROUP BY 1"
-            )
-            tables += [
-                _cells(connection, query, len(chart.labels), members)
-                for chart, query in zip(charts, drawn, strict=True)
-            ]
-    return tables
+        made = Tabulation.of(DuckDBDatabase(connection, version), expression, rules, charts)
+        return made.run(connection, members=members)
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Any]:
+    """Raises FlipError ``estate-incomplete``."""
+    import duckdb
+
+    try:
+        return connection.execute(sql).fetchall()
+    except (duckdb.CatalogException, duckdb.BinderException) as error:
+        raise incomplete(error) from None
 
 
 def _cells(connection: duckdb.DuckDBPyConnection, query: str, bars: int, members: bool) -> list[Cell]:
     """``query`` gives each person once, with the number of the bar that they are in."""
     if not members:
-        found = dict(connection.execute(f"SELECT bar, count(*) FROM ({query}) GROUP BY 1").fetchall())
+        found = dict(_rows(connection, f"SELECT bar, count(*) FROM ({query}) GROUP BY 1"))
         return [Cell(int(found.get(bar, 0))) for bar in range(bars)]
     return [cell for (cell,) in _people(connection, f"SELECT bar, person_id FROM ({query})", bars)]
 
@@ -79,7 +127,7 @@ def _cells(connection: duckdb.DuckDBPyConnection, query: str, bars: int, members
 def _people(connection: duckdb.DuckDBPyConnection, query: str, cells: int) -> list[list[Cell]]:
     """``query`` gives the number of a cell and a person who is in it; a table of its own for each cell."""
     people: list[list[int]] = [[] for _ in range(cells)]
-    for number, person in connection.execute(query).fetchall():
+    for number, person in _rows(connection, query):
         people[number].append(int(person))
     return [[Cell(len(one), _digest(one))] for one in people]
 

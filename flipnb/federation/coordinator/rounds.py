@@ -19,7 +19,7 @@ from flipnb.contracts.keys import KeyId
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext, RoundReply
-from flipnb.contracts.run import FINAL_TRUST_STATES, RoundSummary
+from flipnb.contracts.run import FINAL_TRUST_STATES, RoundSummary, share_of
 from flipnb.contracts.study import Roster
 from flipnb.contracts.text import as_line
 from flipnb.federation.coordinator.checkpoint import Checkpoint, Checkpoints, Position
@@ -135,7 +135,7 @@ class Rounds:
         for step in steps:
             self._total(step, context.members, checkpoint, number)
         total = self._nothing_yet(training=training)
-        replies, left_out, late = self._collect(context, total, self._deadline(number, checkpoint))
+        replies, people, left_out, late = self._collect(context, total, self._deadline(number, checkpoint))
         members = tuple(sorted(replies))
         votes, voters = total.ballots if has_ballot(self._bundle.plan, training=training) else (None, None)
         reasons = {key: as_line(f"round {number}: {reason}") for key, reason in left_out.items()}
@@ -157,6 +157,7 @@ class Rounds:
             trust_metrics={key: dict(reply.metrics) for key, reply in replies.items() if reply.metrics is not None},
             votes=votes,
             voters=voters,
+            shares={key: share_of(weight, total.weight) for key, weight in people.items()},
             agreements={key: reply.agreement for key, reply in replies.items() if reply.agreement is not None},
             seconds=seconds,
         )
@@ -239,9 +240,10 @@ class Rounds:
 
     def _collect(
         self, context: RoundContext, total: Updates, deadline: float
-    ) -> tuple[dict[KeyId, RoundReply], dict[KeyId, str], set[KeyId]]:
-        """The replies of those whose update is in the sum; who is not, and why; who of those is late."""
+    ) -> tuple[dict[KeyId, RoundReply], dict[KeyId, int], dict[KeyId, str], set[KeyId]]:
+        """The replies of those whose update is in the sum; their weights; who is not, and why; who of them is late."""
         done: dict[KeyId, RoundReply] = {}
+        people: dict[KeyId, int] = {}
         left_out = {key: self._left_out[key] for key in context.members if key in self._left_out}  # by a total
         waiting = set(context.members) - left_out.keys()
         known = 0
@@ -257,7 +259,7 @@ class Rounds:
             for key in sorted(waiting & heard.replies.keys()):
                 waiting.remove(key)
                 try:
-                    done[key] = self._take(key, heard.replies[key], context, total)
+                    done[key], people[key] = self._take(key, heard.replies[key], context, total)
                 except FlipError as error:
                     if error.status == 401 or error.status >= 500:
                         raise  # the hub's doing, not the Trust's
@@ -266,10 +268,10 @@ class Rounds:
             for key in sorted(waiting & heard.gone.keys()):
                 waiting.remove(key)
                 left_out[key] = heard.gone[key]
-        return done, left_out, waiting
+        return done, people, left_out, waiting
 
-    def _take(self, key: KeyId, text: str, context: RoundContext, total: Updates) -> RoundReply:
-        """Verify one reply and add its update. Raises FlipError that says what is wrong with it."""
+    def _take(self, key: KeyId, text: str, context: RoundContext, total: Updates) -> tuple[RoundReply, int]:
+        """Verify one reply and add its update; its weight. Raises FlipError that says what is wrong with it."""
         name = self._name(key)
         trusted = {key: self._trust_keys[key]} if key in self._trust_keys else {}
         opened = envelope.unseal(text.encode(), envelope.ROUND_REPLY, trusted, f"The reply of {name}")
@@ -277,8 +279,7 @@ class Rounds:
         if reply.trust != key or reply.context != context:
             raise FlipError("stale-reply", f"{name} answered another context than that of round {context.round}.")
         self._check_metrics(reply, name)
-        total.add(self._hub.blob(reply.update), name)
-        return reply
+        return reply, total.add(self._hub.blob(reply.update), name)
 
     def _check_metrics(self, reply: RoundReply, name: str) -> None:
         if reply.agreement is not None:
@@ -290,11 +291,12 @@ class Rounds:
             self._bundle.plan.consensus.admit(reply.agreement)
         if reply.metrics is None:
             return
-        bounds = {output.name: (output.minimum, output.maximum) for output in self._bundle.outputs}
+        declared = {output.name: output for output in self._bundle.outputs}
         for metric, value in reply.metrics.items():
-            low, high = bounds.get(metric, (1.0, 0.0))
-            if not low <= value <= high:
-                raise FlipError("wrong-metrics", f"{name} reports {metric}, undeclared or out of its declared bounds.")
+            if metric not in declared or not declared[metric].possible(value):
+                raise FlipError(
+                    "wrong-metrics", f"{name} reports {metric}, undeclared, out of its bounds or of more decimals."
+                )
 
 
 def _documents(view: CoordinatorView) -> tuple[Bundle, Roster]:

@@ -121,6 +121,23 @@ export class CohortModel {
   }
 
   /**
+   * Whether people are counted, not only budgets asked for.
+   */
+  get counting(): boolean {
+    return this._counting;
+  }
+
+  /**
+   * After how many seconds of its own turn each Trust answers, the slowest of them; null while none has said it.
+   */
+  get answerSeconds(): number | null {
+    const told = (this._answers?.answers ?? []).flatMap(({ reply }) =>
+      typeof reply?.answer_seconds === 'number' ? [reply.answer_seconds] : []
+    );
+    return told.length === 0 ? null : Math.max(...told);
+  }
+
+  /**
    * The Trust with the least left, and what is left there; null while no budget is known.
    */
   get scarcest(): { title: string; budget: IBudget } | null {
@@ -193,6 +210,7 @@ export class CohortModel {
       return;
     }
     this._asking = true;
+    this._counting = what.people || what.funnel || what.charts.length > 0;
     this.changedNow();
     const expression = this.expression;
     try {
@@ -206,7 +224,7 @@ export class CohortModel {
     } catch (error) {
       this._problem = messageOf(error);
     }
-    this._asking = false;
+    this._asking = this._counting = false;
     this.changedNow();
   }
 
@@ -291,6 +309,7 @@ export class CohortModel {
   private _answeredAt: Date | null = null;
   private _asked = '';
   private _asking = false;
+  private _counting = false;
   private _isDisposed = false;
   private _timer: ReturnType<typeof setTimeout> | undefined;
   private readonly _changed = new Signal<this, void>(this);

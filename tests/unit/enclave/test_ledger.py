@@ -8,7 +8,7 @@ import pytest
 
 from flipnb.contracts.policy import CountPolicy
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.stores.ledger import Ledger
+from flipnb.enclave.stores.ledger import Ledger, Took
 
 POLICY = CountPolicy(budget=10, budget_per_study=6, period_days=100)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -54,13 +54,13 @@ def test_spending_survives_a_restart_and_a_refusal_changes_nothing(path):
     with pytest.raises(FlipError) as caught:
         ledger.charge("one", "v1", {"b": 1, "c": 1}, POLICY, now=NOW)
     assert caught.value.code == "budget-spent"
-    ledger.keep("v1", "question", "policy", b"answer", 0.5)
+    ledger.keep("v1", "question", "policy", b"answer")
     ledger.close()
     ledger = Ledger(path)
     assert left(ledger, "one") == 1
     assert ledger.charge("one", "v1", {"b": 1}, POLICY, now=NOW).left == 0
     assert ledger.charge("one", "v1", {"a": 5}, POLICY, now=NOW).cost == 0
-    assert ledger.answer("v1", "question", "policy") == (b"answer", 0.5)
+    assert ledger.answer("v1", "question", "policy") == b"answer"
     assert ledger.answer("v2", "question", "policy") is None
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -85,3 +85,13 @@ def test_what_was_spent_comes_back_after_the_period(path):
     assert left(ledger, "one", now=NOW + timedelta(days=151)) == 6
     # Its noise is drawn already: the same answer again gives nothing more away.
     assert ledger.charge("one", "v1", {"a": 4}, POLICY, now=NOW + timedelta(days=200)).cost == 0
+
+
+def test_the_times_of_the_last_statements_are_kept_and_no_more(path):
+    ledger = Ledger(path)
+    for number in range(510):
+        took = Took(NOW + timedelta(seconds=number), number / 1000, number % 2 == 0, 2.0)
+        ledger.keep("v1", f"question {number}", "policy", b"answer", took)
+    kept = ledger.times()
+    assert len(kept) == 500
+    assert (kept[0].seconds, kept[-1]) == (0.01, Took(NOW + timedelta(seconds=509), 0.509, False, 2.0))

@@ -39,6 +39,7 @@ from flipnb.link.key_files import load_key, save_key
 
 OLD = Path(__file__).parent / "old_stores"
 NAMES = sorted(path.name for path in OLD.iterdir())
+LEDGERS = [*(OLD / name for name in NAMES), *sorted((OLD.parent / "old_ledgers").iterdir())]
 
 
 class Thawed:
@@ -82,7 +83,10 @@ def test_every_schema_is_frozen_with_content() -> None:
     assert schemas == set(range(1, len(state_schema.STEPS) + 1)), (
         "freeze the new schema: python tests/freeze_stores.py tests/unit/enclave/old_stores/schema-N"
     )
-    assert len(ledger_schema.STEPS) == 1, "freeze the ledger's schemas by their own numbers from now on"
+    ledgers = {int(path.name.split("-")[1]) for path in LEDGERS if path.parent.name == "old_ledgers"}
+    assert ledgers == set(range(2, len(ledger_schema.STEPS) + 1)), (
+        "freeze the new schema: python tests/freeze_stores.py tests/unit/enclave/old_ledgers/schema-N ledger"
+    )
 
 
 def test_requests_runs_rounds_totals_and_counts_are_kept(thawed: Thawed) -> None:
@@ -152,16 +156,21 @@ def test_the_anchor_still_verifies_the_audit_log(thawed: Thawed) -> None:
         AuditLog.verify(thawed.audit, key_of("node"), store.anchor)
 
 
-def test_the_budget_is_still_spent(thawed: Thawed) -> None:
-    spent = thawed.held.get("budget")
+@pytest.mark.parametrize("old", LEDGERS, ids=[f"{path.parent.name}-{path.name}" for path in LEDGERS])
+def test_the_budget_is_still_spent(old: Path, tmp_path: Path) -> None:
+    spent = json.loads((old / "held.json").read_text()).get("budget")
+    path = tmp_path / "ledger.sqlite"
     if spent is None:  # the first days had no ledger
-        assert not thawed.ledger.exists()
+        assert not (old / "ledger.sql").exists()
         return
-    ledger, policy = Ledger(thawed.ledger), CountPolicy(**spent["policy"])
+    with sqlite3.connect(path) as db:
+        db.executescript((old / "ledger.sql").read_text())
+    db.close()
+    ledger, policy = Ledger(path), CountPolicy(**spent["policy"])
     for study in ("heart", "lung", "new"):
         budget = ledger.budget(study, policy, now=datetime.fromisoformat(spent["at"]))
         assert budget.model_dump(mode="json") == spent[study]
-    assert ledger.answer("v1", "44" * 32, "55" * 32) == (b"answer", 2.0)
+    assert ledger.answer("v1", "44" * 32, "55" * 32) == b"answer"
     free = ledger.charge("heart", "v1", {"11" * 32: 3}, policy, now=datetime.fromisoformat(spent["at"]))
     assert free.left == spent["heart"]["left"]
 

@@ -300,7 +300,13 @@ def _correlated_list(draw, depth, kind):
         others = [of_set(first["Criteria"], draw(CODESETS)), draw(criteria(depth=depth))]
         more = [{**first, "Criteria": one} for one in others[: draw(st.integers(1, 2))]]
         listed = [first, *listed[1:], *more]
-    return listed
+    return draw(_repeated(listed))
+
+
+@st.composite
+def _repeated(draw, listed):
+    """A list in which something may be there again, word for word."""
+    return [*listed, draw(st.sampled_from(listed))] if listed and draw(rarely) else listed
 
 
 @st.composite
@@ -309,11 +315,11 @@ def groups(draw, depth=0):
     result = {
         "Type": kind,
         "CriteriaList": draw(_correlated_list(depth, kind)),
-        "DemographicCriteriaList": [draw(_demographics())] if draw(rarely) else [],
-        "Groups": draw(st.lists(groups(depth=depth + 1), max_size=1)) if depth < 2 else [],
+        "DemographicCriteriaList": draw(_repeated([draw(_demographics())])) if draw(rarely) else [],
+        "Groups": draw(_repeated(draw(st.lists(groups(depth=depth + 1), max_size=1)))) if depth < 2 else [],
     }
     if kind.startswith("AT_"):
-        result["Count"] = draw(st.integers(0, 2))
+        result["Count"] = draw(st.integers(0, 3))
     return result
 
 
@@ -321,7 +327,20 @@ def groups(draw, depth=0):
 def _primary_list(draw):
     """One or two domains, and perhaps another concept set of the first."""
     listed = draw(st.lists(criteria(), min_size=1, max_size=2, unique_by=lambda c: next(iter(c))))
-    return [*listed, of_set(listed[0], draw(CODESETS))] if draw(rarely) else listed
+    return draw(_repeated([*listed, of_set(listed[0], draw(CODESETS))] if draw(rarely) else listed))
+
+
+def _again(draw, expression):
+    """The inclusion rules, to which criteria that are there already may be put once more, alone or in another group."""
+    rules = expression["InclusionRules"]
+    said = [rule["expression"] for rule in rules] + [g for g in (expression.get("AdditionalCriteria"),) if g]
+    if not said or not draw(rarely):
+        return rules
+    again = draw(st.sampled_from(said))
+    if draw(maybe()):
+        kind = draw(st.sampled_from(["ALL", "ANY", "AT_LEAST", "AT_MOST"]))
+        again = {**again, "Type": kind, "Count": draw(st.integers(0, 3))}
+    return [*rules, {"name": "again", "expression": again}]
 
 
 @st.composite
@@ -357,6 +376,7 @@ def expressions(draw):
     }
     if draw(rarely):
         result["AdditionalCriteria"] = draw(groups())
+    result["InclusionRules"] = _again(draw, result)
     if draw(rarely):
         side = draw(st.sampled_from(["StartDate", "EndDate"]))
         result["CensorWindow"] = {side: str(DAY_ONE + timedelta(days=draw(st.integers(5, 50))))}

@@ -59,7 +59,7 @@ class Peer:
             of=self.rounds,
             training=number <= self.rounds,
             config=self.config,
-            has_state=self.saved is not None,
+            state_bytes=len(self.saved or b""),
         )
         return answer, descriptors
 

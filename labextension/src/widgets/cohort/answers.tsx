@@ -1,13 +1,13 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ComponentType, JSX } from 'react';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 
 import type { IChartOfTrust, ICountReply, ITrustAnswer } from '../../contracts';
 import type { Chart, CohortModel } from '../../models/cohort';
 import { clock } from '../../models/wording';
 import { useSignal } from '../parts/signal';
 import type { IBarsProps } from './bartable';
-import { shownNumber } from './bartable';
+import { ShownNumber, SuppressedNote } from './bartable';
 import type { IMissing } from './missingness';
 import { Missingness } from './missingness';
 
@@ -105,6 +105,7 @@ export function Answers(props: IAnswersProps): JSX.Element {
             ? trans.__('Asking…')
             : trans.__('Ask the Trusts (%1)', price)}
         </button>
+        <Waiting {...props} />
         {scarcest !== null && (
           <span className="jp-FlipView-note">
             {trans.__(
@@ -131,6 +132,50 @@ export function Answers(props: IAnswersProps): JSX.Element {
       <Charts {...props} missing={missing} />
     </section>
   );
+}
+
+/**
+ * How soon the Trusts answer; while they are asked, for how long already.
+ */
+function Waiting(props: IAnswersProps): JSX.Element | null {
+  const { model, trans } = props;
+  const { answerSeconds, counting } = model;
+  const waited = useSeconds(counting);
+  if (answerSeconds === null) {
+    return null;
+  }
+  const words = counting
+    ? waited <= answerSeconds
+      ? trans.__('answers in %1 s', answerSeconds)
+      : trans.__('waits for its turn')
+    : trans.__('answers in %1 s', answerSeconds);
+  return (
+    <span className="jp-FlipView-note">
+      <span role="status">{words}</span>
+      {counting && (
+        <span aria-hidden="true">
+          {', '}
+          {trans.__('%1 s so far', waited)}
+        </span>
+      )}
+    </span>
+  );
+}
+
+/**
+ * Whole seconds for which something has gone on.
+ */
+function useSeconds(goesOn: boolean): number {
+  const [seconds, setSeconds] = useState(0);
+  useEffect(() => {
+    setSeconds(0);
+    if (!goesOn) {
+      return;
+    }
+    const timer = setInterval(() => setSeconds(before => before + 1), 1000);
+    return () => clearInterval(timer);
+  }, [goesOn]);
+  return seconds;
 }
 
 /**
@@ -225,7 +270,7 @@ function Numbers(props: IAnswersProps): JSX.Element | null {
                   }
                   title={captionOf(trans, answer)}
                 >
-                  {wordOf(trans, answer)}
+                  <Word answer={answer} trans={trans} />
                 </td>
               )}
               {counted && (
@@ -249,7 +294,7 @@ function Numbers(props: IAnswersProps): JSX.Element | null {
       {counted && answers.answers.some(a => a.reply?.suppressed) && (
         <p className="jp-FlipView-note">
           {trans.__(
-            'Adds rounded, noisy counts. Trusts showing < are left out: few people, or none; it does not say which.'
+            'Adds rounded, noisy counts. Trusts showing < are left out: few people, or none, or not answered in time; it does not say which.'
           )}
         </p>
       )}
@@ -279,20 +324,23 @@ function NoiseNote(
   );
 }
 
-function wordOf(trans: TranslationBundle, answer: ITrustAnswer): string {
-  if (answer.problem !== null) {
-    return answer.problem;
+function Word(props: {
+  answer: ITrustAnswer;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { answer, trans } = props;
+  if (answer.problem !== null || answer.reply === null) {
+    return <>{answer.problem ?? trans.__('no answer yet')}</>;
   }
-  return answer.reply === null
-    ? trans.__('no answer yet')
-    : shownNumber(answer.reply, answer.reply.people);
+  const { reply } = answer;
+  return <ShownNumber reply={reply} people={reply.people} trans={trans} />;
 }
 
 function captionOf(trans: TranslationBundle, answer: ITrustAnswer): string {
   const { reply } = answer;
   if (reply?.suppressed) {
     return trans.__(
-      'Fewer than %1 people at %2, or none; it does not say which.',
+      'Fewer than %1 people at %2, or none, or not answered in time; it does not say which.',
       reply.threshold ?? '',
       answer.title
     );
@@ -354,7 +402,13 @@ function Funnel(props: IAnswersProps): JSX.Element | null {
                 const found = reply.funnel.find(one => one.rules === step);
                 return (
                   <td key={answer.key} className="jp-mod-number">
-                    {found ? shownNumber(reply, found.people) : ''}
+                    {found && (
+                      <ShownNumber
+                        reply={reply}
+                        people={found.people}
+                        trans={trans}
+                      />
+                    )}
                   </td>
                 );
               })}
@@ -362,6 +416,14 @@ function Funnel(props: IAnswersProps): JSX.Element | null {
           ))}
         </tbody>
       </table>
+      <SuppressedNote
+        reply={
+          replies.find(({ reply }) =>
+            reply.funnel.some(step => step.people === null)
+          )?.reply
+        }
+        trans={trans}
+      />
     </div>
   );
 }

@@ -1,10 +1,16 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
 import type { JSX } from 'react';
 import { useState } from 'react';
 
 import { LinkButton } from '../parts/linkbutton';
 import { baseLayout, Plot, trustColour } from '../parts/plot';
 import type { IBarsProps, ISeries } from './bartable';
-import { BarTable, shownNumber } from './bartable';
+import {
+  BarTable,
+  firstSuppressed,
+  shownNumber,
+  SuppressedNote
+} from './bartable';
 
 const PATTERNS = ['', '\\', '.', '-', '|', '+', 'x'] as const;
 const HEIGHT = 280;
@@ -27,36 +33,45 @@ export function BarChart(props: IBarsProps): JSX.Element {
       {asTable ? (
         <BarTable {...props} />
       ) : (
-        <Plot
-          label={trans.__(
-            '%1, people by Trust: %2. The table has the numbers.',
-            title,
-            names
-          )}
-          traces={() => series.map(traceOf)}
-          layout={() => {
-            const base = baseLayout(HEIGHT);
-            return {
-              ...base,
-              margin: { l: 52, r: 12, t: 8, b: 56 },
-              barmode: 'group',
-              showlegend: true,
-              legend: { orientation: 'h', y: 1.02, yanchor: 'bottom', x: 0 },
-              xaxis: {
-                ...base.xaxis,
-                title: { text: title },
-                type: 'category'
-              },
-              yaxis: { ...base.yaxis, title: { text: trans.__('people') } }
-            };
-          }}
-        />
+        <>
+          <Plot
+            label={trans.__(
+              '%1, people by Trust: %2. The table has the numbers.',
+              title,
+              names
+            )}
+            traces={() =>
+              series.map((one, index) => traceOf(trans, one, index))
+            }
+            layout={() => {
+              const base = baseLayout(HEIGHT);
+              return {
+                ...base,
+                margin: { l: 52, r: 12, t: 8, b: 56 },
+                barmode: 'group',
+                showlegend: true,
+                legend: { orientation: 'h', y: 1.02, yanchor: 'bottom', x: 0 },
+                xaxis: {
+                  ...base.xaxis,
+                  title: { text: title },
+                  type: 'category'
+                },
+                yaxis: { ...base.yaxis, title: { text: trans.__('people') } }
+              };
+            }}
+          />
+          <SuppressedNote reply={firstSuppressed(series)} trans={trans} />
+        </>
       )}
     </figure>
   );
 }
 
-function traceOf(one: ISeries, index: number): Plotly.Data {
+function traceOf(
+  trans: TranslationBundle,
+  one: ISeries,
+  index: number
+): Plotly.Data {
   const suppressed = one.bars.map(bar => bar.people === null);
   const half = (one.reply.threshold ?? 0) / 2;
   const own = PATTERNS[index % PATTERNS.length];
@@ -65,7 +80,7 @@ function traceOf(one: ISeries, index: number): Plotly.Data {
     name: one.name,
     x: one.bars.map(bar => bar.label),
     y: one.bars.map(bar => bar.people ?? half),
-    text: one.bars.map(bar => shownNumber(one.reply, bar.people)),
+    text: one.bars.map(bar => shownNumber(trans, one.reply, bar.people)),
     textposition: 'none',
     hovertemplate: '%{text}',
     marker: {

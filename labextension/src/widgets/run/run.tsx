@@ -10,7 +10,8 @@ import {
   byName,
   curvesOf,
   metricNames,
-  secondsLeft
+  secondsLeft,
+  sharesOf
 } from '../../models/curves';
 import type { RunModel } from '../../models/run';
 import {
@@ -26,9 +27,11 @@ import {
   hasEnded,
   pointText,
   runStateWord,
+  shareText,
   shortDigest,
   trustStateWord
 } from '../../models/wording';
+import type { Share } from '../../models/wording';
 import { ContactBanner } from '../parts/contactbanner';
 import { LinkButton } from '../parts/linkbutton';
 import { Problem } from '../parts/problem';
@@ -229,6 +232,7 @@ function TrustTable(props: IViewed): JSX.Element {
   const measured = view.trusts.some(
     part => memoryText(trans, part.progress) !== null
   );
+  const shares = sharesOf(model.rounds);
   return (
     <div className="jp-FlipTable-scroll">
       <table className="jp-FlipTable">
@@ -237,6 +241,11 @@ function TrustTable(props: IViewed): JSX.Element {
             <th scope="col">{trans.__('Trust')}</th>
             <th scope="col">{trans.__('State')}</th>
             <th scope="col">{trans.__('Progress')}</th>
+            {shares.size > 0 && (
+              <th scope="col" className="jp-mod-number">
+                {trans.__('Share of people')}
+              </th>
+            )}
             {measured && (
               <th scope="col" className="jp-mod-number">
                 {trans.__('Memory, at most')}
@@ -253,6 +262,7 @@ function TrustTable(props: IViewed): JSX.Element {
               key={part.trust}
               part={part}
               measured={measured}
+              shares={shares}
               {...props}
             />
           ))}
@@ -273,9 +283,14 @@ function TrustTable(props: IViewed): JSX.Element {
 }
 
 function TrustLine(
-  props: IViewed & { part: ITrustPart; measured: boolean }
+  props: IViewed & {
+    part: ITrustPart;
+    measured: boolean;
+    shares: ReadonlyMap<string, Share>;
+  }
 ): JSX.Element {
-  const { model, part, view, trans } = props;
+  const { model, part, view, shares, trans } = props;
+  const share = shares.get(part.trust);
   const last = [...model.events]
     .reverse()
     .find(event => event.trust === part.trust);
@@ -299,6 +314,9 @@ function TrustLine(
             ? progressText(trans, part.progress, view.rounds)
             : '')}
       </td>
+      {shares.size > 0 && (
+        <td className="jp-mod-number">{share && shareText(trans, share)}</td>
+      )}
       {props.measured && (
         <td className="jp-mod-number">
           {memoryText(trans, part.progress) ?? trans.__('kept inside')}

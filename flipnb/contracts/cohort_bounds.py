@@ -1,0 +1,86 @@
+"""How large a cohort expression may be: each bound is ten times what the largest of OHDSI's PhenotypeLibrary needs.
+
+A database plans a statement in a time that grows with the cube of what it joins. Within these bounds that takes
+milliseconds, so that nobody's question holds up the others'.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from flipnb.contracts.cohort_criteria import CriteriaGroup, Criterion, DemographicCriterion, ImageFeature
+from flipnb.contracts.document import canonical_bytes
+from flipnb.contracts.problem import FlipError
+
+if TYPE_CHECKING:
+    from flipnb.contracts.cohort import CohortExpression
+
+MAXIMUM_TEXT = 512 << 10
+"""Bytes of the whole JSON, with the names and descriptions that ATLAS writes beside every concept."""
+
+MAXIMUM_BYTES = 64 << 10
+"""Bytes of canonical JSON of what carries meaning, concept sets left out, which have a bound of their own."""
+
+MAXIMUM_CONCEPTS = 6000
+"""Items of all concept sets together."""
+
+MAXIMUM_CRITERIA = 250
+"""Criteria of all domains, demographic ones, and features of images, wherever they stand."""
+
+MAXIMUM_GROUPS = 200
+"""Groups of criteria; an inclusion rule has one at least."""
+
+MAXIMUM_SETS = 250
+"""Concept sets."""
+
+
+def require_short(expression: dict[str, Any]) -> None:
+    """Refuse JSON of more than MAXIMUM_TEXT bytes. Raises FlipError ``cohort-too-large``, ``invalid-cohort``."""
+    try:
+        size = len(json.dumps(expression, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, TypeError, RecursionError):
+        raise FlipError("invalid-cohort", "The cohort expression is no JSON.") from None
+    if size > MAXIMUM_TEXT:
+        raise _too_large(f"{size} bytes", MAXIMUM_TEXT)
+
+
+def require_within_bounds(expression: CohortExpression) -> None:
+    """Refuse an expression beyond one of the bounds. Raises FlipError ``cohort-too-large`` that names which."""
+    parts = list(_parts(expression))
+    for what, number, most in (
+        ("criteria", _number(parts, Criterion, DemographicCriterion, ImageFeature), MAXIMUM_CRITERIA),
+        ("groups of criteria", _number(parts, CriteriaGroup), MAXIMUM_GROUPS),
+        ("concept sets", len(expression.concept_sets), MAXIMUM_SETS),
+        ("concepts in its sets", sum(len(one.expression.items) for one in expression.concept_sets), MAXIMUM_CONCEPTS),
+    ):
+        if number > most:
+            raise _too_large(f"{number} {what}", most)
+    said = expression.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"concept_sets", "title"})
+    size = len(canonical_bytes(said))
+    if size > MAXIMUM_BYTES:
+        raise _too_large(f"{size} bytes beside its concept sets", MAXIMUM_BYTES)
+
+
+def _number(parts: list[BaseModel], *kinds: type[BaseModel]) -> int:
+    return sum(isinstance(part, kinds) for part in parts)
+
+
+def _too_large(what: str, most: int) -> FlipError:
+    return FlipError(
+        "cohort-too-large",
+        f"The cohort expression has {what}; at most {most} are allowed.",
+        remedy="Say it by fewer criteria, or by concepts with their descendants.",
+    )
+
+
+def _parts(part: BaseModel) -> Iterator[BaseModel]:
+    yield part
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, BaseModel):
+                yield from _parts(item)

@@ -1,0 +1,229 @@
+"""Attacks on the time that a count takes, played on real time: a worker's process, the agent's counts, the wall clock.
+
+John is on dialysis, or nobody is: a coin decides it. He has 300 records then, and the attacker's question has as many
+windows as it may, in each of which every one of his records is held against all of them. A Trust with a new secret and
+a new ledger answers each question; the attacker knows what it takes in either case, from Trusts of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from enclave_scenario import Study
+from small_estate import EVERYBODY, Person, aged, concept_set, fill, has, ruled
+
+from flipnb.contracts.bound import best_guess
+from flipnb.contracts.controller import Controller
+from flipnb.contracts.count import CountReply, CountRequest, SignedCount
+from flipnb.contracts.envelope import COUNT_REPLY, COUNT_REQUEST, SESSION, seal, unseal
+from flipnb.contracts.keys import SigningKey
+from flipnb.contracts.policy import CountPolicy
+from flipnb.contracts.study import SessionCertificate
+from flipnb.enclave.approvals.membership import Memberships
+from flipnb.enclave.counting.counts import Counts
+from flipnb.enclave.counting.pace import Pace, Turn
+from flipnb.enclave.counting.questions import Questions
+from flipnb.enclave.estate_worker.process import EstateWorker
+from flipnb.enclave.sandbox.uids import estate_worker_uid
+from flipnb.enclave.stores.audit import AuditLog
+from flipnb.enclave.stores.ledger import Ledger
+from flipnb.enclave.stores.store import Store
+
+DIALYSIS, RECORDS, PEOPLE = 9, 300, 130
+_KNOWN = 4
+"""Games of either kind that the attacker plays at home before guessing."""
+
+
+def people(john_is_ill: bool) -> list[Person]:
+    every_third_day = tuple((DIALYSIS, date(2015, 1, 1) + timedelta(days=3 * number)) for number in range(RECORDS))
+    return [Person(n, recorded=every_third_day if n == 0 and john_is_ill else ()) for n in range(PEOPLE)]
+
+
+def multiplied(windows: int, *, start: tuple[int, ...]) -> dict[str, Any]:
+    """Those with a condition of ``start``, by each of its records; dialysis is looked for in so many ``windows``."""
+    cohort = has(start)
+    cohort["ConceptSets"].append(concept_set(1, [DIALYSIS]))
+    for limit in ("QualifiedLimit", "ExpressionLimit"):
+        cohort[limit] = {"Type": "All"}
+    cohort["PrimaryCriteria"]["PrimaryCriteriaLimit"] = {"Type": "All"}
+    looked_for = [
+        {
+            "Criteria": {"ConditionOccurrence": {"CodesetId": 1}},
+            "StartWindow": {"Start": {"Days": days, "Coeff": -1}, "End": {"Days": days, "Coeff": 1}},
+            "Occurrence": {"Type": 2, "Count": 1},
+        }
+        for days in range(10_000, 10_000 + windows)
+    ]
+    anybody = {"DemographicCriteriaList": [aged("gte", 1)], "Groups": []}
+    return ruled(cohort, {"Type": "ANY", "CriteriaList": looked_for, **anybody})
+
+
+class Hurried(Pace):
+    """Without the control: what is ready leaves."""
+
+    async def until(self, moment: float) -> None:
+        """Wait for nothing."""
+
+
+class Punctual(Turn):
+    """Without the draw: every statement is stopped after the same time, which whoever asks may know."""
+
+    LEAST = MOST = (Turn.LEAST + Turn.MOST) / 2
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a researcher hears, and after how many seconds."""
+
+    reply: CountReply
+    seconds: float
+
+
+class Hospital:
+    """One Trust's estate behind its own jailed process; ``ask`` is a new agent's first count."""
+
+    def __init__(self, directory: Path, john_is_ill: bool) -> None:
+        self.john_is_ill, self._directory = john_is_ill, directory
+        fill(directory / "estate", people(john_is_ill))
+        self.worker = EstateWorker(
+            directory / "estate", directory / "frozen", memory="2GB", uid=estate_worker_uid(directory)
+        )
+
+    async def ask(self, cohort: dict[str, Any], policy: CountPolicy, pace: Pace) -> Heard:
+        study = Study()
+        with tempfile.TemporaryDirectory(dir=self._directory) as place:
+            memberships = Memberships(
+                Path(place),
+                controllers=lambda: [Controller(name="anna", public_key=study.controller.public_key)],
+                own_key=study.node.key_id,
+            )
+            memberships.accept(study.membership())
+            store = Store(Path(place) / "state.sqlite")
+            audit = AuditLog(Path(place) / "audit.jsonl", study.node, store.anchor)
+            ledger = Ledger(Path(place) / "ledger.sqlite")
+            questions = Questions(
+                secret=secrets.token_bytes(32), ledger=ledger, tabulator=self.worker, policy=lambda: policy, pace=pace
+            )
+            counts = Counts(
+                key=study.node, store=store, audit=audit, memberships=memberships, questions=questions, pace=pace
+            )
+            signed = signed_count(study, cohort)
+            began = time.monotonic()
+            answer = await counts.answer("heart", signed)
+            seconds = time.monotonic() - began
+            counts.close()
+            audit.close()
+            ledger.close()
+            store.close()
+        assert answer.envelope is not None
+        keys = {study.node.key_id: study.node.public_key}
+        opened = unseal(answer.envelope.encode(), COUNT_REPLY, keys, "The reply")
+        return Heard(opened.parse(CountReply, "The reply"), seconds)
+
+
+def signed_count(study: Study, cohort: dict[str, Any], **changes: Any) -> SignedCount:
+    """A researcher's count, as the hub relays it."""
+    now, session = datetime.now(UTC), SigningKey.generate()
+    certificate = SessionCertificate(
+        study="heart", session_key=session.public_key, not_before=now, expires=now + timedelta(hours=1)
+    )
+    plain: dict[str, Any] = {
+        "study": "heart",
+        "membership": study.roster.digest(),
+        "cohort": cohort,
+        "nonce": secrets.token_hex(16),
+        "requested": now,
+        "expires": now + timedelta(minutes=5),
+    }
+    return SignedCount(
+        certificate=seal(certificate, SESSION, study.researcher).decode(),
+        request=seal(CountRequest(**(plain | changes)), COUNT_REQUEST, session).decode(),
+    )
+
+
+@asynccontextmanager
+async def hospitals(directory: Path) -> AsyncIterator[tuple[Hospital, Hospital]]:
+    """One where John is well and one where he is ill, both read before: nothing is slow for being the first."""
+    both = Hospital(directory / "well", False), Hospital(directory / "ill", True)
+    try:
+        yield both
+    finally:
+        for one in both:
+            await one.worker.close()
+
+
+Sign = Callable[[Heard], float]
+"""What an attacker looks at: it is larger where John is ill."""
+
+
+def arrival(heard: Heard) -> float:
+    """When the answer came."""
+    return heard.seconds
+
+
+def stopped(heard: Heard) -> float:
+    """Whether the answer was none, for a cohort that is surely large."""
+    return float(heard.reply.suppressed)
+
+
+@dataclass(frozen=True)
+class Played:
+    """Of ``n`` games, the share that was guessed right; ``known`` are the signs of the well and of the ill at home."""
+
+    right: float
+    n: int
+    known: tuple[float, float]
+    bound: float
+
+
+async def play(
+    both: tuple[Hospital, Hospital],
+    cohort: dict[str, Any],
+    policy: CountPolicy,
+    sign: Sign,
+    *,
+    pace: Callable[[], Pace] = Pace,
+    n: int,
+    seed: int = 1,
+) -> Played:
+    """``n`` games, after some at home that show the attacker what the signs are like."""
+    chance = random.Random(seed)
+    for one in both:
+        await one.ask(cohort, policy, Hurried())
+    known = [median([sign(await one.ask(cohort, policy, pace())) for _ in range(_KNOWN)]) for one in both]
+    right = 0
+    for _ in range(n):
+        one = both[chance.random() < 0.5]
+        found = sign(await one.ask(cohort, policy, pace()))
+        middle = sum(known) / 2
+        guess = chance.random() < 0.5 if found == middle else (found > middle) == (known[1] > known[0])
+        right += guess == one.john_is_ill
+    return Played(right / n, n, (known[0], known[1]), best_guess(1, policy.noise))
+
+
+TIMED = multiplied(120, start=(DIALYSIS,))
+"""Nobody has more than a few of the people whom this asks for: only the time can tell."""
+
+LARGE = multiplied(120, start=(EVERYBODY, DIALYSIS))
+"""Everybody, so that an answer without a number is one that was stopped."""
+
+
+def run(playing: Callable[[tuple[Hospital, Hospital]], Any], directory: Path) -> Any:
+    """Have hospitals, and play in them."""
+
+    async def within() -> Any:
+        async with hospitals(directory) as both:
+            return await playing(both)
+
+    return asyncio.run(within())
