@@ -194,19 +194,11 @@ class AuditLog:
         if self._signed:
             return
         size, head = self._tree.size, self._tree.hexadecimal()
-        self._tell(size, head)
+        self._witness(size, head)
         with self._anchor.together():
             self._anchor.sign(size, head, self._key)
             then()
         self._signed = True
-
-    def _tell(self, size: int, head: str) -> None:
-        try:
-            self._witness(size, head)
-        except OSError as error:
-            if is_full(error):
-                raise disk_full("this Trust's") from None
-            raise
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,7 @@ class Stores:
     def close(self) -> None:
         """Close the files."""
         self.audit.close()
+        self.anchors.close()
         self.ledger.close()
         self.store.close()
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from approval_tab import ApprovalTab
 from enclave_federation import CONTROLLER, PASSPHRASE, Federation, Trust, until
 
-from flipnb.contracts.desk import DeskRevision, RequestDetail, ShownNotebook
+from flipnb.contracts.desk import DeskRevision, RequestDetail, ShownNotebook, Signed
+from flipnb.contracts.document import canonical_bytes
+from flipnb.contracts.envelope import MEMBERSHIP, seal
 from flipnb.contracts.problem import FlipError
+from flipnb.contracts.study import Membership
 from flipnb.enclave.desk.approval_pages import ApprovalPages
 from flipnb.enclave.setup import add_controller, remove_controller
 from flipnb.link.desk import DeskClient, desk
@@ -143,6 +148,21 @@ def test_the_page_comes_back_and_never_outlives_its_agent(federation: Federation
     until(lambda: not Path(f"/proc/{second}").exists())
     north.start()
     north.ready()
+
+
+def test_a_membership_with_a_key_for_which_anybody_can_sign_is_refused(federation: Federation) -> None:
+    """Signed by the controller, who compared fingerprints: a fingerprint says nothing of the point's order."""
+    north = federation.trusts[0]
+    roster = federation.study.roster
+    membership = Membership(roster=roster, trust=north.node.key_id, joined=datetime.now(UTC)).model_dump(mode="json")
+    neutral = base64.b64encode((1).to_bytes(32, "little")).decode()
+    membership["roster"]["researchers"].append({"name": "Anybody", "public_key": neutral})
+    sealed = seal(canonical_bytes(membership), MEMBERSHIP, north.controller).decode()
+    answer = north.post("/memberships", Signed(envelope=sealed))
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid-document")
+    assert "researchers" in answer.json()["message"]
+    assert "small order" in answer.json()["message"]
+    assert north.status().studies == ("heart",)
 
 
 def _pages(agent: int) -> list[int]:
