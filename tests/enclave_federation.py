@@ -9,8 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +25,6 @@ from flipnb.contracts.approval import Approval, Decline
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.desk import DeskStatus, Signed
 from flipnb.contracts.envelope import APPROVAL, MEMBERSHIP, seal
-from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.notebook import Cell, FrozenNotebook
 from flipnb.contracts.policy import CountPolicy, KernelLimits, Policy
 from flipnb.contracts.problem import Problem
@@ -36,6 +36,7 @@ from flipnb.enclave.setup import create_enclave
 from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.estate.omop.cdm import tables
 from flipnb.estate.versions import Estate
+from flipnb.link.key_files import load_key
 
 AUDIENCE = "flip-test"
 CONTROLLER = "anna"
@@ -64,26 +65,40 @@ def notebook(place: str = "pass") -> FrozenNotebook:
     )
 
 
+@dataclass(frozen=True)
+class Patient:
+    """Who has had one blood pressure taken, on 1 June 2000."""
+
+    pressure: float
+    born: int = 1950
+    gender: int = 8532
+
+
 def fill_estate(directory: Path, people: int = PEOPLE) -> str:
     """An estate version with one blood pressure per person."""
+    return fill_with(directory, [Patient(120.0 + person) for person in range(1, people + 1)])
+
+
+def fill_with(directory: Path, patients: Sequence[Patient]) -> str:
+    """An estate version with these people."""
 
     def write(path: Path) -> str:
         with duckdb.connect(str(path)) as database:
             for table in tables().values():
                 database.execute(table.ddl())
-            for person in range(1, people + 1):
-                _insert(database, "person", person_id=person, gender_concept_id=8532, year_of_birth=1950,
-                        race_concept_id=0, ethnicity_concept_id=0)  # fmt: skip
+            for person, patient in enumerate(patients, start=1):
+                _insert(database, "person", person_id=person, gender_concept_id=patient.gender,
+                        year_of_birth=patient.born, race_concept_id=0, ethnicity_concept_id=0)  # fmt: skip
                 _insert(database, "observation_period", observation_period_id=person, person_id=person,
                         observation_period_start_date="2000-01-01", observation_period_end_date="2000-12-31",
                         period_type_concept_id=0)  # fmt: skip
                 _insert(database, "measurement", measurement_id=person, person_id=person,
                         measurement_concept_id=3004249, measurement_date="2000-06-01",
-                        measurement_type_concept_id=0, value_as_number=120.0 + person)  # fmt: skip
+                        measurement_type_concept_id=0, value_as_number=patient.pressure)  # fmt: skip
             _insert(database, "concept", concept_id=3004249, concept_name="bp", domain_id="Measurement",
                     vocabulary_id="x", concept_class_id="x", concept_code="x", valid_start_date="1970-01-01",
                     valid_end_date="2099-12-31")  # fmt: skip
-        return sha(f"{people}".encode())[:32]
+        return sha(f"{len(patients)}".encode())[:32]
 
     return Estate.open(directory).add(write)
 
@@ -124,7 +139,7 @@ class Trust:
             runtime_dir=runtime,
         )
         self.node = self.enclave.load_node_key()
-        self.controller = SigningKey.load(self.enclave.keys / f"controller-{CONTROLLER}.pem", PASSPHRASE)
+        self.controller = load_key(self.enclave.keys / f"controller-{CONTROLLER}.pem", PASSPHRASE)
         self.process: subprocess.Popen[bytes] | None = None
         self.desk = httpx.Client(
             transport=httpx.HTTPTransport(uds=str(self.enclave.desk_socket)), base_url="http://desk", timeout=30
@@ -197,11 +212,16 @@ class Trust:
         return next((r["state"] for r in self.get("/runs")["runs"] if r["run"] == run), None)
 
     def audit(self) -> list[dict[str, Any]]:
-        return [json.loads(entry) for entry in self.get("/audit")["entries"]]
+        """All entries; the desk gives out a thousand at once."""
+        entries: list[str] = []
+        while page := self.get(f"/audit?after={len(entries)}")["entries"]:
+            entries += page
+        return [json.loads(entry) for entry in entries]
 
     def audited(self, run: str) -> list[str]:
-        """The kinds of a run's entries, in order."""
-        return [entry["kind"] for entry in self.audit() if entry["details"].get("run") == run]
+        """The kinds of a run's entries, in order, but of those of what was told the hub of it."""
+        entries = [entry for entry in self.audit() if entry["details"].get("run") == run]
+        return [entry["kind"] for entry in entries if entry["kind"] not in ("told", "progress-told")]
 
 
 class Federation:

@@ -44,9 +44,9 @@ from flipnb.contracts.task import (
     SummedTask,
     Task,
     TaskAnswer,
-    TaskList,
     TotalTask,
     UnreadableTask,
+    read_tasks,
 )
 from flipnb.contracts.tensors import Tensor, TensorSpec
 from flipnb.contracts.total import TotalContext, TotalReply, TotalStep, TotalSum
@@ -175,7 +175,7 @@ class LightTrust(threading.Thread):
         seen = 0
         while not self._stopping.is_set():
             try:
-                listed = TaskList.model_validate_json(self.principal.call("GET", f"/v1/tasks?after={seen}&wait=1"))
+                listed = read_tasks(self.principal.call("GET", f"/v1/tasks?after={seen}&wait=1"))
             except NotNow:
                 continue
             for task in listed.tasks:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -170,6 +171,7 @@ def runs(
 ) -> None:
     """Show the runs of a study, or one run Trust by Trust."""
     from flipnb.workbench.home import Home
+    from flipnb.workbench.narrative import shares_of
     from flipnb.workbench.runs import list_runs, view_rounds, view_run
 
     if run is not None:
@@ -180,7 +182,7 @@ def runs(
             print_json({**view.model_dump(mode="json"), "finished_rounds": done})
             return
         print(f"Run {view.run}: {view.state}, round {view.rounds_done} of {view.rounds}. {view.reason or ''}".rstrip())
-        _print_parts(view.trusts)
+        _print_parts(view.trusts, shares_of(rounds))
         voted = [summary for summary in rounds if summary.votes is not None][-12:]
         if voted:
             names = {part.trust: part.name for part in view.trusts}
@@ -302,16 +304,27 @@ def _daemons(now: dict[str, Any], as_json: bool) -> None:
         print_table(["daemon", "state", "process", "restarts", "log"], rows)
 
 
-def _print_parts(parts: Sequence[Any]) -> None:
-    """One line for each Trust, with the memory that its kernel used where any Trust lets that out."""
-    from flipnb.workbench.narrative import describe_memory
+def _print_parts(parts: Sequence[Any], shares: Mapping[str, str]) -> None:
+    """One line for each Trust: when it was last heard, where it is, its share of the people in train once there is one,
+    the memory that its kernel used where any Trust lets that out."""
+    from flipnb.workbench.narrative import describe_age, describe_memory, describe_progress
 
+    now = datetime.now(UTC)
     used = [describe_memory(part.progress) for part in parts]
     memory = ["memory, at most"] if any(used) else []
+    share = ["share of people"] if shares else []
     print_table(
-        ["Trust", "state", *memory, "why"],
+        ["Trust", "state", "heard", "progress", *share, *memory, "why"],
         [
-            [part.name, part.state, *(said or "kept inside" for _ in memory), _why(part)]
+            [
+                part.name,
+                part.state,
+                describe_age(part.heard, now),
+                describe_progress(part.progress) if part.progress is not None else "",
+                *(shares.get(part.trust, "") for _ in share),
+                *(said or "kept inside" for _ in memory),
+                _why(part),
+            ]
             for part, said in zip(parts, used, strict=True)
         ],
     )

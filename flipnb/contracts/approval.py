@@ -7,8 +7,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.desk import RequestDetail
-from flipnb.contracts.document import Digest, Document, Moment
+from flipnb.contracts.document import Digest, Document, Moment, parse, sha256
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Line
@@ -30,11 +31,13 @@ class Approval(Document):
     def of_request(cls, detail: RequestDetail, *, trust: KeyId, executions: int, days: int, now: datetime) -> Approval:
         """What a controller signs who was shown ``detail``.
 
-        Raises FlipError ``no-estate``, ``other-bundle`` (the content is not that of the digest), ``bad-number``.
+        Raises FlipError ``no-estate``, ``other-bundle`` (the content is not that of the signed bytes, or these are not
+        of the digest), ``bad-number``.
         """
         if detail.estate_version is None:
             raise FlipError("no-estate", "This enclave has no estate yet; load one first.", status=409)
-        if detail.content.digest() != detail.summary.bundle:
+        signed = detail.signed.encode()
+        if sha256(signed) != detail.summary.bundle or parse(Bundle, signed, "The bundle") != detail.content:
             raise FlipError(
                 "other-bundle", "What the agent shows is not the bundle of this digest; nothing was approved."
             )

@@ -15,11 +15,16 @@ AuditKind = Literal[
     "joined", "count-released", "count-refused", "request-received", "request-refused", "approved", "declined",
     "run-started", "run-ended", "kernel-died", "slot-released", "round-released", "round-refused", "report-refused",
     "total-released", "total-refused", "left", "stopped", "estate-loaded", "agent-started",
+    "task-refused", "refused-again", "progress-told", "told",
 ]  # fmt: skip
 
 
 class AuditEntry(Document):
-    """One thing that happened in an enclave. The canonical bytes are the leaf's input."""
+    """One thing that happened in an enclave. The canonical bytes are the leaf's input.
+
+    What leaves has an entry that names the SHA-256 of its bytes, written before it is sent: an answer to a round, a
+    total or a count that of its own kind, a report of a run's progress ``progress-told``, whatever else ``told``.
+    """
 
     version: Literal["flip/audit/1"] = "flip/audit/1"
     index: int = Field(ge=0)

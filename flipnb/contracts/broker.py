@@ -1,8 +1,9 @@
 """The messages between a kernel's session and its enclave's broker: one JSON object per packet, bulk by descriptor.
 
-The socket is AF_UNIX, SOCK_SEQPACKET. The kernel asks, the broker answers each request once, in order. Weights go in as
-a sealed memfd that holds a safetensors file; an update goes out through a lease: the broker makes and sizes a memfd,
-the kernel fills it in ``TensorSpec.update_layout()`` and unmaps it, the broker seals it against writing.
+The socket is AF_UNIX, SOCK_SEQPACKET. The kernel asks, the broker answers each request once, in order, and the next
+when the kernel has read the last answer. All bulk goes through three memfds that the broker makes once for a kernel,
+and lends again and again: one begins with a safetensors file of the weights; one is the update's, which the kernel
+fills in ``TensorSpec.update_layout()``; one is the state's. What the kernel has filled is copied when it submits.
 """
 
 from __future__ import annotations
@@ -49,11 +50,10 @@ class Submit(Document):
 
 
 class Tell(Document):
-    """Progress within a round; answered by Done."""
+    """How many epochs of this round's local training are done; answered by Done, also where the plan declares none."""
 
     verb: Literal["progress"] = "progress"
     epoch: int = Field(ge=0, le=1_000_000)
-    epochs: int | None = Field(default=None, ge=1, le=1_000_000)
 
 
 class AskTotal(Document):
@@ -84,18 +84,19 @@ class Welcome(Document):
 
 
 class NextRound(Document):
-    """Comes with one descriptor (the weights) and, where a state was saved before, a second one (the state)."""
+    """Comes with one descriptor (the weights) and, where a state was saved before, a second one, which begins with
+    ``state_bytes`` bytes of it."""
 
     kind: Literal["round"] = "round"
     round: int
     of: int
     training: bool
     config: dict[Identifier, float]
-    has_state: bool = False
+    state_bytes: int = Field(default=0, ge=0)
 
 
 class Leased(Document):
-    """Comes with one descriptor: a memfd of ``size`` bytes to fill and to unmap."""
+    """Comes with one descriptor: a memfd, whose first ``size`` bytes are to be filled."""
 
     kind: Literal["leased"] = "leased"
     size: int

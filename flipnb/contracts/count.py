@@ -110,8 +110,8 @@ class CountReply(CountAnswer):
 class SignedCount(Document):
     """What a researcher posts: the session certificate and the request, both as envelopes (JSON text)."""
 
-    certificate: str
-    request: str
+    certificate: str = Field(max_length=1 << 16)
+    request: str = Field(max_length=1 << 20)
 
 
 class CountStatus(Document):

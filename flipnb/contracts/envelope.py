@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import FormatError
@@ -25,6 +27,11 @@ COUNT_REPLY = "application/vnd.flip.count-reply+json"
 CARD = "application/vnd.flip.trust-card+json"
 ROUND_REPLY = "application/vnd.flip.round-reply+json"
 TOTAL_REPLY = "application/vnd.flip.total-reply+json"
+
+_MOST_SIGNATURES = 16
+_KEY = re.compile(r"[0-9a-f]{64}")
+_SIGNATURE = re.compile(r"[A-Za-z0-9+/]{86}==")
+"""Ed25519's 64 bytes in base64."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +99,28 @@ def _read(data: bytes, what: str) -> Envelope:
     if len(data) > 16 << 20:
         raise FlipError("document-too-large", f"{what} has {len(data)} bytes.")
     value = load_json(data, what)
+    if not _is_envelope(value):
+        raise FlipError("bad-envelope", f"{what} is no DSSE envelope.")
     try:
-        if set(value) != {"payload", "payloadType", "signatures"}:
-            raise ValueError("fields")
-        if any(set(signature) != {"keyid", "sig"} for signature in value["signatures"]):
-            raise ValueError("signature fields")
         return Envelope.from_dict(value)
-    except (KeyError, ValueError, TypeError, AttributeError, FormatError):
-        raise FlipError("bad-envelope", f"{what} is no DSSE envelope.") from None
+    except (ValueError, FormatError):
+        raise FlipError("bad-envelope", f"{what} is no DSSE envelope: its payload is no base64.") from None
+
+
+def _is_envelope(value: Any) -> bool:
+    """Whether plain JSON data has an envelope's fields, in their types and spellings."""
+    if not isinstance(value, dict) or set(value) != {"payload", "payloadType", "signatures"}:
+        return False
+    payload, payload_type, signatures = value["payload"], value["payloadType"], value["signatures"]
+    if not (isinstance(payload, str) and isinstance(payload_type, str) and isinstance(signatures, list)):
+        return False
+    return len(signatures) <= _MOST_SIGNATURES and all(_is_signature(signature) for signature in signatures)
+
+
+def _is_signature(value: Any) -> bool:
+    if not isinstance(value, dict) or set(value) != {"keyid", "sig"}:
+        return False
+    key, signature = value["keyid"], value["sig"]
+    if not (isinstance(key, str) and isinstance(signature, str)):
+        return False
+    return _KEY.fullmatch(key) is not None and _SIGNATURE.fullmatch(signature) is not None

@@ -104,7 +104,7 @@ ERROR_CLASSES: frozenset[str] = ENCLAVE_CLASSES | PYTHON_CLASSES | LIBRARY_CLASS
 
 REFUSALS: dict[str, str] = {
     "not-finite": "its update holds NaN or infinity",
-    "integer-change-too-large": "an integer tensor changed by more than can travel",
+    "integer-change-too-large": "an integer tensor changed by more than allowed",
     "update-missing": "it submitted no update in a training round",
     "wrong-tensors": "its model has other tensors than the bundle",
     "undeclared-output": "it reports a number that is not declared",
@@ -115,6 +115,7 @@ REFUSALS: dict[str, str] = {
     "wrong-agreement": "its agreement is no number in its range",
     "undeclared-total": "it totals arrays that are not declared",
     "wrong-total": "an array of its total is not as declared",
+    "total-refused": "the sum that came back is impossible",
     "wrong-place": "it totals in another round than declared",
     "state-too-large": "its declared state is too large to be saved",
 }

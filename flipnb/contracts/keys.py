@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
-import os
-from pathlib import Path
 from typing import Annotated
 
 from cryptography.exceptions import InvalidSignature
@@ -14,21 +11,41 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import AfterValidator, StringConstraints
 
-from flipnb.contracts.problem import FlipError
-
 KeyId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256 of the 32 raw bytes of a public key, hexadecimal."""
+
+_PRIME = 2**255 - 19
+_Y_OF_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER = frozenset({0, 1, _PRIME - 1, _Y_OF_ORDER_8, _PRIME - _Y_OF_ORDER_8})
+"""The y coordinates of the eight points whose order divides 8 (order 4; 1; 2; 8; 8), each with either sign of x."""
+
+
+def _fault(raw: bytes) -> str | None:
+    """What is wrong with the 32 bytes of a public key; None where nothing is.
+
+    Under a key of small order anybody can make a signature of any message: with the neutral element, R = (0, 1) and
+    S = 0 verify always. RFC 8032 (section 5.1.3) refuses a y of 2^255 - 19 or more, OpenSSL takes it: one key would
+    have two ids. See Chalkias, Garillot and Nikolaenko, *Taming the many EdDSAs*, 2020.
+    """
+    if len(raw) != 32:
+        return "is no Ed25519 public key: it has not 32 bytes"
+    y = int.from_bytes(raw, "little") & ((1 << 255) - 1)
+    if y >= _PRIME:
+        return "is no Ed25519 public key: its coordinate is not below 2^255 - 19"
+    return "is an Ed25519 point of small order, for which anybody can sign" if y in _SMALL_ORDER else None
 
 
 def _is_public_key(text: str) -> str:
     raw = base64.b64decode(text, validate=True)
-    if len(raw) != 32 or base64.b64encode(raw).decode() != text:
+    if base64.b64encode(raw).decode() != text:
         raise ValueError("is no base64 of an Ed25519 public key (32 bytes)")
+    if fault := _fault(raw):
+        raise ValueError(fault)
     return text
 
 
 PublicKey = Annotated[str, StringConstraints(max_length=44), AfterValidator(_is_public_key)]
-"""The 32 raw bytes of an Ed25519 public key in base64."""
+"""The 32 raw bytes of an Ed25519 public key in base64; none of small order, each key in its one encoding."""
 
 
 def key_id(public_key: str) -> str:
@@ -42,17 +59,26 @@ def fingerprint(public_key_or_id: str) -> str:
     return "-".join(identity[i : i + 4] for i in range(0, 20, 4)).upper()
 
 
+def verifying_key(public_key: str) -> Ed25519PublicKey | None:
+    """What verifies signatures of a key, which is in base64; None where it is of small order or in another encoding."""
+    raw = base64.b64decode(public_key)
+    return None if _fault(raw) else Ed25519PublicKey.from_public_bytes(raw)
+
+
 def verify(public_key: str, signature: bytes, message: bytes) -> bool:
     """Whether an Ed25519 signature (64 bytes, RFC 8032) over ``message`` is of the key, which is in base64."""
+    key = verifying_key(public_key)
+    if key is None:
+        return False
     try:
-        Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key)).verify(signature, message)
+        key.verify(signature, message)
     except InvalidSignature:
         return False
     return True
 
 
 class SigningKey:
-    """A private Ed25519 key with its public half; the private half never leaves this object but to a file."""
+    """A private Ed25519 key with its public half; ``link.key_files`` keeps it in a file."""
 
     def __init__(self, private: Ed25519PrivateKey) -> None:
         self._private = private
@@ -73,33 +99,3 @@ class SigningKey:
     def sign(self, message: bytes) -> bytes:
         """The signature of ``message``: 64 bytes (Ed25519, RFC 8032)."""
         return self._private.sign(message)
-
-    def save(self, path: Path, passphrase: str | None = None) -> None:
-        """Write PKCS #8 PEM, mode 0600, encrypted where a passphrase is given; never over an existing file."""
-        encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
-        if passphrase is not None:
-            encryption = serialization.BestAvailableEncryption(passphrase.encode())
-        pem = self._private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            raise FlipError("key-exists", f"{path} exists already; a key is never overwritten.") from None
-        with os.fdopen(handle, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-
-    @classmethod
-    def load(cls, path: Path, passphrase: str | None = None) -> SigningKey:
-        """Read a key file. Raises FlipError ``no-key``, ``wrong-passphrase``."""
-        try:
-            pem = path.read_bytes()
-        except FileNotFoundError:
-            raise FlipError("no-key", f"There is no key at {path}.") from None
-        private = None
-        with contextlib.suppress(ValueError, TypeError):
-            private = serialization.load_pem_private_key(pem, passphrase.encode() if passphrase else None)
-        if not isinstance(private, Ed25519PrivateKey):
-            raise FlipError("wrong-passphrase", f"The key at {path} does not open with this passphrase.")
-        return cls(private)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -11,12 +10,17 @@ from pydantic import Field, model_validator
 from flipnb.contracts.document import Document
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Identifier
+from flipnb.contracts.units import UnitRange, finite
+
+MAX_UNITS = 2**36
+"""The largest magnitude of an output in units: times 2^20 people and 64 Trusts a sum stays within 2^62."""
 
 Part = Literal["train", "validation", "test"]
 
 
 class DeclaredOutput(Document):
-    """A number within ``minimum`` and ``maximum``, rounded to ``decimals`` by the airlock.
+    """A number within ``minimum`` and ``maximum``, rounded to ``decimals`` by the airlock, and never beyond a bound:
+    where a bound has more decimals, the last number that is within it is sent instead.
 
     ``over`` names the part of the cohort that it is an average over; its people are the weight with which the
     Trusts' numbers are averaged.
@@ -30,25 +34,35 @@ class DeclaredOutput(Document):
 
     @model_validator(mode="after")
     def _ordered(self) -> DeclaredOutput:
-        if not self.minimum < self.maximum:
-            raise ValueError(f"output {self.name} has no room between {self.minimum} and {self.maximum}")
+        _ = self.units
         return self
+
+    @property
+    def units(self) -> UnitRange:
+        """What may be sent, in units of the last decimal."""
+        return UnitRange.within(f"output {self.name}", self.minimum, self.maximum, self.decimals, MAX_UNITS)
 
     @property
     def bits(self) -> int:
         """Information that one report can carry, in bits: log2 of the number of values, rounded up."""
-        return math.ceil(math.log2((self.maximum - self.minimum) * 10**self.decimals + 1))
+        return self.units.bits
 
     def admit(self, value: object) -> int:
         """``value`` in units of 10^-decimals. Raises FlipError ``not-a-number``, ``output-out-of-bounds``."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        number = finite(value)
+        if number is None:
             raise FlipError("not-a-number", f"Output {self.name} is no finite number.")
-        if not self.minimum <= value <= self.maximum:
+        if not self.minimum <= number <= self.maximum:
             raise FlipError(
                 "output-out-of-bounds",
                 f"Output {self.name} is outside its declared bounds [{self.minimum}, {self.maximum}].",
             )
-        return round(float(value) * 10.0**self.decimals)
+        return self.units.nearest(number)
+
+    def possible(self, number: float) -> bool:
+        """Whether an honest Trust can have sent this as its own number."""
+        allowed = self.units
+        return self.minimum <= number <= self.maximum and allowed.number(allowed.nearest(number)) == number
 
 
 def admit_report(declared: Sequence[DeclaredOutput], report: Mapping[str, object]) -> dict[str, int]:

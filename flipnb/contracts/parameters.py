@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import keyword
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
@@ -13,6 +12,10 @@ from pydantic import model_validator
 from flipnb.contracts.document import Document
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Identifier, Line, require_visible
+from flipnb.contracts.units import finite
+
+MAX_INTEGER = 2**53
+"""The largest magnitude of an integer: beyond it a double, and so JSON, holds not each of them."""
 
 Scalar = bool | int | float | str
 ParameterType = Literal["bool", "int", "float", "str"]
@@ -65,11 +68,12 @@ class Parameter(Document):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise wrong
         # Canonical JSON writes 1.0 as 1, so that a float may arrive as an integer; never the other way round.
+        number = finite(value)
+        if number is None:
+            raise wrong
         if self.type == "float":
-            if not math.isfinite(value):
-                raise wrong
-            return float(value)
-        if isinstance(value, float) and not value.is_integer():
+            return number
+        if abs(value) > MAX_INTEGER or not number.is_integer():
             raise wrong
         return int(value)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from flipnb.contracts.bundle import Bundle
-from flipnb.contracts.document import Document
+from flipnb.contracts.document import Document, Later
+from flipnb.contracts.plan import MAX_INTEGER_CLIP
 from flipnb.contracts.problem import FlipError
 
 MIB = 1 << 20
@@ -38,8 +39,8 @@ class CountPolicy(Document):
     budget: int = Field(default=200, ge=0)
     budget_per_study: int = Field(default=100, ge=0)
     period_days: int = Field(default=365, ge=1)
-    answer_seconds: float = Field(default=2.0, ge=0.5, le=60)
-    waiting_per_study: int = Field(default=50, ge=1, le=1000)
+    answer_seconds: Annotated[float, Later(2.0)] = Field(default=2.0, ge=0.5, le=60)
+    waiting_per_study: Annotated[int, Later(50)] = Field(default=50, ge=1, le=1000)
 
     @field_validator("noise")
     @classmethod
@@ -69,6 +70,11 @@ class Policy(Document):
     its slot to others: it is ended, and started anew from its saved state when the round comes. ``memory_use``: whether
     progress says how much memory a kernel has used, in eighths of its limit, and of a GPU in eighths of that.
     ``approvals``: how many different data controllers must approve a bundle before anything of it runs.
+    ``maximum_clip_norm`` and ``maximum_integer_clip`` bound what a plan may let a round change of float tensors (L2
+    norm), and of an element of integer tensors.
+
+    Approvals name this document's digest. A field that an upgrade brings, at its first default, is left out of it
+    (``document.Later``), since that allows nothing more than what was approved: so no upgrade voids approvals.
 
     When something leaves can tell as much as what leaves: steps of progress (cells, rounds, epochs, memory) leave on a
     grid of ``progress_seconds``, replies for rounds and totals on one of ``reply_seconds``.
@@ -82,12 +88,13 @@ class Policy(Document):
     minimum_trusts: int = Field(default=2, ge=1)
     minimum_train: int = Field(default=10, ge=1)
     maximum_clip_norm: float = Field(default=1000.0, gt=0)
+    maximum_integer_clip: Annotated[int, Later(MAX_INTEGER_CLIP)] = Field(default=MAX_INTEGER_CLIP, ge=0)
     maximum_rounds: int = Field(default=1000, ge=1)
     bits_per_run: int = Field(default=100_000, ge=1)
     slots: int = Field(default=2, ge=1, le=64)
     waiting_seconds: int = Field(default=900, ge=1)
-    progress_seconds: float = Field(default=2.0, ge=0.5, le=3600)
-    reply_seconds: float = Field(default=0.1, ge=0.01, le=60)
+    progress_seconds: Annotated[float, Later(2.0)] = Field(default=2.0, ge=0.5, le=3600)
+    reply_seconds: Annotated[float, Later(0.1)] = Field(default=0.1, ge=0.01, le=60)
     kernel: KernelLimits = KernelLimits()
 
     def refuse_bundle(self, bundle: Bundle) -> None:
@@ -101,6 +108,8 @@ class Policy(Document):
              f"a run needs at least {self.minimum_trusts} Trusts, the bundle asks for {bundle.minimum_trusts}"),
             (plan.clip_norm > self.maximum_clip_norm,
              f"clip_norm {plan.clip_norm} is above {self.maximum_clip_norm}"),
+            (bool(bundle.tensors.integers) and plan.integer_clip > self.maximum_integer_clip,
+             f"integer_clip {plan.integer_clip} is above {self.maximum_integer_clip}"),
             (plan.rounds > self.maximum_rounds, f"{plan.rounds} rounds are more than {self.maximum_rounds}"),
             (bits > self.bits_per_run, f"what is declared carries {bits} bits, more than {self.bits_per_run}"),
         ]  # fmt: skip

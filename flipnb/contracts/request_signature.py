@@ -28,7 +28,7 @@ from http_message_signatures import (
 )
 from http_message_signatures.exceptions import HTTPMessageSignaturesException
 
-from flipnb.contracts.keys import SigningKey, verify
+from flipnb.contracts.keys import SigningKey, verify, verifying_key
 from flipnb.contracts.problem import FlipError
 
 AUDIENCE_HEADER = "flip-audience"
@@ -72,7 +72,10 @@ class _VerifyWith(HTTPSignatureKeyResolver):
         raise KeyError(key_id)
 
     def resolve_public_key(self, key_id: str) -> Ed25519PublicKey:
-        return Ed25519PublicKey.from_public_bytes(base64.b64decode(self._keys[key_id]))
+        key = verifying_key(self._keys[key_id])
+        if key is None:
+            raise KeyError(key_id)
+        return key
 
 
 def sign_request(request: Request, key: SigningKey, *, audience: str, body_sha256: str) -> None:
@@ -162,6 +165,15 @@ def _any_form(request: Request, keys: Mapping[str, str]) -> tuple[str, str, int]
         if isinstance(error.__cause__, KeyError):  # the resolver's, which the library wraps
             raise FlipError("unknown-key", f"The key {str(error)[1:17]}… is not known here.", status=401) from None
         raise FlipError("bad-signature", f"The request's signature does not hold: {error}.", status=401) from None
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+    ) as error:  # of headers that it can't read
+        said = f"The request's signature can't be read ({type(error).__name__})."
+        raise FlipError("bad-signature", said, status=401) from None
     if len(results) != 1:
         raise FlipError("bad-signature", "The request must have exactly one signature.", status=401)
     parameters: dict[str, Any] = results[0].parameters

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from flipnb.contracts.document import Digest, Document, Moment, sha256
 from flipnb.contracts.failure import REFUSALS
@@ -24,6 +24,9 @@ TrustState = Literal[
     "finished", "failed", "left-out", "stopped",
 ]  # fmt: skip
 """waiting: for the Trust's data controller; refused: by the agent, with a reason; left-out: after a deadline."""
+
+Share = Literal["under-10", "10-to-25", "25-to-50", "over-50"]
+"""How much of a sum's weight one Trust has, in per cent: a band, which tells no number of people."""
 
 RUN_TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
     "waiting": frozenset({"starting", "failed", "stopping", "stopped"}),
@@ -67,6 +70,15 @@ def advance_trust(now: TrustState, to: TrustState) -> TrustState:
     return to
 
 
+def share_of(weight: int, whole: int) -> Share:
+    """The band of ``weight`` in ``whole``. A bound belongs to the band above it, but one half to the band below."""
+    if 10 * weight < whole:
+        return "under-10"
+    if 4 * weight < whole:
+        return "10-to-25"
+    return "25-to-50" if 2 * weight <= whole else "over-50"
+
+
 class RunRequest(Document):
     """Signed by the researcher: run this bundle at this point. The run's id is its digest, so no hub invents one."""
 
@@ -84,8 +96,10 @@ def run_id(request_payload: bytes) -> str:
 
 
 class Progress(Document):
-    """Where a Trust's part is, by the runner's own clock: 1-based cell of all code cells, round, seconds.
+    """Where a Trust's part is, on a grid of its policy's ``progress_seconds``: 1-based cell of all code cells, round,
+    seconds. ``cell`` is the furthest so far: a kernel that is started anew does not undo it.
 
+    ``eighths`` of the plan's ``epochs`` are done in this round; None where the plan declares none.
     ``memory_bytes`` is the most that the kernel has used so far, rounded up to an eighth of what it may have
     (``memory_of_bytes``); None where the Trust's policy keeps it. ``gpu_bytes``, ``gpu_of_bytes``: likewise of the GPU
     that it has filled most; None where it has used none, too.
@@ -94,13 +108,20 @@ class Progress(Document):
     cell: int | None = Field(default=None, ge=1)
     cells: int | None = Field(default=None, ge=1)
     round: int | None = Field(default=None, ge=0)
-    epoch: int | None = Field(default=None, ge=0)
-    epochs: int | None = Field(default=None, ge=1)
+    eighths: int | None = Field(default=None, ge=0, le=8)
     seconds: float | None = Field(default=None, ge=0)
     memory_bytes: int | None = Field(default=None, ge=1)
     memory_of_bytes: int | None = Field(default=None, ge=1)
     gpu_bytes: int | None = Field(default=None, ge=1)
     gpu_of_bytes: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_epochs(cls, value: Any) -> Any:
+        """Earlier versions kept the notebook's own numbers, which say nothing of eighths."""
+        if not isinstance(value, dict):
+            return value
+        return {name: said for name, said in value.items() if name not in ("epoch", "epochs")}
 
 
 class Failure(Document):
@@ -130,7 +151,7 @@ class TrustReport(Document):
     """
 
     run: RunId
-    sequence: int = Field(ge=1)
+    sequence: int = Field(ge=1, le=2**53)
     state: TrustState | None = None
     code: str | None = Field(default=None, pattern=r"^[a-z0-9-]{1,60}$")
     reason: Line | None = None
@@ -144,7 +165,8 @@ class RoundSummary(Document):
     ``weights`` are the global weights that the round began with; ``left_out`` says who was asked and is not in the
     sum, and why. Of those, ``late`` gave no reply before the deadline and may come back in a later round.
     ``votes`` of ``voters`` Trusts found that their own models and the global one agree (None without a consensus rule);
-    ``agreements`` are single Trusts' figures where their policies allow.
+    ``agreements`` are single Trusts' figures where their policies allow. ``shares``: each member's part of the people
+    with which the round's means are weighted, in bands; what they say of that number is the Trusts' own word.
     """
 
     round: int = Field(ge=1)
@@ -158,6 +180,7 @@ class RoundSummary(Document):
     trust_metrics: dict[KeyId, dict[Identifier, float]] = Field(default_factory=dict)
     votes: int | None = None
     voters: int | None = None
+    shares: dict[KeyId, Share] = Field(default_factory=dict)
     agreements: dict[KeyId, float] = Field(default_factory=dict)
     seconds: float
 
@@ -180,7 +203,10 @@ class RunEvent(Document):
 
 
 class TrustPart(Document):
-    """One Trust's part of a run as the hub shows it."""
+    """One Trust's part of a run as the hub shows it.
+
+    ``heard``: when its agent last asked for tasks, which it does whatever runs there; None where it has not lately.
+    """
 
     trust: KeyId
     name: Name
@@ -189,6 +215,7 @@ class TrustPart(Document):
     reason: str | None = None
     failure: Failure | None = None
     progress: Progress | None = None
+    heard: Moment | None = None
 
 
 class RunView(Document):

@@ -61,6 +61,11 @@ class Tensor(Document):
         """The number of its values; 1 where it is a scalar."""
         return math.prod(self.shape)
 
+    def largest_change(self, clip: int) -> int:
+        """How much an element of this integer tensor may change in one round: what its dtype spans, and ``clip``."""
+        spans = {"bool": 1, "uint8": 2**8 - 1, "int8": 2**8 - 1, "int16": 2**16 - 1, "int32": 2**32 - 1}
+        return min(clip, spans.get(self.dtype, clip))
+
     @property
     def update_dtype(self) -> Literal["float64", "float32", "int64"]:
         """The dtype in which this tensor's change leaves the kernel: float32 or wider, or int64."""
@@ -103,6 +108,11 @@ class TensorSpec(Document):
     def elements(self) -> int:
         """The number of values of all tensors."""
         return sum(tensor.elements for tensor in self.tensors)
+
+    @property
+    def integers(self) -> tuple[Tensor, ...]:
+        """The tensors that are no floats: counters, indices, masks."""
+        return tuple(tensor for tensor in self.tensors if tensor.dtype not in FLOATS)
 
     def weight_bytes(self) -> int:
         """Bytes of the weights themselves, without a file's header."""

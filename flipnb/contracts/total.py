@@ -2,8 +2,8 @@
 
 A step is one call. Its arrays are declared in the bundle with shape, bounds and decimals; an airlock turns them into
 integers (units of the last decimal), each Trust answers a step once, the coordinator adds, and every Trust's kernel is
-given the same sum. An element of one Trust is below 2^46, hence the sum over 64 Trusts below 2^52: exact as JSON and as
-float64.
+given the same sum. An element of one Trust is at most 2^46, hence the sum over 64 Trusts at most 2^52: exact as JSON
+and as float64. (A report is at most 2^36, since it is multiplied by people; nothing multiplies a total.)
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from flipnb.contracts.plan import MAX_TRUSTS
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import RunId
 from flipnb.contracts.text import Identifier, Line
+from flipnb.contracts.units import UnitRange, finite
 
 MAX_ELEMENTS = 2000
-_LARGEST = 2**46
+MAX_UNITS = 2**46
 
 Units = tuple[int, ...]
 """The elements of an array in C order, in units of 10^-decimals."""
 
 
 class DeclaredArray(Document):
-    """An array whose elements lie within ``minimum`` and ``maximum``, rounded to ``decimals`` by the airlock."""
+    """An array whose elements lie within ``minimum`` and ``maximum``, rounded to ``decimals`` as outputs are."""
 
     name: Identifier
     shape: tuple[int, ...] = Field(default=(), max_length=8)
@@ -39,12 +40,9 @@ class DeclaredArray(Document):
 
     @model_validator(mode="after")
     def _bounded(self) -> DeclaredArray:
-        if not self.minimum < self.maximum:
-            raise ValueError(f"array {self.name} has no room between {self.minimum} and {self.maximum}")
+        _ = self.units
         if any(size < 1 for size in self.shape):
             raise ValueError(f"array {self.name} has an empty shape")
-        if self.largest >= _LARGEST:
-            raise ValueError(f"array {self.name} has bounds too wide for its decimals (2^46 steps at most)")
         return self
 
     @property
@@ -53,30 +51,33 @@ class DeclaredArray(Document):
         return math.prod(self.shape)
 
     @property
-    def largest(self) -> int:
-        """The largest magnitude of an element, in units."""
-        return math.ceil(max(abs(self.minimum), abs(self.maximum)) * 10.0**self.decimals)
+    def units(self) -> UnitRange:
+        """What an element may be, in units of the last decimal."""
+        return UnitRange.within(f"array {self.name}", self.minimum, self.maximum, self.decimals, MAX_UNITS)
 
     @property
     def bits(self) -> int:
         """Information that the array of one Trust can carry."""
-        return self.elements * math.ceil(math.log2((self.maximum - self.minimum) * 10**self.decimals + 1))
+        return self.elements * self.units.bits
 
     def admit(self, values: Sequence[float]) -> Units:
         """``values``, the elements in C order, in units. Raises FlipError ``wrong-total``: what is wrong, no value."""
         if len(values) != self.elements:
             raise FlipError("wrong-total", f"The array {self.name!r} has another shape than {list(self.shape)}.")
-        if not all(math.isfinite(value) for value in values):
-            raise FlipError("wrong-total", f"The array {self.name!r} holds NaN or infinity.")
-        if not all(self.minimum <= value <= self.maximum for value in values):
+        numbers = [number for value in values if (number := finite(value)) is not None]
+        if len(numbers) != self.elements:
+            raise FlipError("wrong-total", f"The array {self.name!r} holds NaN, infinity or what is no number.")
+        if not all(self.minimum <= number <= self.maximum for number in numbers):
             raise FlipError(
                 "wrong-total", f"The array {self.name!r} leaves its declared bounds [{self.minimum}, {self.maximum}]."
             )
-        return tuple(round(float(value) * 10.0**self.decimals) for value in values)
+        allowed = self.units
+        return tuple(allowed.nearest(number) for number in numbers)
 
-    def possible(self, units: Units) -> bool:
-        """Whether one honest Trust can have sent them."""
-        return len(units) == self.elements and all(abs(value) <= self.largest for value in units)
+    def possible(self, units: Units, trusts: int = 1) -> bool:
+        """Whether so many honest Trusts can have sent them, added."""
+        allowed = self.units
+        return len(units) == self.elements and all(allowed.holds(value, trusts) for value in units)
 
     def restore(self, units: Units) -> list[float]:
         """A sum in units as numbers, in C order."""

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from flipnb.contracts.document import Digest, Document, Moment
+from flipnb.contracts.document import Digest, Document, Later, Moment
 from flipnb.contracts.keys import KeyId
+from flipnb.contracts.plan import MAX_INTEGER_CLIP
 from flipnb.contracts.text import Name
 
 Distribution = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,99}$")]
@@ -30,6 +31,7 @@ class Allowance(Document):
     minimum_trusts: int
     minimum_train: int
     maximum_clip_norm: float
+    maximum_integer_clip: Annotated[int, Later(MAX_INTEGER_CLIP)] = MAX_INTEGER_CLIP
     maximum_rounds: int
     bits_per_run: int
 

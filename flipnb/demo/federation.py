@@ -31,6 +31,7 @@ from flipnb.demo.certificates import Certificate, make_ca, make_server_certifica
 from flipnb.demo.hospitals import CONCEPTS, HOSPITALS, Hospital
 from flipnb.enclave.setup import create_enclave
 from flipnb.files.logs import open_log
+from flipnb.link.key_files import load_key, save_key
 
 AUDIENCE = "flip-demo-hub"
 ENVIRONMENT = "flip-demo"
@@ -49,7 +50,7 @@ class Enclave:
     @property
     def node_public_key(self) -> str:
         """The public half of the enclave's node key, base64. Raises FlipError ``no-key`` before it was made."""
-        return SigningKey.load(self.directory / "keys" / "node.pem").public_key
+        return load_key(self.directory / "keys" / "node.pem").public_key
 
     def trust(self) -> Trust:
         """The hospital as the study's roster names it."""
@@ -150,7 +151,7 @@ def _write_hub(federation: Federation, researcher: SigningKey, port: int, certif
 
 
 def _write_workbench(federation: Federation, researcher: SigningKey, url: str, ca: Path, lock_file: Path) -> None:
-    researcher.save(federation.workbench / "keys" / "researcher.pem")
+    save_key(researcher, federation.workbench / "keys" / "researcher.pem")
     vocabulary = federation.workbench / "vocabulary" / "CONCEPT.csv"
     vocabulary.parent.mkdir()
     shutil.copyfile(CONCEPTS, vocabulary)

@@ -17,6 +17,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.stores.configuration import Configuration, EnclaveDirectory
 from flipnb.files.whole import write
+from flipnb.link.key_files import save_key
 
 
 def create_enclave(
@@ -86,7 +87,7 @@ def add_controller(enclave: EnclaveDirectory, name: str, passphrase: str) -> Con
     except ValidationError as error:
         raise invalid(error, "The data controller") from None
     file = enclave.keys / controller.key_file
-    key.save(file, passphrase)
+    save_key(key, file, passphrase)
     try:
         _write_document(enclave.directory / "enclave.json", changed)
     except BaseException:
@@ -128,10 +129,10 @@ def _make_keys(directory: Path, name: str, passphrase: str) -> Controller:
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     directory.chmod(0o700)
     (directory / "keys").mkdir(mode=0o700)
-    SigningKey.generate().save(directory / "keys" / "node.pem")
+    save_key(SigningKey.generate(), directory / "keys" / "node.pem")
     key = SigningKey.generate()
     controller = Controller(name=name, public_key=key.public_key)
-    key.save(directory / "keys" / controller.key_file, passphrase)
+    save_key(key, directory / "keys" / controller.key_file, passphrase)
     return controller
 
 

@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flipnb.contracts.strategy import Strategy
+
 Array = npt.NDArray[Any]
 State = Mapping[str, Array]
 Parameters = Mapping[str, float]
@@ -151,3 +153,9 @@ STRATEGIES: Mapping[str, Elementwise] = {
     "FedAdagrad": Elementwise(fed_adagrad, {"eta": 0.1, "eta_l": 0.1, "tau": 0.001}),
 }
 """By name. ``eta_l`` is the notebook's learning rate, as Flower has it, and changes nothing here."""
+
+
+def told(chosen: Strategy) -> dict[str, float]:
+    """What notebooks are told of one of Flower's strategies as ``rnd.config`` in a training round, by name."""
+    kind = STRATEGIES.get(chosen.name)
+    return {} if kind is None else {name: {**kind.parameters, **chosen.parameters}[name] for name in kind.told}

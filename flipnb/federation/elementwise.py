@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from flipnb.contracts.strategy import Strategy
 from flipnb.contracts.tensors import FLOATS, Tensor, TensorSpec
-from flipnb.federation.arithmetic import STRATEGIES
+from flipnb.federation.arithmetic import STRATEGIES, told
 from flipnb.federation.mean_strategy import Means, MeanStrategy
 from flipnb.federation.update_file import pieces
 from flipnb.federation.weights import Arrays, Weights, in_file_order, moved
@@ -41,7 +41,7 @@ class ElementwiseStrategy(MeanStrategy):
     """One of ``arithmetic.STRATEGIES``, by groups of tensors and parts of large ones, so that memory is bounded."""
 
     def __init__(self, chosen: Strategy, spec: TensorSpec) -> None:
-        self._kind = STRATEGIES[chosen.name]
+        self._chosen, self._kind = chosen, STRATEGIES[chosen.name]
         self._parameters = {**self._kind.parameters, **chosen.parameters}
         self._order = in_file_order(spec)
         self._groups = _groups([tensor for tensor in self._order if tensor.dtype in FLOATS])
@@ -52,7 +52,7 @@ class ElementwiseStrategy(MeanStrategy):
 
     def config(self, number: int, members: int) -> dict[str, float]:
         """Those of the strategy's parameters that an enclave is told of, by name: FedProx's ``proximal_mu``."""
-        return {name: self._parameters[name] for name in self._kind.told}
+        return told(self._chosen)
 
     def round(
         self, number: int, members: int, weights: Weights, means: Means

@@ -4,8 +4,8 @@ An enclave takes the change of each float tensor and scales the whole change dow
 With f = ``Plan.fraction_bits`` each element is rounded (half to even) to a multiple of 2^(s-f) and sent as that many
 multiples: int32 for tensors of 32 bits and less, with the smallest s from 0 on, one per tensor, at which the tensor's
 largest element fits into 31 bits; int64 with s = 0 for float64. The coordinator adds w·2^s times these numbers as
-int64, w being the Trust's people in train, and divides by 2^f·Σw at the end: additions of integers, so that no order
-of arrival changes a bit.
+int64, w being the Trust's people in train, at most ``Plan.weight_cap``, and divides by 2^f·Σw at the end: additions of
+integers, so that no order of arrival changes a bit.
 
 Overflow: |change·2^f| ≤ clip_norm·2^f ≤ 2^36, w ≤ 2^20 and there are at most 64 = 2^6 Trusts, so |Σ| < 2^62
 (contracts.plan). The receiver refuses a file whose values exceed the bound of one Trust, so that a hostile enclave
@@ -15,8 +15,10 @@ Error: each element of each Trust's clipped change is off by at most 2^(s-f-1), 
 of these, besides the error of float64 arithmetic, 2^-53 relative. Where s > 0 that is at most 2^-30 of the tensor's
 largest element.
 
-Integer tensors: the difference is sent as it is, at most 2^36, and added times w; the mean difference is rounded half
-to even, in integers ("mean of differences, rounded half to even").
+Integer tensors: the difference is sent as it is, at most ``Plan.integer_clip`` and what the dtype spans, and added
+times w; the mean difference is rounded half to even, in integers ("mean of differences, rounded half to even"). They
+are no part of the norm: one counter of batches would outweigh all weights. What is more is refused, not cut: a counter
+or an index that was scaled would be another one.
 """
 
 from __future__ import annotations
@@ -33,13 +35,12 @@ import numpy.typing as npt
 
 from flipnb.contracts.consensus import Ballot
 from flipnb.contracts.outputs import DeclaredOutput, Part
-from flipnb.contracts.plan import MAX_WEIGHT, Plan
+from flipnb.contracts.plan import INTEGERS_REMEDY, Plan
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.tensors import FLOATS, Slot, Tensor, TensorSpec
 from flipnb.federation.safetensors_file import SafetensorsWriter
 from flipnb.federation.update_layout import BALLOT, METRIC, PARTS, PEOPLE, SHIFT, UPDATE, update_entries
 
-LARGEST_INTEGER_DIFFERENCE = 2**36
 MOST_SHIFT = 7
 _CHUNK = 1 << 17
 """Elements that are encoded at once: their float64 copies stay in a core's cache."""
@@ -69,14 +70,11 @@ def encode_update(
     """Write one Trust's update of one round to ``path`` (update_layout).
 
     ``change`` holds the tensors' changes in ``spec.update_layout()``, or None in an evaluation; ``report`` has each
-    output in units of its last decimal (``outputs.admit_report``); ``people`` the number of people per part;
-    ``ballot`` is there in a training round of a plan with a consensus.
-    Raises FlipError ``not-finite`` (names the tensor), ``too-many-people``, ``integer-change-too-large``. On failure
-    there is no file.
+    output in units of its last decimal (``outputs.admit_report``); ``people`` the number of people per part, of whom
+    at most the plan's ``weight_cap`` count; ``ballot`` is there in a training round of a plan with a consensus.
+    Raises FlipError ``not-finite``, ``integer-change-too-large`` (both name the tensor). On failure there is no file.
     """
-    for part in PARTS:
-        if not 0 <= people[part] <= MAX_WEIGHT:
-            raise FlipError("too-many-people", f"The part {part!r} has more than {MAX_WEIGHT} people.")
+    people = {part: min(people[part], plan.weight_cap) for part in PARTS}
     slots = {slot.tensor.name: slot for slot in spec.update_layout()[0]} if change is not None else {}
     factor, shifts = 1.0, {}
     if change is not None:
@@ -92,7 +90,8 @@ def encode_update(
             if name.startswith(UPDATE):
                 slot = slots[name.removeprefix(UPDATE)]
                 scale = factor * 2.0 ** (plan.fraction_bits - shifts[slot.tensor.name])
-                file.add(_encoded(slot, change, scale))
+                whole = slot.dtype == "int64"
+                file.add(_integers(slot, change, plan) if whole else _encoded(slot, change, scale))
             elif name == SHIFT:
                 file.add([np.array([shifts[tensor.name] for tensor in spec.tensors], np.uint8)])
             else:
@@ -143,15 +142,6 @@ def _shift(tensor: Tensor, largest: float, plan: Plan) -> int:
 
 def _encoded(slot: Slot, change: memoryview | None, scale: float) -> Iterator[npt.NDArray[Any]]:
     """A tensor's encoded chunks, in two buffers by turns: memory that is new to a process costs more than to encode."""
-    if slot.dtype == "int64":
-        for chunk in _chunks(slot, change):
-            # Not by abs(): the magnitude of -2^63 is no int64.
-            if ((chunk > LARGEST_INTEGER_DIFFERENCE) | (chunk < -LARGEST_INTEGER_DIFFERENCE)).any():
-                raise FlipError(
-                    "integer-change-too-large", f"The integer tensor {slot.tensor.name!r} changed by over 2^36."
-                )
-            yield chunk
-        return
     wide = np.empty(_CHUNK, np.float64)
     wire = np.dtype("<i4" if slot.tensor.wire_dtype == "int32" else "<i8")
     buffers = itertools.cycle((np.empty(_CHUNK, wire), np.empty(_CHUNK, wire)))
@@ -162,6 +152,26 @@ def _encoded(slot: Slot, change: memoryview | None, scale: float) -> Iterator[np
         yield encoded
 
 
+def _integers(slot: Slot, change: memoryview | None, plan: Plan) -> Iterator[npt.NDArray[Any]]:
+    """An integer tensor's differences as they are, in chunks, once none is beyond what may be sent."""
+    most = largest_magnitude(slot.tensor, plan)
+    for chunk in _chunks(slot, change):
+        # Not by abs(): the magnitude of -2^63 is no int64.
+        if ((chunk > most) | (chunk < -most)).any():
+            raise FlipError(
+                "integer-change-too-large",
+                f"The integer tensor {slot.tensor.name!r} changed by more than {most} in one round.",
+                remedy=INTEGERS_REMEDY,
+            )
+        yield chunk
+
+
+def coarsest(plan: Plan) -> float:
+    """The largest step between two numbers that a float element of a change may be rounded to."""
+    _, exponent = math.frexp(plan.clip_norm)
+    return math.ldexp(1.0, max(0, plan.fraction_bits + exponent - (_WIRE_BITS - 1)) - plan.fraction_bits)
+
+
 def largest_magnitude(tensor: Tensor, plan: Plan) -> int:
     """The largest magnitude of one element in units of 2^-f (of 1, where the tensor is of integers).
 
@@ -169,4 +179,4 @@ def largest_magnitude(tensor: Tensor, plan: Plan) -> int:
     """
     if tensor.dtype in FLOATS:
         return math.ceil(plan.clip_norm * (1 + 1e-9) * 2.0**plan.fraction_bits) + (1 << MOST_SHIFT)
-    return LARGEST_INTEGER_DIFFERENCE
+    return tensor.largest_change(plan.integer_clip)

@@ -35,13 +35,14 @@ class IndividualUpdates:
             file.close()
         self._files = {}
 
-    def add(self, path: Path, who: str) -> None:
-        """Open one file, or refuse it. Raises FlipError ``wrong-update``: who, and what is wrong."""
+    def add(self, path: Path, who: str) -> int:
+        """Open one file, or refuse it; its weight. Raises FlipError ``wrong-update``: who, and what is wrong."""
         if len(self._files) == MAX_TRUSTS:
             raise FlipError("wrong-update", f"More than {MAX_TRUSTS} Trusts.")
         self._files[who] = UpdateFile(
             path, who, spec=self._spec, plan=self._plan, outputs=self._outputs, training=self._training
         )
+        return self._files[who].tally.people["train"]
 
     @property
     def trusts(self) -> tuple[str, ...]:

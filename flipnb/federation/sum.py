@@ -38,8 +38,8 @@ class Sum:
         self._tally = Tally.nothing(outputs)
         self.trusts = 0
 
-    def add(self, path: Path, who: str) -> None:
-        """Add one file, all of it or nothing. Raises FlipError ``wrong-update``: who, and what is wrong."""
+    def add(self, path: Path, who: str) -> int:
+        """Add one file, all of it or nothing; its weight. Raises FlipError ``wrong-update``: who, and what is wrong."""
         if self.trusts == MAX_TRUSTS:
             raise FlipError("wrong-update", f"More than {MAX_TRUSTS} Trusts.")
         file = UpdateFile(path, who, spec=self._spec, plan=self._plan, outputs=self._outputs, training=self._training)
@@ -48,6 +48,7 @@ class Sum:
         self._files.append(file)
         if len(self._files) > UNADDED or not self._training:
             self._add_files()
+        return file.tally.people["train"]
 
     def clear(self) -> None:
         """Close the files."""

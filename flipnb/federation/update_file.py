@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +15,10 @@ import numpy.typing as npt
 
 from flipnb.contracts.consensus import Ballot
 from flipnb.contracts.outputs import DeclaredOutput, Part
-from flipnb.contracts.plan import MAX_WEIGHT, Plan
+from flipnb.contracts.plan import Plan
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.tensors import FLOATS, Dtype, Tensor, TensorSpec
-from flipnb.federation.encoding import MOST_SHIFT, largest_magnitude
+from flipnb.federation.encoding import MOST_SHIFT, coarsest, largest_magnitude
 from flipnb.federation.safetensors_file import head
 from flipnb.federation.tally import Tally
 from flipnb.federation.update_layout import BALLOT, METRIC, PARTS, PEOPLE, SHIFT, UPDATE, has_ballot, update_entries
@@ -55,8 +56,8 @@ class UpdateFile:
             self._shifts = self._read_shifts(spec) if training else {}
             self.tally = self._read_tally(outputs, training=training)
             self._check_tally(outputs)
-            for tensor in spec.tensors if training else ():
-                self._check(tensor)
+            if training:
+                self._check_change(spec)
         except OSError as error:
             self.close()
             raise self._wrong(f"can't be read: {error.strerror}") from None
@@ -122,23 +123,34 @@ class UpdateFile:
 
     def _check_tally(self, outputs: Sequence[DeclaredOutput]) -> None:
         tally = self.tally
-        if not all(0 <= number <= MAX_WEIGHT for number in tally.people.values()) or tally.people["train"] == 0:
-            raise self._wrong("has an impossible number of people")
+        cap = self._plan.weight_cap
+        if not all(0 <= number <= cap for number in tally.people.values()) or tally.people["train"] == 0:
+            raise self._wrong(f"has an impossible number of people, which the plan caps at {cap}")
         for output in outputs:
-            bound = max(abs(output.minimum), abs(output.maximum)) * 10**output.decimals + 1
-            if abs(tally.metrics[output.name]) > bound * tally.people[output.over]:
+            if not output.units.holds(tally.metrics[output.name], tally.people[output.over]):
                 raise self._wrong(f"reports an impossible {output.name!r}")
         if not 0 <= tally.votes <= tally.voters <= 1:
             raise self._wrong("has an impossible vote")
 
-    def _check(self, tensor: Tensor) -> None:
-        largest = largest_magnitude(tensor, self._plan) >> self._shifts[tensor.name]
-        if tensor.wire_dtype == "int32" and largest >= np.iinfo(np.int32).max:
-            return  # no int32 is beyond it
+    def _check_change(self, spec: TensorSpec) -> None:
+        """Each element, and the L2 norm of all: enclaves refuse what a change beyond the clip makes of the weights."""
+        squares = sum(self._check(tensor) for tensor in spec.tensors)
+        elements = sum(tensor.elements for tensor in spec.tensors if tensor.dtype in FLOATS)
+        rounding = math.sqrt(elements) * coarsest(self._plan) / 2
+        if math.sqrt(squares) > self._plan.clip_norm * (1 + 1e-9) + rounding:
+            raise self._wrong("exceeds the clip")
+
+    def _check(self, tensor: Tensor) -> float:
+        """The sum of a float tensor's squares; 0 of an integer one's."""
+        shift = self._shifts[tensor.name]
+        largest, total = largest_magnitude(tensor, self._plan) >> shift, 0.0
         for start, end in pieces(tensor):
             values = self._values(tensor, start, end)
             if values.size and (int(values.max()) > largest or int(values.min()) < -largest):
                 raise self._wrong(f"exceeds the clip at {tensor.name!r}")
+            wide = values.astype(np.float64)
+            total += float(np.einsum("i,i->", wide, wide))
+        return total * 4.0 ** (shift - self._plan.fraction_bits) if tensor.dtype in FLOATS else 0.0
 
     def _values(self, tensor: Tensor, start: int, end: int) -> npt.NDArray[Any]:
         offset, _, dtype = self._places[f"{UPDATE}{tensor.name}"]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flipnb import __version__
@@ -30,6 +32,9 @@ from flipnb.hub.supervisor import Supervisor
 from flipnb.hub.waits import Waits, rung
 
 log = logging.getLogger("flip.hub.requests")
+
+_READERS = 2
+"""Threads that read large bodies: who sends many waits for the others of their kind, and nobody else does."""
 
 health = APIRouter(prefix="/v1")
 
@@ -58,6 +63,7 @@ def open_hub(configuration: HubConfiguration, directory: HubDirectory) -> Hub:
         blobs=BlobStore(directory.blobs, configuration.blob_bytes),
         waits=waits,
         presence=Presence(),
+        readers=ThreadPoolExecutor(_READERS, thread_name_prefix="reading"),
     )
 
 
@@ -72,6 +78,7 @@ def make_app(hub: Hub, directory: HubDirectory, url: str) -> FastAPI:
         yield
         running.cancel()
         await supervisor.close()
+        hub.readers.shutdown(wait=False, cancel_futures=True)
         hub.database.close()
 
     app = FastAPI(title="FLIP hub", lifespan=lifespan, openapi_url=None, redirect_slashes=False)
@@ -105,14 +112,16 @@ def _say_if_failed(task: asyncio.Task[None]) -> None:
 
 
 def _problem(code: str, message: str, status: int, remedy: str = "") -> Response:
-    return JSONResponse(Problem(code=code, message=message, remedy=remedy).model_dump(), status)
+    # In ASCII: what an attacker wrote may hold half a character, which no other form can.
+    said = json.dumps(Problem(code=code, message=message, remedy=remedy).model_dump())
+    return Response(said, status, media_type="application/json")
 
 
 def _refused(request: Request, error: Exception) -> Response:
     if not isinstance(error, FlipError):
         raise error
     request.state.code = error.code
-    return JSONResponse(error.problem().model_dump(), error.status)
+    return _problem(error.code, error.message, error.status, error.remedy)
 
 
 def _invalid(request: Request, error: Exception) -> Response:
@@ -142,7 +151,10 @@ def _broken(request: Request, error: Exception) -> Response:
 
 
 class RequestLog:
-    """One line per request: method, path, status, milliseconds, who."""
+    """One line per request: method, path, status, milliseconds, who.
+
+    A signed one's nonce is used up before its answer leaves, whatever that is.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -154,15 +166,21 @@ class RequestLog:
         began = time.monotonic()
         status = 0
 
+        def spend() -> None:
+            if (signed := scope.get("state", {}).get("signed")) is not None:
+                signed.spend()
+
         async def note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                spend()
             await send(message)
 
         try:
             await self._app(scope, receive, note)
         finally:
+            spend()
             state = scope.get("state", {})
             log.info(
                 "request",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,9 +23,12 @@ from flipnb.hub.configuration import Principal
 from flipnb.hub.store.database import Database
 from flipnb.hub.store.tables import NonceRow
 
+_LOG = logging.getLogger("flip.hub.authentication")
+
 Role = Literal["researcher", "trust", "coordinator"]
 
-BODY_BYTES = 16 << 20
+_DRAINED_BYTES = 16 << 20
+"""Of a body that is too large, so much is taken and dropped: an answer before its end would be lost with it."""
 _NONCE_LENGTH = 200
 _KEEP_NONCE = "INSERT OR IGNORE INTO nonces (key_id, nonce, expires) VALUES (?, ?, ?)"
 _CLOCK_TOLERANCE = 30.0
@@ -85,11 +89,16 @@ class Authentication:
         self._database = database
         self._audience = audience
         self._cleared = 0.0
+        self._unwritten: dict[tuple[str, str], float] = {}
+        """Nonces that are used up and could not be written, with the time until which they matter."""
 
     def verify(self, request: Request) -> SignedRequest:
         """Raises FlipError with status 401; a request whose nonce was seen is refused by its first transaction."""
-        path = request.scope["raw_path"].decode("ascii")
-        query = request.scope["query_string"].decode("ascii")
+        try:
+            path = request.scope["raw_path"].decode("ascii")
+            query = request.scope["query_string"].decode("ascii")
+        except UnicodeDecodeError:
+            raise FlipError("bad-signature", "Path and query of a signed request are ASCII.", status=401) from None
         url = f"https://hub{path}" + (f"?{query}" if query else "")
         headers: dict[str, str] = {}
         for name, value in request.headers.items():
@@ -105,42 +114,60 @@ class Authentication:
             raise FlipError("bad-signature", "The nonce is too long.", status=401)
         caller = self._ring.caller(verified.key_id)
         request.state.caller = caller.name
-        return SignedRequest(self, caller, verified)
+        request.state.signed = signed = SignedRequest(self, caller, verified)
+        return signed
 
     @contextmanager
     def transaction(self, verified: Verified) -> Iterator[Session]:
-        """A transaction that uses up the nonce. Where the block is refused, that alone stays of it.
-
-        Raises FlipError ``replayed`` (401).
-        """
-        try:
-            with self._database.transaction() as session:
-                self._use_up(session, verified)
-                yield session
-        except FlipError as refused:
-            if refused.code != "replayed":
-                with self._database.transaction() as session:
-                    self._use_up(session, verified)
-            raise
+        """A transaction that uses up the nonce. Raises FlipError ``replayed`` (401)."""
+        with self._database.transaction() as session:
+            self._use_up(session, verified)
+            yield session
 
     @contextmanager
     def later_transaction(self) -> Iterator[Session]:
-        """A transaction after the request's own, for what is known when a body has come; it takes no nonce."""
+        """A transaction after the request's own; it takes no nonce."""
         with self._database.transaction() as session:
             yield session
+
+    @contextmanager
+    def looking(self, verified: Verified) -> Iterator[Session]:
+        """A transaction before the request's own, which leaves the nonce unused. Raises FlipError ``replayed``."""
+        with self._database.transaction() as session:
+            if self._is_used(verified) or session.get(NonceRow, (verified.key_id, verified.nonce)) is not None:
+                raise _replayed()
+            yield session
+
+    def spend(self, verified: Verified) -> None:
+        """Use up the nonce of a request that changed nothing, on disk, or at least in this process."""
+        try:
+            with self.transaction(verified):
+                pass
+        except FlipError:
+            pass  # used up already
+        except Exception as error:
+            _LOG.warning("a nonce can't be written: %s", error)
+            self._unwritten[verified.key_id, verified.nonce] = verified.expires.timestamp()
 
     def _use_up(self, session: Session, verified: Verified) -> None:
         now = time.time()
         if now > self._cleared + 60:
             session.execute(delete(NonceRow).where(NonceRow.expires < now - _CLOCK_TOLERANCE))
+            self._unwritten = {key: until for key, until in self._unwritten.items() if until >= now - _CLOCK_TOLERANCE}
             self._cleared = now
         row = (verified.key_id, verified.nonce, verified.expires.timestamp())
-        if session.connection().exec_driver_sql(_KEEP_NONCE, row).rowcount != 1:
-            raise FlipError("replayed", "This very request was received before.", status=401)
+        if self._is_used(verified) or session.connection().exec_driver_sql(_KEEP_NONCE, row).rowcount != 1:
+            raise _replayed()
+
+    def _is_used(self, verified: Verified) -> bool:
+        return (verified.key_id, verified.nonce) in self._unwritten
 
 
 class SignedRequest:
-    """A request with a good signature. Its first transaction uses up the nonce; later ones read what has changed."""
+    """A request with a good signature. Its first transaction uses up the nonce; later ones read what has changed.
+
+    Where no transaction came to its end, ``spend`` uses it up before the answer is sent, whatever that is.
+    """
 
     def __init__(self, authentication: Authentication, caller: Caller, verified: Verified) -> None:
         self._authentication = authentication
@@ -150,15 +177,21 @@ class SignedRequest:
         self.content_digest = verified.content_digest
         self.body = b""
 
-    async def read_body(self, request: Request) -> None:
+    async def read_body(self, request: Request, limit: int) -> None:
         """Raises FlipError ``body-too-large`` (413), ``altered-body`` (401)."""
         parts: list[bytes] = []
         size = 0
+        said = request.headers.get("content-length", "")
+        if said.isascii() and said.isdigit() and int(said[:20]) > _DRAINED_BYTES:
+            raise _too_large(limit)
         async for chunk in request.stream():
             size += len(chunk)
-            if size > BODY_BYTES:
-                raise FlipError("body-too-large", f"A body may have at most {BODY_BYTES} bytes.", status=413)
-            parts.append(chunk)
+            if size <= limit:
+                parts.append(chunk)
+            elif size > _DRAINED_BYTES:
+                break
+        if size > limit:
+            raise _too_large(limit)
         self.body = b"".join(parts)
         if not hmac.compare_digest(hashlib.sha256(self.body).hexdigest(), self.content_digest):
             raise FlipError("altered-body", "The body is not the one that was signed.", status=401)
@@ -167,9 +200,32 @@ class SignedRequest:
     def transaction(self) -> Iterator[Session]:
         """Never await within the block."""
         if self._fresh:
-            self._fresh = False
             with self._authentication.transaction(self._verified) as session:
                 yield session
+            self._fresh = False
         else:
             with self._authentication.later_transaction() as session:
                 yield session
+
+    @contextmanager
+    def looking(self) -> Iterator[Session]:
+        """To see who asks, before a body is read that may take time: nothing is changed, and no nonce used up.
+
+        Raises FlipError ``replayed`` (401).
+        """
+        with self._authentication.looking(self._verified) as session:
+            yield session
+
+    def spend(self) -> None:
+        """Use up the nonce, where that has not happened."""
+        if self._fresh:
+            self._fresh = False
+            self._authentication.spend(self._verified)
+
+
+def _replayed() -> FlipError:
+    return FlipError("replayed", "This very request was received before.", status=401)
+
+
+def _too_large(limit: int) -> FlipError:
+    return FlipError("body-too-large", f"The body may have at most {limit} bytes here.", status=413)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from sqlalchemy.orm import Session
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -66,7 +67,7 @@ async def put_blob(
     *,
     study: str | None = None,
     run: str | None = None,
-    offset: int = 0,
+    offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
 ) -> Response:
     """201 where it is new to this study or run, else 200. The content must be sent in any case, from ``offset`` on.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
@@ -14,12 +14,18 @@ from flipnb.contracts.coordinator import CoordinatorEvent, CoordinatorView, Pres
 from flipnb.contracts.round import RoundContext
 from flipnb.contracts.total import TotalContext, TotalSum
 from flipnb.hub import run_life, runs, totals
-from flipnb.hub.authentication import Caller
+from flipnb.hub.authentication import Caller, SignedRequest
 from flipnb.hub.authorisation import authorise, not_found
 from flipnb.hub.blob_grants import forget_updates, is_there, keep_grant
-from flipnb.hub.service import Here, Hub, Signed, answer, nothing, read
+from flipnb.hub.service import After, Here, Hub, Signed, Wait, answer, nothing, read, up_to
 from flipnb.hub.store.tables import BundleRow, RoundRow, RunRow, StudyRow, TotalRow
 from flipnb.hub.waits import replies_of
+
+_SUM_BYTES = 256 << 10
+_EVENT_BYTES = 4 << 20
+"""A round's summary may hold 100 numbers of each of 64 Trusts."""
+
+_Step = Annotated[int, Path(ge=0, le=2**31)]
 
 routes = APIRouter(prefix="/v1/coordinator")
 
@@ -53,14 +59,16 @@ async def get_coordinator(signed: Signed) -> Response:
 
 
 @routes.post("/rounds")
-async def post_round(hub: Here, signed: Signed, after: int = 0, wait: float = 0.0) -> Response:
+async def post_round(hub: Here, signed: Signed, after: After = 0, wait: Wait = 0.0) -> Response:
     """Ask a round's members, once; answers when more than ``after`` have replied or are gone, or after ``wait`` s.
 
     The weights that the context names, which the coordinator has put into the directory of blobs, are the members'.
     """
+    with signed.looking() as session:
+        _own_run(session, signed.caller)
+    context = read(RoundContext, signed.body, "The round context")
     with signed.transaction() as session:
         run = _own_run(session, signed.caller)
-        context = read(RoundContext, signed.body, "The round context")
         _offer(hub, session, run, context.weights)
         run_life.post_round(session, run, context)
     return await _replies(hub, run.id, "round", context.round, after, wait)
@@ -69,14 +77,16 @@ async def post_round(hub: Here, signed: Signed, after: int = 0, wait: float = 0.
 @routes.post("/totals")
 async def post_total(signed: Signed) -> Response:
     """Ask the members for a step of the totals."""
+    with signed.looking() as session:
+        _own_run(session, signed.caller)
+    context = read(TotalContext, signed.body, "The total")
     with signed.transaction() as session:
-        run = _own_run(session, signed.caller)
-        totals.post_total(session, run, read(TotalContext, signed.body, "The total"))
+        totals.post_total(session, _own_run(session, signed.caller), context)
     return nothing()
 
 
 @routes.get("/totals/{step}")
-async def get_total_replies(hub: Here, signed: Signed, step: int, after: int = 0, wait: float = 0.0) -> Response:
+async def get_total_replies(hub: Here, signed: Signed, step: _Step, after: After = 0, wait: Wait = 0.0) -> Response:
     """Answers as for a round."""
     with signed.transaction() as session:
         run = _own_run(session, signed.caller)
@@ -86,20 +96,24 @@ async def get_total_replies(hub: Here, signed: Signed, step: int, after: int = 0
 
 
 @routes.post("/sums")
-async def post_sum(signed: Signed) -> Response:
+async def post_sum(hub: Here, signed: Annotated[SignedRequest, up_to(_SUM_BYTES)]) -> Response:
     """Give the members the sum of a step."""
+    with signed.looking() as session:
+        _own_run(session, signed.caller)
+    result = await hub.apart(read, TotalSum, signed.body, "The sum")
     with signed.transaction() as session:
-        run = _own_run(session, signed.caller)
-        totals.post_sum(session, run, read(TotalSum, signed.body, "The sum"))
+        totals.post_sum(session, _own_run(session, signed.caller), result)
     return nothing()
 
 
 @routes.post("/events")
-async def post_event(hub: Here, signed: Signed) -> Response:
+async def post_event(hub: Here, signed: Annotated[SignedRequest, up_to(_EVENT_BYTES)]) -> Response:
     """Take what the coordinator says of its run; the answer has the Trusts that are present."""
+    with signed.looking() as session:
+        _own_run(session, signed.caller)
+    event = await hub.apart(read, CoordinatorEvent, signed.body, "The event")
     with signed.transaction() as session:
         run = _own_run(session, signed.caller)
-        event = read(CoordinatorEvent, signed.body, "The event")
         if event.final_weights is not None:
             _offer(hub, session, run, event.final_weights)
         run_life.coordinator_says(session, hub.configuration, run, event)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from typing import Annotated
 
 from fastapi import APIRouter
 from sqlalchemy import select
@@ -16,22 +17,27 @@ from flipnb.contracts.keys import key_id
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Roster, SessionCertificate
 from flipnb.contracts.task import CountTask, TaskAnswer
+from flipnb.hub.authentication import SignedRequest
 from flipnb.hub.authorisation import authorise, not_found
-from flipnb.hub.service import Here, Signed, answer, read
+from flipnb.hub.service import Here, Signed, Wait, answer, read, up_to
 from flipnb.hub.store.tables import CountRow, JoinRow, StudyRow, TaskRow
 from flipnb.hub.tasks import ask
 from flipnb.hub.waits import count_of, ring
+
+_COUNT_BYTES = 256 << 10
+"""A cohort of 64 KiB and 200 charts, in base64 within JSON."""
 
 routes = APIRouter(prefix="/v1")
 
 
 @routes.post("/studies/{study}/counts")
-async def post_count(signed: Signed, study: str) -> Response:
+async def post_count(hub: Here, signed: Annotated[SignedRequest, up_to(_COUNT_BYTES)], study: str) -> Response:
     """Ask every Trust that joined. The same request again is the same count."""
+    with signed.looking() as session:
+        row, roster = authorise(session, signed.caller, ("researcher",), study=study).in_study
+    count, digest, request = await hub.apart(_read, signed.body, row, roster)
     with signed.transaction() as session:
         row, roster = authorise(session, signed.caller, ("researcher",), study=study).in_study
-        count = read(SignedCount, signed.body, "The count")
-        digest, request = _check(count, row, roster)
         identity = count_identity(digest)
         new = session.get(CountRow, identity) is None
         if new:
@@ -41,7 +47,7 @@ async def post_count(signed: Signed, study: str) -> Response:
 
 
 @routes.get("/counts/{count}")
-async def get_count(hub: Here, signed: Signed, count: str, wait: float = 0.0) -> Response:
+async def get_count(hub: Here, signed: Signed, count: str, wait: Wait = 0.0) -> Response:
     """Answers when all Trusts that were asked have replied, or after ``wait`` seconds with what is there."""
 
     def look() -> tuple[bool, CountStatus]:
@@ -72,8 +78,9 @@ def count_identity(request: str) -> str:
     return request[:32]
 
 
-def _check(count: SignedCount, study: StudyRow, roster: Roster) -> tuple[str, CountRequest]:
+def _read(body: bytes, study: StudyRow, roster: Roster) -> tuple[SignedCount, str, CountRequest]:
     """What a relay can see is wrong: who signed, for which study, whether it is over. Trusts check for themselves."""
+    count = read(SignedCount, body, "The count")
     certified = envelope.unseal(
         count.certificate.encode(), envelope.SESSION, roster.researcher_keys(), "The session certificate"
     ).parse(SessionCertificate, "The session certificate")
@@ -85,7 +92,7 @@ def _check(count: SignedCount, study: StudyRow, roster: Roster) -> tuple[str, Co
     now = time.time()
     if min(request.expires, certified.expires).timestamp() <= now:
         raise FlipError("expired", "The request or its session has expired.", remedy="Ask again.", status=409)
-    return opened.digest, request
+    return count, opened.digest, request
 
 
 def _ask_all(

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import time
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from sqlalchemy import func, or_, select
 from starlette.responses import Response
 
 from flipnb.contracts.feed import Feed
 from flipnb.hub.authorisation import authorise, roster_of
-from flipnb.hub.service import Here, Signed, answer
+from flipnb.hub.service import Here, Signed, Wait, answer
 from flipnb.hub.store.tables import JoinRow, RunRow, StudyRow
 from flipnb.hub.waits import EVENTS
 
 _RECENT_SECONDS = 3600.0
+_Position = Annotated[int, Query(ge=-1, le=2**53)]
 
 routes = APIRouter(prefix="/v1")
 
 
 @routes.get("/feed")
-async def get_feed(hub: Here, signed: Signed, after: int = -1, pulse: str = "", wait: float = 0.0) -> Response:
+async def get_feed(hub: Here, signed: Signed, after: _Position = -1, pulse: str = "", wait: Wait = 0.0) -> Response:
     """Answers when the position is another than ``after`` or the pulse than ``pulse``, or after ``wait`` seconds."""
 
     def look() -> tuple[bool, Feed]:

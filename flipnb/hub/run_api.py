@@ -10,31 +10,40 @@ from starlette.responses import Response
 
 from flipnb.contracts.run import RunPage
 from flipnb.hub import run_life, runs
-from flipnb.hub.authentication import Role
+from flipnb.hub.authentication import Role, SignedRequest
 from flipnb.hub.authorisation import authorise
-from flipnb.hub.service import Here, Signed, answer, json_answer
+from flipnb.hub.service import After, Here, Signed, Wait, answer, json_answer, up_to
 from flipnb.hub.store.tables import PartRow, RunRow
 from flipnb.hub.waits import events_of
 
 _MEMBERS: tuple[Role, ...] = ("researcher", "trust")
 _PAGE, _MOST = 100, 500
+_REQUEST_BYTES = 512 << 10
+"""A point may have 1,000 parameters; of texts it holds some hundred bytes each then."""
 
 routes = APIRouter(prefix="/v1")
 
 
 @routes.post("/studies/{study}/runs")
-async def post_run(hub: Here, signed: Signed, study: str) -> Response:
+async def post_run(hub: Here, signed: Annotated[SignedRequest, up_to(_REQUEST_BYTES)], study: str) -> Response:
     """Submit a sealed run request: 201 with the new run, 200 with the same one where it came before."""
+    with signed.looking() as session:
+        _, roster = authorise(session, signed.caller, ("researcher",), study=study).in_study
+    submitted = await hub.apart(runs.read_request, study, roster, signed.body)
     with signed.transaction() as session:
-        row, roster = authorise(session, signed.caller, ("researcher",), study=study).in_study
-        identity, new = runs.submit(session, hub.ring, row, roster, signed.body)
-        view = runs.view(session, session.get_one(RunRow, identity))
+        _, roster = authorise(session, signed.caller, ("researcher",), study=study).in_study
+        identity, new = runs.submit(session, hub.ring, roster, submitted)
+        view = runs.view(session, session.get_one(RunRow, identity), hub.presence.heard)
     return answer(view, 201 if new else 200)
 
 
 @routes.get("/runs")
 async def list_runs(
-    signed: Signed, study: str, after: str | None = None, limit: Annotated[int, Query(ge=1, le=_MOST)] = _PAGE
+    hub: Here,
+    signed: Signed,
+    study: str,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=_MOST)] = _PAGE,
 ) -> Response:
     """At most ``limit`` of a study's runs, the newest first, older than the run ``after``.
 
@@ -52,20 +61,20 @@ async def list_runs(
             )
             found = found.where(older)
         rows = session.scalars(found.limit(limit + 1)).all()
-        views = tuple(runs.view(session, run) for run in rows[:limit])
+        views = tuple(runs.view(session, run, hub.presence.heard) for run in rows[:limit])
     return answer(RunPage(runs=views, next=views[-1].run if len(rows) > limit else None))
 
 
 @routes.get("/runs/{run}")
-async def get_run(signed: Signed, run: str) -> Response:
+async def get_run(hub: Here, signed: Signed, run: str) -> Response:
     """The run as its study's members see it."""
     with signed.transaction() as session:
-        view = runs.view(session, authorise(session, signed.caller, _MEMBERS, run=run).in_run)
+        view = runs.view(session, authorise(session, signed.caller, _MEMBERS, run=run).in_run, hub.presence.heard)
     return answer(view)
 
 
 @routes.get("/runs/{run}/events")
-async def get_events(hub: Here, signed: Signed, run: str, after: int = 0, wait: float = 0.0) -> Response:
+async def get_events(hub: Here, signed: Signed, run: str, after: After = 0, wait: Wait = 0.0) -> Response:
     """Events above the number ``after``; waits up to ``wait`` seconds for one."""
 
     def look() -> tuple[bool, list[str]]:
@@ -79,12 +88,12 @@ async def get_events(hub: Here, signed: Signed, run: str, after: int = 0, wait: 
 
 
 @routes.post("/runs/{run}/stop")
-async def stop_run(signed: Signed, run: str) -> Response:
+async def stop_run(hub: Here, signed: Signed, run: str) -> Response:
     """Stop the run; the answer has it as it is now. FlipError ``wrong-state`` (409) where it has ended otherwise."""
     with signed.transaction() as session:
         row = authorise(session, signed.caller, ("researcher",), run=run).in_run
         run_life.stop(session, row)
-        view = runs.view(session, row)
+        view = runs.view(session, row, hub.presence.heard)
     return answer(view)
 
 

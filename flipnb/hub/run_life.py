@@ -102,7 +102,7 @@ def answer(session: Session, configuration: HubConfiguration, task: TaskRow, sai
     elif refused and exchange and "left-out" in TRUST_TRANSITIONS[part.state]:
         leave_out(session, run, part, said.code or "no-reply", said.reason or f"refused {task.kind} {task.round}")
     elif task.kind == "stop" and part.state not in FINAL_TRUST_STATES:
-        _become_part(session, run, part, "stopped")
+        _become_part(session, run, part, "stopped", code=said.code, reason=said.reason)
     consider(session, configuration, run)
     return None
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -39,7 +40,7 @@ from flipnb.contracts.task import RunTask
 from flipnb.hub.authentication import KeyRing
 from flipnb.hub.blob_grants import is_there
 from flipnb.hub.bundles import bundle_of
-from flipnb.hub.store.tables import BundleRow, EventRow, PartRow, RoundRow, RunRow, StudyRow
+from flipnb.hub.store.tables import BundleRow, EventRow, PartRow, RoundRow, RunRow
 from flipnb.hub.tasks import ask
 from flipnb.hub.waits import EVENTS, RUNS, events_of, ring
 
@@ -49,25 +50,39 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(int(seconds), UTC)
 
 
-def submit(session: Session, ring_of_keys: KeyRing, study: StudyRow, roster: Roster, sealed: bytes) -> tuple[str, bool]:
-    """Take on a run request; returns the run's id and whether it is new. The same request again is the same run.
+@dataclass(frozen=True)
+class Submitted:
+    """A run request that a researcher of its study signed; ``sealed`` is its envelope, ``run`` the run's id."""
 
-    Raises FlipError ``unknown-key``, ``bad-signature`` (403), ``wrong-study`` (422), and with status 409
-    ``unknown-bundle``, ``expired``, ``not-yet-valid``, ``missing-blob``, ``unknown-trust``; ``unknown-parameter``,
-    ``wrong-type``, ``out-of-bounds`` for the point.
-    """
+    run: str
+    request: RunRequest
+    signer: str
+    sealed: bytes
+
+
+def read_request(study: str, roster: Roster, sealed: bytes) -> Submitted:
+    """Raises FlipError ``unknown-key``, ``bad-signature`` (403), ``wrong-study`` (422)."""
     opened = envelope.unseal(sealed, envelope.RUN_REQUEST, roster.researcher_keys(), "The run request")
     request = opened.parse(RunRequest, "The run request")
-    if request.study != study.name:
-        raise FlipError("wrong-study", f"The request is for the study {request.study}, not {study.name}.", status=422)
-    identity = run_id(opened.payload)
+    if request.study != study:
+        raise FlipError("wrong-study", f"The request is for the study {request.study}, not {study}.", status=422)
+    return Submitted(run_id(opened.payload), request, opened.signer, sealed)
+
+
+def submit(session: Session, ring_of_keys: KeyRing, roster: Roster, submitted: Submitted) -> tuple[str, bool]:
+    """Take on a run request; returns the run's id and whether it is new. The same request again is the same run.
+
+    Raises FlipError with status 409 ``unknown-bundle``, ``expired``, ``not-yet-valid``, ``missing-blob``,
+    ``unknown-trust``; ``unknown-parameter``, ``wrong-type``, ``out-of-bounds`` for the point.
+    """
+    request, identity, study = submitted.request, submitted.run, submitted.request.study
     if session.get(RunRow, identity) is not None:
         return identity, False
     row = session.get(BundleRow, request.bundle)
-    if row is None or row.study != study.name:
+    if row is None or row.study != study:
         raise FlipError(
             "unknown-bundle",
-            f"The hub has no bundle {request.bundle[:16]}… of the study {study.name}.",
+            f"The hub has no bundle {request.bundle[:16]}… of the study {study}.",
             remedy="Post the bundle before the run.",
             status=409,
         )
@@ -76,14 +91,14 @@ def submit(session: Session, ring_of_keys: KeyRing, study: StudyRow, roster: Ros
     now = datetime.now(UTC)
     names = {trust.key_id: trust.name for trust in roster.trusts}
     _require_valid(bundle, now)
-    _require_blobs(session, study.name, bundle)
+    _require_blobs(session, study, bundle)
     _require_access(ring_of_keys, bundle, names)
     run = RunRow(
         id=identity,
-        study=study.name,
+        study=study,
         bundle=request.bundle,
-        request=sealed,
-        researcher=opened.signer,
+        request=submitted.sealed,
+        researcher=submitted.signer,
         title=bundle.title,
         point=canonical_bytes(point).decode(),
         rounds=bundle.plan.rounds,
@@ -97,7 +112,7 @@ def submit(session: Session, ring_of_keys: KeyRing, study: StudyRow, roster: Ros
         session.add(
             PartRow(run=identity, trust=trust, name=names[trust], state="notified", member=False, last_report=0)
         )
-        ask(session, trust, partial(RunTask, study=study.name, run=identity, run_request=sealed.decode()))
+        ask(session, trust, partial(RunTask, study=study, run=identity, run_request=submitted.sealed.decode()))
     session.flush()
     tell(session, run, RunEvent(run=identity, number=1, at=now, kind="state", state="waiting"))
     return identity, True
@@ -137,8 +152,8 @@ def parts_of(session: Session, run: str) -> Sequence[PartRow]:
     return session.scalars(select(PartRow).where(PartRow.run == run).order_by(PartRow.name)).all()
 
 
-def view(session: Session, run: RunRow) -> RunView:
-    """The run as the hub shows it to the study's members."""
+def view(session: Session, run: RunRow, heard: Callable[[str], float | None] = lambda trust: None) -> RunView:
+    """The run as the hub shows it to the study's members; ``heard`` as in ``Presence``."""
     return RunView(
         run=run.id,
         study=run.study,
@@ -162,6 +177,7 @@ def view(session: Session, run: RunRow) -> RunView:
                 reason=part.reason,
                 failure=Failure.model_validate_json(part.failure) if part.failure else None,
                 progress=Progress.model_validate_json(part.progress) if part.progress else None,
+                heard=moment(at) if (at := heard(part.trust)) is not None else None,
             )
             for part in parts_of(session, run.id)
         ),

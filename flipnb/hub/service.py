@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Annotated, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
-from fastapi import Depends
+from fastapi import Depends, Query
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +22,7 @@ from flipnb.hub.store.database import Database
 from flipnb.hub.waits import Waits
 
 D = TypeVar("D", bound=Document)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,11 @@ class Hub:
     blobs: BlobStore
     waits: Waits
     presence: Presence
+    readers: Executor
+
+    async def apart(self, function: Callable[..., T], *arguments: object) -> T:
+        """``function`` in a thread: large bodies are read and verified there, never within a transaction."""
+        return await asyncio.get_running_loop().run_in_executor(self.readers, function, *arguments)
 
 
 def hub_of(request: Request) -> Hub:
@@ -39,10 +48,22 @@ def hub_of(request: Request) -> Hub:
     return cast(Hub, request.app.state.hub)
 
 
-async def _signed(request: Request) -> SignedRequest:
-    signed = hub_of(request).authentication.verify(request)
-    await signed.read_body(request)
-    return signed
+DOCUMENT_BYTES = 64 << 10
+"""The most that a body may hold, where a route does not say otherwise."""
+
+
+def up_to(limit: int) -> Any:
+    """To annotate a route's argument: the request, its signature verified, with a body of at most ``limit`` bytes.
+
+    Routes whose bodies may be large see who asks first, and read them by ``Hub.apart``.
+    """
+
+    async def signed(request: Request) -> SignedRequest:
+        signed = hub_of(request).authentication.verify(request)
+        await signed.read_body(request, limit)
+        return signed
+
+    return Depends(signed)
 
 
 async def _signed_stream(request: Request) -> SignedRequest:
@@ -50,7 +71,13 @@ async def _signed_stream(request: Request) -> SignedRequest:
 
 
 Here = Annotated[Hub, Depends(hub_of)]
-Signed = Annotated[SignedRequest, Depends(_signed)]
+Wait = Annotated[float, Query(ge=0, le=86_400, allow_inf_nan=False)]
+"""Seconds to wait for an answer; the hub waits 60 at most."""
+
+After = Annotated[int, Query(ge=0, le=2**53)]
+"""The number of the last that is known."""
+
+Signed = Annotated[SignedRequest, up_to(DOCUMENT_BYTES)]
 SignedStream = Annotated[SignedRequest, Depends(_signed_stream)]
 """Signature verified, body still to be read and compared."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Annotated
 
 from fastapi import APIRouter
 from sqlalchemy import select
@@ -13,22 +14,30 @@ from flipnb.contracts import envelope
 from flipnb.contracts.document import parse
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Join, Roster
+from flipnb.hub import bundles
+from flipnb.hub.authentication import SignedRequest
 from flipnb.hub.authorisation import authorise, not_found, roster_of
-from flipnb.hub.bundles import receive
-from flipnb.hub.service import Signed, json_answer, nothing, read
+from flipnb.hub.service import Here, Signed, json_answer, nothing, read, up_to
 from flipnb.hub.store.tables import BundleRow, JoinRow, StudyRow
 from flipnb.hub.waits import EVENTS, ring
+
+_ROSTER_BYTES = 2 << 20
+"""A roster names at most 1,000 researchers and 64 Trusts."""
+
+_BUNDLE_BYTES = 12 << 20
+"""A document of 8 MiB, in base64."""
 
 routes = APIRouter(prefix="/v1")
 
 
 @routes.post("/studies")
-async def create_study(signed: Signed) -> Response:
+async def create_study(hub: Here, signed: Annotated[SignedRequest, up_to(_ROSTER_BYTES)]) -> Response:
     """Keep a roster that one of its own researchers sealed and sends; a study's first roster stays its only one."""
+    with signed.looking() as session:
+        authorise(session, signed.caller, ("researcher",))
+    claimed, opened = await hub.apart(_read_roster, signed.body)
     with signed.transaction() as session:
         authorise(session, signed.caller, ("researcher",))
-        claimed = parse(Roster, envelope.peek(signed.body, "The roster"), "The roster")
-        opened = envelope.unseal(signed.body, envelope.ROSTER, claimed.researcher_keys(), "The roster")
         if signed.caller.key_id not in claimed.researcher_keys():
             raise FlipError("not-a-researcher", "A roster is sent by one of its own researchers.", status=403)
         known = session.get(StudyRow, claimed.study)
@@ -43,6 +52,11 @@ async def create_study(signed: Signed) -> Response:
             session.add(StudyRow(name=claimed.study, roster=opened.digest, envelope=signed.body, created=time.time()))
     answer = json.dumps({"study": claimed.study, "roster": opened.digest})
     return json_answer(answer, 200 if known is not None else 201)
+
+
+def _read_roster(sealed: bytes) -> tuple[Roster, envelope.Opened]:
+    claimed = parse(Roster, envelope.peek(sealed, "The roster"), "The roster")
+    return claimed, envelope.unseal(sealed, envelope.ROSTER, claimed.researcher_keys(), "The roster")
 
 
 @routes.get("/studies")
@@ -73,9 +87,11 @@ async def get_roster(signed: Signed, study: str) -> Response:
 @routes.post("/studies/{study}/joins")
 async def join_study(signed: Signed, study: str) -> Response:
     """A Trust says that its data controller signed a membership of this very roster."""
+    with signed.looking() as session:
+        authorise(session, signed.caller, ("trust",), study=study)
+    join = read(Join, signed.body, "The join")
     with signed.transaction() as session:
         row, _ = authorise(session, signed.caller, ("trust",), study=study).in_study
-        join = read(Join, signed.body, "The join")
         if join.study != study or join.roster != row.roster:
             raise FlipError(
                 "wrong-membership", f"The join is for another roster than that of {study} here.", status=409
@@ -87,12 +103,15 @@ async def join_study(signed: Signed, study: str) -> Response:
 
 
 @routes.post("/studies/{study}/bundles")
-async def post_bundle(signed: Signed, study: str) -> Response:
+async def post_bundle(hub: Here, signed: Annotated[SignedRequest, up_to(_BUNDLE_BYTES)], study: str) -> Response:
     """Receive a sealed bundle: 201 with its digest, 200 where it came before."""
-    with signed.transaction() as session:
+    with signed.looking() as session:
         row, roster = authorise(session, signed.caller, ("researcher",), study=study).in_study
-        digest, new = receive(session, row, roster, signed.body)
-    return json_answer(json.dumps({"bundle": digest}), 201 if new else 200)
+    received = await hub.apart(bundles.verify, study, row.roster, roster, signed.body)
+    with signed.transaction() as session:
+        authorise(session, signed.caller, ("researcher",), study=study)
+        new = bundles.keep(session, study, received)
+    return json_answer(json.dumps({"bundle": received.digest}), 201 if new else 200)
 
 
 @routes.get("/bundles/{digest}")

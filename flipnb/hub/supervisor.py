@@ -22,6 +22,7 @@ from flipnb.hub.configuration import HubDirectory
 from flipnb.hub.service import Hub
 from flipnb.hub.store.tables import CoordinatorRow, RunRow
 from flipnb.hub.waits import RUNS
+from flipnb.link.key_files import save_key
 
 log = logging.getLogger("flip.hub.supervisor")
 
@@ -148,7 +149,7 @@ class Supervisor:
         key = SigningKey.generate()
         key_file = place / "key.pem"
         key_file.unlink(missing_ok=True)
-        key.save(key_file)
+        save_key(key, key_file)
         order = CoordinatorOrder(
             hub_url=self._url,
             audience=self._hub.configuration.audience,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Annotated
 
 from fastapi import APIRouter
 from sqlalchemy.orm import Session
@@ -14,21 +15,23 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import TrustReport
 from flipnb.contracts.task import SMALL_BYTES, TaskAnswer
 from flipnb.hub import counts, run_life
-from flipnb.hub.authentication import Caller
+from flipnb.hub.authentication import Caller, SignedRequest
 from flipnb.hub.authorisation import authorise, not_found
 from flipnb.hub.blob_grants import keep_grant
-from flipnb.hub.service import Here, Hub, Signed, json_answer, nothing, read
+from flipnb.hub.service import After, Here, Hub, Signed, Wait, json_answer, nothing, read, up_to
 from flipnb.hub.store.tables import PartRow, TaskRow
 from flipnb.hub.tasks import open_tasks
 from flipnb.hub.waits import EVENTS, tasks_of
 
 routes = APIRouter(prefix="/v1")
+_ANSWER_BYTES = 2 << 20
+"""A small update in base64, and beside it a sealed reply: that to a count may hold 200 charts."""
 _MOST_WEIGHTS = 16
-"""Weights in one list: an agent reads at most 32 MiB."""
+"""Weights in one list: an agent reads at most 16 MiB, of which tasks may take 8."""
 
 
 @routes.get("/tasks")
-async def get_tasks(hub: Here, signed: Signed, after: int = 0, wait: float = 0.0) -> Response:
+async def get_tasks(hub: Here, signed: Signed, after: After = 0, wait: Wait = 0.0) -> Response:
     """Open tasks of the calling Trust above the sequence ``after``; waits up to ``wait`` seconds for one."""
 
     def look() -> tuple[bool, list[str]]:
@@ -57,13 +60,15 @@ def _small_weights(hub: Hub, bodies: list[str]) -> dict[str, str]:
 
 
 @routes.post("/tasks/{task}/answer")
-async def answer_task(hub: Here, signed: Signed, task: str) -> Response:
+async def answer_task(hub: Here, signed: Annotated[SignedRequest, up_to(_ANSWER_BYTES)], task: str) -> Response:
     """A small update comes within the answer; it is on disk before the answer counts."""
     refusal = None
-    with signed.transaction() as session:
+    with signed.looking() as session:
         authorise(session, signed.caller, ("trust",))
+        _own_task(session, signed.caller, task)
+    said = await hub.apart(read, TaskAnswer, signed.body, "The answer")
+    with signed.transaction() as session:
         row = _own_task(session, signed.caller, task)
-        said = read(TaskAnswer, signed.body, "The answer")
         waited_for = row.kind == "round" and row.state == "open"
         if row.kind == "count":
             counts.take_answer(session, row, said)
@@ -99,9 +104,11 @@ def _own_task(session: Session, caller: Caller, task: str) -> TaskRow:
 @routes.post("/runs/{run}/reports")
 async def post_report(hub: Here, signed: Signed, run: str) -> Response:
     """What a Trust's agent says of its part of a run. FlipError ``wrong-run`` where it is of another."""
+    with signed.looking() as session:
+        authorise(session, signed.caller, ("trust",), run=run)
+    said = read(TrustReport, signed.body, "The report")
     with signed.transaction() as session:
         row = authorise(session, signed.caller, ("trust",), run=run).in_run
-        said = read(TrustReport, signed.body, "The report")
         if said.run != run:
             raise FlipError("wrong-run", "The report is of another run.", status=422)
         part = session.get_one(PartRow, (run, signed.caller.key_id))

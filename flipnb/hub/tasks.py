@@ -10,11 +10,12 @@ from typing import Protocol
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from flipnb.contracts.task import CountTask, RoundTask, StopTask, Task, TotalTask
+from flipnb.contracts.task import LIST_BYTES, CountTask, RoundTask, StopTask, Task, TotalTask
 from flipnb.hub.store.tables import RunRow, TaskRow
 from flipnb.hub.waits import ring, tasks_of
 
 _AT_ONCE = 100
+_BYTES_AT_ONCE = LIST_BYTES // 2
 
 
 class Asking(Protocol):
@@ -62,7 +63,8 @@ def _number(task: Task) -> int | None:
 
 
 def open_tasks(session: Session, trust: str, after: int) -> list[str]:
-    """The bodies (JSON) of a Trust's open tasks with a sequence above ``after``, in their order."""
+    """The bodies (JSON) of a Trust's open tasks with a sequence above ``after``, in their order: at most 100, and of
+    8 MiB together, but one where there is any."""
     rows = session.scalars(
         select(TaskRow.body)
         .where(TaskRow.trust == trust, TaskRow.state == "open", TaskRow.sequence > after)
@@ -70,4 +72,11 @@ def open_tasks(session: Session, trust: str, after: int) -> list[str]:
         .order_by(TaskRow.sequence)
         .limit(_AT_ONCE)
     )
-    return list(rows)
+    found: list[str] = []
+    room = _BYTES_AT_ONCE
+    for body in rows:
+        room -= len(body)
+        if found and room < 0:
+            break
+        found.append(body)
+    return found

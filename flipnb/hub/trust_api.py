@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import APIRouter
 from sqlalchemy import select
 from starlette.responses import Response
@@ -9,9 +11,10 @@ from starlette.responses import Response
 from flipnb.contracts import envelope
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.trust_card import TrustCard, TrustPresence, TrustPresences
+from flipnb.hub.authentication import SignedRequest
 from flipnb.hub.authorisation import authorise
 from flipnb.hub.runs import moment
-from flipnb.hub.service import Here, Signed, answer, nothing
+from flipnb.hub.service import Here, Signed, answer, nothing, up_to
 from flipnb.hub.store.tables import JoinRow
 from flipnb.hub.waits import EVENTS
 
@@ -21,21 +24,22 @@ routes = APIRouter(prefix="/v1")
 
 
 @routes.put("/card")
-async def put_card(hub: Here, signed: Signed) -> Response:
+async def put_card(hub: Here, signed: Annotated[SignedRequest, up_to(_CARD_BYTES)]) -> Response:
     """An agent says what its Trust has and allows; the last word counts."""
     with signed.transaction() as session:
         authorise(session, signed.caller, ("trust",))
-    if len(signed.body) > _CARD_BYTES:
-        raise FlipError("body-too-large", f"A card may have at most {_CARD_BYTES} bytes.", status=413)
     trust = signed.caller.key_id
-    opened = envelope.unseal(signed.body, envelope.CARD, {trust: hub.ring.public_keys[trust]}, "The card")
-    card = opened.parse(TrustCard, "The card")
+    card = await hub.apart(_read_card, signed.body, trust, hub.ring.public_keys[trust])
     if card.trust != trust:
         raise FlipError("wrong-trust", "The card is another Trust's.", status=403)
     hub.presence.take_card(card, signed.body.decode())
     hub.presence.hear(trust)
     hub.waits.ring(EVENTS)
     return nothing()
+
+
+def _read_card(sealed: bytes, trust: str, public_key: str) -> TrustCard:
+    return envelope.unseal(sealed, envelope.CARD, {trust: public_key}, "The card").parse(TrustCard, "The card")
 
 
 @routes.get("/studies/{study}/trusts")

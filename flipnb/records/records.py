@@ -126,7 +126,7 @@ class Records(Tables):
         tables = folder / DATABASE
         if not tables.exists():
             raise FlipError("no-cohort", f"There is no frozen cohort at {folder}.")
-        connection = duckdb.connect(":memory:", config=_CONFIG)
+        connection = duckdb.connect(":memory:", config={**_CONFIG, **_memory_limit()})
         connection.execute(f"ATTACH '{str(tables).replace(chr(39), chr(39) * 2)}' AS frozen (READ_ONLY)")
         meta = dict(connection.execute("SELECT key, value FROM frozen.meta").fetchall())
         self.dataset = Dataset.model_validate_json(meta[META_DATASET])
@@ -178,6 +178,16 @@ class PartRecords(Tables):
         columns += [f'{_expression(variable)} AS "{variable.name}"' for variable in self._dataset.variables]
         query = f"SELECT {', '.join(columns)} FROM cohort c JOIN person p ON p.person_id = c.subject_id ORDER BY 1"
         return self.sql(query).set_index("person_id")
+
+
+def _memory_limit() -> dict[str, str]:
+    """Four fifths of the memory that ``/proc/meminfo`` says, as DuckDB takes by itself: in an enclave's kernel that is
+    the run's limit, and the system call that DuckDB asks is denied."""
+    try:
+        total = int(Path("/proc/meminfo").read_text().partition("MemTotal:")[2].split()[0])
+    except (OSError, IndexError, ValueError):
+        return {}  # another system than Linux, where DuckDB finds out by itself
+    return {"memory_limit": f"{total * 4 // 5} KiB"}
 
 
 def _make_views(connection: duckdb.DuckDBPyConnection, schema: str, part: str | None, names: tuple[str, ...]) -> None:

@@ -86,9 +86,13 @@ class Round:
         admit_report(self._rounds.outputs, plain)
         self.reported = plain
 
-    def progress(self, epoch: int, epochs: int | None = None) -> None:
-        """Say how far local training is; ``epoch`` counts from 0 and only rises within a round."""
-        self._rounds.channel.tell(Tell(epoch=epoch, epochs=epochs))
+    def progress(self, epoch: int) -> None:
+        """Say that ``epoch`` epochs of this round's local training are done, of the ``epochs`` that the plan declares.
+
+        What is told outside is the eighth that this is of them, which only rises within a round; nothing where the
+        plan declares no epochs.
+        """
+        self._rounds.channel.tell(Tell(epoch=epoch))
 
     def proximal(self, model: Any) -> Any:
         """FedProx's term, proximal_mu / 2 · |w - w_global|², as a tensor to add to the loss (Li et al., MLSys 2020).
@@ -152,8 +156,8 @@ class Rounds:
     def _load(self, answer: NextRound, descriptors: list[int]) -> None:
         self.start = Weights.of(descriptors[0])
         self._model.load(self.start)
-        if answer.has_state:
-            self._state.restore(_take(descriptors[1]))
+        if answer.state_bytes:
+            self._state.restore(_take(descriptors[1], answer.state_bytes))
 
     def with_start(self, predict: Callable[[], Any]) -> Any:
         """What ``predict`` gives while the model holds the weights that this round began with."""
@@ -232,10 +236,9 @@ def _plain(value: Any) -> float:
     return number
 
 
-def _take(descriptor: int) -> bytes:
-    """The whole content of a descriptor, which is closed."""
+def _take(descriptor: int, size: int) -> bytes:
+    """The first ``size`` bytes that a descriptor holds, which is closed."""
     try:
-        size = os.fstat(descriptor).st_size
         with mmap.mmap(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ) as mapped:
             return mapped[:]
     finally:

@@ -18,8 +18,7 @@ def write_change(
 ) -> None:
     """Fill a lease with ``now - start`` in ``spec.update_layout()`` and unmap it; closes ``descriptor``.
 
-    Both mappings have one array per tensor, floats in float32 or wider. A mapping that stays open would keep the
-    broker from sealing the memory, so every view is dropped before this returns.
+    Both mappings have one array per tensor, floats in float32 or wider.
     """
     slots, size = spec.update_layout()
     try:

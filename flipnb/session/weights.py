@@ -1,4 +1,4 @@
-"""The weights that a round begins with, read where they lie: in memory that the enclave filled and sealed."""
+"""The weights that a round begins with, read where they lie: in memory that the enclave filled."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from flipnb.contracts.document import Document, invalid
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Line
+from flipnb.link.key_files import load_key
 
 
 class Configuration(Document):
@@ -56,4 +57,4 @@ class Home:
     @property
     def key(self) -> SigningKey:
         """The researcher's key, opened by ``$FLIP_KEY_PASSPHRASE``. FlipError ``no-key``, ``wrong-passphrase``."""
-        return SigningKey.load(self.directory / "keys" / "researcher.pem", os.environ.get("FLIP_KEY_PASSPHRASE"))
+        return load_key(self.directory / "keys" / "researcher.pem", os.environ.get("FLIP_KEY_PASSPHRASE"))

@@ -15,13 +15,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from flipnb.contracts.broker import AskTotal, Ended, Lease, NextRound, Submit, Tell, Totalled, Welcome
 from flipnb.contracts.consensus import Consensus
 from flipnb.contracts.outputs import DeclaredOutput, admit_report
+from flipnb.contracts.plan import INTEGERS_REMEDY, MAX_INTEGER_CLIP
 from flipnb.contracts.problem import FlipError
+from flipnb.contracts.tensors import Tensor
 from flipnb.contracts.total import TotalStep, find_step
 from flipnb.session.model import Model
+from flipnb.workbench.plan_file import NO_EPOCHS
 
 REHEARSED = "rehearsed.json"
 INITIAL = "initial.safetensors"
@@ -30,8 +34,8 @@ INITIAL = "initial.safetensors"
 class LocalChannel:
     """A federation of one for ``rounds`` rounds. With ``record`` it leaves tensor spec and first weights there.
 
-    An update is judged as an airlock would: one that is not finite is refused (FlipError ``not-finite``), one whose L2
-    norm is above ``clip_norm`` is told of.
+    An update is judged as an airlock would: one that is not finite is refused (FlipError ``not-finite``), and one whose
+    integers changed by more than ``integer_clip``; one whose L2 norm is above ``clip_norm`` is told of.
     """
 
     def __init__(
@@ -41,16 +45,20 @@ class LocalChannel:
         *,
         config: dict[str, float],
         clip_norm: float,
+        integer_clip: int = MAX_INTEGER_CLIP,
         consensus: Consensus | None = None,
+        epochs: int | None = None,
         totals: Sequence[TotalStep] = (),
         record: Path | None = None,
     ) -> None:
         self._outputs = tuple(outputs)
         self._rounds = rounds
         self._config = config
-        self._clip_norm = clip_norm
+        self._clip_norm, self._integer_clip = clip_norm, integer_clip
         self._consensus = consensus
         self._totals = tuple(totals)
+        self._epochs = epochs
+        self._told_nothing = False
         self._streak = 0
         self._ended = False
         self._record = record
@@ -82,8 +90,9 @@ class LocalChannel:
     def submit(self, request: Submit) -> tuple[NextRound | Ended, list[int]]:
         """Judge the update and the report, print them, and go on with the model's own weights.
 
-        Raises FlipError ``not-finite``, ``undeclared-output``, ``missing-output``, ``not-a-number``,
-        ``output-out-of-bounds``, ``wrong-agreement``; ``left`` where a recorded rehearsal is left by ``break``.
+        Raises FlipError ``not-finite``, ``integer-change-too-large``, ``undeclared-output``, ``missing-output``,
+        ``not-a-number``, ``output-out-of-bounds``, ``wrong-agreement``; ``left`` where a recorded rehearsal is
+        left by ``break``.
         """
         assert self._model is not None
         if request.update:
@@ -100,7 +109,10 @@ class LocalChannel:
         return self._next(request.round + 1), [_memory(self._model.dump())]
 
     def tell(self, request: Tell) -> None:
-        """Progress needs no listener here."""
+        """Nobody listens here; where the plan declares no epochs, it is said once that no Trust tells them."""
+        if self._epochs is None and not self._told_nothing:
+            self._told_nothing = True
+            print(NO_EPOCHS, file=sys.stderr)  # noqa: T201 - the notebook's reader wants to see it
 
     def total(self, request: AskTotal) -> Totalled:
         """The twin's own arrays, rounded as declared. Raises FlipError ``undeclared-total``, ``wrong-total``."""
@@ -124,9 +136,12 @@ class LocalChannel:
         try:
             with mmap.mmap(self._update, size, prot=mmap.PROT_READ) as data:
                 for slot in slots:
-                    if slot.dtype != "int64":
-                        change = np.frombuffer(data, slot.dtype, slot.count, slot.offset).astype(np.float64)
-                        square += float(np.square(change).sum())
+                    # A copy: what looks into mapped memory keeps it from being unmapped.
+                    change = np.array(np.frombuffer(data, slot.dtype, slot.count, slot.offset))
+                    if slot.dtype == "int64":
+                        self._judge_integers(slot.tensor, change)
+                        continue
+                    square += float(np.sum(np.square(change, dtype=np.float64)))
                     if not math.isfinite(square):
                         raise FlipError(
                             "not-finite",
@@ -140,6 +155,15 @@ class LocalChannel:
         if norm > self._clip_norm:
             print(  # noqa: T201 - the notebook's reader wants to see it
                 f"Rehearsal: the update's norm {norm:.4g} would be clipped to {self._clip_norm:g}.", file=sys.stderr
+            )
+
+    def _judge_integers(self, tensor: Tensor, change: npt.NDArray[np.int64]) -> None:
+        most = tensor.largest_change(self._integer_clip)
+        if change.size and not -most <= int(change.min()) <= int(change.max()) <= most:
+            raise FlipError(
+                "integer-change-too-large",
+                f"The integer tensor {tensor.name!r} changed by over {most} in one round; no enclave lets that out.",
+                remedy=INTEGERS_REMEDY,
             )
 
     def _next(self, number: int) -> NextRound:

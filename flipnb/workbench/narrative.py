@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 
+from flipnb.contracts.channels import EIGHTHS
 from flipnb.contracts.run import Failure, Progress, RoundSummary, RunEvent
 
 
@@ -13,7 +15,7 @@ def describe(event: RunEvent, names: Mapping[str, str]) -> str:
     if event.kind == "round" and event.round is not None:
         return describe_round(event.round, names)
     if event.kind == "progress" and event.progress is not None:
-        return f"{who}: {_progress(event.progress)}"
+        return f"{who}: {describe_progress(event.progress)}"
     why = _why(event.reason, event.failure)
     if event.kind == "trust":
         return f"{who} is {event.trust_state}{why}"
@@ -30,6 +32,12 @@ def describe_round(summary: RoundSummary, names: Mapping[str, str]) -> str:
     return f"{where}: {numbers} ({len(summary.members)} Trusts, {summary.seconds:.2f} s){missing}"
 
 
+def shares_of(rounds: Iterable[RoundSummary]) -> dict[str, str]:
+    """Each Trust's share of all people in train, in the last round that it was in, by key: ``10 to 25 %``."""
+    last = {key: share for summary in rounds for key, share in summary.shares.items()}
+    return {key: f"{share.replace('-', ' ')} %" for key, share in last.items()}
+
+
 def describe_memory(progress: Progress | None) -> str | None:
     """The most memory so far, for example "1.5 GB of 4 GB, GPU 10 GB of 80 GB"; None where the Trust keeps it."""
     if progress is None:
@@ -39,12 +47,22 @@ def describe_memory(progress: Progress | None) -> str | None:
     return ", ".join(parts) or None
 
 
-def _progress(progress: Progress) -> str:
-    parts = [f"cell {progress.cell} of {progress.cells}"] if progress.cell else []
+def describe_progress(progress: Progress) -> str:
+    """Where a Trust's part is: "cell 2 of 5, round 3, epochs [######--]", a bar of eighths."""
+    of = f" of {progress.cells}" if progress.cells else ""
+    parts = [f"cell {progress.cell}{of}"] if progress.cell else []
     parts += [f"round {progress.round}"] if progress.round else []
-    if progress.epoch is not None:
-        parts.append(f"epoch {progress.epoch}" + (f" of {progress.epochs}" if progress.epochs else ""))
+    if progress.eighths is not None:
+        parts.append(f"epochs [{'#' * progress.eighths:-<{EIGHTHS}}]")
     return ", ".join(parts) or "at work"
+
+
+def describe_age(heard: datetime | None, now: datetime) -> str:
+    """How long ago a Trust's agent was last heard: "12 s ago"; "not lately" where it was not."""
+    if heard is None:
+        return "not lately"
+    seconds = max(0, round((now - heard).total_seconds()))
+    return f"{seconds} s ago" if seconds < 120 else f"{seconds // 60} min ago"
 
 
 def _size(number: int) -> str:

@@ -9,6 +9,7 @@ from functools import cache
 from flipnb.contracts.bundle import Environment
 from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.plan import Plan
+from flipnb.contracts.tensors import TensorSpec
 from flipnb.contracts.trust_card import TrustCard
 from flipnb.workbench.validation import Imported, Issue, normal_name
 
@@ -19,11 +20,15 @@ def find_trust_issues(
     *,
     plan: Plan,
     outputs: Sequence[DeclaredOutput],
+    tensors: TensorSpec | None,
     minimum_trusts: int,
     environment: Environment,
     imported: Sequence[Imported],
 ) -> Iterator[Issue]:
-    """``title`` names the Trust in the messages; what its policy or its environment would refuse is an error."""
+    """``title`` names the Trust in the messages; what its policy or its environment would refuse is an error.
+
+    ``tensors`` are those of the last rehearsal, None where there was none.
+    """
     allowance = card.allowance
     bits = (plan.rounds + 1) * sum(output.bits for output in outputs)
     refusals = (
@@ -33,6 +38,8 @@ def find_trust_issues(
          f"takes part from {allowance.minimum_trusts} Trusts on; the plan asks for {minimum_trusts}"),
         (plan.clip_norm > allowance.maximum_clip_norm,
          f"allows a clip norm of {allowance.maximum_clip_norm:g}; the plan has {plan.clip_norm:g}"),
+        (tensors is not None and tensors.integers and plan.integer_clip > allowance.maximum_integer_clip,
+         f"allows an integer clip of {allowance.maximum_integer_clip}; the plan has {plan.integer_clip}"),
         (plan.rounds > allowance.maximum_rounds,
          f"allows {allowance.maximum_rounds} rounds; the plan has {plan.rounds}"),
         (bits > allowance.bits_per_run,

@@ -22,6 +22,7 @@ export interface IAllowance {
   minimum_trusts: number;
   minimum_train: number;
   maximum_clip_norm: number;
+  maximum_integer_clip: number;
   maximum_rounds: number;
   bits_per_run: number;
 }
@@ -161,6 +162,17 @@ export interface IChanges {
   since: string | null;
   cells: ICellChange[];
   fields: IFieldChange[];
+}
+
+/**
+ * One way in which a run can tell something, at most ``bits`` of it in all; ``counted``: against the policy's
+ * ``bits_per_run``.
+ */
+export interface IChannel {
+  name: string;
+  bits: number;
+  what: string;
+  counted: boolean;
 }
 
 /** A chart's bars at one Trust; ``people`` is the sum of the bars that are shown, and no other total. */
@@ -309,7 +321,7 @@ export interface IDataset {
   tables: IFrozenTable[];
 }
 
-/** An array whose elements lie within ``minimum`` and ``maximum``, rounded to ``decimals`` by the airlock. */
+/** An array whose elements lie within ``minimum`` and ``maximum``, rounded to ``decimals`` as outputs are. */
 export interface IDeclaredArray {
   name: string;
   shape: number[];
@@ -319,7 +331,8 @@ export interface IDeclaredArray {
 }
 
 /**
- * A number within ``minimum`` and ``maximum``, rounded to ``decimals`` by the airlock.
+ * A number within ``minimum`` and ``maximum``, rounded to ``decimals`` by the airlock, and never beyond a bound:
+ * where a bound has more decimals, the last number that is within it is sent instead.
  *
  * ``over`` names the part of the cohort that it is an average over; its people are the weight with which the
  * Trusts' numbers are averaged.
@@ -537,8 +550,14 @@ export interface IParameter {
  * long a run may take in all. Once rounds have shown how long they take, the deadline is learned from them and may
  * be earlier than ``round_seconds``, but no earlier than ``patience_seconds``.
  *
- * ``epochs`` is how many epochs the notebook trains within one round; without it no epoch is told.
- * ``weight_cap`` bounds the number of people with which one Trust's change of the weights counts.
+ * ``epochs`` is how many epochs the notebook trains within one round: ``rnd.progress(epoch)`` is told in eighths of
+ * them, and not at all where none are declared.
+ * ``weight_cap`` bounds the number of people with which one Trust's part counts, in the mean of the weights and in
+ * averages: how many there are is that Trust's word alone. ``integer_clip`` bounds by how much an element of an
+ * integer tensor (a counter, an index) may change in one round; those tensors are no part of the L2 norm.
+ * ``reach`` is for a strategy that the hub's operator installed, alone: by how many times ``clip_norm`` (L2) one
+ * round may move the global weights. Of Flower's it is known. ``radius`` is how far (L2, float tensors) the global
+ * weights may ever lie from the initial ones, where it is given: a run whose weights leave it fails.
  */
 export interface IPlanInput {
   rounds: number;
@@ -546,8 +565,11 @@ export interface IPlanInput {
   aggregation?: 'sum' | 'individual';
   consensus?: IConsensusInput | null;
   clip_norm: number;
+  integer_clip?: number;
   epochs?: number | null;
   weight_cap?: number;
+  reach?: number;
+  radius?: number | null;
   round_seconds?: number;
   patience_seconds?: number;
   start_seconds?: number;
@@ -563,8 +585,14 @@ export interface IPlanInput {
  * long a run may take in all. Once rounds have shown how long they take, the deadline is learned from them and may
  * be earlier than ``round_seconds``, but no earlier than ``patience_seconds``.
  *
- * ``epochs`` is how many epochs the notebook trains within one round; without it no epoch is told.
- * ``weight_cap`` bounds the number of people with which one Trust's change of the weights counts.
+ * ``epochs`` is how many epochs the notebook trains within one round: ``rnd.progress(epoch)`` is told in eighths of
+ * them, and not at all where none are declared.
+ * ``weight_cap`` bounds the number of people with which one Trust's part counts, in the mean of the weights and in
+ * averages: how many there are is that Trust's word alone. ``integer_clip`` bounds by how much an element of an
+ * integer tensor (a counter, an index) may change in one round; those tensors are no part of the L2 norm.
+ * ``reach`` is for a strategy that the hub's operator installed, alone: by how many times ``clip_norm`` (L2) one
+ * round may move the global weights. Of Flower's it is known. ``radius`` is how far (L2, float tensors) the global
+ * weights may ever lie from the initial ones, where it is given: a run whose weights leave it fails.
  */
 export interface IPlanOutput {
   rounds: number;
@@ -572,8 +600,11 @@ export interface IPlanOutput {
   aggregation: 'sum' | 'individual';
   consensus: IConsensusOutput | null;
   clip_norm: number;
+  integer_clip: number;
   epochs: number | null;
   weight_cap: number;
+  reach: number;
+  radius: number | null;
   round_seconds: number;
   patience_seconds: number;
   start_seconds: number;
@@ -585,6 +616,11 @@ export interface IPlanOutput {
  * its slot to others: it is ended, and started anew from its saved state when the round comes. ``memory_use``: whether
  * progress says how much memory a kernel has used, in eighths of its limit, and of a GPU in eighths of that.
  * ``approvals``: how many different data controllers must approve a bundle before anything of it runs.
+ * ``maximum_clip_norm`` and ``maximum_integer_clip`` bound what a plan may let a round change of float tensors (L2
+ * norm), and of an element of integer tensors.
+ *
+ * Approvals name this document's digest. A field that an upgrade brings, at its first default, is left out of it
+ * (``document.Later``), since that allows nothing more than what was approved: so no upgrade voids approvals.
  *
  * When something leaves can tell as much as what leaves: steps of progress (cells, rounds, epochs, memory) leave on a
  * grid of ``progress_seconds``, replies for rounds and totals on one of ``reply_seconds``.
@@ -598,6 +634,7 @@ export interface IPolicy {
   minimum_trusts: number;
   minimum_train: number;
   maximum_clip_norm: number;
+  maximum_integer_clip: number;
   maximum_rounds: number;
   bits_per_run: number;
   slots: number;
@@ -615,8 +652,10 @@ export interface IProblem {
 }
 
 /**
- * Where a Trust's part is, by the runner's own clock: 1-based cell of all code cells, round, seconds.
+ * Where a Trust's part is, on a grid of its policy's ``progress_seconds``: 1-based cell of all code cells, round,
+ * seconds. ``cell`` is the furthest so far: a kernel that is started anew does not undo it.
  *
+ * ``eighths`` of the plan's ``epochs`` are done in this round; None where the plan declares none.
  * ``memory_bytes`` is the most that the kernel has used so far, rounded up to an eighth of what it may have
  * (``memory_of_bytes``); None where the Trust's policy keeps it. ``gpu_bytes``, ``gpu_of_bytes``: likewise of the GPU
  * that it has filled most; None where it has used none, too.
@@ -625,8 +664,7 @@ export interface IProgress {
   cell: number | null;
   cells: number | null;
   round: number | null;
-  epoch: number | null;
-  epochs: number | null;
+  eighths: number | null;
   seconds: number | null;
   memory_bytes: number | null;
   memory_of_bytes: number | null;
@@ -648,15 +686,26 @@ export interface IReceipt {
   runs: IRunView[];
 }
 
-/** GET /requests/{digest}: everything that a person must see to decide. ``count`` is exact: it stays inside. */
+/**
+ * GET /requests/{digest}: everything that a person must see to decide. ``count`` is exact: it stays inside.
+ *
+ * ``channels`` are all ways in which a run can tell something, ``bits_told`` their sum in words, ``caution`` what no
+ * check of weights can prevent.
+ * ``signed`` are the bundle's bytes as its researcher signed them, of which ``content`` is the meaning: the digest is
+ * theirs, however else this version would write the content.
+ */
 export interface IRequestDetail {
   summary: IRequestSummary;
+  signed: string;
   content: IBundle;
   changes: IChanges;
   count: number | null;
   policy_digest: string;
   estate_version: string | null;
   what_leaves: string[];
+  channels: IChannel[];
+  bits_told: string;
+  caution: string;
 }
 
 /** GET /requests */
@@ -699,7 +748,8 @@ export interface IResultsNotebook {
  * ``weights`` are the global weights that the round began with; ``left_out`` says who was asked and is not in the
  * sum, and why. Of those, ``late`` gave no reply before the deadline and may come back in a later round.
  * ``votes`` of ``voters`` Trusts found that their own models and the global one agree (None without a consensus rule);
- * ``agreements`` are single Trusts' figures where their policies allow.
+ * ``agreements`` are single Trusts' figures where their policies allow. ``shares``: each member's part of the people
+ * with which the round's means are weighted, in bands; what they say of that number is the Trusts' own word.
  */
 export interface IRoundSummary {
   round: number;
@@ -713,6 +763,7 @@ export interface IRoundSummary {
   trust_metrics: { [name: string]: { [name: string]: number } };
   votes: number | null;
   voters: number | null;
+  shares: { [name: string]: 'under-10' | '10-to-25' | '25-to-50' | 'over-50' };
   agreements: { [name: string]: number };
   seconds: number;
 }
@@ -1004,7 +1055,11 @@ export interface ITrustCard {
   allowance: IAllowance;
 }
 
-/** One Trust's part of a run as the hub shows it. */
+/**
+ * One Trust's part of a run as the hub shows it.
+ *
+ * ``heard``: when its agent last asked for tasks, which it does whatever runs there; None where it has not lately.
+ */
 export interface ITrustPart {
   trust: string;
   name: string;
@@ -1013,6 +1068,7 @@ export interface ITrustPart {
   reason: string | null;
   failure: IFailure | null;
   progress: IProgress | null;
+  heard: string | null;
 }
 
 /** A Trust has come, gone, joined or said something new of itself: fetch the Trusts again. */

@@ -9,7 +9,8 @@ import {
   agreementCurves,
   byName,
   curvesOf,
-  secondsLeft
+  secondsLeft,
+  sharesOf
 } from '../src/models/curves.ts';
 import { grid, readValues } from '../src/models/parameters.ts';
 import { cellOf, memoryText, progressText } from '../src/models/sentences.ts';
@@ -89,9 +90,13 @@ test('a failure says class, place and what was refused', () => {
 });
 
 test('after the last round a Trust has the final weights', () => {
-  const progress = { cell: 4, cells: 9, round: 13, epoch: null, epochs: null };
+  const progress = { cell: 4, cells: 9, round: 13, eighths: null };
   assert.equal(progressText(trans, progress, 12), 'cell 4 of 9, final weights');
   assert.equal(progressText(trans, progress, 20), 'cell 4 of 9, round 13');
+  assert.equal(
+    progressText(trans, { ...progress, eighths: 3 }, 20),
+    'cell 4 of 9, round 13, 3/8 of its epochs'
+  );
 });
 
 test('memory is told with that of a GPU where there is any', () => {
@@ -159,11 +164,24 @@ const round = (number, changes = {}) => ({
   training: true,
   metrics: { loss: 1 / number },
   trust_metrics: { a: { loss: 2 / number } },
+  shares: { a: '25-to-50', b: 'over-50' },
   votes: null,
   voters: null,
   agreements: {},
   seconds: number,
   ...changes
+});
+
+test('a Trust has the share of the last round that it was in', () => {
+  const rounds = [round(1), round(2, { shares: { a: 'over-50' } })];
+  assert.deepEqual(
+    [...sharesOf(rounds)],
+    [
+      ['a', 'over-50'],
+      ['b', 'over-50']
+    ]
+  );
+  assert.equal(sharesOf([round(1, { shares: {} })]).size, 0);
 });
 
 test('the average comes first, then each Trust that lets its own numbers out', () => {

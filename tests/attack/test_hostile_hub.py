@@ -6,14 +6,9 @@ for a stranger.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
-import socket
 import tempfile
-import threading
-import time
-from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,148 +16,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
-from enclave_federation import Trust, fill_estate, notebook, until
-from enclave_scenario import COHORT, SPEC, WEIGHTS, Study, sha
-from pydantic_core import to_jsonable_python
+from enclave_federation import until
+from enclave_scenario import COHORT, WEIGHTS, sha
+from hostile_hub import Scene
 from safetensors.numpy import save
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
-from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.count import CountReply, CountRequest, SignedCount
+from flipnb.contracts.document import canonical_bytes
 from flipnb.contracts.envelope import COUNT_REPLY, COUNT_REQUEST, ROUND_REPLY, SESSION, peek, seal, unseal
 from flipnb.contracts.keys import SigningKey
+from flipnb.contracts.notebook import Cell, FrozenNotebook
 from flipnb.contracts.plan import Plan
-from flipnb.contracts.policy import KernelLimits, Policy
-from flipnb.contracts.round import RoundContext, RoundReply
+from flipnb.contracts.round import RoundReply
 from flipnb.contracts.study import SessionCertificate
 from flipnb.contracts.task import TaskAnswer
-from flipnb.demo.certificates import make_ca, make_server_certificate
+from flipnb.contracts.total import DeclaredArray, TotalContext, TotalStep, TotalSum
 
-OTHER = save({"weight": np.full((1, 2), 9, np.float32), "bias": np.full(1, 9, np.float32)})
-
-
-class HostileHub:
-    """Speaks the hub's protocol, hands out whatever tasks a test wants, and believes no signature."""
-
-    def __init__(self, directory: Path) -> None:
-        ca = make_ca(directory / "ca")
-        self.ca = ca.certificate
-        self.certificate = make_server_certificate(directory / "hub", ca, ["127.0.0.1"])
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"https://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.tasks: list[dict[str, Any]] = []
-        self.answers: dict[str, TaskAnswer] = {}
-        self.reports: list[dict[str, Any]] = []
-        self.bundles: dict[str, bytes] = {}
-        self.blobs: dict[str, bytes] = {}
-        self.sent_along: dict[str, bytes] = {}
-        routes = [
-            Route("/v1/tasks", self._tasks),
-            Route("/v1/tasks/{task}/answer", self._answer, methods=["POST"]),
-            Route("/v1/runs/{run}/reports", self._report, methods=["POST"]),
-            Route("/v1/bundles/{digest}", self._bundle),
-            Route("/v1/blobs/{digest}", self._blob, methods=["GET"]),
-            Route("/v1/studies/{study}/joins", self._fine, methods=["POST"]),
-        ]
-        config = uvicorn.Config(
-            Starlette(routes=routes),
-            ssl_certfile=self.certificate.certificate,
-            ssl_keyfile=str(self.certificate.key),
-            log_config=None,
-            timeout_graceful_shutdown=0,
-        )
-        self.server = uvicorn.Server(config)
-        self.thread = threading.Thread(target=lambda: asyncio.run(self.server.serve([self.listener])), daemon=True)
-        self.thread.start()
-
-    def close(self) -> None:
-        self.server.should_exit = True
-        self.thread.join(10)
-
-    def ask(self, kind: str, *, seconds: float = 30.0, **fields: Any) -> TaskAnswer:
-        """One task, and the agent's answer to it."""
-        return self.ask_all({"kind": kind} | fields, seconds=seconds)[0]
-
-    def ask_all(self, *asked: dict[str, Any], seconds: float = 30.0) -> list[TaskAnswer]:
-        """Tasks that are fetched as one list, well formed or not, and the agent's answers to them."""
-        tasks: list[dict[str, Any]] = []
-        for fields in asked:
-            number = len(self.tasks) + len(tasks) + 1
-            plain = {"id": secrets.token_hex(16), "sequence": number, "study": "heart"}
-            tasks.append(plain | to_jsonable_python(fields))
-        self.tasks += tasks
-        until(lambda: all(task["id"] in self.answers for task in tasks), seconds)
-        return [self.answers[task["id"]] for task in tasks]
-
-    async def _tasks(self, request: Request) -> Response:
-        after = int(request.query_params["after"])
-        deadline = time.monotonic() + 1
-        while time.monotonic() < deadline:
-            waiting = [t for t in self.tasks if t["sequence"] > after and t["id"] not in self.answers]
-            if waiting:
-                weights = {digest: urlsafe_b64encode(content).decode() for digest, content in self.sent_along.items()}
-                return Response(json.dumps({"tasks": waiting, "weights": weights}))
-            await asyncio.sleep(0.02)
-        return Response('{"tasks":[]}')
-
-    async def _answer(self, request: Request) -> Response:
-        self.answers[request.path_params["task"]] = TaskAnswer.model_validate_json(await request.body())
-        return Response(status_code=204)
-
-    async def _report(self, request: Request) -> Response:
-        self.reports.append(json.loads(await request.body()))
-        return Response(status_code=204)
-
-    async def _bundle(self, request: Request) -> Response:
-        return Response(self.bundles[request.path_params["digest"]])
-
-    async def _blob(self, request: Request) -> Response:
-        return Response(self.blobs[request.path_params["digest"]])
-
-    async def _fine(self, request: Request) -> Response:
-        return Response(status_code=204)
-
-
-class Scene:
-    def __init__(self, directory: Path, runtime: Path) -> None:
-        self.hub = HostileHub(directory)
-        policy = Policy(kernel=KernelLimits(memory_bytes=1 << 30, scratch_bytes=16 << 20, shm_bytes=16 << 20))
-        self.trust = Trust("north", directory / "north", runtime / "north", self.hub.url, self.hub.ca, policy)
-        fill_estate(self.trust.enclave.estate)
-        self.study = Study(
-            lock=(directory / "lock.txt").read_bytes(), node=self.trust.node, controller=self.trust.controller
-        )
-        self.hub.blobs[sha(WEIGHTS)] = WEIGHTS
-
-    def bundle(self, **changes: Any) -> Bundle:
-        bundle = self.study.bundle(**({"notebook": notebook()} | changes))
-        self.hub.bundles[bundle.digest()] = self.study.bundle_envelope(bundle)
-        return bundle
-
-    def put(self, bundle: Bundle, nonce: str) -> tuple[str, TaskAnswer]:
-        asked = self.study.request(bundle.digest(), nonce=nonce * 32)
-        return asked.run, self.hub.ask("run", run=asked.run, run_request=asked.envelope.decode())
-
-    def context(self, run: str, bundle: Bundle, number: int, content: bytes = WEIGHTS, **changes: Any) -> RoundContext:
-        plain: dict[str, Any] = {
-            "run": run,
-            "bundle": bundle.digest(),
-            "round": number,
-            "of": bundle.plan.rounds,
-            "training": number <= bundle.plan.rounds,
-            "weights": sha(content),
-            "weights_size": len(content),
-            "tensors": SPEC.digest(),
-            "members": self.study.members(),
-        }
-        return RoundContext(**(plain | changes))
-
-    def round(self, context: RoundContext) -> TaskAnswer:
-        return self.hub.ask("round", run=context.run, context=context)
+OTHER = save({"weight": np.full((1, 2), 3, np.float32), "bias": np.full(1, 3, np.float32)})
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +75,54 @@ def test_a_bundle_under_anothers_name_gets_nothing(scene: Scene) -> None:
     scene.hub.bundles[good.digest()] = scene.hub.bundles[other.digest()]
     _, answer = scene.put(good, "5")
     assert answer.code == "wrong-bundle"
+
+
+def test_a_bundle_with_boundless_bounds_is_refused_once(scene: Scene) -> None:
+    """Signed by a researcher of the study. It raised OverflowError, and the agent tried it again for ever."""
+    content = json.loads(scene.study.bundle(title="Boundless").to_bytes())
+    content["outputs"][0] |= {"minimum": -1e308, "maximum": 1e308}
+    data = canonical_bytes(content)
+    scene.hub.bundles[sha(data)] = scene.study.bundle_envelope(data)
+    asked = scene.study.request(sha(data))
+    answer = scene.hub.ask("run", run=asked.run, run_request=asked.envelope.decode())
+    assert answer.code == "invalid-document"
+    assert "output loss has bounds too wide for its decimals" in (answer.reason or "")
+    assert "fewer decimals" in (answer.reason or "")
+
+
+TOTALLING = """
+import numpy as np
+import flipnb as flip
+sums = flip.total({"sums": np.array([1.0, -0.5])})["sums"]
+model = {"weight": np.zeros((1, 2), np.float32) + sums[0], "bias": np.zeros(1, np.float32)}
+for rnd in flip.rounds(model):
+    rnd.report(loss=0.5, accuracy=0.75)
+"""
+
+
+def test_a_sum_that_the_trusts_cannot_have_sent_reaches_no_kernel(scene: Scene) -> None:
+    """With a sum of its choice a hub would choose what approved code does: here, where training starts."""
+    step = TotalStep(arrays=(DeclaredArray(name="sums", shape=(2,), minimum=-10, maximum=10, decimals=2),))
+    parameters = Cell(id="a", type="code", source="lr = 0.1", tags=("parameters",))
+    code = Cell(id="b", type="code", source=TOTALLING.strip())
+    bundle = scene.bundle(title="Totals", totals=(step,), notebook=FrozenNotebook(cells=(parameters, code)))
+    run, _ = scene.put(bundle, "7")
+    assert scene.trust.approve(bundle.digest()).is_success
+    members = scene.study.members()
+    assert scene.hub.ask("start", run=run, members=members).code is None
+    context = TotalContext(run=run, bundle=bundle.digest(), step=1, members=members)
+    assert scene.hub.ask("total", run=run, total=context).code is None
+    lie = TotalSum(context=context, members=members, values={"sums": (10**15, 0)})
+    answer = scene.hub.ask("summed", run=run, summed=lie)
+    assert answer.code == "total-refused"
+    assert "'sums' is none that 2 Trusts can have sent within [-10.0, 10.0]" in (answer.reason or "")
+    until(lambda: scene.trust.run_state(run) == "failed")
+    failure = next(said["failure"] for said in scene.hub.reports if said["run"] == run and said.get("failure"))
+    assert (failure["error_class"], failure["cell"], failure["line"], failure["refusal"]) == (
+        "FlipError", 2, 3, "total-refused",
+    )  # fmt: skip
+    kinds = scene.trust.audited(run)
+    assert kinds == ["run-started", "total-released", "total-refused", "run-ended"]
 
 
 def test_nothing_starts_unapproved(scene: Scene) -> None:
@@ -260,7 +178,9 @@ def test_rounds_are_answered_once_and_in_order(scene: Scene) -> None:
 
     log = [entry for entry in scene.trust.audit() if entry["details"].get("run") == run]
     assert [entry["kind"] for entry in log].count("round-released") == 3
-    assert [entry["kind"] for entry in log].count("round-refused") == 8
+    assert [entry["kind"] for entry in log].count(
+        "round-refused"
+    ) == 7  # twice the same wrong weights: one entry, and a number
     # Once is once: neither the same run nor another one of this bundle starts again.
     assert scene.hub.ask("start", run=run, members=members).code is not None
     again, answer = scene.put(bundle, "3")

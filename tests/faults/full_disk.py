@@ -76,13 +76,32 @@ def enclave(directory: Path) -> None:
         assert stored is not None
         assert stored.state_path is not None
         assert Path(stored.state_path).read_bytes() == STATE
-        assert sorted(path.name for path in (place / "run").iterdir()) == ["round-1.safetensors", "state-1.bin"]
+        left = sorted(path.name for path in (place / "run").iterdir())
+        assert left == ["given-1.safetensors", "round-1.safetensors", "state-1.bin"]
+        gives_without_a_copy(chamber)
         chamber.audit.close()
         assert AuditLog.verify(place / "audit.jsonl", chamber.study.node, chamber.store.anchor) >= 1
         chamber.store.close()
         sound(place / "state.sqlite")
         shutil.rmtree(place)
     assert outcomes == {"answered", "disk-full"}, outcomes
+
+
+def gives_without_a_copy(chamber: Chamber) -> None:
+    """A round is given all the same, and the weights to measure the next by are asked for again."""
+    context = chamber.context(2)
+    assert chamber.airlock.take(context) is None
+    filler = fill(chamber.directory, 0)
+    chamber.airlock.offer(context, sealed(WEIGHTS))
+    assert chamber.airlock.open
+    filler.unlink()
+    assert [path.name for path in (chamber.directory / "run").glob("given-*")] == ["given-1.safetensors"]
+    chamber.answer(2)
+    following = chamber.context(3)
+    assert chamber.airlock.take(following) is None
+    missing = chamber.airlock.missing(following)
+    assert missing is not None
+    assert (missing.round, missing.sha256) == (2, context.weights)
 
 
 def hub(directory: Path) -> None:

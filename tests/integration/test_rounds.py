@@ -143,6 +143,18 @@ def test_a_run_that_never_agrees_ends_at_its_round_limit(fed):
     assert view.reason == "The round limit, 2, was reached without agreement."
 
 
+def test_a_run_whose_weights_leave_the_plans_radius_ends_by_name(fed):
+    """No Trust is given them: it would refuse them."""
+    near = fed.ended(fed.submit(2, Plan(rounds=2, clip_norm=10.0, radius=20.0), minimum=2))
+    assert near.state == "succeeded"
+    run = fed.submit(2, Plan(rounds=4, clip_norm=10.0, radius=0.2), minimum=2)
+    view = fed.ended(run)
+    assert (view.state, view.code) == ("failed", "too-far"), fed.log(run)
+    assert "The global weights lie" in view.reason
+    assert "from those of round 1; the plan's radius is 0.2." in view.reason
+    assert len(fed.rounds(run)) == view.rounds_done
+
+
 def array(name, **changes):
     return DeclaredArray(**{"name": name, "minimum": 0, "maximum": 1000, "decimals": 0, **changes})
 
@@ -210,9 +222,10 @@ def not_finite(trust, task, reply):
     raise AssertionError("NaN was encoded")
 
 
-def overflowing(trust, task, reply):
+def with_numbers(trust, task, reply, **changes):
+    """Its honest update with other numbers in it."""
     path = trust.directory / f"{trust.name}-{task.run[:8]}-{task.context.round}"
-    arrays = {**load(path.read_bytes()), "update/steps": np.array(2**62)}
+    arrays = load(path.read_bytes()) | {name: np.array(value) for name, value in changes.items()}
     entries = update_entries(SPEC, Plan(rounds=1, clip_norm=10.0), OUTPUTS, training=True)
     with SafetensorsWriter(path, entries) as file:
         for name, _, _ in entries:
@@ -221,6 +234,10 @@ def overflowing(trust, task, reply):
     trust.put(task.run, update)
     hostile = reply.model_copy(update={"update": sha256(update), "update_size": len(update)})
     return seal(hostile, ROUND_REPLY, trust.principal.key)
+
+
+def overflowing(trust, task, reply):
+    return with_numbers(trust, task, reply, **{"update/steps": 2**62})
 
 
 def another_key(trust, task, reply):
@@ -267,6 +284,35 @@ def test_who_misbehaves_is_left_out_by_name_and_the_others_go_on_exactly(fed):
     against_all = follow(fed, run, everybody=fed.trusts)
     assert against_all[0] < EXACT
     assert min(against_all[1:]) > 1000 * EXACT
+
+
+def test_a_trust_has_no_more_weight_than_the_plan_allows_and_its_share_is_shown_as_a_band(fed):
+    """Trust 3 says that 2^20 people trained, where the plan counts 50 at most; Trust 2 moves a counter by 2^36."""
+    cap = 50
+
+    def set_up(run):
+        fed.trusts[3].misbehave[run, 2] = lambda *sent: with_numbers(*sent, **{"people/train": [2**20]})
+        fed.trusts[2].misbehave[run, 3] = lambda *sent: with_numbers(*sent, **{"update/steps": 2**36})
+
+    run = fed.submit(4, Plan(rounds=3, clip_norm=10.0, weight_cap=cap, integer_clip=100), minimum=2, set_up=set_up)
+    view = fed.ended(run)
+    assert view.state == "succeeded", fed.log(run)
+    summaries = fed.rounds(run)
+    keys = [trust.key_id for trust in fed.trusts]
+    assert [len(summary.members) for summary in summaries] == [4, 3, 2, 2]
+    assert "an impossible number of people, which the plan caps at 50" in summaries[1].left_out[keys[3]]
+    assert "exceeds the clip at 'steps'" in summaries[2].left_out[keys[2]]
+    # 202, 7, 31 and 86 people count as 50, 7, 31 and 50.
+    assert summaries[0].shares == {
+        keys[0]: "25-to-50", keys[1]: "under-10", keys[2]: "10-to-25", keys[3]: "25-to-50",
+    }  # fmt: skip
+    assert summaries[1].shares == {keys[0]: "over-50", keys[1]: "under-10", keys[2]: "25-to-50"}
+    assert summaries[2].shares == summaries[3].shares == {keys[0]: "over-50", keys[1]: "10-to-25"}
+    start = initial_weights()
+    counted = [min(people, cap) for people in PEOPLE[:4]]
+    steps = [trust.people.gradient(start["weight"], start["bias"])[0] for trust in fed.trusts[:4]]
+    expected = start["weight"] - RATE * np.average(steps, axis=0, weights=counted)
+    assert np.abs(fed.weights(summaries[1].weights)["weight"] - expected).max() < EXACT
 
 
 def test_lost_quorum_names_trust_and_round(fed):

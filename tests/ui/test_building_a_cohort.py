@@ -14,6 +14,7 @@ from lab_server import LabServer
 
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.demo.hospitals import CONCEPTS
+from flipnb.link.key_files import save_key
 from flipnb.workbench.home import Home
 from flipnb.workbench.studies import roster_path
 
@@ -30,7 +31,7 @@ def home(federation, tmp_path_factory):
         "environment": {"name": "test", "lock": "0" * 64},
     }
     (directory / "config.json").write_text(json.dumps(configuration))
-    federation.study.researcher.save(directory / "keys" / "researcher.pem")
+    save_key(federation.study.researcher, directory / "keys" / "researcher.pem")
     home = Home(directory)
     kept = roster_path(home, federation.study.roster.study)
     kept.parent.mkdir()

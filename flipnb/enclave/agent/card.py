@@ -31,6 +31,7 @@ def make_card(directory: EnclaveDirectory, trust: str) -> TrustCard:
             minimum_trusts=policy.minimum_trusts,
             minimum_train=policy.minimum_train,
             maximum_clip_norm=policy.maximum_clip_norm,
+            maximum_integer_clip=policy.maximum_integer_clip,
             maximum_rounds=policy.maximum_rounds,
             bits_per_run=policy.bits_per_run,
         ),

@@ -12,8 +12,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from flipnb.contracts import disk
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.agent.hub_link import HubLink
+from flipnb.enclave.agent.leaves import Leaves
 from flipnb.enclave.agent.presence import Presence
 from flipnb.enclave.agent.tasks import Tasks
 from flipnb.enclave.approvals.decisions import Decisions
@@ -30,6 +32,7 @@ from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.replies import Replies
 from flipnb.enclave.runs.runs import Runs
 from flipnb.enclave.runs.slots import Slots
+from flipnb.enclave.sandbox.limits import raise_open_files
 from flipnb.enclave.sandbox.probe import ProbeReport, probe, refuse_if_weaker
 from flipnb.enclave.sandbox.uids import estate_worker_uid, run_uid
 from flipnb.enclave.stores.audit import AuditLog
@@ -37,12 +40,13 @@ from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.installation import require_environment
 from flipnb.enclave.stores.ledger import Ledger
 from flipnb.enclave.stores.store import Store
-from flipnb.files.logs import log_to
+from flipnb.files.logs import log_to, logs_kept
 from flipnb.link.exchange import NotNow
 
 _LOG = logging.getLogger("flipnb.enclave.agent")
 _IDLE_S = 0.25
 _RETRY_S = 2.0
+_REFUSALS_S = 60.0
 _STOP_S = 3.5
 
 
@@ -64,13 +68,21 @@ class Agent:
             hidden=(directory.keys,),
             log=directory.logs / "estate-worker.log",
         )
-        self._hub = HubLink(configuration.hub_url, audience=configuration.hub_audience, ca=directory.hub_ca, key=key)
+        self._hub = HubLink(
+            configuration.hub_url,
+            audience=configuration.hub_audience,
+            ca=directory.hub_ca,
+            key=key,
+            leaves=Leaves(self._audit),
+        )
         slots = Slots(lambda: directory.policy().slots)
         enclave = Enclave(directory, key, self._store, self._audit, self._worker, slots)
         requests = Requests(directory, key.key_id, self._store, self._audit, self._memberships)
         decisions = Decisions(directory, key.key_id, self._store, self._audit, requests, self._worker.current)
         self._runs = Runs(enclave, requests, decisions, self._hub)
-        replies = Replies(self._store, self._audit, self._hub, self._runs.active)
+        replies = Replies(
+            self._store, self._audit, self._hub, self._runs.active, lambda: directory.policy().reply_seconds
+        )
         self._ledger = Ledger(directory.ledger)
         pace = Pace()
         questions = Questions(
@@ -96,7 +108,7 @@ class Agent:
             sandbox=sandbox,
             joined=self._presence.joined,
         )
-        self._tasks = Tasks(self._hub, self._runs, replies, self._counts)
+        self._tasks = Tasks(self._hub, self._audit, self._runs, replies, self._counts)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -111,6 +123,7 @@ class Agent:
                 asyncio.create_task(self._forever(self._presence.tell_joins), name="joins"),
                 asyncio.create_task(self._forever(self._presence.tell_card), name="card"),
                 asyncio.create_task(self._forever(self._pages.keep), name="approval-page"),
+                asyncio.create_task(self._forever(self._tell_refusals), name="refusals"),
                 asyncio.create_task(self._forever(self._worker.keep_ready), name="estate-worker"),
             ]
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="desk")
@@ -151,8 +164,17 @@ class Agent:
                 _LOG.exception("a loop failed")
             await asyncio.sleep(_RETRY_S)
 
+    async def _tell_refusals(self) -> None:
+        """Have the audit log say each hour how many refusals there were like those that it names."""
+        while True:
+            await asyncio.sleep(_REFUSALS_S)
+            self._audit.refusals.tell()
+
     async def _send_reports(self) -> None:
-        """Send what the outbox holds, in its order; a report that the hub refuses is logged and left behind."""
+        """Send what the outbox holds, in its order; a report that the hub refuses is logged and left behind.
+
+        One that a full disk leaves without its leaf waits.
+        """
         while True:
             self._runs.tell_progress()
             report = self._store.outbox.next()
@@ -160,8 +182,10 @@ class Agent:
                 await asyncio.sleep(_IDLE_S)
                 continue
             try:
-                await self._hub.patiently(partial(self._hub.report, report.run, report.body))
+                await self._hub.patiently(partial(self._hub.report, report))
             except FlipError as error:
+                if error.code == disk.CODE:
+                    raise
                 _LOG.warning("the hub refuses a report of run %s: %s (%s)", report.run, error, error.code)
             self._store.outbox.sent(report.number)
 
@@ -170,10 +194,12 @@ def serve(directory: Path) -> None:
     """Run an agent until SIGTERM or SIGINT. Raises FlipError where it refuses to start, naming why."""
     enclave = EnclaveDirectory.open(directory)
     enclave.logs.mkdir(exist_ok=True, mode=0o700)
-    log_to(enclave.logs / "agent.log")
-    with _only_agent(enclave):
+    own = enclave.logs / "agent.log"
+    log_to(own)
+    with _only_agent(enclave), logs_kept((enclave.logs, "*.log"), (enclave.runs, "*/runner.log"), own=own):
         try:
             enclave.make_runtime()
+            raise_open_files()
             for lock in sorted(enclave.environments.glob("*/lock.txt")):
                 require_environment(lock)
             report = probe(uid=run_uid(enclave.directory, 0), outside=(enclave.directory, enclave.node_key))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
@@ -10,10 +11,11 @@ from pathlib import Path
 
 from flipnb.contracts.bound import best_guess
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.agent.hub_link import HubLink
+from flipnb.enclave.agent.hub_link import HubQuestions
 from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.counting.pace import Turn
 from flipnb.enclave.estate_worker.process import EstateWorker
+from flipnb.enclave.sandbox.limits import OPEN_FILES
 from flipnb.enclave.sandbox.probe import probe, refuse_if_weaker
 from flipnb.enclave.sandbox.uids import estate_worker_uid, run_uid
 from flipnb.enclave.stores.audit import AuditLog
@@ -56,6 +58,7 @@ def examine(directory: Path) -> list[Finding]:
         ("memberships", _memberships),
         ("environments", _environments),
         ("runtime directory", _runtime),
+        ("open files", _open_files),
         ("audit log", _audit),
         ("counts", _counts),
         ("answer time", _answer_time),
@@ -125,6 +128,16 @@ def _environments(enclave: EnclaveDirectory) -> str:
 def _runtime(enclave: EnclaveDirectory) -> str:
     enclave.make_runtime()
     return str(enclave.runtime)
+
+
+def _open_files(_: EnclaveDirectory) -> str:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if most < OPEN_FILES:
+        raise _Unhealthy(
+            f"The agent may have {most} open files, and needs {OPEN_FILES}: one run could keep the others from rounds.",
+            "Set LimitNOFILE=65536 in its service unit, or `ulimit -Hn 65536` before it starts.",
+        )
+    return f"{most} may be open"
 
 
 def _audit(enclave: EnclaveDirectory) -> str:
@@ -224,7 +237,7 @@ def _hub(enclave: EnclaveDirectory) -> str:
     configuration = enclave.configuration
 
     async def ask() -> None:
-        link = HubLink(
+        link = HubQuestions(
             configuration.hub_url, audience=configuration.hub_audience, ca=enclave.hub_ca, key=enclave.load_node_key()
         )
         try:

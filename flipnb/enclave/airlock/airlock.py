@@ -18,6 +18,7 @@ from typing import Any
 from flipnb.contracts.audit import AuditKind
 from flipnb.contracts.consensus import Ballot
 from flipnb.contracts.disk import CODE, disk_full, is_full
+from flipnb.contracts.document import sha256
 from flipnb.contracts.envelope import ROUND_REPLY, seal
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.outputs import admit_report
@@ -25,15 +26,17 @@ from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext, RoundReply
 from flipnb.enclave.airlock.facts import RunFacts
-from flipnb.enclave.airlock.lease import Lease
+from flipnb.enclave.airlock.given import GivenWeights, Named
+from flipnb.enclave.airlock.lease import Lease, Writes
 from flipnb.enclave.airlock.members import wrong_members
 from flipnb.enclave.airlock.totals import TotalsGate
 from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.store import Store
 from flipnb.enclave.stores.stored import StoredRound
+from flipnb.federation.arithmetic import told
 from flipnb.federation.encoding import Encoded, encode_update
 
-_HEADER_BYTES = 64 << 20
+HEADER_BYTES = 64 << 20
 """What a safetensors file's header may take beyond the weights themselves."""
 
 
@@ -65,6 +68,8 @@ class Airlock:
         self.facts = facts
         self._key, self._store, self._audit, self._policy = key, store, audit, policy
         self._changed = threading.Condition()
+        self._measuring = threading.Lock()
+        self._given_weights = GivenWeights(facts, store.rounds)
         self._given: GivenRound | None = None
         self._wanted = False
         self._closed = False
@@ -101,11 +106,38 @@ class Airlock:
         return None
 
     def refuse_weights(self, context: RoundContext, error: FlipError) -> None:
-        """Record that the hub sent other bytes than the context names."""
-        self._record("round-refused", round=context.round, context=context.digest(), code=error.code)
+        """Record why no kernel gets the weights that the hub sent for a round."""
+        digest = context.digest()
+        self._record("round-refused", round=context.round, context=digest, code=error.code, reason=error.message)
+
+    def missing(self, context: RoundContext) -> Named | None:
+        """Earlier weights that ``offer`` needs to measure those of ``context`` by, and that are to be kept first."""
+        with self._measuring:
+            return self._given_weights.missing(context)
+
+    def keep(self, named: Named, weights: Lease) -> None:
+        """Keep earlier weights, which have the digest that they are named by; they are the caller's to close.
+
+        Raises FlipError ``disk-full``.
+        """
+        with self._measuring:
+            self._given_weights.keep(named, weights)
 
     def offer(self, context: RoundContext, weights: Lease) -> None:
-        """Give the kernel a pinned round; ``weights`` is sealed and now this object's to close."""
+        """Give the kernel a pinned round; ``weights`` is sealed, has the context's digest, and is now this object's.
+
+        It takes as long as to read the weights: not in an event loop. Raises FlipError ``round-refused`` (after an
+        audit entry) where they are not the bundle's tensors, or lie further from the last given than clip and
+        strategy allow.
+        """
+        try:
+            with self._measuring:
+                self._given_weights.check(context, weights)
+        except BaseException as error:
+            weights.close()
+            if isinstance(error, FlipError):
+                self.refuse_weights(context, error)
+            raise
         with self._changed:
             if self._closed or not self._lacks(context.round):
                 weights.close()
@@ -196,7 +228,7 @@ class Airlock:
         number: int,
         report: Mapping[str, object],
         change: Lease | None,
-        state: Lease | None,
+        state: Writes | None,
         *,
         leave: bool,
         agreement: object = None,
@@ -224,7 +256,7 @@ class Airlock:
         number: int,
         report: Mapping[str, object],
         change: Lease | None,
-        state: Lease | None,
+        state: Writes | None,
         leave: bool,
         agreement: object,
     ) -> Reply:
@@ -290,6 +322,7 @@ class Airlock:
                 run=self.facts.run,
                 round=number,
                 context=reply.context.digest(),
+                reply=sha256(envelope),
                 update=reply.update,
                 bytes=reply.update_size,
                 report={name: str(value) for name, value in units.items()},
@@ -333,15 +366,13 @@ class Airlock:
                 ballot=ballot,
             )
 
-    def _save_state(self, number: int, state: Lease | None) -> Path | None:
+    def _save_state(self, number: int, state: Writes | None) -> Path | None:
         if state is None:
             return None
-        state.seal()
         path = self.facts.directory / f"state-{number}.bin"
         try:
-            with state.view() as view, path.open("wb") as file:
-                file.write(view)
-                file.flush()
+            with path.open("wb") as file:
+                state.write_to(file)
                 os.fsync(file.fileno())
         except OSError:
             path.unlink(missing_ok=True)
@@ -376,13 +407,14 @@ class Airlock:
                 context.training != (context.round <= plan.rounds) and (context.training or not may_end),
                 "training rounds and evaluation are mixed up",
             ),
+            (not self._tells(context), "its config is not that of the plan's strategy"),
             (context.tensors != facts.bundle.tensors.digest(), "it has another tensor spec than the bundle"),
             (
                 context.round == 1 and context.weights != facts.bundle.initial_weights,
                 "round 1 must begin with the bundle's initial weights",
             ),
             (
-                context.weights_size > facts.bundle.tensors.weight_bytes() + _HEADER_BYTES,
+                context.weights_size > facts.bundle.tensors.weight_bytes() + HEADER_BYTES,
                 "its weights are larger than the bundle's tensors",
             ),
             *wrong_members(
@@ -396,8 +428,18 @@ class Airlock:
             if wrong:
                 raise _refused(reason)
 
+    def _tells(self, context: RoundContext) -> bool:
+        """Whether notebooks are told what the plan says, and nothing of the hub's own.
+
+        What an installed strategy works out is not known here: it may repeat parameters of the plan.
+        """
+        chosen = self.facts.bundle.plan.strategy
+        if context.training and chosen.installed:
+            return context.config.items() <= chosen.parameters.items()
+        return context.config == (told(chosen) if context.training else {})
+
     def _record(self, kind: AuditKind, **details: Any) -> None:
-        self._audit.append(kind, run=self.facts.run, **details)
+        self._audit.refusals.add(kind, self.facts.run, run=self.facts.run, **details)
 
 
 def stored_reply(stored: StoredRound) -> Reply:

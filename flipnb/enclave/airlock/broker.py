@@ -1,18 +1,20 @@
 """One run's socket to its kernel: small bounded packets, bulk in memfds, one thread, and nothing a kernel can break.
 
 The other end belongs to the researcher's code, so nothing that comes from it is believed: packets are bounded and
-parsed as closed contracts, descriptors it sends are thrown away unread, memory is the agent's own and sealed before
-it is read. What the notebook's author can mend (a wrong report, NaN) is refused by name and may be tried again; what
-no session ever sends ends the run.
+parsed as closed contracts, descriptors it sends are thrown away unread, memory is the agent's own, the same for all of
+a kernel's life, and copied before it is read. What the notebook's author can mend (a wrong report, NaN) is refused by
+name and may be tried again; what no session ever sends ends the run.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import socket
 import struct
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -41,8 +43,8 @@ from flipnb.contracts.document import Document
 from flipnb.contracts.failure import REFUSALS
 from flipnb.contracts.policy import MIB
 from flipnb.contracts.problem import FlipError, Problem
-from flipnb.enclave.airlock.airlock import Airlock, GivenRound
-from flipnb.enclave.airlock.lease import Lease, sealed_copy
+from flipnb.enclave.airlock.airlock import HEADER_BYTES, Airlock, GivenRound
+from flipnb.enclave.airlock.lease import Lease, Loan
 
 MESSAGES_PER_SECOND = 200
 _BURST = 400
@@ -50,6 +52,7 @@ _MOST_CONNECTIONS = 64
 _MOST_REFUSALS = 16
 _POLL_S = 0.2
 _SEND_S = 10.0
+_UNREAD_POLL_S = 0.01
 Answer = tuple[Document, tuple[int, ...]]
 
 
@@ -92,6 +95,7 @@ class Broker:
         self._connections = self._refusals = 0
         self._waiting_since: float | None = None
         self.awaited_total: int | None = None
+        self._loans: dict[str, Loan] = {}
         self._allowance, self._refilled = float(_BURST), time.monotonic()
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -112,6 +116,29 @@ class Broker:
             self._thread.join()
         self._listener.close()
         self._path.unlink(missing_ok=True)
+        while self._loans:
+            self._loans.popitem()[1].close()
+
+    def loan(self, what: str, *, least: int = 0) -> Loan:
+        """The kernel's one memory for ``weights``, ``update`` or ``state``, made with room for ``least`` bytes."""
+        if what not in self._loans:
+            tensors = self._airlock.facts.bundle.tensors
+            sizes = {
+                "weights": tensors.weight_bytes() + HEADER_BYTES,
+                "update": tensors.update_layout()[1],
+                "state": self._state_bytes,
+            }
+            self._loans[what] = Loan(max(sizes[what], least))
+        return self._loans[what]
+
+    @property
+    def lent_bytes(self) -> int:
+        """How much of the machine's memory is in what the kernel was lent, mapped by it or not."""
+        total = 0
+        for loan in list(self._loans.values()):
+            with contextlib.suppress(OSError):  # it is closed just now
+                total += loan.filled
+        return total
 
     def _serve(self) -> None:
         while not self._stopping.is_set():
@@ -191,12 +218,13 @@ class Broker:
 
 
 class _Conversation:
-    """One connection: what is lent, which round the kernel works on."""
+    """One connection: which round the kernel works on, and how much it was lent to fill, by name, in bytes."""
 
     def __init__(self, broker: Broker, kernel: socket.socket) -> None:
         self._broker, self._kernel = broker, kernel
         self._airlock = broker._airlock
-        self._lent: dict[str, Lease] = {}
+        self._lent: dict[str, int] = {}
+        self._filled: Lease | None = None
         self._round: int | None = None
         self._open = False
 
@@ -205,7 +233,7 @@ class _Conversation:
             while True:
                 self._answer(self._receive())
         finally:
-            self._return_leases()
+            self._drop_update()
 
     def _receive(self) -> bytes:
         listener = self._broker._listener
@@ -218,6 +246,7 @@ class _Conversation:
                 break
             if listener in ready:
                 self._broker.turn_away()
+        self._wait_until_read()
         # No room for ancillary data: descriptors that the kernel sends are closed by Linux, never held here.
         packet, _, flags, _ = self._kernel.recvmsg(PACKET_BYTES + 1)
         if not packet:
@@ -230,6 +259,18 @@ class _Conversation:
             self._refuse(FlipError("descriptor-refused", "The enclave takes no descriptors; ask for a lease."))
             raise Misbehaviour("broker-misuse", "The notebook sent descriptors to the enclave.")
         return packet
+
+    def _wait_until_read(self) -> None:
+        """Until the kernel has read the last answer: one that never does holds no descriptor but that in flight.
+
+        Linux counts descriptors in flight per user, and refuses to send more than that user may have open: without
+        this, one run could keep all others from their rounds.
+        """
+        deadline = time.monotonic() + _SEND_S
+        while _unread(self._kernel):
+            if self._broker.stopping or _hung_up(self._kernel) or time.monotonic() > deadline:
+                raise _Gone
+            self._broker._stopping.wait(_UNREAD_POLL_S)
 
     def _answer(self, packet: bytes) -> None:
         try:
@@ -248,8 +289,6 @@ class _Conversation:
             return
         self._send(answer, descriptors)
         if isinstance(answer, NextRound):
-            # The kernel has mapped them: what it was given is its own memory from here on.
-            self._return_leases()
             self._airlock.handed_over(answer.round)
 
     def _dispatch(self, message: Hello | OpenRounds | LeaseRequest | Submit | Tell | AskTotal) -> Answer:
@@ -307,15 +346,12 @@ class _Conversation:
                     f"The state has {size} bytes; 1 to {self._broker._state_bytes} can be saved.",
                     remedy="Name fewer objects in state=[...].",
                 )
-        lease = self._lend_out(message.what, Lease(size))
-        return Leased(size=size), (lease.descriptor,)
-
-    def _lend_out(self, what: str, lease: Lease) -> Lease:
-        before = self._lent.pop(what, None)
-        if before is not None:
-            before.close()
-        self._lent[what] = lease
-        return lease
+        loan = self._broker.loan(message.what)
+        loan.empty()
+        if message.what == "update":
+            self._drop_update()
+        self._lent[message.what] = size
+        return Leased(size=size), (loan.descriptor,)
 
     def _submit(self, message: Submit) -> Answer:
         if message.round != self._round:
@@ -323,36 +359,64 @@ class _Conversation:
         for what, wanted in (("update", message.update), ("state", message.state)):
             if wanted and what not in self._lent:
                 raise FlipError("not-leased", f"The notebook submits its {what} without a lease.")
-        change = self._lent.get("update") if message.update else None
-        state = self._lent.get("state") if message.state else None
+        # Its session has let go of the weights: they need not be there beside the update.
+        self._broker.loan("weights").empty()
+        state = self._broker.loan("state").part(self._lent["state"]) if message.state else None
+        change = self._update() if message.update else None
         self._airlock.submit(
             message.round, message.report, change, state, leave=message.leave, agreement=message.agreement
         )
-        self._return_leases()
+        self._round_over()
         self._broker._on_submit(message.round, message.leave)
         return self._next()
+
+    def _update(self) -> Lease:
+        """What the kernel has filled, moved to where it can't write; the same again until it asks for a new lease."""
+        if self._filled is None:
+            self._filled = self._broker.loan("update").moved(self._lent["update"])
+        return self._filled
+
+    def _drop_update(self) -> None:
+        if self._filled is not None:
+            self._filled.close()
+            self._filled = None
+
+    def _round_over(self) -> None:
+        """Nothing of the round is needed any more; its memory would else be the machine's loss until the next."""
+        self._lent.clear()
+        self._drop_update()
+        for loan in self._broker._loans.values():
+            loan.empty()
 
     def _next(self) -> Answer:
         """The next round, for which the kernel waits as long as the hub needs; Ended after the last."""
         self._round = None
-        self._return_leases()
+        self._lent.clear()
         while not self._airlock.finished:
             given = self._wait()
             context = given.context
+            assert given.weights is not None
+            weights = self._broker.loan("weights")
+            with contextlib.closing(given.weights):
+                weights.give(given.weights.descriptor, given.weights.size)
+            descriptors = [weights.descriptor]
+            saved = given.state.stat().st_size if given.state is not None else 0
+            if given.state is not None and saved:
+                # Under an earlier policy it may have been larger.
+                state = self._broker.loan("state", least=saved)
+                with given.state.open("rb") as file:
+                    state.give(file.fileno(), saved)
+                descriptors.append(state.descriptor)
+            self._round = context.round
+            self._broker._on_round(context.round)
             answer = NextRound(
                 round=context.round,
                 of=context.of,
                 training=context.training,
                 config=context.config,
-                has_state=given.state is not None,
+                state_bytes=saved,
             )
-            assert given.weights is not None
-            self._round = context.round
-            self._lend_out("weights", given.weights)
-            if given.state is not None:
-                self._lend_out("saved", _from_file(given.state))
-            self._broker._on_round(context.round)
-            return answer, tuple(self._lent[name].descriptor for name in ("weights", "saved") if name in self._lent)
+            return answer, tuple(descriptors)
         return Ended(), ()
 
     def _wait(self) -> GivenRound:
@@ -374,16 +438,6 @@ class _Conversation:
         except OSError:
             raise _Gone from None
 
-    def _return_leases(self) -> None:
-        for lease in self._lent.values():
-            lease.close()
-        self._lent.clear()
-
-
-def _from_file(path: Path) -> Lease:
-    with path.open("rb") as file:
-        return sealed_copy(file.fileno(), path.stat().st_size)
-
 
 def _readable(*sockets: socket.socket) -> list[socket.socket]:
     """Those that can be read, after ``_POLL_S`` at most; of any number, unlike ``select``'s, which ends at 1,024."""
@@ -394,6 +448,11 @@ def _readable(*sockets: socket.socket) -> list[socket.socket]:
     return [one for one in sockets if one.fileno() in ready]
 
 
+def _unread(kernel: socket.socket) -> bool:
+    """Whether something that was sent is not read yet: unix(7), SIOCOUTQ."""
+    return bool(struct.unpack("i", fcntl.ioctl(kernel, termios.TIOCOUTQ, bytes(4)))[0])
+
+
 def _hung_up(kernel: socket.socket) -> bool:
     poll = select.poll()
     poll.register(kernel, select.POLLHUP | select.POLLRDHUP)
@@ -401,5 +460,5 @@ def _hung_up(kernel: socket.socket) -> bool:
 
 
 def state_bytes(memory_bytes: int) -> int:
-    """How much state a notebook may save: half its memory, since it is held there and here."""
+    """How much state a notebook may save: half its memory, since it is held there and in what it is lent."""
     return max(memory_bytes // 2, MIB)

@@ -109,7 +109,10 @@ class LoneDoor:
         self._broker = self._door.let_in(peer)
 
     def ask(self, context: RoundContext, weights: Path) -> None:
-        """Give a round to the kernel, as an agent does. Raises FlipError ``round-refused``."""
+        """Give a round to the kernel, as an agent does. Raises FlipError ``round-refused``.
+
+        A Trust that is first asked in a later round than the first has nothing to measure its weights by.
+        """
         airlock = self._door.airlock
         if airlock.take(context) is None and airlock.lacks(context.round):
             with weights.open("rb") as file:

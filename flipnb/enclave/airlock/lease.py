@@ -1,7 +1,8 @@
-"""Memory that an agent and a kernel pass to each other: memfds, sealed so that nobody changes them afterwards.
+"""Memory that an agent and a kernel pass to each other: memfds.
 
 An agent never maps a file that a kernel could still cut off (a mapping beyond the end is SIGBUS, the agent's end) or
-still write (what was checked would not be what is sent).
+still write (what was checked would not be what is sent). And no kernel gets more of it than was set aside for it: who
+was given a descriptor can keep its memory for ever, in copies that nobody sees, where no limit on its processes counts.
 """
 
 from __future__ import annotations
@@ -13,19 +14,30 @@ import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO, Protocol
 
 from flipnb.contracts.document import sha256
 from flipnb.contracts.problem import FlipError
 
+NAME = "lease"
+"""What Linux calls a mapping of such memory: ``/memfd:lease``."""
+_BLOCK = 64 << 20
 _SIZE = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
+class Writes(Protocol):
+    """What can write its bytes into a file."""
+
+    def write_to(self, file: IO[bytes]) -> None:
+        """At the file's place, in one pass."""
+
+
 class Lease:
-    """A memfd of fixed size: lent to a kernel to write, then sealed and read. Close it after use."""
+    """A memfd of fixed size, filled and then sealed and read. Close it after use."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.descriptor = os.memfd_create("lease", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        self.descriptor = os.memfd_create(NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(self.descriptor, size)
             fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, _SIZE)
@@ -66,6 +78,10 @@ class Lease:
                 view.release()
                 mapped.close()
 
+    def write_to(self, file: IO[bytes]) -> None:
+        """Write its bytes into ``file``."""
+        _copy(self.descriptor, file.fileno(), self.size)
+
     def duplicate(self) -> Lease:
         """The same memory under a descriptor of its own."""
         twin = Lease.__new__(Lease)
@@ -79,6 +95,70 @@ class Lease:
             self.descriptor = -1
 
 
+class Loan:
+    """Memory of a fixed size that a kernel and its enclave share as long as the kernel lives. Close it after that.
+
+    A kernel is lent the same memory each time, so that it has this much and no more, however often it asks and
+    whatever it keeps. What it wrote is moved away before anything looks at it; what it was given, it spoils for itself.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = max(size, mmap.PAGESIZE)  # nothing can't be mapped
+        self._own = Lease(self.size)
+        # The kernel's shares no place in the file with ours.
+        self.descriptor = os.open(f"/proc/self/fd/{self._own.descriptor}", os.O_RDWR | os.O_CLOEXEC)
+
+    @property
+    def filled(self) -> int:
+        """How many bytes of it are there, in memory or swapped out."""
+        return os.fstat(self._own.descriptor).st_blocks * 512
+
+    def give(self, source: int, size: int) -> None:
+        """Put ``size`` bytes of the file ``source`` at its beginning."""
+        os.lseek(self._own.descriptor, 0, os.SEEK_SET)
+        _copy(source, self._own.descriptor, size)
+
+    def moved(self, size: int) -> Lease:
+        """Its first ``size`` bytes, in memory that no kernel can write; they are gone from here.
+
+        Block by block, so that there is one of them at a time and not two.
+        """
+        lease = Lease(size)
+        try:
+            with mmap.mmap(self._own.descriptor, self.size) as mapped:
+                for place in range(0, size, _BLOCK):
+                    length = min(_BLOCK, size - place)
+                    _copy(self._own.descriptor, lease.descriptor, length, place)
+                    mapped.madvise(mmap.MADV_REMOVE, place, length)
+            lease.seal()
+        except BaseException:
+            lease.close()
+            raise
+        return lease
+
+    def part(self, size: int) -> Writes:
+        """Its first ``size`` bytes, to be written somewhere."""
+        return _Part(self._own.descriptor, size)
+
+    def empty(self) -> None:
+        """Give its memory back to the machine; it stays lent, and can be filled again."""
+        with mmap.mmap(self._own.descriptor, self.size) as mapped:
+            mapped.madvise(mmap.MADV_REMOVE)
+
+    def close(self) -> None:
+        """No part of the enclave's any more; a kernel that still has it keeps it."""
+        os.close(self.descriptor)
+        self._own.close()
+
+
+class _Part:
+    def __init__(self, descriptor: int, size: int) -> None:
+        self._descriptor, self._size = descriptor, size
+
+    def write_to(self, file: IO[bytes]) -> None:
+        _copy(self._descriptor, file.fileno(), self._size)
+
+
 def fill(target: int, content: bytes, digest: str, size: int) -> None:
     """Write what the hub sent as a blob into the file ``target``. Raises FlipError ``wrong-weights``."""
     if len(content) != size or sha256(content) != digest:
@@ -90,14 +170,22 @@ def sealed_copy(source: int, size: int) -> Lease:
     """``size`` bytes of the file ``source`` in a sealed memfd, to hand to a kernel."""
     lease = Lease(size)
     try:
-        offset = 0
-        while offset < size:
-            sent = os.sendfile(lease.descriptor, source, offset, size - offset)
-            if sent == 0:
-                raise FlipError("short-file", f"A file of {size} bytes ended after {offset}.", status=500)
-            offset += sent
+        _copy(source, lease.descriptor, size)
         lease.seal()
     except BaseException:
         lease.close()
         raise
     return lease
+
+
+def _copy(source: int, target: int, size: int, offset: int = 0) -> None:
+    """Copy ``size`` bytes of ``source``, from ``offset`` on, to where ``target`` stands.
+
+    Raises FlipError ``short-file``.
+    """
+    end = offset + size
+    while offset < end:
+        sent = os.sendfile(target, source, offset, end - offset)
+        if sent == 0:
+            raise FlipError("short-file", f"A file of {end} bytes ended after {offset}.", status=500)
+        offset += sent

@@ -10,8 +10,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 
-from flipnb.contracts.document import parse
-from flipnb.contracts.envelope import TOTAL_REPLY, seal
+from flipnb.contracts.document import parse, sha256
+from flipnb.contracts.envelope import TOTAL_REPLY, peek, seal
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
@@ -20,6 +20,7 @@ from flipnb.enclave.airlock.facts import RunFacts
 from flipnb.enclave.airlock.members import wrong_members
 from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.store import Store
+from flipnb.enclave.stores.stored import StoredTotal
 
 
 class TotalsGate:
@@ -31,6 +32,7 @@ class TotalsGate:
         self._changed = threading.Condition()
         self._contexts: dict[int, TotalContext] = {}
         self._values: dict[int, Mapping[str, Units]] = {}
+        self._refused_sums: dict[int, FlipError] = {}
         self._closed = False
 
     # The hub's side
@@ -58,22 +60,30 @@ class TotalsGate:
         return known.reply if known is not None else None
 
     def give(self, result: TotalSum) -> None:
-        """The sum for the kernel; the first one holds. One that does not fit its context is not taken."""
+        """The sum for the kernel; the first one holds.
+
+        Raises FlipError ``total-refused`` (after an audit entry) for one that is not of what was answered here, or that
+        its members can't have sent together; the kernel is refused the total then.
+        """
         step = result.context.step
         with self._changed:
             known = self._store.totals.get(self._facts.run, step)
-            if known is None or known.reply is None or known.digest != result.context.digest():
+            if known is not None and known.result is not None:
                 return
-            declared = self._facts.bundle.totals[step - 1]
-            sizes = {array.name: array.elements for array in declared.arrays}
-            if {name: len(values) for name, values in result.values.items()} == sizes:
-                self._store.totals.sum(self._facts.run, step, result.to_bytes())
+            try:
+                self._check_sum(result, known)
+            except FlipError as error:
+                self._record_refusal(step, error)
+                self._refused_sums[step] = error
                 self._changed.notify_all()
+                raise
+            self._store.totals.sum(self._facts.run, step, result.to_bytes())
+            self._changed.notify_all()
 
-    def summed(self, step: int) -> bool:
-        """Whether the sum of a step is there."""
+    def settled(self, step: int) -> bool:
+        """Whether a kernel need not wait for a step's sum: it is there, or was refused."""
         known = self._store.totals.get(self._facts.run, step)
-        return known is not None and known.result is not None
+        return step in self._refused_sums or (known is not None and known.result is not None)
 
     def close(self) -> None:
         """Let nobody wait any more: the run is over."""
@@ -111,15 +121,20 @@ class TotalsGate:
         return step
 
     def result(self, step: int, wait_s: float) -> dict[str, list[float]] | None:
-        """The sum over the Trusts; None where it is not there after ``wait_s``."""
+        """The sum over the Trusts; None where it is not there after ``wait_s``.
+
+        Raises FlipError ``total-refused`` where this enclave refused the sum that it was given.
+        """
 
         def known() -> bytes | None:
             stored = self._store.totals.get(self._facts.run, step)
             return stored.result if stored is not None else None
 
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or known() is not None, wait_s)
+            self._changed.wait_for(lambda: self._closed or step in self._refused_sums or known() is not None, wait_s)
             content = known()
+            if content is None and step in self._refused_sums:
+                raise self._refused_sums[step]
         if content is None:
             return None
         return self._facts.bundle.totals[step - 1].restore(parse(TotalSum, content, "The sum").values)
@@ -139,6 +154,7 @@ class TotalsGate:
             run=self._facts.run,
             step=step,
             context=context.digest(),
+            reply=sha256(envelope),
             values={name: [str(unit) for unit in units] for name, units in values.items()},
         )
         self._store.totals.answer(self._facts.run, step, envelope)
@@ -159,8 +175,36 @@ class TotalsGate:
             if wrong:
                 raise _refused(reason)
 
+    def _check_sum(self, result: TotalSum, known: StoredTotal | None) -> None:
+        """Without this Trust's own part a sum must be one of the other members' parts, each within its bounds."""
+        if known is None or known.reply is None or known.digest != result.context.digest():
+            raise _refused("the sum is of a total that was not answered here")
+        declared, members = self._facts.bundle.totals[result.context.step - 1], result.members
+        for wrong, reason in wrong_members(
+            members,
+            started=result.context.members,
+            own_key=self._key.key_id,
+            least=max(self._facts.bundle.minimum_trusts, self._policy.minimum_trusts),
+        ):
+            if wrong:
+                raise _refused(f"of the sum, {reason}")
+        if set(result.values) != declared.names:
+            raise _refused("the sum has other arrays than the total")
+        own = parse(TotalReply, peek(known.reply, "The reply"), "The reply").values
+        for array in declared.arrays:
+            units = result.values[array.name]
+            if len(units) != array.elements:
+                raise _refused(f"the sum's array {array.name!r} has another shape than {list(array.shape)}")
+            others = tuple(all_of - mine for all_of, mine in zip(units, own[array.name], strict=True))
+            if not array.possible(others, len(members) - 1):
+                raise _refused(
+                    f"the sum's array {array.name!r} is none that {len(members)} Trusts can have sent within "
+                    f"[{array.minimum}, {array.maximum}]"
+                )
+
     def _record_refusal(self, step: int, error: FlipError) -> None:
-        self._audit.append("total-refused", run=self._facts.run, step=step, code=error.code, reason=error.message)
+        run = self._facts.run
+        self._audit.refusals.add("total-refused", run, run=run, step=step, code=error.code, reason=error.message)
 
 
 def _refused(reason: str) -> FlipError:

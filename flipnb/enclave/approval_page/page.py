@@ -19,9 +19,10 @@ from flipnb.contracts import envelope
 from flipnb.contracts.approval import Approval
 from flipnb.contracts.controller import Controller
 from flipnb.contracts.desk import RequestSummary, Ticket
-from flipnb.contracts.keys import SigningKey, fingerprint
+from flipnb.contracts.keys import fingerprint
 from flipnb.contracts.problem import FlipError
 from flipnb.link.desk import DeskClient
+from flipnb.link.key_files import load_key
 
 _FORM_BYTES = 4096
 _WRONG_ALLOWED = 5
@@ -106,7 +107,7 @@ class ApprovalSite:
             raise FlipError("other-bundle", "The form is of another request; nothing was approved.", status=409)
         controller = _controller(ticket, form)
         try:
-            key = SigningKey.load(self._keys / controller.key_file, form.get("passphrase", "") or " ")
+            key = load_key(self._keys / controller.key_file, form.get("passphrase", "") or " ")
         except FlipError as error:
             self._wrong[name] = self._wrong.get(name, 0) + 1
             raise FlipError(error.code, "The passphrase is wrong; nothing was approved.", status=403) from None

@@ -58,7 +58,7 @@ def verify_request(envelope: bytes, roster: Roster, *, run: str) -> VerifiedRequ
 def verify_bundle(envelope: bytes, roster: Roster, verified: VerifiedRequest) -> VerifiedBundle:
     """The bundle inside ``envelope``: the one that the run request names, signed by the same researcher.
 
-    Raises FlipError as ``verify_request``, and ``wrong-bundle``, ``other-signer``.
+    Raises FlipError as ``verify_request``, and ``wrong-bundle``, ``other-signer``, ``invalid-document``.
     """
     opened = unseal(envelope, BUNDLE, roster.researcher_keys(), "The bundle")
     if opened.digest != verified.request.bundle:
@@ -68,8 +68,21 @@ def verify_bundle(envelope: bytes, roster: Roster, verified: VerifiedRequest) ->
             "other-signer", "The bundle and the run request are signed by two different researchers.", status=403
         )
     bundle = opened.parse(Bundle, "The bundle")
+    _require_reckonable(bundle)
     names = {key: member.name for key, member in zip(roster.researcher_keys(), roster.researchers, strict=True)}
     return VerifiedBundle(opened.digest, bundle, opened.signer, names[opened.signer])
+
+
+def _require_reckonable(bundle: Bundle) -> None:
+    """What policy and desk work out of a bundle's numbers must be a number: who can't be told of, is not kept."""
+    try:
+        _ = bundle.report_bits, bundle.agreement_bits, bundle.tensors.weight_bytes()
+    except (ArithmeticError, ValueError) as error:
+        raise FlipError(
+            "invalid-document",
+            f"The bundle declares numbers beyond what can be reckoned with ({type(error).__name__}).",
+            remedy="Declare narrower bounds, or fewer decimals.",
+        ) from None
 
 
 def admit(

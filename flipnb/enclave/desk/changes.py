@@ -13,13 +13,13 @@ from flipnb.contracts.notebook import Cell
 _APART = frozenset({"notebook", "version", "not_before", "expires"})
 
 
-def changes(bundle: Bundle, approved: Iterable[Bundle]) -> Changes:
-    """``bundle`` against the first of ``approved`` (the newest first) that has a cell of the same id."""
-    before = next((one for one in approved if _ids(one) & _ids(bundle)), None)
+def changes(bundle: Bundle, approved: Iterable[tuple[str, Bundle]]) -> Changes:
+    """``bundle`` against the first of ``approved`` (digest, content; the newest first) with a cell of the same id."""
+    digest, before = next(((name, one) for name, one in approved if _ids(one) & _ids(bundle)), (None, None))
     if before is None:
         return Changes(since=None, cells=_cells((), bundle.notebook.cells), fields=())
     return Changes(
-        since=before.digest(),
+        since=digest,
         cells=_cells(before.notebook.cells, bundle.notebook.cells),
         fields=_fields(before, bundle),
     )

@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from flipnb.contracts.approval import Decline
 from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.channels import channels
 from flipnb.contracts.desk import (
     DeskRevision,
     DeskRun,
@@ -33,6 +34,7 @@ from flipnb.contracts.desk import (
     Ticket,
 )
 from flipnb.contracts.document import Document
+from flipnb.contracts.envelope import peek
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.approvals.approvals import Approvals, Terms
 from flipnb.enclave.approvals.decisions import Decisions
@@ -41,7 +43,7 @@ from flipnb.enclave.approvals.requests import Requests, content_of
 from flipnb.enclave.desk.approval_pages import ApprovalPages
 from flipnb.enclave.desk.changes import changes
 from flipnb.enclave.desk.exact_counts import ExactCounts
-from flipnb.enclave.desk.leaving import what_leaves
+from flipnb.enclave.desk.leaving import bits_told, caution, what_leaves
 from flipnb.enclave.desk.server import guard, read
 from flipnb.enclave.desk.viewing import shown
 from flipnb.enclave.runs.directory import EXECUTED
@@ -235,21 +237,26 @@ class Desk:
         bundle = content_of(stored)
         version = await self._estate_version()
         policy = self._enclave.directory.policy()
+        told = channels(bundle, policy)
         return RequestDetail(
             summary=self._summary(stored, self._decisions.terms(version)),
+            signed=peek(stored.envelope, "The bundle").decode(),
             content=bundle,
             changes=changes(bundle, self._approved_before(stored)),
             count=await self._count(bundle, version),
             policy_digest=policy.digest(),
             estate_version=version,
             what_leaves=what_leaves(bundle, policy),
+            channels=told,
+            bits_told=bits_told(told, policy),
+            caution=caution(bundle, policy),
         )
 
-    def _approved_before(self, stored: StoredRequest) -> Iterator[Bundle]:
-        """Other bundles of the same study that were approved here, the newest first."""
+    def _approved_before(self, stored: StoredRequest) -> Iterator[tuple[str, Bundle]]:
+        """Other bundles of the same study that were approved here, by their digests, the newest first."""
         for other in self._enclave.store.requests.approved(stored.study):
             if other.bundle != stored.bundle:
-                yield content_of(other)
+                yield other.bundle, content_of(other)
 
     async def _estate_version(self) -> str | None:
         try:

@@ -9,15 +9,17 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import IO
 
+import psutil
 from pydantic import ValidationError
 
 from flipnb.contracts.failure import KERNEL_DIED, OUT_OF_MEMORY, TIME_LIMIT
 from flipnb.contracts.policy import KernelLimits
 from flipnb.contracts.problem import FlipError
+from flipnb.enclave.airlock.lease import NAME
 from flipnb.enclave.runner.order import (
     EVENT_BYTES,
     RUNNER_EVENT,
@@ -28,12 +30,13 @@ from flipnb.enclave.runner.order import (
 )
 from flipnb.enclave.sandbox.interpreter import Interpreter
 from flipnb.enclave.sandbox.jail import RUNTIME, Bind, JailedProcess, Volatile, spawn
-from flipnb.enclave.sandbox.limits import ControlGroup, oom_kills
+from flipnb.enclave.sandbox.limits import ControlGroup, oom_kills, used_bytes
 from flipnb.files.whole import publish
 
 MIB = 1 << 20
 GRACE_S = 5.0
 _GUARD_S = 30.0
+_LENT_S = 0.2
 _RUNNER_LIMITS = {"DATA": 1024 * MIB, "FSIZE": 256 * MIB, "CORE": 0, "NOFILE": 1024}
 """Soft limits of the runner itself, so that a kernel's flood ends it before it harms the machine."""
 
@@ -48,13 +51,15 @@ class RunnerProcess:
         order: RunnerOrder,
         temporary: Path,
         cgroup: ControlGroup | None,
+        lent: Callable[[], int],
     ) -> None:
         self._process = process
         self._channel = channel
         self._order = order
         self._temporary = temporary
         self._cgroup = cgroup
-        self._stopping = False
+        self._lent = lent
+        self._stopping = self._over_memory = False
         self._started = time.monotonic()
         self.verdict: Verdict | None = None
 
@@ -77,15 +82,17 @@ class RunnerProcess:
         hidden: Sequence[Path] = (),
         interpreter: Interpreter | None = None,
         log: int | IO[bytes] = subprocess.DEVNULL,
+        lent: Callable[[], int] = lambda: 0,
     ) -> RunnerProcess:
         """Start a runner in a jail; returns when it runs, before its kernel does.
 
         ``uid`` as in ``jail.spawn``: as root, an unprivileged one that no other run has. As root the broker's socket
         is given to ``uid`` and the cohort made readable for all, so it must lie in a directory that is not.
         ``log`` gets the runner's own words; they hold nothing that a kernel sent, except, escaped, the sandbox's
-        complaints. Raises FlipError ``memory-cgroup-missing``, and those of ``jail.spawn``.
+        complaints. ``lent`` says how many bytes of memory the kernel has of the enclave; where no control group counts
+        them, they count here. Raises FlipError ``memory-cgroup-missing``, and those of ``jail.spawn``.
         """
-        return await asyncio.to_thread(cls._start, order, uid, hidden, interpreter, log)
+        return await asyncio.to_thread(cls._start, order, uid, hidden, interpreter, log, lent)
 
     @classmethod
     def _start(
@@ -95,6 +102,7 @@ class RunnerProcess:
         hidden: Sequence[Path],
         interpreter: Interpreter | None,
         log: int | IO[bytes],
+        lent: Callable[[], int],
     ) -> RunnerProcess:
         limits = order.limits
         interpreter = interpreter or Interpreter.current()
@@ -137,22 +145,24 @@ class RunnerProcess:
                 os.close(paper)
             undo.pop_all()
         channel.setblocking(False)
-        return cls(process, channel, order, Path(name), cgroup)
+        return cls(process, channel, order, Path(name), cgroup, lent)
 
     async def events(self) -> AsyncIterator[Told | Verdict]:
         """What the runner tells, until its verdict; afterwards everything of it is gone and the notebook stored."""
         left = 2 * len(self._order.notebook.cells) + 16
+        watching = asyncio.ensure_future(self._watch_lent())
         try:
             while self.verdict is None and left > 0:
                 event = await self._next()
                 left -= 1
                 if isinstance(event, Verdict):
-                    self.verdict = event
+                    self.verdict = self._judged(event)
                 elif event is not None:
                     yield event
                 else:
                     break
         finally:
+            watching.cancel()
             await self._finish()
         assert self.verdict is not None
         yield self.verdict
@@ -160,12 +170,35 @@ class RunnerProcess:
     async def stop(self, grace_s: float = GRACE_S) -> None:
         """End kernel and runner; ``events()`` then ends with the verdict ``stopped``, unless it had another."""
         self._stopping = True
+        await self._end(grace_s)
+
+    async def _end(self, grace_s: float) -> None:
         if self._process.poll() is None:
             self._process.terminate()
             try:
                 await asyncio.to_thread(self._process.wait, grace_s)
             except subprocess.TimeoutExpired:
                 self._process.kill()
+
+    async def _watch_lent(self) -> None:
+        """End the kernel where its processes and what it was lent are more than its limit.
+
+        The runner's own watch sees the processes alone, and a control group counts by itself.
+        """
+        limit = self._order.limits.memory_bytes
+        while self._cgroup is None:
+            await asyncio.sleep(_LENT_S)
+            lent = self._lent()
+            if lent and await asyncio.to_thread(used_bytes, _kernel(self.pid), lent, NAME, limit) > limit:
+                self._over_memory = True
+                await self._end(GRACE_S)
+                return
+
+    def _judged(self, verdict: Verdict) -> Verdict:
+        """A runner that was told to stop does not know why."""
+        if not self._over_memory or verdict.outcome != "stopped":
+            return verdict
+        return Verdict(outcome="failed", error_class=OUT_OF_MEMORY, cell=verdict.cell, reason="memory")
 
     async def _next(self) -> Told | Verdict | None:
         """The next event; None where the runner is gone, silent beyond its time, or says what it must not."""
@@ -200,6 +233,8 @@ class RunnerProcess:
         self._store()
 
     def _without_verdict(self) -> Verdict:
+        if self._over_memory:
+            return Verdict(outcome="failed", error_class=OUT_OF_MEMORY, reason="memory")
         if self._stopping:
             return Verdict(outcome="stopped")
         if self._cgroup is not None and oom_kills(self._cgroup.report):
@@ -212,6 +247,15 @@ class RunnerProcess:
                 publish(self._temporary, self._order.executed)
             else:
                 self._temporary.unlink()
+
+
+def _kernel(jail: int) -> int:
+    """The sandbox's outermost process, which the runner started; where there is none yet, the one that leads to it."""
+    found = jail
+    with contextlib.suppress(psutil.NoSuchProcess, IndexError):
+        for _ in ("the jail's inner process", "the runner", "bubblewrap"):
+            found = psutil.Process(found).children()[0].pid
+    return found
 
 
 def _seen_inside(order: RunnerOrder, uid: int | None) -> tuple[RunnerOrder, list[Bind]]:

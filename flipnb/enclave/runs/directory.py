@@ -7,10 +7,13 @@ import logging
 import shutil
 from pathlib import Path
 
+from flipnb.enclave.airlock.given import PREFIX as GIVEN
+
 _LOG = logging.getLogger("flipnb.enclave.runs.directory")
 COHORT, EXECUTED = "cohort", "executed.ipynb"
-_UNTIL_THE_END = (f"{COHORT}*", "state-*.bin", ".executed-*", "*.partial")
-"""The frozen cohort, what a kernel saved, and what a killed agent leaves of files that it was writing."""
+_UNTIL_THE_END = (f"{COHORT}*", "state-*.bin", f"{GIVEN}*", ".executed-*", "*.partial")
+"""The frozen cohort, the weights that the kernel was given last, what a kernel saved, and what a killed agent leaves of
+files that it was writing."""
 
 
 def clear(directory: Path) -> None:

@@ -71,7 +71,13 @@ class RunKernel:
             broker=directory.broker_socket(self._stored.run),
         )
         with open_log(self._directory / "runner.log") as log:
-            runner = await RunnerProcess.start(order, uid=self._uid, hidden=(directory.keys, directory.estate), log=log)
+            runner = await RunnerProcess.start(
+                order,
+                uid=self._uid,
+                hidden=(directory.keys, directory.estate),
+                log=log,
+                lent=lambda: broker.lent_bytes,
+            )
         self._runner = runner
         if self._stopping:
             await runner.stop(0.5)

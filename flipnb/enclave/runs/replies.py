@@ -9,10 +9,12 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext
 from flipnb.contracts.task import SMALL_BYTES, RoundTask, SummedTask, TaskAnswer, TotalTask
 from flipnb.enclave.airlock.airlock import Airlock, Reply, stored_reply
+from flipnb.enclave.airlock.given import Named
 from flipnb.enclave.airlock.lease import Lease, fill
 from flipnb.enclave.runs.hub import Hub
 from flipnb.enclave.runs.run import ActiveRun
 from flipnb.enclave.stores.audit import AuditLog
+from flipnb.enclave.stores.grid import Grid
 from flipnb.enclave.stores.store import Store
 
 _TOLD_S = 30.0
@@ -22,31 +24,42 @@ _TOTAL_S = 0.05
 class Replies:
     """One enclave's; ``active`` is the run of an id that goes on here, or None.
 
-    Every handler may be called again with the same task: it answers with what is on disk.
+    Every handler may be called again with the same task: it answers with what is on disk. When a kernel answers is its
+    notebook's choice: an answer leaves on a grid of ``step`` seconds from the task's arrival, as do a large update,
+    just before it, and a request for weights that a kernel wants again. No kernel waits for the grid.
     """
 
-    def __init__(self, store: Store, audit: AuditLog, hub: Hub, active: Callable[[str], ActiveRun | None]) -> None:
-        self._store, self._audit, self._hub, self._active = store, audit, hub, active
+    def __init__(
+        self,
+        store: Store,
+        audit: AuditLog,
+        hub: Hub,
+        active: Callable[[str], ActiveRun | None],
+        step: Callable[[], float],
+    ) -> None:
+        self._store, self._audit, self._hub, self._active, self._step = store, audit, hub, active, step
 
     async def on_round(self, task: RoundTask, weights: bytes | None = None) -> TaskAnswer:
         """The sealed reply, once the kernel has answered; a large update is at the hub then, a small one goes with it.
 
         ``weights`` are what came with the task; they are fetched where nothing did.
         """
+        grid = Grid.from_now(self._step())
         try:
-            reply = await self._reply(task.run, task.context, weights)
+            reply = await self._reply(task.run, task.context, weights, grid)
             if not reply.update.exists():
                 raise FlipError("round-over", f"Round {task.context.round} was summed up long ago.", status=409)
             small = reply.update.read_bytes() if reply.update.stat().st_size <= SMALL_BYTES else None
+            await asyncio.sleep(grid.wait)
             if small is None:
                 await self._hub.put_blob(reply.update, reply.update_sha256, task.run)
         except FlipError as error:
-            await self._told(task.run)
-            return TaskAnswer(code=error.code, reason=error.message[:400])
+            return await self._refusal(task.run, error, grid)
         return TaskAnswer(envelope=reply.envelope.decode(), update=small)
 
     async def on_total(self, task: TotalTask) -> TaskAnswer:
         """The sealed reply, once the notebook has called ``flip.total``."""
+        grid = Grid.from_now(self._step())
         try:
             active = self._active(task.run)
             airlock = await asyncio.shield(active.airlock) if active is not None else None
@@ -58,24 +71,29 @@ class Replies:
                     raise FlipError("run-ended", "The run ended here before the total was answered.", status=409)
                 await asyncio.sleep(_TOTAL_S)
         except FlipError as error:
-            await self._told(task.run)
-            return TaskAnswer(code=error.code, reason=error.message[:400])
+            return await self._refusal(task.run, error, grid)
+        await asyncio.sleep(grid.wait)
         return TaskAnswer(envelope=reply.decode())
 
     async def on_summed(self, task: SummedTask) -> TaskAnswer:
         """Give a run's kernel the sum that it waits for; a run that is over needs none."""
         active = self._active(task.run)
         airlock = await asyncio.shield(active.airlock) if active is not None else None
-        if active is not None and airlock is not None:
+        if active is None or airlock is None:
+            return TaskAnswer()
+        try:
             airlock.totals.give(task.summed)
-            active.asked()
+        except FlipError as error:
+            return TaskAnswer(code=error.code, reason=error.message[:400])
+        finally:
+            active.asked()  # also for a kernel that gave its slot back, and is to hear of the refusal
         return TaskAnswer()
 
     def delivered(self, task: RoundTask) -> None:
         """The hub has the answer to ``task``, or does not know the task any more."""
         self._store.rounds.delivered(task.run, task.context.round)
 
-    async def _reply(self, run: str, context: RoundContext, sent: bytes | None) -> Reply:
+    async def _reply(self, run: str, context: RoundContext, sent: bytes | None, grid: Grid) -> Reply:
         """Answered before: the stored bytes. Else what the kernel answers, once it has."""
         if context.run != run:
             raise FlipError("round-refused", "The context is of another run than the task.", status=409)
@@ -86,12 +104,19 @@ class Replies:
         reply = airlock.take(context)
         if reply is not None:
             return reply
+        first = True
         while not await active.answered(context.round, or_if=lambda: airlock.lacks(context.round)):
             if active.over.is_set():
                 raise FlipError("run-ended", "The run ended here before the round was answered.", status=409)
-            airlock.offer(context, await self._weights(airlock, context, sent))
+            if not first:
+                await asyncio.sleep(grid.wait)
+            while (missing := await asyncio.to_thread(airlock.missing, context)) is not None:
+                await self._keep(airlock, context, missing)
+            weights = await self._weights(airlock, context, context.weights, context.weights_size, sent)
+            await asyncio.to_thread(airlock.offer, context, weights)
             active.asked()
             sent = None  # a kernel that is started anew has them fetched anew
+            first = False
         stored = self._store.rounds.get(run, context.round)
         assert stored is not None
         return stored_reply(stored)
@@ -101,9 +126,14 @@ class Replies:
         if stored is not None and stored.reply is not None and stored.digest == context.digest():
             return stored_reply(stored)
         if stored is not None and stored.digest != context.digest():
-            self._audit.append("round-refused", run=run, round=context.round, context=context.digest())
+            self._audit.refusals.add("round-refused", run, run=run, round=context.round, context=context.digest())
             raise FlipError("round-refused", f"Round {context.round} was given another context before.", status=409)
         raise FlipError("run-ended", "The run does not run here.", status=409)
+
+    async def _refusal(self, run: str, error: FlipError, grid: Grid) -> TaskAnswer:
+        await self._told(run)
+        await asyncio.sleep(grid.wait)
+        return TaskAnswer(code=error.code, reason=error.message[:400])
 
     async def _told(self, run: str) -> None:
         """Wait until the hub has heard of what happened to the run: why it ended says more than a round refused."""
@@ -111,15 +141,24 @@ class Replies:
         while self._store.outbox.waits(run) and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.1)
 
-    async def _weights(self, airlock: Airlock, context: RoundContext, sent: bytes | None) -> Lease:
-        """The global weights in sealed memory, their size and SHA-256 as the context says."""
+    async def _keep(self, airlock: Airlock, context: RoundContext, missing: Named) -> None:
+        """Fetch earlier weights that are not here any more, to measure those of ``context`` by."""
+        weights = await self._weights(airlock, context, missing.sha256, missing.size, None)
+        try:
+            await asyncio.to_thread(airlock.keep, missing, weights)
+        finally:
+            weights.close()
 
-        lease = Lease(context.weights_size)
+    async def _weights(
+        self, airlock: Airlock, context: RoundContext, digest: str, size: int, sent: bytes | None
+    ) -> Lease:
+        """Global weights in sealed memory, of this digest and size; of the round of ``context``, or for it."""
+        lease = Lease(size)
         try:
             if sent is not None:
-                fill(lease.descriptor, sent, context.weights, context.weights_size)
+                fill(lease.descriptor, sent, digest, size)
             else:
-                await self._hub.fetch_blob(context.weights, context.weights_size, lease.descriptor)
+                await self._hub.fetch_blob(digest, size, lease.descriptor)
             lease.seal()
         except BaseException as error:
             lease.close()

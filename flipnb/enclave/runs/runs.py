@@ -16,8 +16,9 @@ from flipnb.enclave.estate_worker.child import FAILED as ESTATE_FAILED
 from flipnb.enclave.runs.directory import clear
 from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.hub import Hub
-from flipnb.enclave.runs.outcome import GOES_ON_LATER, Outcome
+from flipnb.enclave.runs.outcome import ENCLAVE_FAILED, GOES_ON_LATER, Outcome
 from flipnb.enclave.runs.run import ActiveRun
+from flipnb.enclave.stores.grid import Grid
 from flipnb.enclave.stores.stored import StoredRun
 
 _LOG = logging.getLogger("flipnb.enclave.runs")
@@ -99,23 +100,39 @@ class Runs:
             return TaskAnswer()
 
     async def on_stop(self, task: StopTask) -> TaskAnswer:
-        """Stop a run at the hub's word; answered when its kernel is gone."""
+        """Stop a run at the hub's word; answered when its kernel is gone, on the grid of replies."""
+        grid = Grid.from_now(self._enclave.directory.policy().reply_seconds)
         await self.stop(task.run, by="hub")
+        await asyncio.sleep(grid.wait)
         return TaskAnswer()
 
     async def stop(self, run: str, *, by: str) -> None:
-        """End the run's kernel; returns when it is gone. Raises FlipError ``unknown-run`` to the desk only."""
-        stored = self._store.runs.get(run)
-        if stored is None:
-            if by == "hub":
-                return
-            raise FlipError("unknown-run", f"There is no run {run} here.", status=404)
+        """End the run's kernel; returns when it is gone. Raises FlipError ``unknown-run`` to the desk only.
+
+        The kernel is told first of all: no fault of store or disk lets it go on.
+        """
         reason = "Stopped by the Trust's data controller." if by == "controller" else None
         active = self._active.get(run)
         if active is not None:
             await active.stop(Outcome("stopped", "stopped", reason))
-        elif self._store.runs.advance(run, "stopped", code="stopped", reason=reason):
+            return
+        if self._store.runs.get(run) is None:
+            if by == "hub":
+                return
+            raise FlipError("unknown-run", f"There is no run {run} here.", status=404)
+        if self._store.runs.advance(run, "stopped", code="stopped", reason=reason):
             self._audit.append("stopped", run=run, by=by)
+
+    def give_up(self, run: str) -> None:
+        """End a run at which this enclave failed: its kernel, or, before there is one, its part here."""
+        active = self._active.get(run)
+        if active is not None:
+            active.interrupt(ENCLAVE_FAILED)
+            return
+        try:
+            self._store.runs.advance(run, "refused", code=ENCLAVE_FAILED.code, reason=ENCLAVE_FAILED.reason)
+        except Exception:
+            _LOG.exception("the run %s is given up, and the store can't say so", run)
 
     def tell_progress(self) -> None:
         """Put into the outbox what is new of where the runs are."""
@@ -188,7 +205,9 @@ class Runs:
         stored = self._store.runs.get(run)
         if stored is None:
             self._store.outbox.add_refusal(run, error.code, error.message[:400])
-            self._audit.append("request-refused", run=run, study=study, code=error.code, reason=error.message)
+            self._audit.refusals.add(
+                "request-refused", study, run=run, study=study, code=error.code, reason=error.message
+            )
         elif not stored.over:
             to: TrustState = "declined" if error.code == "declined" else "refused"
             if self._store.runs.advance(run, to, code=error.code, reason=error.message):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import resource
 import secrets
 import time
 from dataclasses import dataclass
@@ -20,8 +22,11 @@ MIB = 1 << 20
 RUNNER_BYTES = 512 * MIB
 """A control group holds the runner too; this much is added for it."""
 RUNNER_PROCESSES = 48
+OPEN_FILES = 8192
+"""What an agent needs to be allowed: a kernel's 1,024, what may be sent at once beyond them, and its own."""
 _ROOT = Path("/sys/fs/cgroup")
 _PREFIX = "flip-"
+_MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ ")
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,17 @@ class ControlGroup:
             time.sleep(0.02)
 
 
+def raise_open_files() -> int:
+    """Let this process have as many open files as it may at all; how many those are.
+
+    Linux lets a process send no descriptor where its user has more of them in flight than this: a kernel of the same
+    user, which may have few files open, would keep the enclave from lending memory to all the others.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
 def oom_kills(report: Path) -> int:
     """How many processes of a group the kernel ended for want of memory; 0 where ``report`` has no such counter."""
     for file in (report / "memory.events", report / "memory.oom_control"):
@@ -145,6 +161,32 @@ def proportional_bytes(pid: int) -> int:
                     total += int(line.split()[1]) << 10
         except OSError:
             total += _resident(process)
+    return total
+
+
+def used_bytes(pid: int, lent: int, name: str, limit: int) -> int:
+    """Memory of ``pid`` and all its descendants and of ``lent`` bytes in memfds called ``name`` that they were lent.
+
+    A kernel fills a memfd without mapping it, where no process's memory shows it: those bytes count whole, and what is
+    mapped of them not again. Below ``limit`` it is a cheap upper bound.
+    """
+    rough = resident_bytes(pid) + lent
+    return rough if rough <= limit else proportional_bytes(pid) - _mapped(pid, f"/memfd:{name}") + lent
+
+
+def _mapped(pid: int, path: str) -> int:
+    """What all mappings of ``path`` hold in memory, shared pages in parts (PSS), in bytes."""
+    total, of_path = 0, False
+    for process in tree(pid):
+        try:
+            lines = Path(f"/proc/{process.pid}/smaps").read_text(errors="replace").splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            if line.startswith("Pss:"):
+                total += (int(line.split()[1]) << 10) * of_path
+            elif _MAPPING.match(line):
+                of_path = line.split(maxsplit=5)[5:6] == [f"{path} (deleted)"]
     return total
 
 

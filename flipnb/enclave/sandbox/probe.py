@@ -22,6 +22,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.enclave.sandbox.interpreter import Interpreter
 from flipnb.enclave.sandbox.jail import RUNTIME, Volatile, spawn
 from flipnb.enclave.sandbox.limits import ControlGroup
+from flipnb.enclave.sandbox.proc import constants
 from flipnb.enclave.sandbox.sandbox import Sandbox
 
 MIB = 1 << 20
@@ -38,7 +39,8 @@ class ProbeReport(Document):
 
     ``families``: socket families that could be opened. ``calls``: dangerous system calls that were not denied.
     ``visible``: outside paths that exist inside. ``writable``: places where a file could be made. ``unbounded``:
-    directories in memory that took more than their size. ``memory``: what limits a run's memory.
+    directories in memory that took more than their size. ``machine``: files in /proc that tell of other processes than
+    a kernel's own. ``memory``: what limits a run's memory.
     """
 
     uid: int
@@ -52,6 +54,7 @@ class ProbeReport(Document):
     writable: tuple[str, ...]
     unbounded: tuple[str, ...]
     processes: int
+    machine: tuple[str, ...]
     memory: Literal["cgroup", "watchdog"] = "watchdog"
 
     def weaknesses(self, limits: KernelLimits) -> list[str]:
@@ -67,6 +70,7 @@ class ProbeReport(Document):
             (bool(self.visible), f"visible from outside: {', '.join(self.visible)}"),
             (bool(self.writable), f"writable: {', '.join(self.writable)}"),
             (bool(self.unbounded), f"without a limit of size: {', '.join(self.unbounded)}"),
+            (bool(self.machine), f"files that tell of the whole machine: {', '.join(self.machine)}"),
             (self.processes > _OWN_PROCESSES, "other processes are visible"),
             (
                 limits.require_memory_cgroup and self.memory != "cgroup",
@@ -144,6 +148,7 @@ def _in_jail(errand: dict[str, object]) -> int:
         "memfd": errand["cgroup"],
         "outside": errand["outside"],
         "sizes": [_PROBED_BYTES, _PROBED_BYTES],
+        "constants": {str(place): said.decode() for place, said in constants(sandbox.limits).items()},
     }
     command, descriptors = sandbox.command(_INSIDE, [], data={_QUESTIONS: json.dumps(questions).encode()})
     return subprocess.run(command, pass_fds=descriptors, env={}, cwd="/", check=False).returncode

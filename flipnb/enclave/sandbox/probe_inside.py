@@ -20,9 +20,11 @@ _CALLS = {
     "shmget": 29, "ptrace": 101, "mount": 165, "mq_open": 240, "add_key": 248, "request_key": 249, "keyctl": 250,
     "unshare": 272, "vmsplice": 278, "perf_event_open": 298, "open_by_handle_at": 304, "setns": 308,
     "process_vm_readv": 310, "bpf": 321, "userfaultfd": 323, "io_uring_setup": 425, "pidfd_getfd": 438,
-    "memfd_secret": 447,
+    "memfd_secret": 447, "flock": 73, "sysinfo": 99, "statfs": 137, "fstatfs": 138, "readahead": 187,
+    "fadvise64": 221, "inotify_init": 253, "inotify_init1": 294, "preadv2": 327,
 }  # fmt: skip
-_CLONE, _MEMFD_CREATE = 56, 319
+_CLONE, _FCNTL, _MEMFD_CREATE = 56, 72, 319
+_F_GETLK = 5
 _NEW_USER = 0x10000000
 _BLOCK = 1 << 20
 _WRITABLE = ("/scratch", "/dev/shm")  # noqa: S108 (the sandbox's own)
@@ -49,6 +51,8 @@ def allowed_calls(memfd: bool) -> list[str]:
         os._exit(0)
     if not denied(child):
         names.append("clone(CLONE_NEWUSER)")
+    if not denied(call(_FCNTL, 0, _F_GETLK, 0)):
+        names.append("fcntl(F_GETLK)")
     if not memfd and not denied(call(_MEMFD_CREATE, 0, 0)):
         names.append("memfd_create")
     return names
@@ -114,6 +118,21 @@ def unbounded(limit: dict[str, int]) -> list[str]:
     return places
 
 
+def machine_files(constants: dict[str, str]) -> list[str]:
+    """What of /proc tells of more than this sandbox's processes: all but ``constants``, by path, and what is empty."""
+    telling = []
+    for place in sorted(Path("/proc").iterdir()):
+        if place.name.isdigit() or place.is_symlink():
+            continue
+        try:
+            says = any(place.iterdir()) if place.is_dir() else place.read_text(errors="replace")
+        except OSError:
+            continue
+        if says and says != constants.get(str(place)):
+            telling.append(str(place))
+    return telling
+
+
 def status() -> dict[str, str]:
     """The lines of ``/proc/self/status`` by their names."""
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -136,6 +155,7 @@ def main() -> None:
         "unbounded": unbounded(dict(zip(_WRITABLE, questions["sizes"], strict=True))),
         "processes": sum(path.name.isdigit() for path in Path("/proc").iterdir()),
         "interfaces": interfaces(),
+        "machine": machine_files(questions["constants"]),
     }
     sys.stdout.write(json.dumps(answers))
 

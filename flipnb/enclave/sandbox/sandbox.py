@@ -17,6 +17,7 @@ from flipnb.contracts.document import Document
 from flipnb.contracts.policy import KernelLimits
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.sandbox.interpreter import INSIDE, PROJECT, Interpreter
+from flipnb.enclave.sandbox.proc import constants, covers
 from flipnb.enclave.sandbox.seccomp import kernel_filter
 
 COHORT = Path("/data")
@@ -32,10 +33,6 @@ DATA_SLACK = 1024 * MIB
 ROOMS = ("contracts", "records", "session")
 """The parts of flipnb that a notebook in the sandbox may import."""
 
-_MASKED = (
-    "cmdline", "config.gz", "diskstats", "interrupts", "iomem", "kallsyms", "key-users", "keys", "partitions",
-    "timer_list",
-)  # fmt: skip
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 (the sandbox\'s own)
 TEMPORARY = "/tmp"  # noqa: S108
 _SYSTEM_LIBRARIES = ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib/locale/C.utf8")
@@ -119,7 +116,7 @@ class Sandbox(Document):
         package = self.interpreter.project / "flipnb"
         for part in ("__init__.py", *ROOMS):
             flags += ["--ro-bind", str(package / part), str(PROJECT / "flipnb" / part)]
-        flags += ["--proc", "/proc", "--dev", "/dev"]
+        flags += ["--proc", "/proc", *covers(limits), "--dev", "/dev"]
         for device in self.devices:
             flags += ["--dev-bind", str(device), str(device)]
         if self.shm is None:
@@ -135,9 +132,6 @@ class Sandbox(Document):
             flags += ["--ro-bind", str(self.cohort), str(COHORT)]
         if self.broker is not None:
             flags += ["--ro-bind", str(self.broker), str(BROKER)]
-        for name in _MASKED:
-            if Path("/proc", name).exists():
-                flags += ["--ro-bind", "/dev/null", f"/proc/{name}"]
         for name, value in self.environment().items():
             flags += ["--setenv", name, value]
         return flags
@@ -154,7 +148,7 @@ class Sandbox(Document):
         flags = self.flags()
         place = PROJECT / program.name
         flags += ["--ro-bind", str(program), str(place)]
-        for path, content in data.items():
+        for path, content in {**constants(self.limits), **data}.items():
             descriptors.append(_anonymous(content))
             flags += ["--perms", "0444", "--ro-bind-data", str(descriptors[-1]), str(path)]
         descriptors.append(_anonymous(kernel_filter(memfd=self.cgroup)))

@@ -23,49 +23,52 @@ _X86_64: dict[str, int] = {
     "select": 23, "sched_yield": 24, "mremap": 25, "msync": 26, "madvise": 28, "dup": 32, "dup2": 33, "pause": 34,
     "nanosleep": 35, "getitimer": 36, "alarm": 37, "setitimer": 38, "getpid": 39, "sendfile": 40, "connect": 42,
     "accept": 43, "sendto": 44, "recvfrom": 45, "sendmsg": 46, "recvmsg": 47, "shutdown": 48, "bind": 49,
-    "listen": 50, "getsockname": 51, "getpeername": 52, "setsockopt": 54, "getsockopt": 55, "fork": 57,
-    "vfork": 58, "execve": 59, "exit": 60, "wait4": 61, "kill": 62, "uname": 63, "fcntl": 72, "flock": 73,
-    "fsync": 74, "fdatasync": 75, "truncate": 76, "ftruncate": 77, "getdents": 78, "getcwd": 79, "chdir": 80,
-    "fchdir": 81, "rename": 82, "mkdir": 83, "rmdir": 84, "creat": 85, "link": 86, "unlink": 87, "symlink": 88,
-    "readlink": 89, "chmod": 90, "fchmod": 91, "chown": 92, "fchown": 93, "lchown": 94, "umask": 95,
-    "gettimeofday": 96, "getrlimit": 97, "getrusage": 98, "sysinfo": 99, "times": 100, "getuid": 102,
-    "getgid": 104, "geteuid": 107, "getegid": 108, "setpgid": 109, "getppid": 110, "getpgrp": 111, "setsid": 112,
-    "getgroups": 115, "getresuid": 118, "getresgid": 120, "getpgid": 121, "getsid": 124, "capget": 125,
-    "rt_sigpending": 127, "rt_sigtimedwait": 128, "rt_sigqueueinfo": 129, "rt_sigsuspend": 130,
-    "sigaltstack": 131, "utime": 132, "mknod": 133, "statfs": 137, "fstatfs": 138, "getpriority": 140,
-    "setpriority": 141, "sched_setparam": 142, "sched_getparam": 143, "sched_setscheduler": 144,
-    "sched_getscheduler": 145, "sched_get_priority_max": 146, "sched_get_priority_min": 147,
-    "sched_rr_get_interval": 148, "mlock": 149, "munlock": 150, "munlockall": 152, "prctl": 157,
-    "arch_prctl": 158, "setrlimit": 160, "gettid": 186, "readahead": 187, "setxattr": 188, "lsetxattr": 189,
-    "fsetxattr": 190, "getxattr": 191, "lgetxattr": 192, "fgetxattr": 193, "listxattr": 194, "llistxattr": 195,
-    "flistxattr": 196, "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199, "tkill": 200, "time": 201,
-    "futex": 202, "sched_setaffinity": 203, "sched_getaffinity": 204, "epoll_create": 213, "getdents64": 217,
-    "set_tid_address": 218, "restart_syscall": 219, "fadvise64": 221, "timer_create": 222, "timer_settime": 223,
-    "timer_gettime": 224, "timer_getoverrun": 225, "timer_delete": 226, "clock_gettime": 228, "clock_getres": 229,
-    "clock_nanosleep": 230, "exit_group": 231, "epoll_wait": 232, "epoll_ctl": 233, "tgkill": 234, "utimes": 235,
-    "waitid": 247, "ioprio_get": 252, "inotify_init": 253, "inotify_add_watch": 254, "inotify_rm_watch": 255,
-    "openat": 257, "mkdirat": 258, "mknodat": 259, "fchownat": 260, "futimesat": 261, "newfstatat": 262,
-    "unlinkat": 263, "renameat": 264, "linkat": 265, "symlinkat": 266, "readlinkat": 267, "fchmodat": 268,
-    "faccessat": 269, "pselect6": 270, "ppoll": 271, "set_robust_list": 273, "get_robust_list": 274,
-    "sync_file_range": 277, "utimensat": 280, "epoll_pwait": 281, "signalfd": 282, "timerfd_create": 283,
-    "eventfd": 284, "fallocate": 285, "timerfd_settime": 286, "timerfd_gettime": 287, "accept4": 288,
-    "signalfd4": 289, "eventfd2": 290, "epoll_create1": 291, "dup3": 292, "pipe2": 293, "inotify_init1": 294,
+    "listen": 50, "getsockname": 51, "getpeername": 52, "setsockopt": 54, "getsockopt": 55, "fork": 57, "vfork": 58,
+    "execve": 59, "exit": 60, "wait4": 61, "kill": 62, "uname": 63, "fsync": 74, "fdatasync": 75, "truncate": 76,
+    "ftruncate": 77, "getdents": 78, "getcwd": 79, "chdir": 80, "fchdir": 81, "rename": 82, "mkdir": 83,
+    "rmdir": 84, "creat": 85, "link": 86, "unlink": 87, "symlink": 88, "readlink": 89, "chmod": 90, "fchmod": 91,
+    "chown": 92, "fchown": 93, "lchown": 94, "umask": 95, "gettimeofday": 96, "getrlimit": 97, "getrusage": 98,
+    "times": 100, "getuid": 102, "getgid": 104, "geteuid": 107, "getegid": 108, "setpgid": 109, "getppid": 110,
+    "getpgrp": 111, "setsid": 112, "getgroups": 115, "getresuid": 118, "getresgid": 120, "getpgid": 121,
+    "getsid": 124, "capget": 125, "rt_sigpending": 127, "rt_sigtimedwait": 128, "rt_sigqueueinfo": 129,
+    "rt_sigsuspend": 130, "sigaltstack": 131, "utime": 132, "mknod": 133, "getpriority": 140, "setpriority": 141,
+    "sched_setparam": 142, "sched_getparam": 143, "sched_setscheduler": 144, "sched_getscheduler": 145,
+    "sched_get_priority_max": 146, "sched_get_priority_min": 147, "sched_rr_get_interval": 148, "mlock": 149,
+    "munlock": 150, "munlockall": 152, "prctl": 157, "arch_prctl": 158, "setrlimit": 160, "gettid": 186,
+    "setxattr": 188, "lsetxattr": 189, "fsetxattr": 190, "getxattr": 191, "lgetxattr": 192, "fgetxattr": 193,
+    "listxattr": 194, "llistxattr": 195, "flistxattr": 196, "removexattr": 197, "lremovexattr": 198,
+    "fremovexattr": 199, "tkill": 200, "time": 201, "futex": 202, "sched_setaffinity": 203,
+    "sched_getaffinity": 204, "epoll_create": 213, "getdents64": 217, "set_tid_address": 218,
+    "restart_syscall": 219, "timer_create": 222, "timer_settime": 223, "timer_gettime": 224,
+    "timer_getoverrun": 225, "timer_delete": 226, "clock_gettime": 228, "clock_getres": 229, "clock_nanosleep": 230,
+    "exit_group": 231, "epoll_wait": 232, "epoll_ctl": 233, "tgkill": 234, "utimes": 235, "waitid": 247,
+    "ioprio_get": 252, "openat": 257, "mkdirat": 258, "mknodat": 259, "fchownat": 260, "futimesat": 261,
+    "newfstatat": 262, "unlinkat": 263, "renameat": 264, "linkat": 265, "symlinkat": 266, "readlinkat": 267,
+    "fchmodat": 268, "faccessat": 269, "pselect6": 270, "ppoll": 271, "set_robust_list": 273,
+    "get_robust_list": 274, "sync_file_range": 277, "utimensat": 280, "epoll_pwait": 281, "signalfd": 282,
+    "timerfd_create": 283, "eventfd": 284, "fallocate": 285, "timerfd_settime": 286, "timerfd_gettime": 287,
+    "accept4": 288, "signalfd4": 289, "eventfd2": 290, "epoll_create1": 291, "dup3": 292, "pipe2": 293,
     "preadv": 295, "pwritev": 296, "rt_tgsigqueueinfo": 297, "recvmmsg": 299, "prlimit64": 302, "sendmmsg": 307,
-    "getcpu": 309, "sched_setattr": 314, "sched_getattr": 315, "renameat2": 316, "getrandom": 318,
-    "execveat": 322, "membarrier": 324, "copy_file_range": 326, "preadv2": 327, "pwritev2": 328,
-    "pkey_mprotect": 329, "pkey_alloc": 330, "pkey_free": 331, "statx": 332, "rseq": 334,
-    "pidfd_send_signal": 424, "pidfd_open": 434, "close_range": 436, "openat2": 437, "faccessat2": 439,
-    "epoll_pwait2": 441, "futex_waitv": 449,
+    "getcpu": 309, "sched_setattr": 314, "sched_getattr": 315, "renameat2": 316, "getrandom": 318, "execveat": 322,
+    "membarrier": 324, "copy_file_range": 326, "pkey_mprotect": 329, "pkey_alloc": 330, "pkey_free": 331,
+    "statx": 332, "rseq": 334, "pidfd_send_signal": 424, "pidfd_open": 434, "close_range": 436, "openat2": 437,
+    "faccessat2": 439, "epoll_pwait2": 441, "futex_waitv": 449,
 }  # fmt: skip
 """Allowed without a look at the arguments. Absent on purpose: ptrace and process_vm_*, keyctl and kin, io_uring,
-userfaultfd, bpf, perf_event_open, mount and namespaces, SysV and POSIX message queues, memfd_secret, vmsplice."""
+userfaultfd, bpf, perf_event_open, mount and namespaces, SysV and POSIX message queues, memfd_secret, vmsplice; and what
+tells one run of another, with which it shares Linux and the files of Python: sysinfo (memory, load, processes), statfs
+(free space), inotify (who opens a file), preadv2, fadvise64 and readahead (what is in the page cache)."""
 
-_IOCTL, _SOCKET, _SOCKETPAIR, _CLONE, _MEMFD_CREATE = 16, 41, 53, 56, 319
+_IOCTL, _SOCKET, _SOCKETPAIR, _CLONE, _FCNTL, _MEMFD_CREATE = 16, 41, 53, 56, 72, 319
 
 _AUDIT_ARCH_X86_64 = 0xC000003E
 _X32_BIT = 0x40000000
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # put characters into the terminal's input
+# Commands of fcntl that show, on a file of Python that all runs can open, what another run does with it: who holds a
+# lock; leases and notices of a directory's changes. A lock to write, which would be met too, needs the file open to
+# write. flock needs that not, and is absent from the list.
+_GETLK, _OFD_GETLK, _SETLEASE, _NOTIFY = 5, 36, 1024, 1026
 
 _KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
 _LOAD, _JUMP_EQUAL, _JUMP_GREATER_OR_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -106,6 +109,7 @@ def kernel_filter(*, memfd: bool) -> bytes:
         _Op(_JUMP_EQUAL, _SOCKET, then="socket"),
         _Op(_JUMP_EQUAL, _SOCKETPAIR, then="socket"),
         _Op(_JUMP_EQUAL, _IOCTL, then="ioctl"),
+        _Op(_JUMP_EQUAL, _FCNTL, then="fcntl"),
         *_search(_ranges(allowed)),
         # Every verdict that a search jumps to lies within 255 instructions: the reach of a BPF jump.
         _Op(_RETURN, _ALLOW, label="allow"),
@@ -117,7 +121,9 @@ def kernel_filter(*, memfd: bool) -> bytes:
         _Op(_JUMP_EQUAL, socket.AF_UNIX, then="allow2", other="family"),
         _Op(_LOAD, _ARGUMENT_1, label="ioctl"),
         _Op(_JUMP_EQUAL, _TIOCSTI, then="forbid"),
-        _Op(_JUMP_EQUAL, _TIOCLINUX, then="forbid"),
+        _Op(_JUMP_EQUAL, _TIOCLINUX, then="forbid", other="allow2"),
+        _Op(_LOAD, _ARGUMENT_1, label="fcntl"),
+        *(_Op(_JUMP_EQUAL, command, then="forbid") for command in (_GETLK, _OFD_GETLK, _SETLEASE, _NOTIFY)),
         _Op(_RETURN, _ALLOW, label="allow2"),
         _Op(_RETURN, _ERRNO | errno.EPERM, label="forbid"),
         _Op(_RETURN, _ERRNO | errno.EAFNOSUPPORT, label="family"),

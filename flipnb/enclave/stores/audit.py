@@ -7,7 +7,9 @@ changed, dropped or cut off is found when the agent starts.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import re
 import threading
 from array import array
 from bisect import bisect_right
@@ -23,9 +25,13 @@ from flipnb.contracts.document import parse
 from flipnb.contracts.keys import SigningKey, verify
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.stores.anchor import AuditAnchor
+from flipnb.enclave.stores.refusals import Refusals
 
+_LOG = logging.getLogger("flipnb.enclave.stores.audit")
 _PAGE = 1000
 _PAGE_BYTES = 8 << 20
+_NAMES = 20_000
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class TreeHead:
@@ -70,7 +76,8 @@ class AuditLog:
         self._anchor = anchor
         self._lock = threading.Lock()
         self._problem: str | None = None
-        self._tree, self._ends = _read(path, key, anchor)
+        self._names: dict[str, None] = {}
+        self._tree, self._ends = _read(path, key, anchor, self._keep_names)
         whole = _end(self._ends, self._tree.size)
         if path.exists() and path.stat().st_size > whole:
             # A torn last line is what a power cut leaves; nothing was released on its account.
@@ -79,6 +86,8 @@ class AuditLog:
                 os.fsync(file.fileno())
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._sign()
+        self.refusals = Refusals(self.append)
+        """Where everything goes that a hub can have refused again and again."""
 
     @staticmethod
     def verify(path: Path, key: SigningKey, anchor: AuditAnchor) -> int:
@@ -126,7 +135,21 @@ class AuditLog:
             with self._anchor.together():
                 self._sign()
                 then()
+            self._keep_names(details)
             return entry
+
+    def names(self, digest: str) -> bool:
+        """Whether one of the newest entries names ``digest``, a SHA-256, among its details."""
+        with self._lock:
+            return digest in self._names
+
+    def _keep_names(self, details: dict[str, Any]) -> None:
+        for value in details.values():
+            if isinstance(value, str) and _DIGEST.fullmatch(value):
+                self._names.pop(value, None)
+                self._names[value] = None
+        while len(self._names) > _NAMES:
+            del self._names[next(iter(self._names))]
 
     def _write(self, line: bytes) -> None:
         """All of it on disk, or nothing. Raises FlipError ``disk-full``."""
@@ -159,7 +182,11 @@ class AuditLog:
         return AuditPage(entries=tuple(line.decode() for line in lines), size=size, head=head)
 
     def close(self) -> None:
-        """Close the file; the anchor's store stays open."""
+        """Close the file, once it has the number of all refusals; the anchor's store stays open."""
+        try:
+            self.refusals.close()
+        except FlipError as error:
+            _LOG.warning("the audit log lacks the number of the last refusals: %s", error)
         os.close(self._file)
 
     def _sign(self) -> None:
@@ -167,8 +194,13 @@ class AuditLog:
         self._anchor.set(size, head, self._key.sign(_statement(size, head)))
 
 
-def _read(path: Path, key: SigningKey, anchor: AuditAnchor) -> tuple[TreeHead, array[int]]:
-    """The tree of all whole lines, and where each of them ends, in bytes; a torn one may follow."""
+def _read(
+    path: Path, key: SigningKey, anchor: AuditAnchor, hear: Callable[[dict[str, Any]], None] = lambda details: None
+) -> tuple[TreeHead, array[int]]:
+    """The tree of all whole lines, and where each of them ends, in bytes; a torn one may follow.
+
+    ``hear`` is given each entry's details.
+    """
     anchored = anchor.get()
     size, head, signature = anchored or (0, "", b"")
     if anchored is not None and not verify(key.public_key, signature, _statement(size, head)):
@@ -182,6 +214,7 @@ def _read(path: Path, key: SigningKey, anchor: AuditAnchor) -> tuple[TreeHead, a
         if entry.index != index or entry.trust != key.key_id:
             raise _broken(path, f"line {index + 1} has index {entry.index} or belongs to another Trust")
         tree.add(leaf_hash(line))
+        hear(entry.details)
         if tree.size == size and tree.hexadecimal() != head:
             raise _broken(path, f"one of its first {size} lines is not the one that was written")
         ends.append(_end(ends, index) + len(line) + 1)

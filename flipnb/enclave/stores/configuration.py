@@ -18,6 +18,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Line, Name
 from flipnb.estate.versions import READING_MEMORY
 from flipnb.files.whole import write
+from flipnb.link.key_files import load_key
 
 SOCKET_PATH_BYTES = 107
 """What Linux allows for the path of a unix socket."""
@@ -195,7 +196,7 @@ class EnclaveDirectory:
 
     def load_node_key(self) -> SigningKey:
         """The node's key. Raises FlipError ``no-key``."""
-        return SigningKey.load(self.node_key)
+        return load_key(self.node_key)
 
     def make_runtime(self) -> None:
         """Make the directory for sockets, of this user alone. Raises FlipError ``socket-path-too-long``."""

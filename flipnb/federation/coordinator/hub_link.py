@@ -12,7 +12,7 @@ from flipnb.contracts.coordinator import (
     RoundReplies,
 )
 from flipnb.contracts.document import Document
-from flipnb.contracts.keys import KeyId, SigningKey
+from flipnb.contracts.keys import KeyId
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext
 from flipnb.contracts.total import TotalContext, TotalSum
@@ -20,6 +20,7 @@ from flipnb.files.blobs import Blobs
 from flipnb.link.access import Access
 from flipnb.link.client import SignedClient
 from flipnb.link.exchange import BROKEN, RECORD_BYTES
+from flipnb.link.key_files import load_key
 from flipnb.link.retry import Retry
 
 _RETRY = Retry(first=0.1, longest=2.0, patience=120.0, statuses=BROKEN)
@@ -30,7 +31,7 @@ class HubLink:
 
     def __init__(self, order: CoordinatorOrder) -> None:
         self._blobs = Blobs(Path(order.blobs))
-        access = Access(order.hub_url, order.audience, Path(order.ca), SigningKey.load(Path(order.key)))
+        access = Access(order.hub_url, order.audience, Path(order.ca), load_key(Path(order.key)))
         self._client = SignedClient(access, patience=60.0, silence=90.0)
 
     def close(self) -> None:

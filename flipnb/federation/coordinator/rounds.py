@@ -19,19 +19,22 @@ from flipnb.contracts.keys import KeyId
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext, RoundReply
-from flipnb.contracts.run import FINAL_TRUST_STATES, RoundSummary
+from flipnb.contracts.run import FINAL_TRUST_STATES, RoundSummary, share_of
 from flipnb.contracts.study import Roster
 from flipnb.contracts.text import as_line
 from flipnb.federation.coordinator.checkpoint import Checkpoint, Checkpoints, Position
 from flipnb.federation.coordinator.hub import CoordinatorHub
 from flipnb.federation.coordinator.patience import Patience
 from flipnb.federation.coordinator.totals import Totals
+from flipnb.federation.distance import WeightsAt, refuse_far
 from flipnb.federation.individual_updates import IndividualUpdates
 from flipnb.federation.mean_strategy import MeanStrategy
+from flipnb.federation.reach import Radius
 from flipnb.federation.strategies import strategy_of
 from flipnb.federation.sum import Sum
 from flipnb.federation.update_layout import has_ballot
 from flipnb.federation.weights import Weights, in_file_order
+from flipnb.federation.weights_layout import chosen_places, written_places
 
 log = logging.getLogger("flip.coordinator")
 
@@ -68,7 +71,8 @@ class Rounds:
         )
 
     def run(self) -> Ending:
-        """Raises FlipError ``quorum-lost``, ``run-too-long``, ``checkpoint-lost``, and whatever the hub refuses."""
+        """Raises FlipError ``quorum-lost``, ``run-too-long``, ``checkpoint-lost``, ``too-far``, and what the hub
+        refuses."""
         plan = self._bundle.plan
         checkpoint = self._checkpoints.last() or self._begin()
         self._left_out |= checkpoint.position.left_out
@@ -127,6 +131,7 @@ class Rounds:
     ) -> tuple[Updates, RoundSummary]:
         """Ask the members and add what comes; who fails is left out from here on, who is late until they are back."""
         began = time.monotonic()
+        self._hold(checkpoint)
         context = self._context(number, checkpoint, training=training, config=config)
         self._hub.give(checkpoint.weights, context.weights)
         steps = self._totals.pending(number)
@@ -135,7 +140,7 @@ class Rounds:
         for step in steps:
             self._total(step, context.members, checkpoint, number)
         total = self._nothing_yet(training=training)
-        replies, left_out, late = self._collect(context, total, self._deadline(number, checkpoint))
+        replies, people, left_out, late = self._collect(context, total, self._deadline(number, checkpoint))
         members = tuple(sorted(replies))
         votes, voters = total.ballots if has_ballot(self._bundle.plan, training=training) else (None, None)
         reasons = {key: as_line(f"round {number}: {reason}") for key, reason in left_out.items()}
@@ -157,11 +162,22 @@ class Rounds:
             trust_metrics={key: dict(reply.metrics) for key, reply in replies.items() if reply.metrics is not None},
             votes=votes,
             voters=voters,
+            shares={key: share_of(weight, total.weight) for key, weight in people.items()},
             agreements={key: reply.agreement for key, reply in replies.items() if reply.agreement is not None},
             seconds=seconds,
         )
         self._patience.learn(summary)
         return total, summary
+
+    def _hold(self, checkpoint: Checkpoint) -> None:
+        """No Trust is given weights beyond the plan's radius; it would refuse them. Raises FlipError ``too-far``."""
+        radius, first = self._bundle.plan.radius, self._bundle.initial_weights
+        if radius is None or checkpoint.position.sha256 == first:
+            return
+        with checkpoint.weights.open("rb") as weights, self._hub.blob(first).open("rb") as before:
+            at = WeightsAt(weights.fileno(), written_places(weights.fileno(), self._spec))
+            began = WeightsAt(before.fileno(), chosen_places(before.fileno(), self._spec))
+            refuse_far(at, began, Radius(radius, self._spec))
 
     def _total(self, step: int, members: Sequence[KeyId], checkpoint: Checkpoint, number: int) -> None:
         """One federated total; who does not answer takes no part any more."""
@@ -239,9 +255,10 @@ class Rounds:
 
     def _collect(
         self, context: RoundContext, total: Updates, deadline: float
-    ) -> tuple[dict[KeyId, RoundReply], dict[KeyId, str], set[KeyId]]:
-        """The replies of those whose update is in the sum; who is not, and why; who of those is late."""
+    ) -> tuple[dict[KeyId, RoundReply], dict[KeyId, int], dict[KeyId, str], set[KeyId]]:
+        """The replies of those whose update is in the sum; their weights; who is not, and why; who of them is late."""
         done: dict[KeyId, RoundReply] = {}
+        people: dict[KeyId, int] = {}
         left_out = {key: self._left_out[key] for key in context.members if key in self._left_out}  # by a total
         waiting = set(context.members) - left_out.keys()
         known = 0
@@ -257,7 +274,7 @@ class Rounds:
             for key in sorted(waiting & heard.replies.keys()):
                 waiting.remove(key)
                 try:
-                    done[key] = self._take(key, heard.replies[key], context, total)
+                    done[key], people[key] = self._take(key, heard.replies[key], context, total)
                 except FlipError as error:
                     if error.status == 401 or error.status >= 500:
                         raise  # the hub's doing, not the Trust's
@@ -266,10 +283,10 @@ class Rounds:
             for key in sorted(waiting & heard.gone.keys()):
                 waiting.remove(key)
                 left_out[key] = heard.gone[key]
-        return done, left_out, waiting
+        return done, people, left_out, waiting
 
-    def _take(self, key: KeyId, text: str, context: RoundContext, total: Updates) -> RoundReply:
-        """Verify one reply and add its update. Raises FlipError that says what is wrong with it."""
+    def _take(self, key: KeyId, text: str, context: RoundContext, total: Updates) -> tuple[RoundReply, int]:
+        """Verify one reply and add its update; its weight. Raises FlipError that says what is wrong with it."""
         name = self._name(key)
         trusted = {key: self._trust_keys[key]} if key in self._trust_keys else {}
         opened = envelope.unseal(text.encode(), envelope.ROUND_REPLY, trusted, f"The reply of {name}")
@@ -277,8 +294,7 @@ class Rounds:
         if reply.trust != key or reply.context != context:
             raise FlipError("stale-reply", f"{name} answered another context than that of round {context.round}.")
         self._check_metrics(reply, name)
-        total.add(self._hub.blob(reply.update), name)
-        return reply
+        return reply, total.add(self._hub.blob(reply.update), name)
 
     def _check_metrics(self, reply: RoundReply, name: str) -> None:
         if reply.agreement is not None:
@@ -290,11 +306,12 @@ class Rounds:
             self._bundle.plan.consensus.admit(reply.agreement)
         if reply.metrics is None:
             return
-        bounds = {output.name: (output.minimum, output.maximum) for output in self._bundle.outputs}
+        declared = {output.name: output for output in self._bundle.outputs}
         for metric, value in reply.metrics.items():
-            low, high = bounds.get(metric, (1.0, 0.0))
-            if not low <= value <= high:
-                raise FlipError("wrong-metrics", f"{name} reports {metric}, undeclared or out of its declared bounds.")
+            if metric not in declared or not declared[metric].possible(value):
+                raise FlipError(
+                    "wrong-metrics", f"{name} reports {metric}, undeclared, out of its bounds or of more decimals."
+                )
 
 
 def _documents(view: CoordinatorView) -> tuple[Bundle, Roster]:

@@ -24,7 +24,7 @@ from flipnb.lab.endpoints.studies import StudyTrust, study_trusts
 from flipnb.workbench import submission
 from flipnb.workbench.freezing import freeze_notebook, notebook_parameters
 from flipnb.workbench.plan_file import PlanFile, plan_path, read_plan
-from flipnb.workbench.rehearsal import last_rehearsal
+from flipnb.workbench.rehearsal import Rehearsal, last_rehearsal
 from flipnb.workbench.studies import read_roster
 from flipnb.workbench.trust_checks import find_trust_issues
 from flipnb.workbench.validation import Issue, find_imports, find_issues
@@ -177,7 +177,7 @@ def check_notebook(bench: Bench, body: CheckRequest) -> CheckReport:
         passed=tuple(name for name, known in CHECKS.items() if not known & codes),
         parameters=parameters,
         plan=_send_plan(plan_file) if plan_file is not None else None,
-        rehearsed=_rehearsed(notebook),
+        rehearsed=_last_rehearsal(notebook) is not None,
     )
 
 
@@ -255,6 +255,7 @@ def _trust_issues(
     bench: Bench, notebook: Path, body: CheckRequest, plan_file: PlanFile, trusts: Sequence[StudyTrust]
 ) -> Iterator[Issue]:
     imported = find_imports(freeze_notebook(notebook))
+    rehearsed = _last_rehearsal(notebook)
     for trust in trusts:
         if not trust.joined:
             yield Issue("error", "not-joined", f"{trust.title} has not joined the study yet.", trust=trust.key)
@@ -267,6 +268,7 @@ def _trust_issues(
                 trust.card,
                 plan=body.plan or plan_file.plan,
                 outputs=plan_file.outputs,
+                tensors=rehearsed.tensors if rehearsed is not None else None,
                 minimum_trusts=body.minimum_trusts or plan_file.minimum_trusts or len(plan_file.trusts or trusts),
                 environment=bench.home.configuration.environment,
                 imported=imported,
@@ -286,9 +288,9 @@ def _send_plan(plan_file: PlanFile) -> SendPlan:
     )
 
 
-def _rehearsed(notebook: Path) -> bool:
+def _last_rehearsal(notebook: Path) -> Rehearsal | None:
+    """None where this very notebook was not rehearsed with this very plan."""
     try:
-        last_rehearsal(notebook)
+        return last_rehearsal(notebook)
     except FlipError:
-        return False
-    return True
+        return None

@@ -1,4 +1,5 @@
 import type { IRoundSummary, IRunEvent } from '../contracts';
+import type { Share } from './wording';
 
 /**
  * One line of a chart: a number by round, of the global model or of a single Trust.
@@ -17,6 +18,15 @@ export interface ICurve {
  */
 export function roundsOf(events: ReadonlyArray<IRunEvent>): IRoundSummary[] {
   return events.flatMap(event => (event.round ? [event.round] : []));
+}
+
+/**
+ * Each Trust's share in the last round that it was in, by its key; in an earlier version's rounds nobody has one.
+ */
+export function sharesOf(
+  rounds: ReadonlyArray<IRoundSummary>
+): Map<string, Share> {
+  return new Map(rounds.flatMap(round => Object.entries(round.shares)));
 }
 
 /**

@@ -1,6 +1,11 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import type { IFailure, IRunView, ITrustPart } from '../contracts';
+import type {
+  IFailure,
+  IRoundSummary,
+  IRunView,
+  ITrustPart
+} from '../contracts';
 
 /**
  * A state of a run.
@@ -10,6 +15,11 @@ export type RunState = IRunView['state'];
  * A state of a Trust's part in a run.
  */
 export type TrustState = ITrustPart['state'];
+
+/**
+ * How much of a round's weight one Trust has, as a band.
+ */
+export type Share = IRoundSummary['shares'][string];
 
 const ENDED: ReadonlySet<RunState> = new Set([
   'succeeded',
@@ -36,6 +46,22 @@ export function isWaiting(run: IRunView): boolean {
  */
 export function isUnwilling(part: ITrustPart): boolean {
   return part.state === 'declined' || part.state === 'refused';
+}
+
+/**
+ * A Trust's share of all people in train, as far as it is shown to anybody outside.
+ */
+export function shareText(trans: TranslationBundle, share: Share): string {
+  switch (share) {
+    case 'under-10':
+      return trans.__('under 10 %');
+    case '10-to-25':
+      return trans.__('10 to 25 %');
+    case '25-to-50':
+      return trans.__('25 to 50 %');
+    case 'over-50':
+      return trans.__('over 50 %');
+  }
 }
 
 /**
@@ -192,7 +218,7 @@ function refusalText(trans: TranslationBundle, refusal: string): string {
     case 'not-finite':
       return trans.__('its update holds NaN or infinity');
     case 'integer-change-too-large':
-      return trans.__('an integer tensor changed by more than can travel');
+      return trans.__('an integer tensor changed by more than allowed');
     case 'update-missing':
       return trans.__('it submitted no update in a training round');
     case 'wrong-tensors':
@@ -213,6 +239,8 @@ function refusalText(trans: TranslationBundle, refusal: string): string {
       return trans.__('it totals arrays that are not declared');
     case 'wrong-total':
       return trans.__('an array of its total is not as declared');
+    case 'total-refused':
+      return trans.__('the sum that came back is impossible');
     case 'wrong-place':
       return trans.__('it totals in another round than declared');
     case 'state-too-large':
@@ -220,6 +248,23 @@ function refusalText(trans: TranslationBundle, refusal: string): string {
     default:
       return '';
   }
+}
+
+/**
+ * How long ago a Trust's agent was last heard, to the second; "not lately" where it was not.
+ */
+export function aliveText(
+  trans: TranslationBundle,
+  heard: string | null,
+  now: number
+): string {
+  if (heard === null) {
+    return trans.__('not lately');
+  }
+  const seconds = Math.max(0, Math.round((now - Date.parse(heard)) / 1000));
+  return seconds < 120
+    ? trans.__('alive %1 s ago', seconds)
+    : trans.__('heard %1 min ago', Math.floor(seconds / 60));
 }
 
 /**

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -63,10 +64,10 @@ def order(*sources: str, limits: dict[str, Any] | None = None, **fields: Any) ->
     )
 
 
-async def execute(one: RunnerOrder, *, stop_at_cell: int | None = None) -> Outcome:
+async def execute(one: RunnerOrder, *, stop_at_cell: int | None = None, lent: Callable[[], int] = lambda: 0) -> Outcome:
     one.executed.parent.mkdir(parents=True)
     uid = next(_uids) if os.geteuid() == 0 else None
-    runner = await RunnerProcess.start(one, uid=uid, log=None)
+    runner = await RunnerProcess.start(one, uid=uid, log=None, lent=lent)
     outcome = Outcome([], None)
     sampling = asyncio.create_task(_sample(runner.pid, outcome))
     began = time.monotonic()

@@ -10,14 +10,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-from enclave_federation import COHORT, PEOPLE, Federation, Trust, until
+from enclave_federation import COHORT, PEOPLE, Federation, Trust, notebook, until
 from safetensors.numpy import load
 
+from flipnb.contracts.approval import Approval
+from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.consensus import Consensus
 from flipnb.contracts.count import CountReply, CountRequest, CountStatus, SignedCount
 from flipnb.contracts.dataset import Shares, Split
-from flipnb.contracts.desk import RequestDetail
-from flipnb.contracts.envelope import COUNT_REPLY, COUNT_REQUEST, SESSION, seal, unseal
+from flipnb.contracts.desk import RequestDetail, Signed
+from flipnb.contracts.document import canonical_bytes, parse, sha256
+from flipnb.contracts.envelope import APPROVAL, COUNT_REPLY, COUNT_REQUEST, SESSION, seal, unseal
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.notebook import Cell, FrozenNotebook
 from flipnb.contracts.outputs import DeclaredOutput
@@ -176,6 +179,32 @@ def test_totals_and_consensus_in_real_kernels(federation: Federation) -> None:
     assert north.audited(run.run) == [
         "run-started", "total-released", "round-released", "total-released", *["round-released"] * 4, "run-ended",
     ]  # fmt: skip
+
+
+def test_a_bundle_of_an_earlier_version_is_approved_and_runs(federation: Federation) -> None:
+    """Its bytes are not those that this version would write for what they say: digests are of bytes alone."""
+    north = federation.trusts[0]
+    content = json.loads(federation.study.bundle(notebook=notebook("pass  # then"), title="Earlier").to_bytes())
+    content["plan"] |= {"epochs": None, "weight_cap": 2**20, "integer_clip": 2**20}
+    data = canonical_bytes(content)
+    digest = sha256(data)
+    assert parse(Bundle, data, "The bundle").digest() != digest
+    federation.ask("POST", "/v1/studies/heart/bundles", federation.study.bundle_envelope(data))
+    asked = federation.study.request(digest, nonce="e" * 32)
+    federation.ask("POST", "/v1/studies/heart/runs", asked.envelope)
+    for trust in federation.trusts:
+        until(lambda trust=trust: trust.waits_for(digest))
+        detail = RequestDetail.model_validate(trust.get(f"/requests/{digest}"))
+        given = Approval.of_request(detail, trust=trust.node.key_id, executions=1, days=1, now=datetime.now(UTC))
+        sealed = seal(given, APPROVAL, trust.controller).decode()
+        assert trust.post("/approvals", Signed(envelope=sealed)).is_success
+    view = federation.reaches(asked.run, "succeeded", "failed")
+    assert view.state == "succeeded", view
+    again, _ = federation.submit(nonce="d", place="pass  # now")
+    until(lambda: north.waits_for(again.digest()))
+    assert RequestDetail.model_validate(north.get(f"/requests/{again.digest()}")).changes.since == digest
+    for trust in federation.trusts:
+        assert trust.decline(again.digest(), "only a test").is_success
 
 
 def test_a_bundle_runs_as_often_as_a_person_said(federation: Federation) -> None:

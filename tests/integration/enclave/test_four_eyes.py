@@ -16,6 +16,7 @@ from flipnb.cli.main import app
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.plan import Plan
 from flipnb.enclave.setup import add_controller
+from flipnb.link.key_files import load_key
 
 BENS = "battery staple"
 PLAN = Plan(rounds=0, clip_norm=1.0)
@@ -33,7 +34,7 @@ def north(federation: Federation) -> Iterator[Trust]:
 
 
 def ben_of(trust: Trust) -> SigningKey:
-    return SigningKey.load(trust.enclave.keys / "controller-ben.pem", BENS)
+    return load_key(trust.enclave.keys / "controller-ben.pem", BENS)
 
 
 def standing(trust: Trust, bundle: str) -> tuple[str, list[str]]:
@@ -142,7 +143,7 @@ def test_a_controller_is_added_and_removed_in_the_terminal(federation: Federatio
     assert answer.exit_code == 0, answer.output
     assert BENS not in answer.output
     assert [controller.name for controller in enclave.controllers()] == [CONTROLLER, "carl"]
-    carl = SigningKey.load(enclave.keys / "controller-carl.pem", BENS)
+    carl = load_key(enclave.keys / "controller-carl.pem", BENS)
     bundle, run = federation.submit(nonce="6", place="pass  # by one who left", plan=PLAN)
     digest = bundle.digest()
     until(lambda: trust.waits_for(digest))

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import httpx
 
-from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.request_signature import Request, sign_request
+from flipnb.link.key_files import load_key
 
 order = json.loads(Path(sys.argv[1]).read_text())
-key = SigningKey.load(Path(order["key"]))
+key = load_key(Path(order["key"]))
 work = Path(order["work_dir"])
 http = httpx.Client(
     base_url=order["hub_url"], verify=ssl.create_default_context(cafile=order["ca"]), timeout=60, trust_env=False

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from federation import Client, sha256
 
-from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.record import RunRecord
 from flipnb.contracts.run import RUN_TRANSITIONS, RunView
+from flipnb.link.key_files import load_key
 
 
 def events(study, run):
@@ -162,7 +162,7 @@ def test_a_late_trust_is_asked_again_unless_it_refuses(hasty_hub, comes_back):
     for trust in others:
         study.reply(trust, run)
     task = late.task("round", run)
-    coordinator = Client(hasty_hub, SigningKey.load(hasty_hub.root / "runs" / run / "key.pem"))
+    coordinator = Client(hasty_hub, load_key(hasty_hub.root / "runs" / run / "key.pem"))
     summary = {
         "round": 1, "of": 2, "training": True, "members": sorted(trust.key.key_id for trust in others),
         "left_out": {late.key.key_id: "no reply within 120 s"}, "late": [late.key.key_id],
@@ -306,7 +306,7 @@ def test_a_coordinators_key_opens_its_own_run_and_dies_with_it(hub):
     run, other = study.submit(), study.submit()
     study.approve(run)
     study.trusts[0].task("round", run)
-    coordinator = Client(hub, SigningKey.load(hub.root / "runs" / run / "key.pem"))
+    coordinator = Client(hub, load_key(hub.root / "runs" / run / "key.pem"))
     assert coordinator.get("/v1/coordinator")["run"]["run"] == run
     for method, path in [
         ("GET", f"/v1/runs/{other}"),
@@ -335,7 +335,7 @@ def test_a_single_trusts_update_is_for_the_coordinator_alone(hub):
     path = f"/v1/blobs/{sha256(update)}"
     assert study.trusts[0].call("PUT", f"{path}?run={run}", update).status_code == 201
     study.trusts[0].task("round", run)
-    coordinator = Client(hub, SigningKey.load(hub.root / "runs" / run / "key.pem"))
+    coordinator = Client(hub, load_key(hub.root / "runs" / run / "key.pem"))
     assert (hub.root / "blobs" / sha256(update)[:2] / sha256(update)).read_bytes() == update  # where it reads it
     assert coordinator.call("GET", path).status_code == 404
     assert study.trusts[0].call("GET", path).status_code == 200

@@ -11,6 +11,7 @@ from sqlalchemy import inspect
 
 from flipnb.contracts import envelope
 from flipnb.contracts.count import CountRequest, SignedCount
+from flipnb.contracts.document import canonical_bytes
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.study import SessionCertificate
 from flipnb.contracts.trust_card import Allowance, TrustCard
@@ -86,6 +87,16 @@ def test_a_bundle_is_relayed_as_it_came(hub):
     digest = study.researcher.post("/v1/studies/first/bundles", sealed, 201)["bundle"]
     assert digest == bundle.digest()
     assert study.trusts[0].call("GET", f"/v1/bundles/{digest}").content == sealed
+
+
+def test_a_bundle_with_boundless_bounds_is_refused_by_name(hub):
+    study = hub.first
+    content = json.loads(study.bundle().to_bytes())
+    content["outputs"][0] |= {"minimum": -1e308, "maximum": 1e308}
+    sealed = study.seal(canonical_bytes(content))
+    response = study.researcher.call("POST", "/v1/studies/first/bundles", sealed)
+    assert refusal(response) == (400, "invalid-document")
+    assert "has bounds too wide for its decimals" in response.json()["message"]
 
 
 def test_a_bundle_that_a_stranger_signed_or_somebody_changed_is_refused(hub):

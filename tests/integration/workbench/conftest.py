@@ -14,6 +14,7 @@ from federation import AUDIENCE, Hub, Study
 from workbench_samples import NOTEBOOKS, ROUNDS, cell, parameters
 
 from flipnb.contracts.bundle import Environment
+from flipnb.link.key_files import save_key
 from flipnb.workbench.home import Configuration, Home
 from flipnb.workbench.rehearsal import rehearse
 from flipnb.workbench.studies import create_study
@@ -34,7 +35,7 @@ def hub(tmp_path_factory):
 def home(hub, tmp_path_factory):
     """The researcher's home, with the study ``heart`` that all three Trusts have joined."""
     home = Home(tmp_path_factory.mktemp("home"))
-    hub.heart.researcher_key.save(home.directory / "keys" / "researcher.pem")
+    save_key(hub.heart.researcher_key, home.directory / "keys" / "researcher.pem")
     configuration = Configuration(
         hub=hub.url,
         audience=AUDIENCE,

@@ -101,17 +101,6 @@ def test_what_cannot_be_seen_is_refused_with_its_place(hidden):
     assert caught.value.code == "invisible-character"
 
 
-def test_keys_are_saved_once_encrypted_and_refuse_a_wrong_passphrase(tmp_path):
-    path = tmp_path / "keys" / "k.pem"
-    RESEARCHER.save(path, "correct horse")
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert SigningKey.load(path, "correct horse").key_id == RESEARCHER.key_id
-    assert code(SigningKey.load, path, "wrong") == "wrong-passphrase"
-    assert code(SigningKey.load, path) == "wrong-passphrase"
-    assert code(STRANGER.save, path) == "key-exists"
-    assert code(SigningKey.load, tmp_path / "none.pem") == "no-key"
-
-
 def test_a_fingerprint_is_the_beginning_of_the_key_id():
     assert fingerprint(TRUST.public_key).replace("-", "").lower() == key_id(TRUST.public_key)[:20]
     assert fingerprint(TRUST.key_id) == fingerprint(TRUST.public_key)

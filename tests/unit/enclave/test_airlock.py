@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import mmap
 import threading
@@ -156,7 +157,7 @@ def test_what_is_not_finite_does_not_leave(chamber: Chamber, value: float) -> No
     assert error.code == "not-finite"
     assert "weight" in error.message
     assert chamber.kinds() == ["report-refused"]
-    assert list((chamber.directory / "run").iterdir()) == []
+    assert list((chamber.directory / "run").glob("round-*")) == []
     chamber.answer(1)
 
 
@@ -231,8 +232,11 @@ def test_after_leaving_nothing_is_taken(chamber: Chamber) -> None:
     assert "left" in refused(chamber.airlock.take, chamber.context(2, OTHER)).message
 
 
-def test_two_contexts_at_once_pin_one(chamber: Chamber) -> None:
-    """Two threads bring two contexts of one round; exactly one is taken."""
+def test_two_contexts_at_once_pin_one(tmp_path: Path) -> None:
+    """Threads bring as many contexts of one round, each of which would do; exactly one is taken."""
+    own = {"a": 1.0, "b": 2.0, "c": 3.0}
+    plan = Plan(rounds=2, clip_norm=1, strategy=Strategy(name="lab.Own", parameters=own))
+    chamber = Chamber(Study(), tmp_path, plan=plan)
     outcomes: list[str] = []
 
     def take(airlock: Airlock, context: RoundContext) -> None:
@@ -242,7 +246,8 @@ def test_two_contexts_at_once_pin_one(chamber: Chamber) -> None:
         except FlipError as error:
             outcomes.append(error.code)
 
-    contexts = [chamber.context(1, config={"x": float(i)}) for i in range(8)]
+    told = [{name: own[name] for name in names} for size in range(4) for names in itertools.combinations(own, size)]
+    contexts = [chamber.context(1, config=config) for config in told]
     threads = [threading.Thread(target=take, args=(chamber.airlock, context)) for context in contexts]
     for thread in threads:
         thread.start()

@@ -25,7 +25,7 @@ def side(change, gone):
 def test_both_versions_can_be_read_from_the_changes(before, after):
     study = Study()
     old, new = (study.bundle(notebook=notebook(cells)) for cells in (before, after))
-    found = changes(new, [old])
+    found = changes(new, [(old.digest(), old)])
     assert found.since == old.digest()
     by_id = {change.id: change for change in found.cells}
     assert set(by_id) == {cell.id for one in (old, new) for cell in one.notebook.cells}
@@ -47,7 +47,7 @@ def test_a_tag_is_a_change_that_is_seen():
     old = study.bundle(notebook=notebook([("p", "exfiltrate()")]))
     cells = old.notebook.cells
     skipped = FrozenNotebook(cells=(cells[0], cells[1].model_copy(update={"tags": ("skip-execution",)})))
-    found = changes(study.bundle(notebook=cells_of(cells)), [study.bundle(notebook=skipped)])
+    found = changes(study.bundle(notebook=cells_of(cells)), [("0" * 64, study.bundle(notebook=skipped))])
     (change,) = [one for one in found.cells if one.id == "p"]
     assert change.kind == "changed"
     assert [line.text for line in change.lines if line.mark == "earlier"] == ["# cell: skip-execution"]
@@ -61,7 +61,7 @@ def test_the_plan_and_the_cohort_are_compared_too():
     study = Study()
     old = study.bundle()
     new = study.bundle(plan=old.plan.model_copy(update={"clip_norm": old.plan.clip_norm / 2}))
-    found = changes(new, [old])
+    found = changes(new, [(old.digest(), old)])
     assert [field.field for field in found.fields] == ["plan"]
     assert any("clip_norm" in line.text and line.mark == "new" for line in found.fields[0].lines)
 
@@ -70,6 +70,6 @@ def test_without_an_approved_relative_all_is_new():
     study = Study()
     bundle = study.bundle()
     stranger = FrozenNotebook(cells=(Cell(id="zz", type="code", source="x = 1", tags=("parameters",)),))
-    found = changes(bundle, [study.bundle(notebook=stranger, parameters=())])
+    found = changes(bundle, [("0" * 64, study.bundle(notebook=stranger, parameters=()))])
     assert found.since is None
     assert {change.kind for change in found.cells} == {"added"}

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.sandbox.uids import estate_worker_uid, run_uid
@@ -19,6 +18,7 @@ from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.installation import differences, require_environment
 from flipnb.enclave.stores.store import Store
 from flipnb.enclave.versions_in_use import versions_in_use
+from flipnb.link.key_files import load_key
 
 
 def make(directory: Path, lock: str = "", **changes: Any) -> EnclaveDirectory:
@@ -53,8 +53,8 @@ def test_a_new_enclave_is_closed_to_others(tmp_path: Path) -> None:
     for path in enclave.keys.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     (controller,) = enclave.controllers()
-    assert SigningKey.load(enclave.keys / controller.key_file, "correct horse").public_key == controller.public_key
-    assert code(SigningKey.load, enclave.keys / controller.key_file).code == "wrong-passphrase"
+    assert load_key(enclave.keys / controller.key_file, "correct horse").public_key == controller.public_key
+    assert code(load_key, enclave.keys / controller.key_file).code == "wrong-passphrase"
     assert enclave.policy() == Policy()
     assert list(enclave.environment_locks()) == ["test"]
     enclave.directory.chmod(0o755)
@@ -74,7 +74,7 @@ def test_a_second_controller_has_a_key_of_their_own(tmp_path: Path) -> None:
     enclave = make(tmp_path)
     ben = add_controller(enclave, "ben", "battery staple")
     assert [controller.name for controller in enclave.controllers()] == ["anna", "ben"]
-    assert SigningKey.load(enclave.keys / ben.key_file, "battery staple").public_key == ben.public_key
+    assert load_key(enclave.keys / ben.key_file, "battery staple").public_key == ben.public_key
     assert stat.S_IMODE((enclave.keys / ben.key_file).stat().st_mode) == 0o600
     assert EnclaveDirectory.open(enclave.directory).configuration.controllers == enclave.controllers()
     for name, passphrase, why in (

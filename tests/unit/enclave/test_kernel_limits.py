@@ -35,6 +35,7 @@ STRONG = ProbeReport(
     writable=(),
     unbounded=(),
     processes=2,
+    machine=(),
     memory="cgroup",
 )
 

@@ -35,6 +35,7 @@ from flipnb.enclave.stores.migrations import ledger as ledger_schema
 from flipnb.enclave.stores.migrations import state as state_schema
 from flipnb.enclave.stores.store import Store
 from flipnb.files import migrations
+from flipnb.link.key_files import load_key, save_key
 
 OLD = Path(__file__).parent / "old_stores"
 NAMES = sorted(path.name for path in OLD.iterdir())
@@ -322,7 +323,7 @@ def test_an_enclave_of_one_controller_without_a_name_is_opened_as_one_of_a_contr
     directory = tmp_path / "enclave"
     (directory / "keys").mkdir(parents=True, mode=0o700)
     directory.chmod(0o700)
-    key.save(directory / "keys" / "controller.pem", "correct horse")
+    save_key(key, directory / "keys" / "controller.pem", "correct horse")
     before = {
         "name": "north", "title": "North", "hub_url": "https://hub.test", "hub_audience": "hub", "hub_ca": "hub-ca.pem",
         "controller_public_key": key.public_key, "runtime_dir": str(tmp_path / "run"), "estate_dir": "estate",
@@ -332,6 +333,6 @@ def test_an_enclave_of_one_controller_without_a_name_is_opened_as_one_of_a_contr
     for _ in range(2):
         (controller,) = EnclaveDirectory.open(directory).controllers()
         assert (controller.name, controller.key_id) == ("controller", key.key_id)
-        assert type(key).load(directory / "keys" / controller.key_file, "correct horse").key_id == key.key_id
+        assert load_key(directory / "keys" / controller.key_file, "correct horse").key_id == key.key_id
     assert [path.name for path in (directory / "keys").iterdir()] == [controller.key_file]
     assert dataclasses.asdict(EnclaveDirectory.open(directory))["directory"] == directory

@@ -46,7 +46,7 @@ def test_every_number_has_the_verdict_of_the_list(program: bytes) -> None:
     from flipnb.enclave.sandbox import seccomp
 
     listed = set(seccomp._X86_64.values())
-    looked_at = {16, 41, 53, 56}
+    looked_at = {16, 41, 53, 56, 72}
     for number in set(range(1024)) - looked_at:
         expected = ALLOW if number in listed else refused(errno.ENOSYS)
         assert run(program, number) == expected, number
@@ -54,7 +54,37 @@ def test_every_number_has_the_verdict_of_the_list(program: bytes) -> None:
 
 @pytest.mark.parametrize(
     "number",
-    [101, 165, 248, 249, 250, 272, 278, 298, 304, 308, 310, 319, 321, 323, 425, 426, 427, 435, 438, 447],
+    [
+        73,
+        99,
+        101,
+        137,
+        138,
+        165,
+        187,
+        221,
+        253,
+        294,
+        327,
+        248,
+        249,
+        250,
+        272,
+        278,
+        298,
+        304,
+        308,
+        310,
+        319,
+        321,
+        323,
+        425,
+        426,
+        427,
+        435,
+        438,
+        447,
+    ],
 )
 def test_dangerous_calls_are_unknown(program: bytes, number: int) -> None:
     assert run(program, number) == refused(errno.ENOSYS)
@@ -80,6 +110,14 @@ def test_no_characters_are_put_into_a_terminal(program: bytes) -> None:
         assert run(program, 16, 0, request) == refused(errno.EPERM)
         # The kernel looks at 32 bits of the request, so must the filter.
         assert run(program, 16, 0, (1 << 40) | request) == refused(errno.EPERM)
+
+
+def test_nobody_asks_what_another_does_with_a_file(program: bytes) -> None:
+    for command in (1, 2, 3, 4, 6, 7, 1030, 1033, 1034):  # descriptors, flags, locks of its own, seals
+        assert run(program, 72, 0, command) == ALLOW
+    for command in (5, 36, 1024, 1026):  # F_GETLK, F_OFD_GETLK, F_SETLEASE, F_NOTIFY
+        assert run(program, 72, 0, command) == refused(errno.EPERM)
+        assert run(program, 72, 0, (1 << 40) | command) == refused(errno.EPERM)
 
 
 def test_foreign_numbering_kills(program: bytes) -> None:

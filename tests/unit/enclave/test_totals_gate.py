@@ -82,9 +82,9 @@ def test_other_values_change_nothing_once_it_is_answered_also_after_a_restart(ch
         assert gate.submit({"sums": (9.0, 9.0), "n": (1.0,)}, airlock.place) == 1
         assert gate.reply(1) == before
         assert "another context" in refused(gate.take, context(chamber, members=chamber.study.members()[:1])).message
-    gate.give(result(given, sums=(1, 2), n=(3,)))
-    gate.give(result(given, sums=(7, 7), n=(7,)))
-    assert chamber.open().totals.result(1, 0.01) == {"sums": [0.01, 0.02], "n": [3.0]}
+    gate.give(result(given, sums=(101, 2), n=(43,)))
+    gate.give(result(given, sums=(7, 7), n=(47,)))
+    assert chamber.open().totals.result(1, 0.01) == {"sums": [1.01, 0.02], "n": [43.0]}
 
 
 @pytest.mark.parametrize(
@@ -132,12 +132,59 @@ def test_a_policy_demands_a_number_of_trusts(tmp_path: Path) -> None:
     assert "fewer than" in refused(chamber.airlock.totals.take, context(chamber)).message
 
 
-def test_a_sum_of_another_shape_is_not_taken(chamber: Chamber) -> None:
-    given = context(chamber)
-    chamber.airlock.totals.take(given)
-    chamber.airlock.totals.submit(VALUES, 0)
-    chamber.airlock.totals.give(result(given, sums=(1,), n=(3,)))
-    assert chamber.airlock.totals.result(1, 0.01) is None
+FITS: dict[str, tuple[int, ...]] = {"sums": (1100, -1025), "n": (140,)}
+"""This Trust's own part, and as much as one other can have sent."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "values", "words"),
+    [
+        ({}, {"sums": (1,)}, "'sums' has another shape"),
+        ({}, {"sums": (1101, 0)}, "'sums' is none that 2 Trusts can have sent within [-10.0, 10.0]"),
+        ({}, {"sums": (0, -1026)}, "'sums' is none"),
+        ({}, {"sums": (2**60, 0)}, "'sums' is none"),
+        ({}, {"n": (39,)}, "'n' is none"),
+        ({}, {"n": (141,)}, "'n' is none"),
+        ({}, {"patient": (1,)}, "other arrays"),
+        ({"members": slice(0, 1)}, {}, "fewer than bundle and policy demand"),
+        ({"members": slice(None, None, -1)}, {}, "not sorted"),
+        ({"context": {"step": 2}}, {}, "not answered here"),
+        ({"context": {"members": ("f" * 64,)}}, {}, "not answered here"),
+    ],
+)
+def test_a_sum_that_the_members_cannot_have_sent_is_refused(
+    chamber: Chamber, changes: dict[str, Any], values: dict[str, tuple[int, ...]], words: str
+) -> None:
+    gate, given = chamber.airlock.totals, context(chamber)
+    gate.take(given)
+    gate.submit(VALUES, 0)
+    own = chamber.study.node.key_id
+    members = [key for key in given.members if key == own] if "members" in changes else list(given.members)
+    if "members" in changes and changes["members"].step:
+        members = list(given.members[::-1])
+    said = given.model_copy(update=changes.get("context", {}))
+    error = refused(gate.give, TotalSum(context=said, members=tuple(members), values=FITS | values))
+    assert (error.code, words in error.message) == ("total-refused", True), error.message
+    assert chamber.kinds() == ["total-released", "total-refused"]
+    assert chamber.store.totals.get(chamber.run, 1).result is None  # type: ignore[union-attr]
+
+
+def test_a_kernel_is_told_that_its_sum_was_refused_and_need_not_wait(chamber: Chamber) -> None:
+    gate, given = chamber.airlock.totals, context(chamber)
+    gate.take(given)
+    gate.submit(VALUES, 0)
+    assert not gate.settled(1)
+    refused(gate.give, result(given, sums=(0, 0), n=(10**9,)))
+    assert gate.settled(1)
+    assert refused(gate.result, 1, 30.0).code == "total-refused"
+
+
+def test_a_sum_at_the_edge_of_what_the_members_can_have_sent_is_taken(chamber: Chamber) -> None:
+    gate, given = chamber.airlock.totals, context(chamber)
+    gate.take(given)
+    gate.submit(VALUES, 0)
+    gate.give(result(given, **FITS))
+    assert gate.result(1, 0.01) == {"sums": [11.0, -10.25], "n": [140.0]}
 
 
 def test_closing_frees_who_waits(chamber: Chamber) -> None:

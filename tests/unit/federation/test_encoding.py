@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
 from flipnb.contracts.outputs import DeclaredOutput, admit_report
-from flipnb.contracts.plan import MAX_TRUSTS, MAX_WEIGHT, Plan
+from flipnb.contracts.plan import MAX_INTEGER_CLIP, MAX_TRUSTS, MAX_WEIGHT, Plan
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.tensors import Tensor, TensorSpec
 from flipnb.federation.encoding import encode_update
@@ -76,10 +76,14 @@ def add_all(paths, *, spec=SPEC, plan=None, training=True):
 
 def drawn(spec, seed):
     random = np.random.default_rng(seed)
-    return {
-        t.name: random.integers(-9, 9, t.shape) if t.update_dtype == "int64" else random.normal(size=t.shape)
-        for t in spec.tensors
-    }
+
+    def change(tensor):
+        if tensor.update_dtype != "int64":
+            return random.normal(size=tensor.shape)
+        most = tensor.largest_change(9)
+        return random.integers(-most, most + 1, tensor.shape)
+
+    return {tensor.name: change(tensor) for tensor in spec.tensors}
 
 
 def test_the_file_is_plain_safetensors_and_deterministic(tmp_path):
@@ -157,10 +161,12 @@ def test_most_trusts_with_most_people_at_the_clip_do_not_overflow(tmp_path):
         spec = TensorSpec(
             tensors=(Tensor(name="w", shape=(1,), dtype="float64"), Tensor(name="n", shape=(1,), dtype="int64"))
         )
-        path, _ = encode(tmp_path / f"{clip}", {"w": [-9.0 * clip], "n": [2**36]}, MAX_WEIGHT, spec=spec, plan=plan)
+        path, _ = encode(
+            tmp_path / f"{clip}", {"w": [-9.0 * clip], "n": [MAX_INTEGER_CLIP]}, MAX_WEIGHT, spec=spec, plan=plan
+        )
         total = add_all([path] * MAX_TRUSTS, spec=spec, plan=plan)
         assert total.mean(spec.tensors[0])[0] == pytest.approx(-clip, rel=1e-9)
-        assert total.mean(spec.tensors[1])[0] == 2**36
+        assert total.mean(spec.tensors[1])[0] == MAX_INTEGER_CLIP
         with pytest.raises(FlipError, match="64 Trusts"):
             total.add(path, "one more")
 
@@ -212,17 +218,39 @@ def test_a_norm_beyond_float64_is_refused(tmp_path, values):
     assert caught.value.code == "not-finite"
 
 
-@pytest.mark.parametrize("difference", [2**36 + 1, -(2**36) - 1, 2**63 - 1, -(2**63)])
-def test_an_integer_change_that_could_overflow_is_refused(tmp_path, difference):
-    spec = TensorSpec(tensors=(Tensor(name="n", shape=(1,), dtype="int64"),))
-    with pytest.raises(FlipError, match="'n'") as caught:
-        encode(tmp_path / "u", {"n": np.array([difference], "i8")}, spec=spec)
-    assert caught.value.code == "integer-change-too-large"
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("clip", [0, 5000, MAX_INTEGER_CLIP])
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int16", "int32", "int64"])
+def test_an_integer_changes_by_no_more_than_the_plan_and_its_dtype_allow(tmp_path, dtype, clip):
+    spec = TensorSpec(tensors=(Tensor(name="n", shape=(2,), dtype=dtype),))
+    plan = Plan(rounds=1, clip_norm=1e-3, integer_clip=clip)
+    most = min(clip, {"bool": 1, "uint8": 255, "int8": 255, "int16": 65535}.get(dtype, clip))
+    path, _ = encode(tmp_path / "u", {"n": [most, -most]}, spec=spec, plan=plan)
+    assert add_all([path], spec=spec, plan=plan).mean(spec.tensors[0]).tolist() == [most, -most]
+    for difference in (most + 1, -most - 1, 2**36, 2**63 - 1, -(2**63)):
+        with pytest.raises(FlipError, match="'n'") as caught:
+            encode(tmp_path / "more", {"n": np.array([0, difference], "i8")}, spec=spec, plan=plan)
+        assert caught.value.code == "integer-change-too-large"
+        assert "integer_clip" in str(caught.value)
+    assert [file.name for file in tmp_path.iterdir()] == ["u"]
+
+
+@pytest.mark.parametrize(("people", "counted"), [(3, 3), (500, 500), (501, 500), (3_000_000, 500)])
+def test_a_trust_counts_with_no_more_people_than_the_plan_allows(tmp_path, people, counted):
+    plan = Plan(rounds=1, clip_norm=1000.0, weight_cap=500)
+    path, _ = encode(tmp_path / "u", drawn(SPEC, 1), people, plan=plan, test=people)
+    arrays = load_file(path)
+    assert [int(arrays[f"people/{part}"][0]) for part in ("train", "validation", "test")] == [counted, 0, counted]
+    assert int(arrays["metric/loss"][0]) == 5000 * counted
+    total = add_all([path], plan=plan)
+    assert (total.weight, total.metrics()) == (counted, {"loss": 0.5, "accuracy": 0.75})
 
 
 @QUICK
-@given(st.lists(st.tuples(st.integers(-(2**36), 2**36), st.integers(1, MAX_WEIGHT)), min_size=1, max_size=8))
+@given(
+    st.lists(
+        st.tuples(st.integers(-MAX_INTEGER_CLIP, MAX_INTEGER_CLIP), st.integers(1, MAX_WEIGHT)), min_size=1, max_size=8
+    )
+)
 def test_integers_are_the_exact_mean_rounded_half_to_even(tmp_path, terms):
     spec = TensorSpec(tensors=(Tensor(name="n", shape=(1,), dtype="int64"),))
     paths = [encode(tmp_path / str(i), {"n": [d]}, w, spec=spec)[0] for i, (d, w) in enumerate(terms)]
@@ -254,7 +282,7 @@ def test_metrics_are_averages_over_the_people_of_their_part(tmp_path):
     assert add_all([c], training=False).metrics() == {"loss": 0.5}
 
 
-NARROW = Plan(rounds=1, clip_norm=2.0**-10)
+NARROW = Plan(rounds=1, clip_norm=2.0**-10, weight_cap=500)
 
 
 def hostile(change):
@@ -282,7 +310,10 @@ def put(name, value):
         (put("update/layer.weight", np.full((3, 2), 2**31 - 1, "i4")), "layer.weight"),
         (put("update/layer.weight", np.full((3, 2), -(2**31), "i4")), "layer.weight"),
         (put("update/double", np.full(2, -(2**63))), "double"),
-        (put("update/seen", np.int64(2**36 + 1)), "seen"),
+        (put("update/seen", np.int64(2**36)), "seen"),
+        (put("update/seen", np.int64(2**20 + 1)), "seen"),
+        (put("update/bytes", np.array([0, 256, 0])), "bytes"),
+        (put("update/mask", np.array([0, 0, -2])), "mask"),
         (put("shift", np.array([8, 0, 0, 0, 0, 0, 0, 0, 0], "u1")), "shift at 'layer.weight'"),
         (put("shift", np.array([0, 0, 0, 1, 0, 0, 0, 0, 0], "u1")), "shift at 'double'"),
         (put("shift", np.array([0, 0, 0, 0, 0, 0, 1, 0, 0], "u1")), "shift at 'seen'"),
@@ -290,8 +321,11 @@ def put(name, value):
         (put("update/layer.weight", np.zeros((3, 2), "f4")), "layout"),
         (put("update/other", np.zeros(1, "i8")), "layout"),
         (hostile(lambda arrays: arrays.pop("update/empty")), "layout"),
-        (put("metric/loss", np.array([10**5 * 10 + 11])), "loss"),
-        (put("people/train", np.array([2**21])), "people"),
+        (put("metric/loss", np.array([10**5 * 10 + 1])), "loss"),
+        (put("metric/accuracy", np.array([-1])), "accuracy"),
+        (put("people/train", np.array([2**20])), "people"),
+        (put("people/train", np.array([501])), "people"),
+        (put("people/test", np.array([501])), "people"),
         (put("people/train", np.array([0])), "people"),
         (put("people/test", np.array([-1])), "people"),
     ],
@@ -370,3 +404,19 @@ def test_an_enclave_that_imports_the_encoding_gets_neither_flower_nor_torch():
     code = "import sys, flipnb.federation.encoding; print({'flwr', 'torch', 'httpx'} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "set()"
+
+
+def test_a_change_whose_elements_fit_but_which_is_beyond_the_clip_together_is_refused(tmp_path):
+    """Enclaves would refuse what it makes of the weights, and one Trust could end each run."""
+    wide, clip = Plan(rounds=1, clip_norm=8.0), Plan(rounds=1, clip_norm=5.0)
+    assert wide.fraction_bits == clip.fraction_bits
+    changes = drawn(SPEC, 1)
+    norm = math.sqrt(sum(float(np.sum(changes[t.name] ** 2)) for t in SPEC.tensors if t.update_dtype != "int64"))
+    for size, fits in ((4.999, True), (5.001, False)):
+        scaled = {t.name: changes[t.name] * (size / norm if t.update_dtype != "int64" else 1) for t in SPEC.tensors}
+        path, _ = encode(tmp_path / f"{size}", scaled, plan=wide)
+        if fits:
+            add_all([path], plan=clip)
+        else:
+            with pytest.raises(FlipError, match=r"The update of trust-0 exceeds the clip\."):
+                add_all([path], plan=clip)

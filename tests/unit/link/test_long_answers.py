@@ -13,6 +13,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import RunView
 from flipnb.federation.coordinator.hub_link import HubLink
 from flipnb.link.exchange import DOCUMENT_BYTES
+from flipnb.link.key_files import save_key
 from flipnb.workbench.home import Configuration, Home
 from flipnb.workbench.hub_client import HubClient
 from flipnb.workbench.runs import list_runs
@@ -28,7 +29,7 @@ def home(hub, tmp_path):
     )
     (tmp_path / "home" / "keys").mkdir(parents=True)
     (tmp_path / "home" / "config.json").write_text(configuration.model_dump_json())
-    SigningKey.generate().save(tmp_path / "home" / "keys" / "researcher.pem")
+    save_key(SigningKey.generate(), tmp_path / "home" / "keys" / "researcher.pem")
     return Home(tmp_path / "home")
 
 
@@ -39,7 +40,7 @@ def test_a_record_of_many_rounds_is_read_by_its_researcher(hub, home):
 
 
 def test_a_run_of_many_rounds_is_taken_up_by_its_coordinator(hub, tmp_path):
-    SigningKey.generate().save(tmp_path / "key.pem")
+    save_key(SigningKey.generate(), tmp_path / "key.pem")
     order = CoordinatorOrder(
         hub_url=hub.url, audience=AUDIENCE, ca=str(hub.ca), run="a" * 32, work_dir=str(tmp_path),
         blobs=str(tmp_path), key=str(tmp_path / "key.pem"),

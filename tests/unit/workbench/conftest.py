@@ -10,6 +10,7 @@ from flipnb.contracts import envelope
 from flipnb.contracts.bundle import Environment
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.study import Researcher, Roster, Trust
+from flipnb.link.key_files import save_key
 from flipnb.workbench import widgets
 from flipnb.workbench.home import Configuration, Home
 from flipnb.workbench.rehearsal import rehearse
@@ -63,7 +64,7 @@ def home(tmp_path):
     """A researcher's home with the study ``heart``; nobody listens at its hub."""
     home = Home(tmp_path / "home")
     key = SigningKey.generate()
-    key.save(home.directory / "keys" / "researcher.pem")
+    save_key(key, home.directory / "keys" / "researcher.pem")
     import certifi
 
     configuration = Configuration(

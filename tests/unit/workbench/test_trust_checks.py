@@ -7,6 +7,7 @@ import pytest
 from flipnb.contracts.bundle import Environment
 from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.plan import Plan
+from flipnb.contracts.tensors import Tensor, TensorSpec
 from flipnb.contracts.trust_card import Allowance, BuiltEnvironment, TrustCard
 from flipnb.workbench.trust_checks import find_trust_issues
 from flipnb.workbench.validation import Imported
@@ -19,6 +20,7 @@ ALLOWANCE = Allowance(
     minimum_trusts=2,
     minimum_train=10,
     maximum_clip_norm=10.0,
+    maximum_integer_clip=2000,
     maximum_rounds=100,
     bits_per_run=2000,
 )
@@ -39,13 +41,17 @@ def card(**changes):
     return TrustCard(**{**fields, **changes})
 
 
-def found(trust=None, *, imported=(NUMPY,), minimum_trusts=2, **plan):
+COUNTER = TensorSpec(tensors=(Tensor(name="seen", shape=(), dtype="int64"),))
+
+
+def found(trust=None, *, imported=(NUMPY,), minimum_trusts=2, tensors=None, **plan):
     return list(
         find_trust_issues(
             "Hungary",
             trust or card(),
             plan=Plan(**{"rounds": 10, "clip_norm": 1.0, **plan}),
             outputs=OUTPUTS,
+            tensors=tensors,
             minimum_trusts=minimum_trusts,
             environment=ENVIRONMENT,
             imported=imported,
@@ -62,6 +68,7 @@ def test_a_plan_that_fits_has_no_issue():
     [
         ({"rounds": 101}, "allows 100 rounds; the plan has 101"),
         ({"clip_norm": 11.0}, "allows a clip norm of 10; the plan has 11"),
+        ({"tensors": COUNTER, "integer_clip": 2001}, "allows an integer clip of 2000; the plan has 2001"),
         ({"minimum_trusts": 1}, "takes part from 2 Trusts on; the plan asks for 1"),
         ({"trust": card(allowance=ALLOWANCE.model_copy(update={"bits_per_run": 153}))}, "lets 153 bits of numbers out"),
         ({"strategy": {"name": "FedMedian"}, "aggregation": "individual"}, "does not let single Trusts' updates out"),

@@ -5,7 +5,14 @@ import type { JSX } from 'react';
 import { CommandIDs } from '../../commands';
 import type { IRunResults } from '../../contracts';
 import { lastRound } from '../../models/comparison';
-import { clock, figures, metric, shortDigest } from '../../models/wording';
+import { sharesOf } from '../../models/curves';
+import {
+  clock,
+  figures,
+  metric,
+  shareText,
+  shortDigest
+} from '../../models/wording';
 import { Region } from '../parts/region';
 
 /**
@@ -138,6 +145,11 @@ function Numbers(props: IResultsProps): JSX.Element {
   const members = Object.keys(record.members)
     .map(key => [key, props.titleOf(key)])
     .sort((a, b) => a[1].localeCompare(b[1]));
+  const shares = sharesOf(record.rounds);
+  const shareOf = (key: string) => {
+    const share = shares.get(key);
+    return share ? shareText(trans, share) : '';
+  };
   return (
     <table className="jp-FlipTable">
       <thead>
@@ -148,6 +160,11 @@ function Numbers(props: IResultsProps): JSX.Element {
               {name}
             </th>
           ))}
+          {shares.size > 0 && (
+            <th scope="col" className="jp-mod-number">
+              {trans.__('Share of people')}
+            </th>
+          )}
         </tr>
       </thead>
       <tbody>
@@ -158,6 +175,7 @@ function Numbers(props: IResultsProps): JSX.Element {
               {metric(last.metrics[name])}
             </td>
           ))}
+          {shares.size > 0 && <td />}
         </tr>
         {members.map(([key, title]) => (
           <tr key={key}>
@@ -172,6 +190,9 @@ function Numbers(props: IResultsProps): JSX.Element {
                 </td>
               );
             })}
+            {shares.size > 0 && (
+              <td className="jp-mod-number">{shareOf(key)}</td>
+            )}
           </tr>
         ))}
       </tbody>

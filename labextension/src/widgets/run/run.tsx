@@ -10,7 +10,8 @@ import {
   byName,
   curvesOf,
   metricNames,
-  secondsLeft
+  secondsLeft,
+  sharesOf
 } from '../../models/curves';
 import type { RunModel } from '../../models/run';
 import {
@@ -20,15 +21,18 @@ import {
   progressText
 } from '../../models/sentences';
 import {
+  aliveText,
   clock,
   duration,
   failureText,
   hasEnded,
   pointText,
   runStateWord,
+  shareText,
   shortDigest,
   trustStateWord
 } from '../../models/wording';
+import type { Share } from '../../models/wording';
 import { ContactBanner } from '../parts/contactbanner';
 import { LinkButton } from '../parts/linkbutton';
 import { Problem } from '../parts/problem';
@@ -60,6 +64,8 @@ export class RunWidget extends Region<IRunProps> {
     return this.props.model.run;
   }
 }
+
+const LOOK_MILLISECONDS = 10_000;
 
 function Run(props: IRunProps): JSX.Element {
   const { model, commands, trans } = props;
@@ -224,11 +230,26 @@ function Announcements(props: IViewed): JSX.Element {
   );
 }
 
+/**
+ * A Trust's sign of life is the hub's word of when it last asked for tasks, which no notebook has a part in.
+ */
+function useSignsOfLife(model: RunModel, ended: boolean): void {
+  useEffect(() => {
+    if (ended) {
+      return;
+    }
+    const timer = setInterval(() => void model.look(), LOOK_MILLISECONDS);
+    return () => clearInterval(timer);
+  }, [model, ended]);
+}
+
 function TrustTable(props: IViewed): JSX.Element {
   const { model, view, trans } = props;
+  useSignsOfLife(model, hasEnded(view));
   const measured = view.trusts.some(
     part => memoryText(trans, part.progress) !== null
   );
+  const shares = sharesOf(model.rounds);
   return (
     <div className="jp-FlipTable-scroll">
       <table className="jp-FlipTable">
@@ -237,6 +258,11 @@ function TrustTable(props: IViewed): JSX.Element {
             <th scope="col">{trans.__('Trust')}</th>
             <th scope="col">{trans.__('State')}</th>
             <th scope="col">{trans.__('Progress')}</th>
+            {shares.size > 0 && (
+              <th scope="col" className="jp-mod-number">
+                {trans.__('Share of people')}
+              </th>
+            )}
             {measured && (
               <th scope="col" className="jp-mod-number">
                 {trans.__('Memory, at most')}
@@ -253,6 +279,7 @@ function TrustTable(props: IViewed): JSX.Element {
               key={part.trust}
               part={part}
               measured={measured}
+              shares={shares}
               {...props}
             />
           ))}
@@ -273,9 +300,14 @@ function TrustTable(props: IViewed): JSX.Element {
 }
 
 function TrustLine(
-  props: IViewed & { part: ITrustPart; measured: boolean }
+  props: IViewed & {
+    part: ITrustPart;
+    measured: boolean;
+    shares: ReadonlyMap<string, Share>;
+  }
 ): JSX.Element {
-  const { model, part, view, trans } = props;
+  const { model, part, view, shares, trans } = props;
+  const share = shares.get(part.trust);
   const last = [...model.events]
     .reverse()
     .find(event => event.trust === part.trust);
@@ -298,13 +330,28 @@ function TrustLine(
           (part.progress
             ? progressText(trans, part.progress, view.rounds)
             : '')}
+        {why === null && typeof part.progress?.eighths === 'number' && (
+          <progress
+            className="jp-FlipEighths"
+            max={8}
+            value={part.progress.eighths}
+            aria-label={trans.__('Epochs of this round')}
+          />
+        )}
       </td>
+      {shares.size > 0 && (
+        <td className="jp-mod-number">{share && shareText(trans, share)}</td>
+      )}
       {props.measured && (
         <td className="jp-mod-number">
           {memoryText(trans, part.progress) ?? trans.__('kept inside')}
         </td>
       )}
-      <td className="jp-mod-number">{last ? clock(last.at) : ''}</td>
+      <td className="jp-mod-number">
+        {hasEnded(view) || part.state === 'finished'
+          ? last && clock(last.at)
+          : aliveText(trans, part.heard, Date.now())}
+      </td>
     </tr>
   );
 }
