@@ -556,7 +556,8 @@ export interface IParameter {
  * averages: how many there are is that Trust's word alone. ``integer_clip`` bounds by how much an element of an
  * integer tensor (a counter, an index) may change in one round; those tensors are no part of the L2 norm.
  * ``reach`` is for a strategy that the hub's operator installed, alone: by how many times ``clip_norm`` (L2) one
- * round may move the global weights. Of Flower's it is known.
+ * round may move the global weights. Of Flower's it is known. ``radius`` is how far (L2, float tensors) the global
+ * weights may ever lie from the initial ones, where it is given: a run whose weights leave it fails.
  */
 export interface IPlanInput {
   rounds: number;
@@ -568,6 +569,7 @@ export interface IPlanInput {
   epochs?: number | null;
   weight_cap?: number;
   reach?: number;
+  radius?: number | null;
   round_seconds?: number;
   patience_seconds?: number;
   start_seconds?: number;
@@ -589,7 +591,8 @@ export interface IPlanInput {
  * averages: how many there are is that Trust's word alone. ``integer_clip`` bounds by how much an element of an
  * integer tensor (a counter, an index) may change in one round; those tensors are no part of the L2 norm.
  * ``reach`` is for a strategy that the hub's operator installed, alone: by how many times ``clip_norm`` (L2) one
- * round may move the global weights. Of Flower's it is known.
+ * round may move the global weights. Of Flower's it is known. ``radius`` is how far (L2, float tensors) the global
+ * weights may ever lie from the initial ones, where it is given: a run whose weights leave it fails.
  */
 export interface IPlanOutput {
   rounds: number;
@@ -601,6 +604,7 @@ export interface IPlanOutput {
   epochs: number | null;
   weight_cap: number;
   reach: number;
+  radius: number | null;
   round_seconds: number;
   patience_seconds: number;
   start_seconds: number;
