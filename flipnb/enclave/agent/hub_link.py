@@ -17,6 +17,7 @@ from flipnb.contracts.document import load_json
 from flipnb.contracts.envelope import peek
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.problem import FlipError
+from flipnb.contracts.run import TrustReport
 from flipnb.contracts.study import Join
 from flipnb.contracts.task import LIST_BYTES, TaskAnswer, TaskList, read_tasks
 from flipnb.enclave.agent.leaves import Leaves
@@ -107,8 +108,8 @@ class HubLink(HubQuestions):
 
     async def report(self, report: OutgoingReport) -> None:
         """Bring a report of a run's part."""
-        said = load_json(report.body, "The report")
-        content = {name: value for name, value in said.items() if value is not None and name != "run"}
+        said = TrustReport.model_validate_json(report.body)
+        content = said.model_dump(mode="json", exclude_none=True, exclude={"run"})
         kind: AuditKind = "progress-told" if report.progress_only else "told"
         self._leaves.of_bytes(report.body, "report", kind=kind, run=report.run, content=content)
         await self._client.ask("POST", f"/v1/runs/{report.run}/reports", report.body)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -54,6 +55,7 @@ from flipnb.enclave.stores.stored import StoredRequest, StoredRun
 _LOG = logging.getLogger("flipnb.enclave.desk")
 _LONGEST_WAIT_S = 30.0
 _LOOK_S = 0.2
+_DIGITS = 15
 
 
 class Desk:
@@ -209,9 +211,12 @@ class Desk:
         """Wait until something here is other than at the revisions that are given, or for ``wait`` seconds."""
         known = DeskRevision(**{name: request.query_params.get(name, "") for name in DeskRevision.model_fields})
         try:
-            until = time.monotonic() + min(float(request.query_params.get("wait", "0")), _LONGEST_WAIT_S)
+            wait = float(request.query_params.get("wait", "0"))
         except ValueError:
-            raise FlipError("bad-query", "wait must be a number of seconds.") from None
+            wait = math.nan
+        if not 0 <= wait < math.inf:
+            raise FlipError("bad-query", "wait must be a number of seconds.")
+        until = time.monotonic() + min(wait, _LONGEST_WAIT_S)
         while self._revision() == known and time.monotonic() < until:
             await asyncio.sleep(_LOOK_S)
         return self._revision()
@@ -219,7 +224,7 @@ class Desk:
     async def audit(self, request: Request) -> Document:
         """GET /audit?after=N: a page of the audit log. FlipError ``bad-query``."""
         after = request.query_params.get("after", "0")
-        if not after.isascii() or not after.isdigit():
+        if not after.isascii() or not after.isdigit() or len(after) > _DIGITS:
             raise FlipError("bad-query", "after must be a number.")
         return await asyncio.to_thread(self._enclave.audit.page, int(after))
 
