@@ -27,6 +27,8 @@ COUNT_REPLY = "application/vnd.flip.count-reply+json"
 CARD = "application/vnd.flip.trust-card+json"
 ROUND_REPLY = "application/vnd.flip.round-reply+json"
 TOTAL_REPLY = "application/vnd.flip.total-reply+json"
+ANCHOR = "application/vnd.flip.anchor+json"
+LOSS = "application/vnd.flip.loss+json"
 
 _MOST_SIGNATURES = 16
 _KEY = re.compile(r"[0-9a-f]{64}")

@@ -33,6 +33,7 @@ from flipnb.contracts.desk import (
     RequestSummary,
     Signed,
     Ticket,
+    TriesLeft,
 )
 from flipnb.contracts.document import Document
 from flipnb.contracts.envelope import peek
@@ -46,6 +47,7 @@ from flipnb.enclave.desk.changes import changes
 from flipnb.enclave.desk.exact_counts import ExactCounts
 from flipnb.enclave.desk.leaving import bits_told, caution, what_leaves
 from flipnb.enclave.desk.server import guard, read
+from flipnb.enclave.desk.tries import Tries
 from flipnb.enclave.desk.viewing import shown
 from flipnb.enclave.runs.directory import EXECUTED
 from flipnb.enclave.runs.enclave import Enclave
@@ -79,6 +81,7 @@ class Desk:
         self._started = secrets.token_hex(4)
         self._counts = ExactCounts(enclave.worker.count)
         self._sandbox, self._joined = sandbox, joined
+        self._tries = Tries(enclave.audit, enclave.directory.controllers)
 
     def application(self) -> Starlette:
         """The desk as an ASGI application."""
@@ -89,6 +92,8 @@ class Desk:
             ("POST", "/requests/{bundle}/page", self.page),
             ("GET", "/tickets/{ticket}", self.ticket),
             ("POST", "/tickets/{ticket}/approval", self.approve_with_ticket),
+            ("GET", "/tries/{controller}", self.tries),
+            ("POST", "/tries/{controller}", self.wrong_try),
             ("POST", "/approvals", self.approve),
             ("POST", "/declines", self.decline),
             ("POST", "/memberships", self.join),
@@ -158,6 +163,15 @@ class Desk:
         answer = await self.approve(request)
         self._pages.use(request.path_params["ticket"])
         return answer
+
+    async def tries(self, request: Request) -> Document:
+        """GET /tries/{controller}: before a passphrase is tried. FlipError ``too-many-tries`` (403)."""
+        return TriesLeft(left=self._tries.left(request.path_params["controller"]))
+
+    async def wrong_try(self, request: Request) -> Document:
+        """POST /tries/{controller}: their passphrase was wrong. FlipError ``too-many-tries`` (403)."""
+        controller = request.path_params["controller"]
+        return TriesLeft(left=await asyncio.to_thread(self._tries.wrong, controller))
 
     async def approve(self, request: Request) -> Document:
         """POST /approvals: a sealed approval, verified and kept; the request as it is now."""
