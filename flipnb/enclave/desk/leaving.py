@@ -90,6 +90,6 @@ def _chosen_weights(bundle: Bundle) -> list[str]:
     near = f", and none further than {plan.radius:g} from the first" if plan.radius is not None else ""
     return [
         "The hub gives each round's weights, and a hub that cheats could choose them so that the changes tell of "
-        f"single people, the more the fewer they are. Refused are weights further than {once:.4g} (L2) from the "
-        f"last{near}, in each of {plan.rounds} rounds: the smaller the clip and the fewer the rounds, the less it learns."
+        f"single people, the more the fewer they are. Refused are weights further than {once:.4g} (L2) from the last"
+        f"{near}, in each of {plan.rounds} rounds: the smaller the clip and the fewer the rounds, the less it learns."
     ]
