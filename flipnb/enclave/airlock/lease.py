@@ -103,8 +103,8 @@ class Loan:
     """
 
     def __init__(self, size: int) -> None:
-        self.size = size
-        self._own = Lease(size)
+        self.size = max(size, mmap.PAGESIZE)  # nothing can't be mapped
+        self._own = Lease(self.size)
         # The kernel's shares no place in the file with ours.
         self.descriptor = os.open(f"/proc/self/fd/{self._own.descriptor}", os.O_RDWR | os.O_CLOEXEC)
 
