@@ -26,7 +26,7 @@ from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.desk import DeskStatus, Signed
 from flipnb.contracts.envelope import APPROVAL, MEMBERSHIP, seal
 from flipnb.contracts.notebook import Cell, FrozenNotebook
-from flipnb.contracts.policy import KernelLimits, Policy
+from flipnb.contracts.policy import CountPolicy, KernelLimits, Policy
 from flipnb.contracts.problem import Problem
 from flipnb.contracts.request_signature import Request, sign_request
 from flipnb.contracts.run import RunView
@@ -238,6 +238,7 @@ class Federation:
         self.ca = ca.certificate
         certificate = make_server_certificate(directory / "hub", ca, ["127.0.0.1"])
         policy = Policy(
+            counts=CountPolicy(answer_seconds=1),
             per_trust_metrics=True,
             memory_use=True,
             kernel=KernelLimits(memory_bytes=1 << 30, scratch_bytes=16 << 20, shm_bytes=16 << 20),

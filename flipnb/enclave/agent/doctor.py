@@ -6,22 +6,24 @@ import asyncio
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 from flipnb.contracts.bound import best_guess
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.agent.hub_link import HubQuestions
 from flipnb.enclave.approvals.membership import Memberships
+from flipnb.enclave.counting.pace import Turn
 from flipnb.enclave.estate_worker.process import EstateWorker
 from flipnb.enclave.sandbox.limits import OPEN_FILES
 from flipnb.enclave.sandbox.probe import probe, refuse_if_weaker
 from flipnb.enclave.sandbox.uids import estate_worker_uid, run_uid
-from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.configuration import EnclaveDirectory
+from flipnb.enclave.stores.inspection import inspect
 from flipnb.enclave.stores.installation import require_environment
-from flipnb.enclave.stores.ledger import Ledger
-from flipnb.enclave.stores.store import Store
+from flipnb.enclave.stores.ledger import Ledger, Took
 from flipnb.link.exchange import NotNow
+from flipnb.link.key_files import stretched
 
 _HUB_S = 10.0
 
@@ -57,13 +59,13 @@ def examine(directory: Path) -> list[Finding]:
         ("environments", _environments),
         ("runtime directory", _runtime),
         ("open files", _open_files),
-        ("audit log", _audit),
         ("counts", _counts),
+        ("answer time", _answer_time),
         ("sandbox", _sandbox),
         ("estate", _estate),
         ("hub", _hub),
     ]
-    return [_finding(what, look, enclave) for what, look in looks]
+    return [*_stores(enclave), *(_finding(what, look, enclave) for what, look in looks)]
 
 
 def _finding(what: str, look: Callable[[EnclaveDirectory], str], enclave: EnclaveDirectory) -> Finding:
@@ -82,6 +84,13 @@ def _keys(enclave: EnclaveDirectory) -> str:
     for path in enclave.keys.iterdir():
         if path.stat().st_mode & 0o077:
             raise _Unhealthy(f"{path} can be read by other users.", f"chmod 0600 {path}")
+    kept = [enclave.keys / controller.key_file for controller in enclave.controllers()]
+    old = [path.name for path in kept if path.exists() and not stretched(path)]
+    if old:
+        raise _Unhealthy(
+            f"{', '.join(old)}: the passphrase is guessed in bulk, for the key is of an earlier version, or damaged.",
+            "Its data controller uses it once, as for an approval: it is locked anew then. Restore it where it fails.",
+        )
     return f"node key {key.key_id[:16]}…"
 
 
@@ -137,14 +146,18 @@ def _open_files(_: EnclaveDirectory) -> str:
     return f"{most} may be open"
 
 
-def _audit(enclave: EnclaveDirectory) -> str:
-    if not enclave.state.exists():
-        return "not begun yet"
-    store = Store(enclave.state, upgrade=False)
+def _stores(enclave: EnclaveDirectory) -> list[Finding]:
+    """One for each file that is missing, damaged or older than what was written last; else one that all is well."""
     try:
-        return f"{AuditLog.verify(enclave.audit, enclave.load_node_key(), store.anchor)} entries, unchanged"
-    finally:
-        store.close()
+        found = inspect(enclave, enclave.load_node_key())
+    except FlipError as error:
+        return [Finding("stores", False, error.message, error.remedy)]
+    if found.problems:
+        return [Finding(problem.file.name, False, problem.detail, problem.remedy) for problem in found.problems]
+    assert found.log is not None
+    size = f"{found.log.tree.size} entries in the audit log, unchanged"
+    how = "to be anchored when the agent starts" if found.adopt else "none older than its anchor"
+    return [Finding("stores", True, f"secrets, ledger and state whole, {how}; {size}")]
 
 
 def _counts(enclave: EnclaveDirectory) -> str:
@@ -167,6 +180,37 @@ def _counts(enclave: EnclaveDirectory) -> str:
         f"{left} of {policy.budget} left in {policy.period_days} days; whoever is told all of it is right about one "
         f"person at most {guess:.1%} of the time (guessing: 50%)"
     )
+
+
+def _answer_time(enclave: EnclaveDirectory) -> str:
+    """Whether this Trust's usual questions are answered well within the time that each statement gets."""
+    turn = enclave.policy().counts.answer_seconds
+    least = turn * Turn.LEAST
+    times: list[Took] = []
+    if enclave.ledger.exists():
+        ledger = Ledger(enclave.ledger, upgrade=False)
+        try:
+            times = [took for took in ledger.times() if took.turn == turn]
+        finally:
+            ledger.close()
+    if not times:
+        return f"every count is answered {turn:g} s after its turn begins; none was asked under this time yet"
+    stopped = [took for took in times if not took.whole]
+    usual = sorted(took.seconds for took in times)[max(0, ceil(0.95 * len(times)) - 1)]
+    said = f"19 of 20 of the last {len(times)} questions were counted within {usual:.2g} s"
+    remedy = (
+        "Raise counts.answer_seconds in policy.json: what was stopped is then counted anew, for nothing, when it is "
+        "asked again. Or give the estate worker more memory (estate_memory in enclave.json)."
+    )
+    if stopped:
+        raise _Unhealthy(
+            f"{len(stopped)} of the last {len(times)} questions were stopped or failed, the last on "
+            f"{stopped[-1].asked:%d %B %Y %H:%M} UTC, and were answered as small numbers are.",
+            f"{remedy} logs/agent.log and logs/estate-worker.log say why.",
+        )
+    if usual > least / 2:
+        raise _Unhealthy(f"{said}; some are stopped after {least:.2g} s, however few people they are of.", remedy)
+    return f"{said}; none is stopped before {least:.2g} s"
 
 
 def _sandbox(enclave: EnclaveDirectory) -> str:
