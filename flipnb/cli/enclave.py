@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text,
 from flipnb.contracts import envelope
 from flipnb.contracts.approval import Approval, Decline
 from flipnb.contracts.controller import Controller
-from flipnb.contracts.desk import AuditPage, DeskRuns, DeskStatus, RequestDetail, RequestList, RequestSummary
+from flipnb.contracts.desk import AuditPage, DeskRuns, DeskStatus, RequestDetail, RequestList, RequestSummary, TriesLeft
 from flipnb.contracts.document import load_json
 from flipnb.contracts.keys import SigningKey, fingerprint
 from flipnb.contracts.problem import FlipError
@@ -38,9 +38,26 @@ Digest = Annotated[str, typer.Argument(help="The bundle's digest; its first char
 
 def controller_key(directory: Path | None, name: str | None, passphrase_file: Path | None) -> SigningKey:
     """The controller's own key, opened with a passphrase that only this process sees."""
-    controller = _controller(enclave_directory(directory), name)
+    enclave = enclave_directory(directory)
+    controller = _controller(enclave, name)
+    _tell_agent(lambda client: client.get(f"/tries/{controller.name}", TriesLeft), enclave)
     passphrase = _passphrase(passphrase_file, f"The passphrase of {controller.name}")
-    return load_key(enclave_directory(directory) / "keys" / controller.key_file, passphrase)
+    try:
+        return load_key(enclave / "keys" / controller.key_file, passphrase)
+    except FlipError as error:
+        if error.code == "wrong-passphrase":
+            _tell_agent(lambda client: client.post(f"/tries/{controller.name}"), enclave)
+        raise
+
+
+def _tell_agent(what: Callable[[DeskClient], object], enclave: Path) -> None:
+    """Ask or tell an agent that runs; where none does there is nobody to tell."""
+    try:
+        with desk(enclave) as client:
+            what(client)
+    except FlipError as error:
+        if error.code != "agent-down":
+            raise
 
 
 @app.command()
@@ -278,6 +295,47 @@ def doctor(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
         print_table(["", "check", "found"], rows)
     if not all(finding.good for finding in findings):
         raise typer.Exit(1)
+
+
+@app.command()
+@speaks_plainly
+def recover(
+    restored: Annotated[
+        bool,
+        typer.Option("--restored", help="The whole enclave was put back from a backup: take all as spent since then."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    enclave: EnclaveOption = None,
+    controller: ControllerOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Declare what of an enclave is lost for good, while its agent is down: what nobody vouches for counts as spent.
+
+    Restore from your newest backup first; only what that can't bring back is lost.
+    """
+    from flipnb.enclave.recovery import Consequences, declaration, recover
+    from flipnb.enclave.stores.configuration import EnclaveDirectory
+
+    directory = EnclaveDirectory.open(enclave_directory(enclave))
+    if directory.recovery.exists():
+        done = recover(directory)
+    else:
+        loss = declaration(directory, restored=restored)
+        if not as_json:
+            for file in loss.files:
+                print(f"{file.name}: {file.fault}")
+            for sentence in Consequences.of(loss).told():
+                print(sentence)
+        if not yes:
+            typer.confirm("Is it lost for good?", abort=True)
+        done = recover(
+            directory, envelope.seal(loss, envelope.LOSS, controller_key(enclave, controller, passphrase_file))
+        )
+    if as_json:
+        print_json(asdict(done))
+    else:
+        print("Done; it is in the audit log. Start the agent.")
 
 
 def _show(detail: RequestDetail) -> None:

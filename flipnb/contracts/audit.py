@@ -15,6 +15,7 @@ AuditKind = Literal[
     "joined", "count-released", "count-refused", "request-received", "request-refused", "approved", "declined",
     "run-started", "run-ended", "kernel-died", "slot-released", "round-released", "round-refused", "report-refused",
     "total-released", "total-refused", "left", "stopped", "estate-loaded", "agent-started",
+    "anchored", "loss-declared", "passphrase-wrong",
     "task-refused", "refused-again", "progress-told", "told",
 ]  # fmt: skip
 

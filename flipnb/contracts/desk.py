@@ -154,6 +154,12 @@ class Ticket(Document):
     controllers: tuple[Controller, ...]
 
 
+class TriesLeft(Document):
+    """GET and POST /tries/{controller}: how many more wrong passphrases of theirs are borne now."""
+
+    left: int
+
+
 class Signed(Document):
     """POST /approvals, POST /memberships: an envelope as JSON text."""
 

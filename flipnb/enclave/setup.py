@@ -1,9 +1,8 @@
-"""Making a Trust's enclave: its directory, two keys, policy and one environment; who its data controllers are."""
+"""Making a Trust's enclave: its directory, keys, stores, policy and one environment; who its controllers are."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.stores.configuration import Configuration, EnclaveDirectory
+from flipnb.enclave.stores.opening import make_stores
 from flipnb.files.whole import write
 from flipnb.link.key_files import save_key
 
@@ -139,7 +139,6 @@ def _make_keys(directory: Path, name: str, passphrase: str) -> Controller:
 def _fill(
     directory: Path, configuration: Configuration, policy: Policy, *, ca: bytes, environment: str, lock: bytes
 ) -> EnclaveDirectory:
-    write(directory / "keys" / "disclosure.key", os.urandom(32), mode=0o600)
     for part in ("memberships", "runs", "logs", "frozen"):
         (directory / part).mkdir(mode=0o700)
     # The estate worker reads it as a user of its own; the enclave's directory keeps everybody else out.
@@ -149,7 +148,9 @@ def _fill(
     (directory / "environments" / environment / "lock.txt").write_bytes(lock)
     _write_document(directory / "policy.json", policy)
     _write_document(directory / "enclave.json", configuration)
-    return EnclaveDirectory.open(directory)
+    enclave = EnclaveDirectory.open(directory)
+    make_stores(enclave, enclave.load_node_key())
+    return enclave
 
 
 def _write_document(path: Path, document: Document) -> None:

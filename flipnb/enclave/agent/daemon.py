@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -35,11 +33,9 @@ from flipnb.enclave.runs.slots import Slots
 from flipnb.enclave.sandbox.limits import raise_open_files
 from flipnb.enclave.sandbox.probe import ProbeReport, probe, refuse_if_weaker
 from flipnb.enclave.sandbox.uids import estate_worker_uid, run_uid
-from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.installation import require_environment
-from flipnb.enclave.stores.ledger import Ledger
-from flipnb.enclave.stores.store import Store
+from flipnb.enclave.stores.opening import Stores, sole_user
 from flipnb.files.logs import log_to, logs_kept
 from flipnb.link.exchange import NotNow
 
@@ -53,13 +49,17 @@ _STOP_S = 3.5
 class Agent:
     """One enclave's daemon. ``run`` returns when it was told to stop and everything of it is gone."""
 
-    def __init__(self, directory: EnclaveDirectory, sandbox: dict[str, bool | int | str | None]) -> None:
+    def __init__(self, stores: Stores, sandbox: dict[str, bool | int | str | None]) -> None:
+        self._directory = directory = stores.directory
         configuration = directory.configuration
-        self._directory = directory
         self._key = key = directory.load_node_key()
-        self._store = Store(directory.state)
-        self._audit = AuditLog(directory.audit, key, self._store.anchor)
-        self._memberships = Memberships(directory.memberships, controllers=directory.controllers, own_key=key.key_id)
+        self._store, self._audit = stores.store, stores.audit
+        self._memberships = Memberships(
+            directory.memberships,
+            controllers=directory.controllers,
+            own_key=key.key_id,
+            joining=stores.join,
+        )
         self._worker = EstateWorker(
             directory.estate,
             directory.frozen,
@@ -83,16 +83,15 @@ class Agent:
         replies = Replies(
             self._store, self._audit, self._hub, self._runs.active, lambda: directory.policy().reply_seconds
         )
-        self._ledger = Ledger(directory.ledger)
         pace = Pace()
         questions = Questions(
             secret=directory.disclosure_key(),
-            ledger=self._ledger,
+            ledger=stores.ledger,
             tabulator=self._worker,
             policy=lambda: directory.policy().counts,
             pace=pace,
         )
-        self._counts = Counts(
+        counts = Counts(
             key=key, store=self._store, audit=self._audit, memberships=self._memberships, questions=questions, pace=pace
         )
         self._presence = Presence(directory, key, self._memberships, self._hub)
@@ -108,7 +107,7 @@ class Agent:
             sandbox=sandbox,
             joined=self._presence.joined,
         )
-        self._tasks = Tasks(self._hub, self._audit, self._runs, replies, self._counts)
+        self._tasks = Tasks(self._hub, self._audit, self._runs, replies, counts)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -141,10 +140,6 @@ class Agent:
         self._directory.desk_socket.unlink(missing_ok=True)
         await self._worker.close()
         await self._hub.close()
-        self._counts.close()
-        self._audit.close()
-        self._ledger.close()
-        self._store.close()
         _LOG.info("the agent has ended")
 
     def stop(self) -> None:
@@ -193,18 +188,21 @@ class Agent:
 def serve(directory: Path) -> None:
     """Run an agent until SIGTERM or SIGINT. Raises FlipError where it refuses to start, naming why."""
     enclave = EnclaveDirectory.open(directory)
-    enclave.logs.mkdir(exist_ok=True, mode=0o700)
-    own = enclave.logs / "agent.log"
-    log_to(own)
-    with _only_agent(enclave), logs_kept((enclave.logs, "*.log"), (enclave.runs, "*/runner.log"), own=own):
+    with contextlib.ExitStack() as held:
+        held.enter_context(sole_user(enclave))  # before anything is written, the log of the one that runs above all
+        enclave.logs.mkdir(exist_ok=True, mode=0o700)
+        own = enclave.logs / "agent.log"
+        log_to(own)
+        held.enter_context(logs_kept((enclave.logs, "*.log"), (enclave.runs, "*/runner.log"), own=own))
         try:
             enclave.make_runtime()
             raise_open_files()
-            for lock in sorted(enclave.environments.glob("*/lock.txt")):
-                require_environment(lock)
-            report = probe(uid=run_uid(enclave.directory, 0), outside=(enclave.directory, enclave.node_key))
-            refuse_if_weaker(report, enclave.policy().kernel)
-            asyncio.run(_run(enclave, sandbox_facts(report)))
+            with contextlib.closing(Stores.open(enclave, enclave.load_node_key())) as stores:
+                for lock in sorted(enclave.environments.glob("*/lock.txt")):
+                    require_environment(lock)
+                report = probe(uid=run_uid(enclave.directory, 0), outside=(enclave.directory, enclave.node_key))
+                refuse_if_weaker(report, enclave.policy().kernel)
+                asyncio.run(_run(stores, sandbox_facts(report)))
         except FlipError as error:
             _LOG.error("the agent does not start: %s (%s)", error, error.code)
             raise
@@ -218,22 +216,9 @@ def sandbox_facts(report: ProbeReport) -> dict[str, bool | int | str | None]:
     }
 
 
-async def _run(enclave: EnclaveDirectory, sandbox: dict[str, bool | int | str | None]) -> None:
-    agent = Agent(enclave, sandbox)
+async def _run(stores: Stores, sandbox: dict[str, bool | int | str | None]) -> None:
+    agent = Agent(stores, sandbox)
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, agent.stop)
     await agent.run()
-
-
-@contextlib.contextmanager
-def _only_agent(enclave: EnclaveDirectory) -> Iterator[None]:
-    """One agent per enclave: a lock that Linux gives back however the agent ends."""
-    with (enclave.directory / "agent.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FlipError("agent-running", f"An agent runs in {enclave.directory} already.") from None
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield

@@ -18,12 +18,12 @@ from flipnb.enclave.estate_worker.process import EstateWorker
 from flipnb.enclave.sandbox.limits import OPEN_FILES
 from flipnb.enclave.sandbox.probe import probe, refuse_if_weaker
 from flipnb.enclave.sandbox.uids import estate_worker_uid, run_uid
-from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.configuration import EnclaveDirectory
+from flipnb.enclave.stores.inspection import inspect
 from flipnb.enclave.stores.installation import require_environment
 from flipnb.enclave.stores.ledger import Ledger, Took
-from flipnb.enclave.stores.store import Store
 from flipnb.link.exchange import NotNow
+from flipnb.link.key_files import stretched
 
 _HUB_S = 10.0
 
@@ -59,14 +59,13 @@ def examine(directory: Path) -> list[Finding]:
         ("environments", _environments),
         ("runtime directory", _runtime),
         ("open files", _open_files),
-        ("audit log", _audit),
         ("counts", _counts),
         ("answer time", _answer_time),
         ("sandbox", _sandbox),
         ("estate", _estate),
         ("hub", _hub),
     ]
-    return [_finding(what, look, enclave) for what, look in looks]
+    return [*_stores(enclave), *(_finding(what, look, enclave) for what, look in looks)]
 
 
 def _finding(what: str, look: Callable[[EnclaveDirectory], str], enclave: EnclaveDirectory) -> Finding:
@@ -85,6 +84,13 @@ def _keys(enclave: EnclaveDirectory) -> str:
     for path in enclave.keys.iterdir():
         if path.stat().st_mode & 0o077:
             raise _Unhealthy(f"{path} can be read by other users.", f"chmod 0600 {path}")
+    kept = [enclave.keys / controller.key_file for controller in enclave.controllers()]
+    old = [path.name for path in kept if path.exists() and not stretched(path)]
+    if old:
+        raise _Unhealthy(
+            f"{', '.join(old)}: the passphrase is guessed in bulk, for the key is of an earlier version, or damaged.",
+            "Its data controller uses it once, as for an approval: it is locked anew then. Restore it where it fails.",
+        )
     return f"node key {key.key_id[:16]}…"
 
 
@@ -140,14 +146,18 @@ def _open_files(_: EnclaveDirectory) -> str:
     return f"{most} may be open"
 
 
-def _audit(enclave: EnclaveDirectory) -> str:
-    if not enclave.state.exists():
-        return "not begun yet"
-    store = Store(enclave.state, upgrade=False)
+def _stores(enclave: EnclaveDirectory) -> list[Finding]:
+    """One for each file that is missing, damaged or older than what was written last; else one that all is well."""
     try:
-        return f"{AuditLog.verify(enclave.audit, enclave.load_node_key(), store.anchor)} entries, unchanged"
-    finally:
-        store.close()
+        found = inspect(enclave, enclave.load_node_key())
+    except FlipError as error:
+        return [Finding("stores", False, error.message, error.remedy)]
+    if found.problems:
+        return [Finding(problem.file.name, False, problem.detail, problem.remedy) for problem in found.problems]
+    assert found.log is not None
+    size = f"{found.log.tree.size} entries in the audit log, unchanged"
+    how = "to be anchored when the agent starts" if found.adopt else "none older than its anchor"
+    return [Finding("stores", True, f"secrets, ledger and state whole, {how}; {size}")]
 
 
 def _counts(enclave: EnclaveDirectory) -> str:
@@ -199,7 +209,7 @@ def _answer_time(enclave: EnclaveDirectory) -> str:
             f"{remedy} logs/agent.log and logs/estate-worker.log say why.",
         )
     if usual > least / 2:
-        raise _Unhealthy(f"{said}; some are stopped after {least:.2g} s, however few people they are of.", remedy)
+        raise _Unhealthy(f"{said}; some are stopped after {least:.2g} s, whatever number they would have.", remedy)
     return f"{said}; none is stopped before {least:.2g} s"
 
 

@@ -18,14 +18,13 @@ from starlette.routing import Route
 from flipnb.contracts import envelope
 from flipnb.contracts.approval import Approval
 from flipnb.contracts.controller import Controller
-from flipnb.contracts.desk import RequestSummary, Ticket
+from flipnb.contracts.desk import RequestSummary, Ticket, TriesLeft
 from flipnb.contracts.keys import fingerprint
 from flipnb.contracts.problem import FlipError
 from flipnb.link.desk import DeskClient
 from flipnb.link.key_files import load_key
 
 _FORM_BYTES = 4096
-_WRONG_ALLOWED = 5
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -45,7 +44,7 @@ class ApprovalSite:
 
     def __init__(self, origin: str, desk: DeskClient, keys: Path) -> None:
         self._origin, self._desk, self._keys = origin, desk, keys
-        self._wrong: dict[str, int] = {}
+        self._turn = asyncio.Lock()
         pages = Environment(
             loader=PackageLoader("flipnb.enclave.approval_page"), autoescape=True, undefined=StrictUndefined
         )
@@ -74,28 +73,21 @@ class ApprovalSite:
         ticket = await self._ticket(name)
         form = await _form(request)
         try:
-            sealed = await asyncio.to_thread(self._seal, name, ticket, form)
+            async with self._turn:  # a passphrase costs 128 MiB, and the tries are counted one by one
+                sealed = await asyncio.to_thread(self._seal, ticket, form)
         except FlipError as error:
             chosen = form.get("controller", "")
             return self._page("approve.html", status=error.status, ticket=ticket, chosen=chosen, problem=str(error))
         # The approval uses up the ticket.
         summary = await asyncio.to_thread(self._desk.post_envelope, f"/tickets/{name}/approval", sealed, RequestSummary)
-        self._wrong.pop(name, None)
         return self._page("approved.html", ticket=ticket, summary=summary, form=form)
 
     async def _ticket(self, name: str) -> Ticket:
         """What the ticket is for. Raises FlipError ``no-ticket`` where it is unknown, used or too old."""
         return await asyncio.to_thread(self._desk.get, f"/tickets/{name}", Ticket)
 
-    def _seal(self, name: str, ticket: Ticket, form: dict[str, str]) -> bytes:
+    def _seal(self, ticket: Ticket, form: dict[str, str]) -> bytes:
         """The approval under the controller's own key. Raises FlipError for a wrong name, passphrase or number."""
-        if self._wrong.get(name, 0) >= _WRONG_ALLOWED:
-            raise FlipError(
-                "too-many-tries",
-                f"The passphrase was wrong {_WRONG_ALLOWED} times; this page is closed.",
-                remedy="Open it anew from the desk.",
-                status=403,
-            )
         approval = Approval.of_request(
             ticket.detail,
             trust=ticket.trust,
@@ -106,10 +98,13 @@ class ApprovalSite:
         if form.get("bundle") != approval.bundle:
             raise FlipError("other-bundle", "The form is of another request; nothing was approved.", status=409)
         controller = _controller(ticket, form)
+        self._desk.get(f"/tries/{controller.name}", TriesLeft)
         try:
             key = load_key(self._keys / controller.key_file, form.get("passphrase", "") or " ")
         except FlipError as error:
-            self._wrong[name] = self._wrong.get(name, 0) + 1
+            if error.code != "wrong-passphrase":
+                raise
+            self._desk.post(f"/tries/{controller.name}")
             raise FlipError(error.code, "The passphrase is wrong; nothing was approved.", status=403) from None
         return envelope.seal(approval, envelope.APPROVAL, key)
 

@@ -16,8 +16,17 @@ from flipnb.files.whole import write
 class Memberships:
     """``memberships/{study}.dsse``, verified when read; each holds while who signed it decides here. Thread-safe."""
 
-    def __init__(self, directory: Path, *, controllers: Callable[[], Iterable[Controller]], own_key: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        controllers: Callable[[], Iterable[Controller]],
+        own_key: str,
+        joining: Callable[[str], object] = lambda study: None,
+    ) -> None:
+        """``joining`` is called with a study's name before its membership is kept."""
         self._directory = directory
+        self._joining = joining
         self._controllers = controllers
         self._own_key = own_key
         self._lock = threading.Lock()
@@ -41,6 +50,7 @@ class Memberships:
         Trust, or a roster without this Trust's own key).
         """
         roster, signer = self._verified(envelope, "The membership")
+        self._joining(roster.study)
         with self._lock:
             write(self._directory / f"{roster.study}.dsse", envelope, mode=0o600)
             self._rosters[roster.study] = roster

@@ -16,11 +16,12 @@ from flipnb.contracts.desk import ApprovalPage
 from flipnb.contracts.problem import FlipError
 
 _TICKET_S = 900.0
+_TICKETS = 64
 _PAUSE_S = 1.0
 
 
 class ApprovalPages:
-    """A ticket opens the page of one request, until it was used for an approval or has expired."""
+    """A ticket opens the page of one request, until it is used for an approval, expires, or 64 newer ones are there."""
 
     def __init__(self, desk: Path, keys: Path) -> None:
         self._desk, self._keys = desk, keys
@@ -48,7 +49,10 @@ class ApprovalPages:
     def issue(self, bundle: str) -> ApprovalPage:
         """A ticket for one bundle, as the page's address and until when it opens it."""
         now = time.monotonic()
-        self._tickets = {name: held for name, held in self._tickets.items() if held[1] > now}
+        for name, (_, until) in list(self._tickets.items()):  # the oldest first
+            if until > now and len(self._tickets) < _TICKETS:
+                break
+            del self._tickets[name]
         ticket = secrets.token_hex(32)
         self._tickets[ticket] = (bundle, now + _TICKET_S)
         expires = datetime.now(UTC) + timedelta(seconds=_TICKET_S)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ from flipnb.contracts.desk import (
     RequestSummary,
     Signed,
     Ticket,
+    TriesLeft,
 )
 from flipnb.contracts.document import Document
 from flipnb.contracts.envelope import peek
@@ -45,6 +47,7 @@ from flipnb.enclave.desk.changes import changes
 from flipnb.enclave.desk.exact_counts import ExactCounts
 from flipnb.enclave.desk.leaving import bits_told, caution, what_leaves
 from flipnb.enclave.desk.server import guard, read
+from flipnb.enclave.desk.tries import Tries
 from flipnb.enclave.desk.viewing import shown
 from flipnb.enclave.runs.directory import EXECUTED
 from flipnb.enclave.runs.enclave import Enclave
@@ -54,6 +57,7 @@ from flipnb.enclave.stores.stored import StoredRequest, StoredRun
 _LOG = logging.getLogger("flipnb.enclave.desk")
 _LONGEST_WAIT_S = 30.0
 _LOOK_S = 0.2
+_DIGITS = 15
 
 
 class Desk:
@@ -77,6 +81,7 @@ class Desk:
         self._started = secrets.token_hex(4)
         self._counts = ExactCounts(enclave.worker.count)
         self._sandbox, self._joined = sandbox, joined
+        self._tries = Tries(enclave.audit, enclave.directory.controllers)
 
     def application(self) -> Starlette:
         """The desk as an ASGI application."""
@@ -87,6 +92,8 @@ class Desk:
             ("POST", "/requests/{bundle}/page", self.page),
             ("GET", "/tickets/{ticket}", self.ticket),
             ("POST", "/tickets/{ticket}/approval", self.approve_with_ticket),
+            ("GET", "/tries/{controller}", self.tries),
+            ("POST", "/tries/{controller}", self.wrong_try),
             ("POST", "/approvals", self.approve),
             ("POST", "/declines", self.decline),
             ("POST", "/memberships", self.join),
@@ -157,6 +164,15 @@ class Desk:
         self._pages.use(request.path_params["ticket"])
         return answer
 
+    async def tries(self, request: Request) -> Document:
+        """GET /tries/{controller}: before a passphrase is tried. FlipError ``too-many-tries`` (403)."""
+        return TriesLeft(left=self._tries.left(request.path_params["controller"]))
+
+    async def wrong_try(self, request: Request) -> Document:
+        """POST /tries/{controller}: their passphrase was wrong. FlipError ``too-many-tries`` (403)."""
+        controller = request.path_params["controller"]
+        return TriesLeft(left=await asyncio.to_thread(self._tries.wrong, controller))
+
     async def approve(self, request: Request) -> Document:
         """POST /approvals: a sealed approval, verified and kept; the request as it is now."""
         signed = await read(Signed, request)
@@ -209,9 +225,12 @@ class Desk:
         """Wait until something here is other than at the revisions that are given, or for ``wait`` seconds."""
         known = DeskRevision(**{name: request.query_params.get(name, "") for name in DeskRevision.model_fields})
         try:
-            until = time.monotonic() + min(float(request.query_params.get("wait", "0")), _LONGEST_WAIT_S)
+            wait = float(request.query_params.get("wait", "0"))
         except ValueError:
-            raise FlipError("bad-query", "wait must be a number of seconds.") from None
+            wait = math.nan
+        if not 0 <= wait < math.inf:
+            raise FlipError("bad-query", "wait must be a number of seconds.")
+        until = time.monotonic() + min(wait, _LONGEST_WAIT_S)
         while self._revision() == known and time.monotonic() < until:
             await asyncio.sleep(_LOOK_S)
         return self._revision()
@@ -219,7 +238,7 @@ class Desk:
     async def audit(self, request: Request) -> Document:
         """GET /audit?after=N: a page of the audit log. FlipError ``bad-query``."""
         after = request.query_params.get("after", "0")
-        if not after.isascii() or not after.isdigit():
+        if not after.isascii() or not after.isdigit() or len(after) > _DIGITS:
             raise FlipError("bad-query", "after must be a number.")
         return await asyncio.to_thread(self._enclave.audit.page, int(after))
 

@@ -70,17 +70,6 @@ def what_leaves(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def bits_told(found: Sequence[Channel], policy: Policy) -> str:
-    """In words, what the channels beside the weights can tell, and what of it counts against the policy."""
-    counted = sum(channel.bits for channel in found if channel.counted)
-    others = sum(channel.bits for channel in found if not channel.counted and channel.name != WEIGHTS)
-    return (
-        f"Declared numbers: {counted:,} bits in a run at most, of the {policy.bits_per_run:,} that your policy allows. "
-        f"By when and how things happen, beside them: {others:,} bits at most, which the policy's grids of "
-        f"{policy.progress_seconds:g} s and {policy.reply_seconds:g} s bound, and which do not count against that."
-    )
-
-
 def _chosen_weights(bundle: Bundle) -> list[str]:
     """What a hub that chooses weights can make a model tell is bounded by how far and how often they may move."""
     plan = bundle.plan
@@ -90,6 +79,18 @@ def _chosen_weights(bundle: Bundle) -> list[str]:
     near = f", and none further than {plan.radius:g} from the first" if plan.radius is not None else ""
     return [
         "The hub gives each round's weights, and a hub that cheats could choose them so that the changes tell of "
-        f"single people, the more the fewer they are. Refused are weights further than {once:.4g} (L2) from the "
-        f"last{near}, in each of {plan.rounds} rounds: the smaller the clip and the fewer the rounds, the less it learns."
+        "single people, the more the fewer they are. Refused are weights further than "
+        f"{once:.4g} (L2) from the last{near}, in each of {plan.rounds} rounds: the smaller the clip and the fewer the "
+        "rounds, the less it learns."
     ]
+
+
+def bits_told(found: Sequence[Channel], policy: Policy) -> str:
+    """In words, what the channels beside the weights can tell, and what of it counts against the policy."""
+    counted = sum(channel.bits for channel in found if channel.counted)
+    others = sum(channel.bits for channel in found if not channel.counted and channel.name != WEIGHTS)
+    return (
+        f"Declared numbers: {counted:,} bits in a run at most, of the {policy.bits_per_run:,} that your policy allows. "
+        f"By when and how things happen, beside them: {others:,} bits at most, which the policy's grids of "
+        f"{policy.progress_seconds:g} s and {policy.reply_seconds:g} s bound, and which do not count against that."
+    )

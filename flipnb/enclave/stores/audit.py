@@ -1,7 +1,7 @@
 """The enclave's audit log: appended, never changed; every line is the input of one RFC 6962 leaf.
 
-After each entry the size and tree head are signed with the node's key and kept in the store, so that a line that was
-changed, dropped or cut off is found when the agent starts.
+After each entry the size and tree head are signed with the node's key and kept in the store and beside it (see
+``anchors``): a line that was changed, dropped or cut off is found when the agent starts, and an older store, too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import re
 import threading
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from flipnb.contracts.audit import AuditEntry, AuditKind, leaf_hash, tree_head
 from flipnb.contracts.desk import AuditCheck, AuditPage
 from flipnb.contracts.disk import disk_full, is_full
 from flipnb.contracts.document import parse
-from flipnb.contracts.keys import SigningKey, verify
+from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.stores.anchor import AuditAnchor
 from flipnb.enclave.stores.refusals import Refusals
@@ -64,20 +65,51 @@ def _node(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
+class NewestDigests:
+    """The SHA-256 sums that the newest entries name among their details, the newest ``_NAMES`` of them."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, None] = {}
+
+    def add(self, details: Mapping[str, Any]) -> None:
+        """Take those of one more entry."""
+        for value in details.values():
+            if isinstance(value, str) and _DIGEST.fullmatch(value):
+                self._names.pop(value, None)
+                self._names[value] = None
+        while len(self._names) > _NAMES:
+            del self._names[next(iter(self._names))]
+
+    def __contains__(self, digest: str) -> bool:
+        return digest in self._names
+
+
 class AuditLog:
     """Thread-safe. Opening it verifies all of it.
 
+    Its head is told to ``witness`` after each entry, before it is signed in the store: of the three the log is never
+    behind, and the others are behind it by one entry at most, whenever the power is cut.
     Raises FlipError ``audit-broken``, which names the line, where the log is not what was written.
     """
 
-    def __init__(self, path: Path, key: SigningKey, anchor: AuditAnchor) -> None:
+    def __init__(
+        self,
+        path: Path,
+        key: SigningKey,
+        anchor: AuditAnchor,
+        *,
+        witness: Callable[[int, str], object] = lambda size, head: None,
+        found: LogFound | None = None,
+    ) -> None:
+        """``found``: what ``read_log`` has just found, where somebody has read the log already."""
         self._path = path
         self._key = key
         self._anchor = anchor
+        self._witness = witness
         self._lock = threading.Lock()
         self._problem: str | None = None
-        self._names: dict[str, None] = {}
-        self._tree, self._ends = _read(path, key, anchor, self._keep_names)
+        found = found or read_log(path, key, anchor.signed(key, path))
+        self._tree, self._ends, self._named = found.tree, found.ends, found.named
         whole = _end(self._ends, self._tree.size)
         if path.exists() and path.stat().st_size > whole:
             # A torn last line is what a power cut leaves; nothing was released on its account.
@@ -85,14 +117,15 @@ class AuditLog:
                 file.truncate(whole)
                 os.fsync(file.fileno())
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        self._sign()
+        self._signed = False
+        self._settle()
         self.refusals = Refusals(self.append)
         """Where everything goes that a hub can have refused again and again."""
 
     @staticmethod
     def verify(path: Path, key: SigningKey, anchor: AuditAnchor) -> int:
         """The number of entries, all of them as they were written; changes nothing. Raises as opening does."""
-        return _read(path, key, anchor)[0].size
+        return read_log(path, key, anchor.signed(key, path)).tree.size
 
     @property
     def size(self) -> int:
@@ -125,6 +158,7 @@ class AuditLog:
         head. A crash between the two leaves an entry too many, never a release without one.
         """
         with self._lock:
+            self._settle()
             entry = AuditEntry(
                 index=self._tree.size, at=datetime.now(UTC), trust=self._key.key_id, kind=kind, details=details
             )
@@ -132,24 +166,15 @@ class AuditLog:
             self._write(line + b"\n")
             self._ends.append(_end(self._ends, self._tree.size) + len(line) + 1)
             self._tree.add(leaf_hash(line))
-            with self._anchor.together():
-                self._sign()
-                then()
-            self._keep_names(details)
+            self._named.add(details)
+            self._signed = False
+            self._settle(then)
             return entry
 
     def names(self, digest: str) -> bool:
         """Whether one of the newest entries names ``digest``, a SHA-256, among its details."""
         with self._lock:
-            return digest in self._names
-
-    def _keep_names(self, details: dict[str, Any]) -> None:
-        for value in details.values():
-            if isinstance(value, str) and _DIGEST.fullmatch(value):
-                self._names.pop(value, None)
-                self._names[value] = None
-        while len(self._names) > _NAMES:
-            del self._names[next(iter(self._names))]
+            return digest in self._named
 
     def _write(self, line: bytes) -> None:
         """All of it on disk, or nothing. Raises FlipError ``disk-full``."""
@@ -189,38 +214,66 @@ class AuditLog:
             _LOG.warning("the audit log lacks the number of the last refusals: %s", error)
         os.close(self._file)
 
-    def _sign(self) -> None:
+    def _settle(self, then: Callable[[], object] = lambda: None) -> None:
+        """Have the head witnessed and signed, together with ``then``; nothing where both were done for this head.
+
+        Where a full disk keeps it from that, no further entry is written before it is done.
+        """
+        if self._signed:
+            return
         size, head = self._tree.size, self._tree.hexadecimal()
-        self._anchor.set(size, head, self._key.sign(_statement(size, head)))
+        self._witness(size, head)
+        with self._anchor.together():
+            self._anchor.sign(size, head, self._key)
+            then()
+        self._signed = True
 
 
-def _read(
-    path: Path, key: SigningKey, anchor: AuditAnchor, hear: Callable[[dict[str, Any]], None] = lambda details: None
-) -> tuple[TreeHead, array[int]]:
-    """The tree of all whole lines, and where each of them ends, in bytes; a torn one may follow.
+@dataclass(frozen=True)
+class LogFound:
+    """What a whole log says: its tree, where each line ends (in bytes), which digests its newest entries name, what its
+    counts cost, which runs it has seen start (with the bundle of each), and whether it was begun, or taken over, with
+    an anchor."""
 
-    ``hear`` is given each entry's details.
+    tree: TreeHead
+    ends: array[int]
+    named: NewestDigests
+    counts: int
+    cost: int
+    started: dict[str, str]
+    anchored: bool
+
+
+def read_log(path: Path, key: SigningKey, signed: Mapping[int, str]) -> LogFound:
+    """Read all whole lines; a torn one may follow. ``signed``: heads by the size at which the log must have had them.
+
+    Raises FlipError ``audit-broken``, which names the line, where the log is not what was written.
     """
-    anchored = anchor.get()
-    size, head, signature = anchored or (0, "", b"")
-    if anchored is not None and not verify(key.public_key, signature, _statement(size, head)):
-        raise _broken(path, "its signed head in the agent's store does not hold")
-    tree, ends = TreeHead(), array("Q")
+    tree, ends, named = TreeHead(), array("Q"), NewestDigests()
+    counts, cost, started, anchored = 0, 0, dict[str, str](), False
     for index, line in enumerate(_lines(path)):
         try:
             entry = parse(AuditEntry, line, f"line {index + 1}")
         except FlipError as error:
-            raise _broken(path, str(error)) from None
+            raise broken(path, str(error)) from None
         if entry.index != index or entry.trust != key.key_id:
-            raise _broken(path, f"line {index + 1} has index {entry.index} or belongs to another Trust")
+            raise broken(path, f"line {index + 1} has index {entry.index} or belongs to another Trust")
         tree.add(leaf_hash(line))
-        hear(entry.details)
-        if tree.size == size and tree.hexadecimal() != head:
-            raise _broken(path, f"one of its first {size} lines is not the one that was written")
+        named.add(entry.details)
+        if signed.get(tree.size) not in (None, tree.hexadecimal()):
+            raise broken(path, f"one of its first {tree.size} lines is not the one that was written")
         ends.append(_end(ends, index) + len(line) + 1)
+        match entry.kind:
+            case "count-released":
+                counts, cost = counts + 1, cost + int(entry.details.get("cost", 0))
+            case "run-started":
+                started[entry.details["run"]] = entry.details["bundle"]
+            case "anchored" | "loss-declared":
+                anchored = True
+    size = max(signed, default=0)
     if tree.size < size:
-        raise _broken(path, f"it has {tree.size} entries, {size} were written")
-    return tree, ends
+        raise broken(path, f"it has {tree.size} entries, {size} were written")
+    return LogFound(tree, ends, named, counts, cost, started, anchored)
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -237,14 +290,11 @@ def _end(ends: array[int], number: int) -> int:
     return ends[number - 1] if number else 0
 
 
-def _broken(path: Path, how: str) -> FlipError:
+def broken(path: Path, how: str) -> FlipError:
+    """What is said of a log that is not what was written."""
     return FlipError(
         "audit-broken",
-        f"The audit log {path} was changed: {how}.",
-        remedy="Keep the file as evidence and restore the log from its last backup; the agent does not start.",
+        f"The audit log {path} is not what was written: {how}.",
+        remedy="Keep the file as evidence. If it was put back from a backup, or is lost, see `flip enclave recover`.",
         status=500,
     )
-
-
-def _statement(size: int, head: str) -> bytes:
-    return f"flip/audit-head/1\n{size}\n{head}\n".encode()

@@ -20,6 +20,7 @@ from flipnb.estate.versions import READING_MEMORY
 from flipnb.files.whole import write
 from flipnb.link.key_files import load_key
 
+SECRET_BYTES = 32
 SOCKET_PATH_BYTES = 107
 """What Linux allows for the path of a unix socket."""
 
@@ -27,6 +28,7 @@ SOCKET_PATH_BYTES = 107
 class Configuration(Document):
     """``enclave.json``. Relative paths count from the enclave's directory.
 
+    ``anchor_file``: where what was written last is kept (see ``stores.anchors``): best on another disk than all else.
     ``estate_memory``: what the estate worker's database may hold in memory, as 512MB or 4GB; more is spilled to disk.
     """
 
@@ -39,6 +41,7 @@ class Configuration(Document):
     runtime_dir: str
     estate_dir: str = "estate"
     environments_dir: str = "environments"
+    anchor_file: str = "anchor.json"
     estate_memory: str = Field(default=READING_MEMORY, pattern=r"^[1-9][0-9]{0,5}[MG]B$")
 
     @model_validator(mode="after")
@@ -104,6 +107,16 @@ class EnclaveDirectory:
     def audit(self) -> Path:
         """The audit log."""
         return self.directory / "audit.jsonl"
+
+    @property
+    def anchor(self) -> Path:
+        """What was written last of log, ledger and secrets, by the configuration; see ``anchors``."""
+        return self.directory / self.configuration.anchor_file
+
+    @property
+    def recovery(self) -> Path:
+        """The signed declaration of a loss, while it is carried out."""
+        return self.directory / "recovery.dsse"
 
     @property
     def runs(self) -> Path:
@@ -177,26 +190,41 @@ class EnclaveDirectory:
         """Name of each environment that is built here → SHA-256 of its lock file."""
         return {lock.parent.name: sha256(lock.read_bytes()) for lock in sorted(self.environments.glob("*/lock.txt"))}
 
+    @property
+    def disclosure(self) -> Path:
+        """The file of the secret that the noise on counts is drawn from."""
+        return self.keys / "disclosure.key"
+
+    def study_file(self, study: str) -> Path:
+        """The file of the secret that a study's pseudonyms and commitments come from."""
+        return self.keys / f"study-{study}.key"
+
+    def secrets(self) -> tuple[Path, ...]:
+        """The files of all secrets of 32 bytes that are there."""
+        return tuple(sorted(path for path in (self.disclosure, *self.keys.glob("study-*.key")) if path.exists()))
+
     def study_key(self, study: str) -> bytes:
-        """32 secret bytes per study, made at first use; pseudonyms and commitments come from them. Never leaves."""
-        path = self.keys / f"study-{study}.key"
-        if not path.exists():
-            write(path, os.urandom(32), mode=0o600)
-        return path.read_bytes()
+        """32 secret bytes per study, made when it is joined. Never leaves. Raises FlipError ``bad-secret``."""
+        return _secret(self.study_file(study))
 
     def disclosure_key(self) -> bytes:
         """32 secret bytes that the noise on counts is drawn from, read by the agent alone. Never leaves.
 
-        Another key draws other noise for the same questions: keep it with the ledger.
+        Another key draws other noise for the same questions: keep it with the ledger. Raises FlipError ``bad-secret``.
         """
-        path = self.keys / "disclosure.key"
-        if not path.exists():
-            write(path, os.urandom(32), mode=0o600)
-        return path.read_bytes()
+        return _secret(self.disclosure)
 
     def load_node_key(self) -> SigningKey:
-        """The node's key. Raises FlipError ``no-key``."""
-        return load_key(self.node_key)
+        """The node's key. Raises FlipError ``no-key``, ``damaged-key``."""
+        try:
+            return load_key(self.node_key)
+        except FlipError as error:
+            raise FlipError(
+                error.code,
+                error.message,
+                remedy="Restore it from a backup: without it this Trust is another one, to be set up and joined anew.",
+                status=500,
+            ) from None
 
     def make_runtime(self) -> None:
         """Make the directory for sockets, of this user alone. Raises FlipError ``socket-path-too-long``."""
@@ -216,6 +244,27 @@ class EnclaveDirectory:
                 f"The runtime directory {self.runtime} belongs to another user or is open to others.",
                 remedy="Remove it, or name another one in enclave.json.",
             )
+
+
+def make_secret(path: Path) -> None:
+    """32 bytes of the system's random source, in a file for this user alone; what is there is never overwritten."""
+    if not path.exists():
+        write(path, os.urandom(SECRET_BYTES), mode=0o600)
+
+
+def _secret(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        content = b""
+    if len(content) != SECRET_BYTES:
+        raise FlipError(
+            "bad-secret",
+            f"{path} is not there, or has not the {SECRET_BYTES} bytes of a secret.",
+            remedy="`flip enclave doctor` says what to do.",
+            status=503,
+        )
+    return content
 
 
 def _configuration(directory: Path) -> Configuration:

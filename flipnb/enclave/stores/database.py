@@ -19,10 +19,11 @@ from flipnb.files.migrations import Step, WrongSchema
 class Database:
     """All methods may be called from any thread."""
 
-    def __init__(self, path: Path, steps: Sequence[Step], *, upgrade: bool = True) -> None:
+    def __init__(self, path: Path, steps: Sequence[Step], *, upgrade: bool = True, older: bool = False) -> None:
         """Open ``path``, brought to the schema of the last of ``steps``; or, without ``upgrade``, as it is.
 
-        Raises FlipError ``newer-store``, and ``older-store`` (only without ``upgrade``), and ``disk-full``.
+        Raises FlipError ``newer-store``, and ``older-store`` (only without ``upgrade``, and not where an ``older``
+        schema may be looked at), ``damaged-store`` and ``disk-full``.
         """
         self._lock = threading.RLock()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10.0)
@@ -31,7 +32,10 @@ class Database:
                 path.chmod(0o600)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
-            (migrations.upgrade if upgrade else migrations.require)(self._db, path, steps)
+            if upgrade:
+                migrations.upgrade(self._db, path, steps)
+            elif not (older and 0 < migrations.schema_of(self._db) <= len(steps)):
+                migrations.require(self._db, path, steps)
             self._db.execute("PRAGMA foreign_keys=ON")
             self._db.row_factory = sqlite3.Row
         except BaseException as error:
@@ -40,6 +44,13 @@ class Database:
                 raise _wrong_schema(error) from None
             if is_full(error):
                 raise disk_full("this Trust's") from None
+            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                raise FlipError(
+                    "damaged-store",
+                    f"{path} is damaged: {error}.",
+                    remedy="`flip enclave doctor` says what to do.",
+                    status=500,
+                ) from None
             raise
 
     def close(self) -> None:

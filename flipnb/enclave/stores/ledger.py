@@ -38,9 +38,9 @@ class Took:
 class Ledger:
     """One SQLite file; every commit is on disk before it returns. Methods may be called from any thread."""
 
-    def __init__(self, path: Path, *, upgrade: bool = True) -> None:
+    def __init__(self, path: Path, *, upgrade: bool = True, older: bool = False) -> None:
         """Raises FlipError as ``Database``. ``upgrade=False`` is for those who only look."""
-        self._database = Database(path, STEPS, upgrade=upgrade)
+        self._database = Database(path, STEPS, upgrade=upgrade, older=older)
 
     def close(self) -> None:
         """Close the file."""
@@ -85,6 +85,20 @@ class Ledger:
         """What is left of the Trust's own budget, whatever a single study may still spend."""
         alone = policy.model_copy(update={"budget_per_study": policy.budget})
         return self.budget("", alone, now=now).left
+
+    def ever(self) -> tuple[int, int]:
+        """The number of charges and the sum of their costs, over all time: neither ever falls."""
+        row = self._database.one("SELECT count(*) AS charges, coalesce(sum(cost), 0) AS spent FROM charges")
+        assert row is not None
+        return int(row["charges"]), int(row["spent"])
+
+    def spend_all(self, policy: CountPolicy, why: str, *, now: datetime | None = None) -> None:
+        """Charge a whole budget at once, under ``why``: what was spent before can't be known. It comes back in time."""
+        with self._database.transaction() as db:
+            db.execute(
+                "INSERT INTO charges VALUES ('',?,'',?,?,'',?) ON CONFLICT DO NOTHING",
+                (why, policy.noise, policy.budget, text_of(now or datetime.now(UTC))),
+            )
 
     def answer(self, estate: str, question: str, policy: str) -> bytes | None:
         """The answer that was given."""

@@ -107,6 +107,12 @@ class ApprovalTable:
             )
             self.revision += 1
 
+    def withdraw_all(self) -> None:
+        """Leave no execution of anything."""
+        with self._database.transaction() as db:
+            db.execute("UPDATE approvals SET executions_left=0")
+            self.revision += 1
+
     def withdraw(self, bundle: str) -> None:
         """Leave no execution of a bundle."""
         with self._database.transaction() as db:

@@ -37,6 +37,21 @@ class RunTable:
         row = self._database.one("SELECT * FROM runs WHERE run=?", run)
         return StoredRun.of(row) if row is not None else None
 
+    def was_started(self, run: str) -> bool:
+        """Whether an execution was ever taken for the run."""
+        return self._database.one("SELECT 1 FROM runs WHERE run=? AND started IS NOT NULL", run) is not None
+
+    def add_lost(self, run: str, *, bundle: str, reason: str) -> None:
+        """A run that started here and is known of it no more: it is over, and never starts again."""
+        with self._database.transaction() as db:
+            db.execute(
+                "INSERT INTO runs (run, bundle, study, title, point, state, code, reason, received, started, ended)"
+                " VALUES (?,?,'','','{}','stopped','state-lost',?,?,?,?) ON CONFLICT (run) DO UPDATE SET"
+                " started=coalesce(started, excluded.started)",
+                (run, bundle, reason, text_now(), text_now(), text_now()),
+            )
+            self.revision += 1
+
     def all(self) -> list[StoredRun]:
         """The last received first."""
         return [StoredRun.of(row) for row in self._database.all("SELECT * FROM runs ORDER BY received DESC, run")]

@@ -23,9 +23,9 @@ from flipnb.enclave.stores.totals import TotalTable
 class Store:
     """The tables of one enclave, over one database: what is written ``together`` is one transaction."""
 
-    def __init__(self, path: Path, *, upgrade: bool = True) -> None:
+    def __init__(self, path: Path, *, upgrade: bool = True, older: bool = False) -> None:
         """Raises FlipError as ``Database``. ``upgrade=False`` is for those who only look, beside an agent perhaps."""
-        self._database = Database(path, STEPS, upgrade=upgrade)
+        self._database = Database(path, STEPS, upgrade=upgrade, older=older)
         self.outbox = Outbox(self._database)
         self.requests = RequestTable(self._database)
         self.approvals = ApprovalTable(self._database)

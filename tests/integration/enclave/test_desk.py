@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from approval_tab import ApprovalTab
-from enclave_federation import PASSPHRASE, Federation, Trust, until
+from enclave_federation import CONTROLLER, PASSPHRASE, Federation, Trust, until
 
-from flipnb.contracts.desk import DeskRevision, RequestDetail, ShownNotebook
+from flipnb.contracts.desk import DeskRevision, RequestDetail, ShownNotebook, Signed
+from flipnb.contracts.document import canonical_bytes
+from flipnb.contracts.envelope import MEMBERSHIP, seal
+from flipnb.contracts.problem import FlipError
+from flipnb.contracts.study import Membership
+from flipnb.enclave.desk.approval_pages import ApprovalPages
+from flipnb.enclave.setup import add_controller, remove_controller
 from flipnb.link.desk import DeskClient, desk
 
 PLACE = "print('\\x1b[31mfirst patient\\x1b[0m', data.train.frame().iloc[0].to_dict())"
@@ -66,19 +76,64 @@ def _shown(trust: Trust, run: str) -> object:
     return answer.json() if answer.is_success else None
 
 
-def test_wrong_passphrases_close_a_page(federation: Federation) -> None:
+def test_a_hundred_wrong_passphrases_are_five_tries_and_five_entries(federation: Federation) -> None:
+    """On as many pages as one likes; another controller approves meanwhile."""
     north = federation.trusts[0]
+    add_controller(north.enclave, "guessed", PASSPHRASE)
     bundle, run = federation.submit(nonce="f", title="Guessing")
     digest = bundle.digest()
     until(lambda: north.waits_for(digest))
-    page = ApprovalTab(north, digest)
-    until(page.look)
-    for guess in range(5):
-        assert "wrong" in page.press(f"guess {guess}").text
-    refused = page.press(PASSPHRASE)
-    assert refused.status_code == 403
-    assert "closed" in refused.text
+    before = len(north.audit())
+    until(ApprovalTab(north, digest, "guessed").look)
+    texts = []
+    for guess in range(0, 100, 2):
+        page = ApprovalTab(north, digest, "guessed")
+        texts += [page.press(f"guess {guess}").text, page.press(f"guess {guess + 1}").text]
+    assert all("The passphrase is wrong" in text for text in texts[:5])
+    assert all("was wrong 5 times" in text for text in texts[5:])
+    refused = ApprovalTab(north, digest, "guessed").press(PASSPHRASE)
+    assert (refused.status_code, "Try again in" in refused.text) == (403, True)
+    entries = north.audit()[before:]
+    assert [(entry["kind"], entry["details"]) for entry in entries] == [
+        ("passphrase-wrong", {"controller": "guessed"})
+    ] * 5
     assert north.waits_for(digest)
+    (north.enclave.directory.parent / "wrong").write_text("a wrong one")
+    for name, said in (("guessed", "was wrong 5 times"), (CONTROLLER, "does not open with this passphrase")):
+        told = subprocess.run(
+            [
+                sys.executable, "-m", "flipnb.cli.main", "enclave", "approve", digest, "--yes", "--controller", name,
+                "--enclave", os.fspath(north.enclave.directory),
+                "--passphrase-file", os.fspath(north.enclave.directory.parent / "wrong"),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+        assert told.returncode != 0
+        assert said in told.stderr
+    assert north.audit()[-1]["details"] == {"controller": CONTROLLER}
+    remove_controller(north.enclave, "guessed")
+    federation.ask("POST", f"/v1/runs/{run.run}/stop")
+
+
+def test_ten_thousand_pages_are_sixty_four_and_the_oldest_open_no_more(federation: Federation) -> None:
+    north = federation.trusts[0]
+    bundle, run = federation.submit(nonce="0", title="Tickets")
+    until(lambda: north.waits_for(bundle.digest()))
+    pages = ApprovalPages(north.enclave.desk_socket, north.enclave.keys)
+    urls = [pages.issue(bundle.digest()).url for _ in range(10_000)]
+    opening = []
+    for url in urls:
+        try:
+            opening.append(pages.bundle(url.rsplit("/", 1)[1]))
+        except FlipError as error:
+            assert error.code == "no-ticket"
+    assert opening == [bundle.digest()] * 64
+    assert pages.bundle(urls[-1].rsplit("/", 1)[1]) == bundle.digest()
+    pages.close()
+    tabs = [ApprovalTab(north, bundle.digest()) for _ in range(70)]
+    assert [tab.look().status_code for tab in (tabs[0], tabs[-1])] == [404, 200]
     federation.ask("POST", f"/v1/runs/{run.run}/stop")
 
 
@@ -93,6 +148,21 @@ def test_the_page_comes_back_and_never_outlives_its_agent(federation: Federation
     until(lambda: not Path(f"/proc/{second}").exists())
     north.start()
     north.ready()
+
+
+def test_a_membership_with_a_key_for_which_anybody_can_sign_is_refused(federation: Federation) -> None:
+    """Signed by the controller, who compared fingerprints: a fingerprint says nothing of the point's order."""
+    north = federation.trusts[0]
+    roster = federation.study.roster
+    membership = Membership(roster=roster, trust=north.node.key_id, joined=datetime.now(UTC)).model_dump(mode="json")
+    neutral = base64.b64encode((1).to_bytes(32, "little")).decode()
+    membership["roster"]["researchers"].append({"name": "Anybody", "public_key": neutral})
+    sealed = seal(canonical_bytes(membership), MEMBERSHIP, north.controller).decode()
+    answer = north.post("/memberships", Signed(envelope=sealed))
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid-document")
+    assert "researchers" in answer.json()["message"]
+    assert "small order" in answer.json()["message"]
+    assert north.status().studies == ("heart",)
 
 
 def _pages(agent: int) -> list[int]:

@@ -92,7 +92,7 @@ async def opened(directory: Path) -> AsyncIterator[Office]:
     fill(
         enclave.estate, [Person(number, born=1940 + number, conditions=frozenset([CONDITION])) for number in range(40)]
     )
-    study, store, worker = Study(), Store(enclave.state), Watched(enclave)
+    study, store, worker = Study(node=enclave.load_node_key()), Store(enclave.state), Watched(enclave)
     audit = AuditLog(enclave.audit, study.node, store.anchor)
     named = OLD | {"ConceptSets": [{**OLD["ConceptSets"][0], "name": "said in other words"}]}
     bundles = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from flipnb.enclave.sandbox.uids import estate_worker_uid, run_uid
 from flipnb.enclave.setup import add_controller, create_enclave, remove_controller
 from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.installation import differences, require_environment
+from flipnb.enclave.stores.opening import Stores
 from flipnb.enclave.stores.store import Store
 from flipnb.enclave.versions_in_use import versions_in_use
 from flipnb.link.key_files import load_key
@@ -102,10 +104,15 @@ def test_a_controller_who_leaves_decides_no_more(tmp_path: Path) -> None:
 
 def test_a_study_has_one_key(tmp_path: Path) -> None:
     enclave = make(tmp_path)
-    key = enclave.study_key("heart")
-    assert len(key) == 32
-    assert enclave.study_key("heart") == key
-    assert enclave.study_key("lung") != key
+    assert code(enclave.study_key, "heart").code == "bad-secret", "it is made when the study is joined, not when used"
+    with closing(Stores.open(enclave, enclave.load_node_key())) as stores:
+        for study in ("heart", "lung", "heart"):
+            stores.join(study)
+            key = enclave.study_key("heart")
+            assert len(key) == 32
+        assert enclave.study_key("heart") == key != enclave.study_key("lung")
+    enclave.study_file("lung").write_bytes(b"")
+    assert code(enclave.study_key, "lung").code == "bad-secret"
 
 
 def test_a_socket_path_that_is_too_long_is_named(tmp_path: Path) -> None:

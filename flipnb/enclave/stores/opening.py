@@ -1,0 +1,98 @@
+"""Making an enclave's stores, once, and opening them for the one agent that works with them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from flipnb.contracts.keys import SigningKey
+from flipnb.contracts.problem import FlipError
+from flipnb.enclave.stores.anchors import Anchors
+from flipnb.enclave.stores.audit import AuditLog
+from flipnb.enclave.stores.configuration import EnclaveDirectory, make_secret
+from flipnb.enclave.stores.inspection import inspect
+from flipnb.enclave.stores.ledger import Ledger
+from flipnb.enclave.stores.store import Store
+
+
+@contextlib.contextmanager
+def sole_user(directory: EnclaveDirectory) -> Iterator[None]:
+    """One agent per enclave: a lock that Linux gives back however it ends. Raises FlipError ``agent-running``."""
+    handle = os.open(directory.directory / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FlipError("agent-running", f"An agent runs in {directory.directory} already.") from None
+        file.truncate()
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+@dataclass(frozen=True)
+class Stores:
+    """What an agent writes to: state, ledger, audit log, and the anchors that keep them in step."""
+
+    directory: EnclaveDirectory
+    store: Store
+    ledger: Ledger
+    audit: AuditLog
+    anchors: Anchors
+
+    @classmethod
+    def open(cls, directory: EnclaveDirectory, key: SigningKey) -> Stores:
+        """For the ``sole_user`` alone; ``key`` is the node's. What is not there is not made.
+
+        An enclave of before there were anchors is taken over, and the audit log says so. Raises FlipError
+        ``file-missing``, ``file-damaged``, ``file-older``, ``file-newer``, ``file-open-to-others``,
+        ``file-recovery-unfinished``, ``audit-broken``, and as ``Database``.
+        """
+        found = inspect(directory, key)
+        for problem in found.problems:
+            raise problem.error()
+        if found.adopt:
+            _make_secrets(directory)
+        assert found.log is not None
+        ledger = Ledger(directory.ledger)
+        anchors = Anchors(directory.anchor, key, ledger, directory.secrets())
+        if found.adopt:
+            anchors.hold(found.log.tree.size, found.log.tree.hexadecimal())
+        store = Store(directory.state)
+        audit = AuditLog(directory.audit, key, store.anchor, witness=anchors.hold, found=found.log)
+        if not found.log.anchored:
+            audit.append("anchored")
+        return cls(directory, store, ledger, audit, anchors)
+
+    def join(self, study: str) -> None:
+        """Make a study's secret where there is none yet."""
+        secret = self.directory.study_file(study)
+        make_secret(secret)
+        self.anchors.hold_secret(secret)
+
+    def close(self) -> None:
+        """Close the files."""
+        self.audit.close()
+        self.anchors.close()
+        self.ledger.close()
+        self.store.close()
+
+
+def make_stores(directory: EnclaveDirectory, key: SigningKey) -> None:
+    """Secrets, ledger, state and audit log of a new enclave, in that order; the log's first entry ends it."""
+    _make_secrets(directory)
+    store, ledger = Store(directory.state), Ledger(directory.ledger)
+    anchors = Anchors(directory.anchor, key, ledger, directory.secrets())
+    audit = AuditLog(directory.audit, key, store.anchor, witness=anchors.hold)
+    audit.append("anchored")
+    Stores(directory, store, ledger, audit, anchors).close()
+
+
+def _make_secrets(directory: EnclaveDirectory) -> None:
+    """The secret of counts, and one for each study that was joined."""
+    make_secret(directory.disclosure)
+    for membership in directory.memberships.glob("*.dsse"):
+        make_secret(directory.study_file(membership.stem))
