@@ -98,7 +98,7 @@ def test_define_ask_save_and_reopen(server, page):
         assert "fewer than 10, or not answered in time" in suppressed.nth(index).inner_text()
     view.get_by_text("<10: fewer than 10, or not answered in time").first.wait_for()
     view.locator(".js-plotly-plot").first.wait_for()
-    page.page.screenshot(path="/tmp/pace/cohort.png")
+
     found = Axe().run(page.page, context=".jp-FlipCohort")
     serious = [v for v in found.response["violations"] if v["impact"] in ("serious", "critical")]
     assert serious == [], found.generate_report()
