@@ -1,4 +1,4 @@
-"""A hub that hands out what no hub does: nothing is tried for ever, nothing hides a stop, and the audit log stays small."""
+"""A hub that hands out bad tasks: nothing is tried for ever, hides a stop, or makes the audit log large."""
 
 from __future__ import annotations
 
