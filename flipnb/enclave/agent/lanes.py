@@ -38,7 +38,11 @@ class _Lane(Generic[T]):
 
 
 class Lanes(Generic[T]):
-    """Hands each task to ``handle``, in the order of its kind; ``other`` is the width of kinds that have none."""
+    """Hands each task to ``handle``, in the order of its kind; ``other`` is the width of kinds that have none.
+
+    One is begun at a time, and between two the event loop turns to whatever else there is; a kind that is named earlier
+    in ``widths`` goes first. So a thousand tasks that came at once delay the next by one.
+    """
 
     def __init__(
         self, widths: Mapping[str, Width], other: Width, handle: Callable[[T, bytes | None], Awaitable[None]]
@@ -47,6 +51,7 @@ class Lanes(Generic[T]):
         self._lanes: defaultdict[str, _Lane[T]] = defaultdict(_Lane)
         self._held: set[str] = set()
         self._handling: set[asyncio.Task[None]] = set()
+        self._beginning: asyncio.Task[None] | None = None
 
     def __contains__(self, task: str) -> bool:
         """Whether the task of this id is handled, or waits."""
@@ -56,21 +61,20 @@ class Lanes(Generic[T]):
         """Whether there is room for it; where there is none, it is to be offered again later."""
         name = task.kind if task.kind in self._widths else ""
         lane, width = self._lanes[name], self._widths.get(name, self._other)
-        if lane.running < width.at_once:
-            self._start(name, task, weights)
-        elif len(lane.waiting) < width.waiting:
-            lane.waiting.append((task, weights))
-        else:
+        if lane.running + len(lane.waiting) >= width.at_once + width.waiting:
             lane.full = True
             return False
+        lane.waiting.append((task, weights))
         self._held.add(task.id)
+        self._begin_more()
         return True
 
     def drained(self) -> bool:
         """Whether a lane that had no room for a task has some now; says so once."""
         found = False
         for name, lane in self._lanes.items():
-            if lane.full and 2 * len(lane.waiting) <= self._widths.get(name, self._other).waiting:
+            width = self._widths.get(name, self._other)
+            if lane.full and lane.running + len(lane.waiting) <= width.at_once + width.waiting // 2:
                 lane.full, found = False, True
         return found
 
@@ -83,25 +87,37 @@ class Lanes(Generic[T]):
         """End all handling, and hold nothing more."""
         for lane in self._lanes.values():
             lane.waiting.clear()
+        if self._beginning is not None:
+            self._beginning.cancel()
         for handling in self._handling:
             handling.cancel()
 
-    def _start(self, name: str, task: T, weights: bytes | None) -> None:
-        async def handle() -> None:
-            try:
-                await self._handle(task, weights)
-            finally:
-                self._held.discard(task.id)
-                self._next(name)
+    def _begin_more(self) -> None:
+        if self._beginning is None or self._beginning.done():
+            self._beginning = asyncio.create_task(self._begin(), name="tasks-beginning")
 
-        self._lanes[name].running += 1
-        handling = asyncio.create_task(handle(), name=f"task-{task.kind}-{task.id[:8]}")
-        self._handling.add(handling)
-        handling.add_done_callback(self._handling.discard)
-
-    def _next(self, name: str) -> None:
-        lane = self._lanes[name]
-        lane.running -= 1
-        if lane.waiting:
+    async def _begin(self) -> None:
+        while (name := self._next()) is not None:
+            lane = self._lanes[name]
             task, weights = lane.waiting.popleft()
-            self._start(name, task, weights)
+            lane.running += 1
+            handling = asyncio.create_task(self._handled(name, task, weights), name=f"task-{task.kind}-{task.id[:8]}")
+            self._handling.add(handling)
+            handling.add_done_callback(self._handling.discard)
+            await asyncio.sleep(0)
+
+    def _next(self) -> str | None:
+        """The first kind of which one waits that may begin."""
+        for name, width in (*self._widths.items(), ("", self._other)):
+            lane = self._lanes[name]
+            if lane.waiting and lane.running < width.at_once:
+                return name
+        return None
+
+    async def _handled(self, name: str, task: T, weights: bytes | None) -> None:
+        try:
+            await self._handle(task, weights)
+        finally:
+            self._held.discard(task.id)
+            self._lanes[name].running -= 1
+            self._begin_more()
