@@ -44,6 +44,10 @@ class Patients:
         """The row of who stands out most."""
         return np.asarray(self.rows[int(np.argmax(self.standardised @ direction))])
 
+    def share_read(self, rows: Vector) -> float:
+        """The share of these people of whom a row is among ``rows``, within a year of age and 2 mmHg."""
+        return float(np.mean([bool(np.any((np.abs(rows - row) <= (1, 2)).all(1))) for row in self.rows]))
+
     def change(self, weights: Vector, clip: float) -> Vector:
         """What the honest notebook's training makes of weights (two and the bias), as an airlock lets it out."""
         x, model = self.standardised, weights.astype(np.float32)
@@ -60,7 +64,8 @@ Ask = Callable[[Vector], Vector | None]
 
 @dataclass
 class Walk:
-    """A hub that stays within what enclaves take: each round it goes ``clip`` further at most, for ``rounds`` rounds.
+    """A hub that stays within what enclaves take: each round it goes ``clip`` further at most, for ``rounds`` rounds,
+    and never further than ``radius`` from the first weights, which are 0.
 
     It skips rounds rather than ask where it has nothing to ask.
     """
@@ -69,6 +74,7 @@ class Walk:
     """Weights, and the number of the round."""
     clip: float
     rounds: int
+    radius: float = math.inf
     number: int = 1
 
     def __post_init__(self) -> None:
@@ -76,7 +82,7 @@ class Walk:
 
     def __call__(self, weights: Vector) -> Vector | None:
         steps = max(1, math.ceil(float(np.linalg.norm(weights - self._at)) / self.clip))
-        if self.number + steps > self.rounds:
+        if self.number + steps > self.rounds or float(np.linalg.norm(weights)) > self.radius:
             return None
         self.number, self._at = self.number + steps, weights
         return self.ask(weights, self.number)
@@ -104,3 +110,57 @@ def read(ask: Ask, people: int, direction: Vector, slope: float) -> Vector | Non
 def right(found: Vector | None, truth: Vector) -> bool:
     """Within a year of age and 2 mmHg."""
     return found is not None and abs(found[0] - truth[0]) <= 1 and abs(found[1] - truth[1]) <= 2
+
+
+def wander(rounds: int, step: float, radius: float, seed: int) -> Vector:
+    """Weights [rounds, 3] of a hub that stays within ``radius`` of 0 and goes ``step`` in each round, anywhere."""
+    random, weights = np.random.default_rng(seed), [np.zeros(3)]
+    while len(weights) < rounds:
+        move = random.normal(size=3)
+        following = weights[-1] + move * step / np.linalg.norm(move)
+        if np.linalg.norm(following) <= radius:
+            weights.append(following)
+    return np.asarray(np.array(weights, np.float32), np.float64)
+
+
+def solve(weights: Vector, changes: Vector, people: int, seed: int, *, tries: int = 4) -> Vector:
+    """All rows [people, 2] at once, as those whose training makes these changes [rounds, 3] of these weights.
+
+    Each round gives three equations, each person has two unknowns, and the labels come in by three sums alone.
+    Levenberg and Marquardt's method, from several beginnings; the best fit is taken.
+    """
+    random = np.random.default_rng(seed)
+
+    def misfit(unknown: Vector) -> Vector:
+        rows = np.column_stack([unknown[:-3].reshape(people, 2), np.ones(people)])
+        model = weights
+        for _ in range(EPOCHS):
+            predicted = 1 / (1 + np.exp(-(model @ rows.T)))
+            model = model - RATE * (predicted @ rows - unknown[-3:]) / people
+        return np.asarray((model - weights - changes).ravel() * people / (RATE * EPOCHS) * 1e4)
+
+    fits = [_least_squares(misfit, np.append(random.normal(size=2 * people).clip(-2, 2), np.zeros(3)))
+            for _ in range(tries)]  # fmt: skip
+    best = min(fits, key=lambda fit: float(np.sum(misfit(fit) ** 2)))
+    return np.asarray(best[:-3].reshape(people, 2) * SPREAD + CENTRE)
+
+
+def _least_squares(misfit: Callable[[Vector], Vector], unknown: Vector) -> Vector:
+    now, damping, step = misfit(unknown), 1e-2, 1e-6
+    for _ in range(80):
+        slopes = np.stack([(misfit(unknown + step * one) - now) / step for one in np.eye(len(unknown))], 1)
+        square = slopes.T @ slopes
+        for _ in range(12):
+            damped = square + damping * np.diag(np.diag(square) + 1e-12)
+            following = unknown - np.linalg.solve(damped, slopes.T @ now)
+            better = misfit(following)
+            if better @ better < now @ now:
+                break
+            damping *= 4
+        else:
+            return unknown
+        gain = 1 - (better @ better) / (now @ now)
+        unknown, now, damping = following, better, damping / 6
+        if gain < 1e-9:
+            break
+    return unknown

@@ -26,7 +26,7 @@ from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.desk import DeskStatus, Signed
 from flipnb.contracts.envelope import APPROVAL, MEMBERSHIP, seal
 from flipnb.contracts.notebook import Cell, FrozenNotebook
-from flipnb.contracts.policy import KernelLimits, Policy
+from flipnb.contracts.policy import CountPolicy, KernelLimits, Policy
 from flipnb.contracts.problem import Problem
 from flipnb.contracts.request_signature import Request, sign_request
 from flipnb.contracts.run import RunView
@@ -212,11 +212,16 @@ class Trust:
         return next((r["state"] for r in self.get("/runs")["runs"] if r["run"] == run), None)
 
     def audit(self) -> list[dict[str, Any]]:
-        return [json.loads(entry) for entry in self.get("/audit")["entries"]]
+        """All entries; the desk gives out a thousand at once."""
+        entries: list[str] = []
+        while page := self.get(f"/audit?after={len(entries)}")["entries"]:
+            entries += page
+        return [json.loads(entry) for entry in entries]
 
     def audited(self, run: str) -> list[str]:
-        """The kinds of a run's entries, in order."""
-        return [entry["kind"] for entry in self.audit() if entry["details"].get("run") == run]
+        """The kinds of a run's entries, in order, but of those of what was told the hub of it."""
+        entries = [entry for entry in self.audit() if entry["details"].get("run") == run]
+        return [entry["kind"] for entry in entries if entry["kind"] not in ("told", "progress-told")]
 
 
 class Federation:
@@ -233,6 +238,7 @@ class Federation:
         self.ca = ca.certificate
         certificate = make_server_certificate(directory / "hub", ca, ["127.0.0.1"])
         policy = Policy(
+            counts=CountPolicy(answer_seconds=1),
             per_trust_metrics=True,
             memory_use=True,
             kernel=KernelLimits(memory_bytes=1 << 30, scratch_bytes=16 << 20, shm_bytes=16 << 20),

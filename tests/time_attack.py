@@ -12,13 +12,15 @@ import random
 import secrets
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from math import sqrt
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 from enclave_scenario import Study
 from small_estate import EVERYBODY, Person, aged, concept_set, fill, has, ruled
@@ -50,8 +52,10 @@ def people(john_is_ill: bool) -> list[Person]:
     return [Person(n, recorded=every_third_day if n == 0 and john_is_ill else ()) for n in range(PEOPLE)]
 
 
-def multiplied(windows: int, *, start: tuple[int, ...]) -> dict[str, Any]:
-    """Those with a condition of ``start``, by each of its records; dialysis is looked for in so many ``windows``."""
+def multiplied(windows: range, *, start: tuple[int, ...], least: int, everybody: bool) -> dict[str, Any]:
+    """Those with a condition of ``start``, by each of its records, around which ``least`` days of dialysis are looked
+    for in ``windows`` of so many days each: in all of them, or, for ``everybody``, in any of them or none.
+    """
     cohort = has(start)
     cohort["ConceptSets"].append(concept_set(1, [DIALYSIS]))
     for limit in ("QualifiedLimit", "ExpressionLimit"):
@@ -61,12 +65,20 @@ def multiplied(windows: int, *, start: tuple[int, ...]) -> dict[str, Any]:
         {
             "Criteria": {"ConditionOccurrence": {"CodesetId": 1}},
             "StartWindow": {"Start": {"Days": days, "Coeff": -1}, "End": {"Days": days, "Coeff": 1}},
-            "Occurrence": {"Type": 2, "Count": 1},
+            "Occurrence": {"Type": 2, "Count": least, "IsDistinct": True, "CountColumn": "START_DATE"},
         }
-        for days in range(10_000, 10_000 + windows)
+        for days in windows
     ]
-    anybody = {"DemographicCriteriaList": [aged("gte", 1)], "Groups": []}
-    return ruled(cohort, {"Type": "ANY", "CriteriaList": looked_for, **anybody})
+    anybody = [aged("gte", 1)] if everybody else []
+    kind = "ANY" if everybody else "ALL"
+    return ruled(cohort, {"Type": kind, "CriteriaList": looked_for, "DemographicCriteriaList": anybody, "Groups": []})
+
+
+TIMED = tuple(multiplied(range(days, days + 60), start=(DIALYSIS,), least=5, everybody=False) for days in (4000, 6000))
+"""One person or nobody, which is one answer: only the time can tell. Two questions to the same end."""
+
+LARGE = (multiplied(range(4000, 4120), start=(EVERYBODY, DIALYSIS), least=1, everybody=True),)
+"""Everybody, so that an answer without a number is one that was stopped."""
 
 
 class Hurried(Pace):
@@ -154,7 +166,7 @@ def signed_count(study: Study, cohort: dict[str, Any], **changes: Any) -> Signed
 
 @asynccontextmanager
 async def hospitals(directory: Path) -> AsyncIterator[tuple[Hospital, Hospital]]:
-    """One where John is well and one where he is ill, both read before: nothing is slow for being the first."""
+    """One where John is well, and one where he is ill."""
     both = Hospital(directory / "well", False), Hospital(directory / "ill", True)
     try:
         yield both
@@ -179,44 +191,61 @@ def stopped(heard: Heard) -> float:
 
 @dataclass(frozen=True)
 class Played:
-    """Of ``n`` games, the share that was guessed right; ``known`` are the signs of the well and of the ill at home."""
+    """Of ``n`` games, the share that was guessed right; ``known`` are the signs of the well and of the ill at home.
+
+    ``bound``: what the counts themselves may tell, by their cost.
+    """
 
     right: float
     n: int
     known: tuple[float, float]
     bound: float
 
+    @property
+    def slack(self) -> float:
+        """Two standard errors of a share."""
+        return 2 * sqrt(0.25 / self.n)
+
 
 async def play(
     both: tuple[Hospital, Hospital],
-    cohort: dict[str, Any],
+    cohorts: Sequence[dict[str, Any]],
     policy: CountPolicy,
     sign: Sign,
     *,
     pace: Callable[[], Pace] = Pace,
+    turn: type[Turn] = Turn,
     n: int,
     seed: int = 1,
 ) -> Played:
     """``n`` games, after some at home that show the attacker what the signs are like."""
-    chance = random.Random(seed)
+    with patch("flipnb.enclave.counting.turns.Turn", turn):
+        return await _play(both, cohorts, policy, sign, pace, n, random.Random(seed))
+
+
+async def _play(
+    both: tuple[Hospital, Hospital],
+    cohorts: Sequence[dict[str, Any]],
+    policy: CountPolicy,
+    sign: Sign,
+    pace: Callable[[], Pace],
+    n: int,
+    chance: random.Random,
+) -> Played:
+    async def seen(one: Hospital) -> float:
+        """The least sign of all that was heard: what else the machine does makes it larger."""
+        return min([sign(await one.ask(cohort, policy, pace())) for cohort in cohorts])
+
     for one in both:
-        await one.ask(cohort, policy, Hurried())
-    known = [median([sign(await one.ask(cohort, policy, pace())) for _ in range(_KNOWN)]) for one in both]
-    right = 0
+        await one.ask(cohorts[0], policy, Hurried())
+    known = [median([await seen(one) for _ in range(_KNOWN)]) for one in both]
+    right, middle = 0, sum(known) / 2
     for _ in range(n):
         one = both[chance.random() < 0.5]
-        found = sign(await one.ask(cohort, policy, pace()))
-        middle = sum(known) / 2
+        found = await seen(one)
         guess = chance.random() < 0.5 if found == middle else (found > middle) == (known[1] > known[0])
         right += guess == one.john_is_ill
-    return Played(right / n, n, (known[0], known[1]), best_guess(1, policy.noise))
-
-
-TIMED = multiplied(120, start=(DIALYSIS,))
-"""Nobody has more than a few of the people whom this asks for: only the time can tell."""
-
-LARGE = multiplied(120, start=(EVERYBODY, DIALYSIS))
-"""Everybody, so that an answer without a number is one that was stopped."""
+    return Played(right / n, n, (known[0], known[1]), best_guess(len(cohorts), policy.noise))
 
 
 def run(playing: Callable[[tuple[Hospital, Hospital]], Any], directory: Path) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -247,10 +248,13 @@ def stop(
 @speaks_plainly
 def audit(
     after: Annotated[int, typer.Option(help="Only entries from this index on.")] = 0,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Each report of a run's progress, not the last alone.")
+    ] = False,
     enclave: EnclaveOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the audit log and its tree head (RFC 6962)."""
+    """Print the audit log and its tree head (RFC 6962); of a run's reports of progress the last alone."""
     with desk(enclave_directory(enclave)) as client:
         page = client.get(f"/audit?after={after}", AuditPage)
         entries = list(page.entries)
@@ -260,8 +264,8 @@ def audit(
     if as_json:
         print_json({"entries": [load_json(entry.encode(), "An entry") for entry in entries], "head": page.head})
         return
-    for entry in entries:
-        print_text(entry)
+    for entry, earlier in _folded(entries) if not everything else [(entry, 0) for entry in entries]:
+        print_text(entry + (f"  (and {earlier} earlier of this run's progress)" if earlier else ""))
     print(f"{page.size} entries, tree head {page.head}")
 
 
@@ -344,6 +348,13 @@ def _show(detail: RequestDetail) -> None:
     print("\nWhat would leave:")
     for line in detail.what_leaves:
         print_text(f"  {line}")
+    print("\nHow much one run can tell:")
+    print_text(f"  {detail.caution}")
+    print_text(f"  {detail.bits_told}")
+    rows = [
+        [told.name, f"{told.bits:,}", told.what + (" (counted)" if told.counted else "")] for told in detail.channels
+    ]
+    print_table(["channel", "bits, at most", "what it is"], rows)
     print("\nParameters:")
     for p in bundle.parameters:
         bounds = f"one of {list(p.choices)}" if p.choices else f"{p.minimum} to {p.maximum}"
@@ -351,6 +362,26 @@ def _show(detail: RequestDetail) -> None:
         print_text(f"  {p.name}: {p.type} = {p.default}  ({'fixed' if fixed else bounds})  {p.help}")
     for number, cell in enumerate(bundle.notebook.cells, 1):
         print_text(f"\n--- cell {number}, {cell.type} {' '.join(cell.tags)}\n{cell.source}")
+
+
+def _folded(entries: Sequence[str]) -> list[tuple[str, int]]:
+    """The entries, of each run's reports of progress the last alone, with the number of earlier ones."""
+    kept: list[tuple[str, int]] = []
+    told = Counter(run for entry in entries if (run := _progress_of(entry)) is not None)
+    left = told.copy()
+    for entry in entries:
+        run = _progress_of(entry)
+        if run is not None:
+            left[run] -= 1
+        if run is None or left[run] == 0:
+            kept.append((entry, told[run] - 1 if run is not None else 0))
+    return kept
+
+
+def _progress_of(entry: str) -> str | None:
+    """The run whose progress an entry is a report of."""
+    found = load_json(entry.encode(), "An entry")
+    return str(found["details"]["run"]) if found["kind"] == "progress-told" else None
 
 
 def _state(summary: RequestSummary) -> str:

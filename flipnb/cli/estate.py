@@ -30,6 +30,9 @@ def load(
         float, typer.Option(min=0, max=1, help="The share of rows that may be rejected; above it, nothing is loaded.")
     ] = 0.01,
     memory: Annotated[str, typer.Option(help="What the database may hold in memory; the rest goes to disk.")] = "2GB",
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Load even if an estate that has people would have none.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -49,12 +52,17 @@ def load(
         progress=None if quiet or as_json else progress,
         memory=memory,
         in_use=None if "://" in into else versions_in_use(Path(into)),
+        allow_empty=allow_empty,
     )
     if as_json:
         print_json(report.model_dump(mode="json"))
         return
     state = "new" if report.new else "nothing has changed"
     print(f"Estate version {report.version} ({state}): {report.people} people")
+    if report.people < report.people_before:
+        lost = report.people_before - report.people
+        part = " MORE THAN HALF ARE GONE." if 2 * lost > report.people_before else ""
+        print(f"Note: {lost:,} people fewer than before, when there were {report.people_before:,}.{part}")
     print_table(["table", "rows"], [[name, f"{rows:,}"] for name, rows in report.rows.items()])
     if report.removed:
         print(f"Removed versions that no run needs: {', '.join(report.removed)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -304,19 +305,22 @@ def _daemons(now: dict[str, Any], as_json: bool) -> None:
 
 
 def _print_parts(parts: Sequence[Any], shares: Mapping[str, str]) -> None:
-    """One line for each Trust: its share of the people in train once there is one, the memory that its kernel used
-    where any Trust lets that out."""
-    from flipnb.workbench.narrative import describe_memory
+    """One line for each Trust: when it was last heard, where it is, its share of the people in train once there is one,
+    the memory that its kernel used where any Trust lets that out."""
+    from flipnb.workbench.narrative import describe_age, describe_memory, describe_progress
 
+    now = datetime.now(UTC)
     used = [describe_memory(part.progress) for part in parts]
     memory = ["memory, at most"] if any(used) else []
     share = ["share of people"] if shares else []
     print_table(
-        ["Trust", "state", *share, *memory, "why"],
+        ["Trust", "state", "heard", "progress", *share, *memory, "why"],
         [
             [
                 part.name,
                 part.state,
+                describe_age(part.heard, now),
+                describe_progress(part.progress) if part.progress is not None else "",
                 *(shares.get(part.trust, "") for _ in share),
                 *(said or "kept inside" for _ in memory),
                 _why(part),

@@ -16,12 +16,16 @@ AuditKind = Literal[
     "run-started", "run-ended", "kernel-died", "slot-released", "round-released", "round-refused", "report-refused",
     "total-released", "total-refused", "left", "stopped", "estate-loaded", "agent-started",
     "anchored", "loss-declared", "passphrase-wrong",
-    "task-refused", "refused-again",
+    "task-refused", "refused-again", "progress-told", "told",
 ]  # fmt: skip
 
 
 class AuditEntry(Document):
-    """One thing that happened in an enclave. The canonical bytes are the leaf's input."""
+    """One thing that happened in an enclave. The canonical bytes are the leaf's input.
+
+    What leaves has an entry that names the SHA-256 of its bytes, written before it is sent: an answer to a round, a
+    total or a count that of its own kind, a report of a run's progress ``progress-told``, whatever else ``told``.
+    """
 
     version: Literal["flip/audit/1"] = "flip/audit/1"
     index: int = Field(ge=0)

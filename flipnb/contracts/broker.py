@@ -50,11 +50,10 @@ class Submit(Document):
 
 
 class Tell(Document):
-    """Progress within a round; answered by Done."""
+    """How many epochs of this round's local training are done; answered by Done, also where the plan declares none."""
 
     verb: Literal["progress"] = "progress"
     epoch: int = Field(ge=0, le=1_000_000)
-    epochs: int | None = Field(default=None, ge=1, le=1_000_000)
 
 
 class AskTotal(Document):

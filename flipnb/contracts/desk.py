@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.channels import Channel
 from flipnb.contracts.controller import Controller
 from flipnb.contracts.document import Digest, Document, Moment
 from flipnb.contracts.keys import KeyId
@@ -118,6 +119,8 @@ class Changes(Document):
 class RequestDetail(Document):
     """GET /requests/{digest}: everything that a person must see to decide. ``count`` is exact: it stays inside.
 
+    ``channels`` are all ways in which a run can tell something, ``bits_told`` their sum in words, ``caution`` what no
+    check of weights can prevent.
     ``signed`` are the bundle's bytes as its researcher signed them, of which ``content`` is the meaning: the digest is
     theirs, however else this version would write the content.
     """
@@ -130,6 +133,9 @@ class RequestDetail(Document):
     policy_digest: Digest
     estate_version: str | None
     what_leaves: tuple[str, ...]
+    channels: tuple[Channel, ...]
+    bits_told: str
+    caution: str
 
 
 class ApprovalPage(Document):

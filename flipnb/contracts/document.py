@@ -31,6 +31,12 @@ from flipnb.contracts.text import require_visible
 MOST_MEMBERS = 100_000
 """The most members of one JSON object: unknown ones are refused one by one, at some microseconds and bytes each."""
 
+_MOST_MARKS = (("[{", 250_000), (":", 350_000), (",", 1_000_000))
+"""How often one document may have JSON's marks: as many as 100,000 tensors, the most of any, have, and some more.
+
+What reads it makes an object of each, and hinders other threads for as long as that takes.
+"""
+
 _MANY = frozenset({"tuple", "list", "set", "frozenset", "dict"})
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -115,11 +121,12 @@ def canonical_bytes(value: Any) -> bytes:
 def parse(model: type[D], data: bytes, what: str, *, limit: int = 8 << 20) -> D:
     """Parse canonical bytes into ``model``.
 
-    Raises FlipError: ``document-too-large``, ``not-canonical`` (duplicate keys, another spelling, not JSON),
-    ``invisible-character``, ``invalid-document`` (the first offending field by path).
+    Raises FlipError: ``document-too-large`` (in bytes, or in values), ``not-canonical`` (duplicate keys, another
+    spelling, not JSON), ``invisible-character``, ``invalid-document`` (the first offending field by path).
     """
     if len(data) > limit:
         raise FlipError("document-too-large", f"{what} has {len(data)} bytes; at most {limit} are allowed.")
+    require_few_values(data, what)
     value = load_json(data, what)
     if canonical_bytes(value) != data:
         raise FlipError("not-canonical", f"{what} is not in canonical JSON (RFC 8785).")
@@ -134,6 +141,16 @@ def parse(model: type[D], data: bytes, what: str, *, limit: int = 8 << 20) -> D:
         raise FlipError(
             "invalid-document", f"{what} can't be read: {type(error).__name__} in one of its rules."
         ) from None
+
+
+def require_few_values(data: bytes, what: str) -> None:
+    """Raise FlipError ``document-too-large`` where JSON has too many arrays, objects, members or items.
+
+    Their marks are counted before anything is made of them; within a text they count, too.
+    """
+    for marks, most in _MOST_MARKS:
+        if sum(data.count(mark.encode()) for mark in marks) > most:
+            raise FlipError("document-too-large", f"{what} has more than {most} times {' or '.join(marks)}.")
 
 
 def load_json(data: bytes, what: str) -> Any:

@@ -12,7 +12,7 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import FormatError
 from securesystemslib.signer import Signature
 
-from flipnb.contracts.document import D, Document, load_json, parse, sha256
+from flipnb.contracts.document import D, Document, load_json, parse, require_few_values, sha256
 from flipnb.contracts.keys import SigningKey, verify
 from flipnb.contracts.problem import FlipError
 
@@ -100,6 +100,7 @@ def signer_of(data: bytes, what: str) -> str:
 def _read(data: bytes, what: str) -> Envelope:
     if len(data) > 16 << 20:
         raise FlipError("document-too-large", f"{what} has {len(data)} bytes.")
+    require_few_values(data, what)
     value = load_json(data, what)
     if not _is_envelope(value):
         raise FlipError("bad-envelope", f"{what} is no DSSE envelope.")

@@ -26,12 +26,14 @@ class Plan(Document):
     long a run may take in all. Once rounds have shown how long they take, the deadline is learned from them and may
     be earlier than ``round_seconds``, but no earlier than ``patience_seconds``.
 
-    ``epochs`` is how many epochs the notebook trains within one round; without it no epoch is told.
+    ``epochs`` is how many epochs the notebook trains within one round: ``rnd.progress(epoch)`` is told in eighths of
+    them, and not at all where none are declared.
     ``weight_cap`` bounds the number of people with which one Trust's part counts, in the mean of the weights and in
     averages: how many there are is that Trust's word alone. ``integer_clip`` bounds by how much an element of an
     integer tensor (a counter, an index) may change in one round; those tensors are no part of the L2 norm.
     ``reach`` is for a strategy that the hub's operator installed, alone: by how many times ``clip_norm`` (L2) one
-    round may move the global weights. Of Flower's it is known.
+    round may move the global weights. Of Flower's it is known. ``radius`` is how far (L2, float tensors) the global
+    weights may ever lie from the initial ones, where it is given: a run whose weights leave it fails.
     """
 
     rounds: int = Field(ge=0, le=100_000)
@@ -43,6 +45,7 @@ class Plan(Document):
     epochs: Annotated[int | None, Later(None)] = Field(default=None, ge=1, le=1_000_000)
     weight_cap: Annotated[int, Later(MAX_WEIGHT)] = Field(default=MAX_WEIGHT, ge=1, le=MAX_WEIGHT)
     reach: Annotated[float, Later(1.0)] = Field(default=1.0, gt=0, le=2**20)
+    radius: Annotated[float | None, Later(None)] = Field(default=None, gt=0, le=2.0**40)
     round_seconds: int = Field(default=600, ge=1, le=7 * 86_400)
     patience_seconds: int = Field(default=120, ge=1, le=7 * 86_400)
     start_seconds: int = Field(default=600, ge=0, le=86_400)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from flipnb.contracts.document import Digest, Document, Moment, sha256
 from flipnb.contracts.failure import REFUSALS
@@ -96,8 +96,10 @@ def run_id(request_payload: bytes) -> str:
 
 
 class Progress(Document):
-    """Where a Trust's part is, by the runner's own clock: 1-based cell of all code cells, round, seconds.
+    """Where a Trust's part is, on a grid of its policy's ``progress_seconds``: 1-based cell of all code cells, round,
+    seconds. ``cell`` is the furthest so far: a kernel that is started anew does not undo it.
 
+    ``eighths`` of the plan's ``epochs`` are done in this round; None where the plan declares none.
     ``memory_bytes`` is the most that the kernel has used so far, rounded up to an eighth of what it may have
     (``memory_of_bytes``); None where the Trust's policy keeps it. ``gpu_bytes``, ``gpu_of_bytes``: likewise of the GPU
     that it has filled most; None where it has used none, too.
@@ -106,13 +108,20 @@ class Progress(Document):
     cell: int | None = Field(default=None, ge=1)
     cells: int | None = Field(default=None, ge=1)
     round: int | None = Field(default=None, ge=0)
-    epoch: int | None = Field(default=None, ge=0)
-    epochs: int | None = Field(default=None, ge=1)
+    eighths: int | None = Field(default=None, ge=0, le=8)
     seconds: float | None = Field(default=None, ge=0)
     memory_bytes: int | None = Field(default=None, ge=1)
     memory_of_bytes: int | None = Field(default=None, ge=1)
     gpu_bytes: int | None = Field(default=None, ge=1)
     gpu_of_bytes: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_epochs(cls, value: Any) -> Any:
+        """Earlier versions kept the notebook's own numbers, which say nothing of eighths."""
+        if not isinstance(value, dict):
+            return value
+        return {name: said for name, said in value.items() if name not in ("epoch", "epochs")}
 
 
 class Failure(Document):
@@ -194,7 +203,10 @@ class RunEvent(Document):
 
 
 class TrustPart(Document):
-    """One Trust's part of a run as the hub shows it."""
+    """One Trust's part of a run as the hub shows it.
+
+    ``heard``: when its agent last asked for tasks, which it does whatever runs there; None where it has not lately.
+    """
 
     trust: KeyId
     name: Name
@@ -203,6 +215,7 @@ class TrustPart(Document):
     reason: str | None = None
     failure: Failure | None = None
     progress: Progress | None = None
+    heard: Moment | None = None
 
 
 class RunView(Document):

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 from flipnb.contracts.problem import FlipError
-from flipnb.files.logs import log_to_stderr, open_log
+from flipnb.files.logs import log_to_stderr, logs_kept, open_log
 from flipnb.files.whole import write
 
 log = logging.getLogger("flip.demo")
@@ -165,4 +165,5 @@ if __name__ == "__main__":
     if "--attached" in sys.argv:
         _end_with_parent()
     log_to_stderr()
-    Supervisor(Path(sys.argv[1])).run()
+    with logs_kept((Path(sys.argv[1]), "supervisor.log")):
+        Supervisor(Path(sys.argv[1])).run()

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.tensors import FLOATS, Tensor
-from flipnb.federation.reach import Reach, Slack
+from flipnb.federation.reach import Bound, Slack
 from flipnb.federation.weights import numpy_dtype
 
 _PIECE = 1 << 16
@@ -38,28 +38,28 @@ class _Difference:
     where: str = ""
 
 
-def refuse_far(weights: WeightsAt, before: WeightsAt, reach: Reach) -> None:
-    """Hold ``weights`` to how far they may lie from those ``before``.
+def refuse_far(weights: WeightsAt, before: WeightsAt, bound: Bound) -> None:
+    """Hold ``weights`` to how far they may lie from those ``before``, which are of the same tensors.
 
     Raises FlipError ``too-far``, which says how far they lie and may lie; ``not-finite``, which names the tensor.
     """
     pieces = _Pieces()
     found = _Difference()
-    for tensor in reach.spec.tensors:
+    for tensor in bound.spec.tensors:
         if tensor.dtype in FLOATS:
-            _add(found, tensor, pieces.of(tensor, before, weights), reach.slack(tensor.dtype))
+            _add(found, tensor, pieces.of(tensor, before, weights), bound.slack(tensor.dtype))
         else:
-            most = reach.integer(tensor)
+            most = bound.integer(tensor)
             for old, new in pieces.of(tensor, before, weights):
                 if (apart := _apart(old, new)) > most:
-                    raise _far(f"lie {apart} in an element of the integer tensor {tensor.name!r}", f"{most}", reach)
-    allowed = reach.step(math.sqrt(found.size))
+                    raise _far(f"lie {apart} in an element of the integer tensor {tensor.name!r}", f"{most}", bound)
+    allowed = bound.step(math.sqrt(found.size))
     norm = math.sqrt(found.squares)
     # Not >: where what came before is not finite, nothing is near it.
     if not norm <= allowed.norm:
-        raise _far(f"lie {norm:.6g} (L2)", f"{allowed.norm:.6g}", reach)
+        raise _far(f"lie {norm:.6g} (L2)", f"{allowed.norm:.6g}", bound)
     if not found.largest <= allowed.element:
-        raise _far(f"lie {found.largest:.6g} in an element of {found.where!r}", f"{allowed.element:.6g}", reach)
+        raise _far(f"lie {found.largest:.6g} in an element of {found.where!r}", f"{allowed.element:.6g}", bound)
 
 
 class _Pieces:
@@ -124,9 +124,5 @@ def _apart(old: npt.NDArray[Any], new: npt.NDArray[Any]) -> int:
     return int(np.where(new > old, new - old, old - new).view(np.uint64).max())
 
 
-def _far(how: str, most: str, reach: Reach) -> FlipError:
-    return FlipError(
-        "too-far",
-        f"The global weights {how} from those of round {reach.since}; {reach.plan.strategy.name} with a clip_norm of "
-        f"{reach.plan.clip_norm:g} moves them by at most {most}.",
-    )
+def _far(how: str, most: str, bound: Bound) -> FlipError:
+    return FlipError("too-far", f"The global weights {how} from those of round {bound.since}; {bound.why(most)}.")

@@ -23,7 +23,8 @@ whose updates are added, one round moves all float tensors together by at most (
 - A strategy that the operator installed: norm c x the plan's ``reach``, for which its author vouches.
 
 Several rounds move by the sum. To that come what rounding adds: of the fixed-point encoding, of the arithmetic of
-float32, and of the cast to the declared dtypes (``Slack``), which a round does to each element by itself.
+float32, and of the cast to the declared dtypes (``Slack``), which a round does to each element by itself. A plan
+may besides say how far weights may ever lie from the first (``Radius``).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.tensors import FLOATS, Dtype, Tensor, TensorSpec
@@ -77,6 +79,60 @@ class Slack:
     absolute: float
 
 
+class Bound(Protocol):
+    """How far weights may lie from earlier ones, those of round ``since``."""
+
+    @property
+    def since(self) -> int: ...
+
+    @property
+    def spec(self) -> TensorSpec: ...
+
+    def step(self, size: float) -> Step:
+        """Of the float tensors, the L2 norm of the earlier ones being ``size``.
+
+        It is of what is left of each element's difference once its ``slack`` is taken off.
+        """
+        ...
+
+    def slack(self, dtype: Dtype) -> Slack:
+        """Of a float tensor's elements."""
+        ...
+
+    def integer(self, tensor: Tensor) -> int:
+        """Of one element of an integer tensor."""
+        ...
+
+    def why(self, most: str) -> str:
+        """That it is ``most``, and by what, for people."""
+        ...
+
+
+@dataclass(frozen=True)
+class Radius:
+    """How far the weights of any round may lie from the first, by a plan that says so."""
+
+    radius: float
+    spec: TensorSpec
+    since: int = 1
+
+    def step(self, size: float) -> Step:
+        """The radius, to the bit: the coordinator works out the same from the same bytes."""
+        return Step(self.radius, self.radius)
+
+    def slack(self, dtype: Dtype) -> Slack:
+        """None."""
+        return Slack(0.0, 0.0)
+
+    def integer(self, tensor: Tensor) -> int:
+        """As far as integers go."""
+        return 2**64
+
+    def why(self, most: str) -> str:
+        """For people."""
+        return f"the plan's radius is {most}"
+
+
 @dataclass(frozen=True)
 class Reach:
     """How far the weights of one round may lie from those of an earlier one, ``rounds`` before it."""
@@ -92,10 +148,7 @@ class Reach:
         return self.number - self.since
 
     def step(self, size: float) -> Step:
-        """``size`` is the L2 norm of the earlier weights' float tensors, by which rounding counts.
-
-        It is of what is left of each element's difference once its ``slack`` is taken off.
-        """
+        """All rounds' together; by ``size``, the L2 norm of the earlier float tensors, rounding counts."""
         elements = max(1, sum(tensor.elements for tensor in self._floats))
         made = Step(0.0, 0.0)
         for number in range(self.since, self.number):
@@ -113,6 +166,10 @@ class Reach:
     def integer(self, tensor: Tensor) -> int:
         """How far one element of an integer tensor may have moved."""
         return self.rounds * largest_magnitude(tensor, self.plan)
+
+    def why(self, most: str) -> str:
+        """For people."""
+        return f"{self.plan.strategy.name} with a clip_norm of {self.plan.clip_norm:g} moves them by at most {most}"
 
     @property
     def _floats(self) -> list[Tensor]:

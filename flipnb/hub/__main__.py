@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import fcntl
 import json
 import logging
@@ -18,7 +19,7 @@ import uvicorn
 
 from flipnb.contracts.problem import FlipError
 from flipnb.federation.freed_memory import keep_freed_memory
-from flipnb.files.logs import log_to
+from flipnb.files.logs import log_to, logs_kept
 from flipnb.files.whole import write
 from flipnb.hub.app import make_app, open_hub
 from flipnb.hub.configuration import HubConfiguration, HubDirectory
@@ -75,13 +76,15 @@ def serve(directory: HubDirectory) -> int:
     """
     keep_freed_memory()
     configuration = directory.read_configuration()
-    log_to(directory.logs / "hub.log")
+    own = directory.logs / "hub.log"
+    log_to(own)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    with (directory.root / "lock").open("w") as lock:
+    with (directory.root / "lock").open("w") as lock, contextlib.ExitStack() as kept:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise FlipError("already-up", f"Another hub serves {directory.root}.") from None
+        kept.enter_context(logs_kept((directory.logs, "*.log"), own=own))
         listening = listen(configuration, directory.last_port())
         port = listening.getsockname()[1]
         url = configuration.url or f"https://{_bracketed(configuration.host)}:{port}"

@@ -33,13 +33,17 @@ async def post_run(hub: Here, signed: Annotated[SignedRequest, up_to(_REQUEST_BY
     with signed.transaction() as session:
         _, roster = authorise(session, signed.caller, ("researcher",), study=study).in_study
         identity, new = runs.submit(session, hub.ring, roster, submitted)
-        view = runs.view(session, session.get_one(RunRow, identity))
+        view = runs.view(session, session.get_one(RunRow, identity), hub.presence.heard)
     return answer(view, 201 if new else 200)
 
 
 @routes.get("/runs")
 async def list_runs(
-    signed: Signed, study: str, after: str | None = None, limit: Annotated[int, Query(ge=1, le=_MOST)] = _PAGE
+    hub: Here,
+    signed: Signed,
+    study: str,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=_MOST)] = _PAGE,
 ) -> Response:
     """At most ``limit`` of a study's runs, the newest first, older than the run ``after``.
 
@@ -57,15 +61,15 @@ async def list_runs(
             )
             found = found.where(older)
         rows = session.scalars(found.limit(limit + 1)).all()
-        views = tuple(runs.view(session, run) for run in rows[:limit])
+        views = tuple(runs.view(session, run, hub.presence.heard) for run in rows[:limit])
     return answer(RunPage(runs=views, next=views[-1].run if len(rows) > limit else None))
 
 
 @routes.get("/runs/{run}")
-async def get_run(signed: Signed, run: str) -> Response:
+async def get_run(hub: Here, signed: Signed, run: str) -> Response:
     """The run as its study's members see it."""
     with signed.transaction() as session:
-        view = runs.view(session, authorise(session, signed.caller, _MEMBERS, run=run).in_run)
+        view = runs.view(session, authorise(session, signed.caller, _MEMBERS, run=run).in_run, hub.presence.heard)
     return answer(view)
 
 
@@ -84,12 +88,12 @@ async def get_events(hub: Here, signed: Signed, run: str, after: After = 0, wait
 
 
 @routes.post("/runs/{run}/stop")
-async def stop_run(signed: Signed, run: str) -> Response:
+async def stop_run(hub: Here, signed: Signed, run: str) -> Response:
     """Stop the run; the answer has it as it is now. FlipError ``wrong-state`` (409) where it has ended otherwise."""
     with signed.transaction() as session:
         row = authorise(session, signed.caller, ("researcher",), run=run).in_run
         run_life.stop(session, row)
-        view = runs.view(session, row)
+        view = runs.view(session, row, hub.presence.heard)
     return answer(view)
 
 

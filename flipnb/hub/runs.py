@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -152,8 +152,8 @@ def parts_of(session: Session, run: str) -> Sequence[PartRow]:
     return session.scalars(select(PartRow).where(PartRow.run == run).order_by(PartRow.name)).all()
 
 
-def view(session: Session, run: RunRow) -> RunView:
-    """The run as the hub shows it to the study's members."""
+def view(session: Session, run: RunRow, heard: Callable[[str], float | None] = lambda trust: None) -> RunView:
+    """The run as the hub shows it to the study's members; ``heard`` as in ``Presence``."""
     return RunView(
         run=run.id,
         study=run.study,
@@ -177,6 +177,7 @@ def view(session: Session, run: RunRow) -> RunView:
                 reason=part.reason,
                 failure=Failure.model_validate_json(part.failure) if part.failure else None,
                 progress=Progress.model_validate_json(part.progress) if part.progress else None,
+                heard=moment(at) if (at := heard(part.trust)) is not None else None,
             )
             for part in parts_of(session, run.id)
         ),

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from flipnb.contracts.document import Document, invalid, load_json
+from flipnb.contracts.document import Document, invalid, load_json, require_few_values
 from flipnb.hub.authentication import Authentication, KeyRing, SignedRequest
 from flipnb.hub.blobs import BlobStore
 from flipnb.hub.configuration import HubConfiguration
@@ -83,7 +83,8 @@ SignedStream = Annotated[SignedRequest, Depends(_signed_stream)]
 
 
 def read(model: type[D], body: bytes, what: str) -> D:
-    """Raises FlipError ``not-json``, ``duplicate-key``, ``invalid-document``."""
+    """Raises FlipError ``document-too-large``, ``not-json``, ``duplicate-key``, ``invalid-document``."""
+    require_few_values(body, what)
     load_json(body, what)
     try:
         return model.model_validate_json(body)

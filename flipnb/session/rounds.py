@@ -86,9 +86,13 @@ class Round:
         admit_report(self._rounds.outputs, plain)
         self.reported = plain
 
-    def progress(self, epoch: int, epochs: int | None = None) -> None:
-        """Say how far local training is; ``epoch`` counts from 0 and only rises within a round."""
-        self._rounds.channel.tell(Tell(epoch=epoch, epochs=epochs))
+    def progress(self, epoch: int) -> None:
+        """Say that ``epoch`` epochs of this round's local training are done, of the ``epochs`` that the plan declares.
+
+        What is told outside is the eighth that this is of them, which only rises within a round; nothing where the
+        plan declares no epochs.
+        """
+        self._rounds.channel.tell(Tell(epoch=epoch))
 
     def proximal(self, model: Any) -> Any:
         """FedProx's term, proximal_mu / 2 · |w - w_global|², as a tensor to add to the loss (Li et al., MLSys 2020).

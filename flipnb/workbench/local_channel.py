@@ -25,6 +25,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.tensors import Tensor
 from flipnb.contracts.total import TotalStep, find_step
 from flipnb.session.model import Model
+from flipnb.workbench.plan_file import NO_EPOCHS
 
 REHEARSED = "rehearsed.json"
 INITIAL = "initial.safetensors"
@@ -46,6 +47,7 @@ class LocalChannel:
         clip_norm: float,
         integer_clip: int = MAX_INTEGER_CLIP,
         consensus: Consensus | None = None,
+        epochs: int | None = None,
         totals: Sequence[TotalStep] = (),
         record: Path | None = None,
     ) -> None:
@@ -55,6 +57,8 @@ class LocalChannel:
         self._clip_norm, self._integer_clip = clip_norm, integer_clip
         self._consensus = consensus
         self._totals = tuple(totals)
+        self._epochs = epochs
+        self._told_nothing = False
         self._streak = 0
         self._ended = False
         self._record = record
@@ -105,7 +109,10 @@ class LocalChannel:
         return self._next(request.round + 1), [_memory(self._model.dump())]
 
     def tell(self, request: Tell) -> None:
-        """Progress needs no listener here."""
+        """Nobody listens here; where the plan declares no epochs, it is said once that no Trust tells them."""
+        if self._epochs is None and not self._told_nothing:
+            self._told_nothing = True
+            print(NO_EPOCHS, file=sys.stderr)  # noqa: T201 - the notebook's reader wants to see it
 
     def total(self, request: AskTotal) -> Totalled:
         """The twin's own arrays, rounded as declared. Raises FlipError ``undeclared-total``, ``wrong-total``."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
+from flipnb.contracts.channels import EIGHTHS
 from flipnb.contracts.run import Failure, Progress, RoundSummary, RunEvent
 
 
@@ -13,7 +15,7 @@ def describe(event: RunEvent, names: Mapping[str, str]) -> str:
     if event.kind == "round" and event.round is not None:
         return describe_round(event.round, names)
     if event.kind == "progress" and event.progress is not None:
-        return f"{who}: {_progress(event.progress)}"
+        return f"{who}: {describe_progress(event.progress)}"
     why = _why(event.reason, event.failure)
     if event.kind == "trust":
         return f"{who} is {event.trust_state}{why}"
@@ -45,12 +47,22 @@ def describe_memory(progress: Progress | None) -> str | None:
     return ", ".join(parts) or None
 
 
-def _progress(progress: Progress) -> str:
-    parts = [f"cell {progress.cell} of {progress.cells}"] if progress.cell else []
+def describe_progress(progress: Progress) -> str:
+    """Where a Trust's part is: "cell 2 of 5, round 3, epochs [######--]", a bar of eighths."""
+    of = f" of {progress.cells}" if progress.cells else ""
+    parts = [f"cell {progress.cell}{of}"] if progress.cell else []
     parts += [f"round {progress.round}"] if progress.round else []
-    if progress.epoch is not None:
-        parts.append(f"epoch {progress.epoch}" + (f" of {progress.epochs}" if progress.epochs else ""))
+    if progress.eighths is not None:
+        parts.append(f"epochs [{'#' * progress.eighths:-<{EIGHTHS}}]")
     return ", ".join(parts) or "at work"
+
+
+def describe_age(heard: datetime | None, now: datetime) -> str:
+    """How long ago a Trust's agent was last heard: "12 s ago"; "not lately" where it was not."""
+    if heard is None:
+        return "not lately"
+    seconds = max(0, round((now - heard).total_seconds()))
+    return f"{seconds} s ago" if seconds < 120 else f"{seconds // 60} min ago"
 
 
 def _size(number: int) -> str:

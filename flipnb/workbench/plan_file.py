@@ -16,6 +16,9 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Line, Name
 from flipnb.contracts.total import TotalStep
 
+NO_EPOCHS = 'rnd.progress(…) tells nothing: the plan declares no "epochs", the number of them that a round trains.'
+"""Said where a notebook's progress would leave no Trust."""
+
 
 class PlanFile(Document):
     """``cohort`` is the name of an ATLAS JSON file beside it. ``trusts`` are names of the roster; empty means all.

@@ -203,6 +203,7 @@ def local_channel() -> LocalChannel:
         rounds,
         config=config,
         clip_norm=plan.plan.clip_norm,
+        epochs=plan.plan.epochs,
         integer_clip=plan.plan.integer_clip,
         consensus=plan.plan.consensus,
         totals=plan.totals,

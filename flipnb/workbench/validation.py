@@ -20,7 +20,7 @@ from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.parameters import Parameter
 from flipnb.contracts.problem import FlipError
 from flipnb.workbench.freezing import freeze_notebook, notebook_parameters
-from flipnb.workbench.plan_file import PlanFile, plan_path, read_cohort, read_plan
+from flipnb.workbench.plan_file import NO_EPOCHS, PlanFile, plan_path, read_cohort, read_plan
 from flipnb.workbench.rehearsal import last_rehearsal
 
 Severity = Literal["error", "warning"]
@@ -187,6 +187,9 @@ def _agreements_and_totals(codes: Sequence[_Code], plan: PlanFile) -> Iterator[I
     ]
     if plan.plan.consensus is not None and not any(name == "agree" for _, _, name in calls):
         yield Issue("error", "no-agreement", "The plan has a consensus, and no cell calls agree(…) in its rounds.")
+    if plan.plan.epochs is None and (told := [call for call in calls if call[2] == "progress" and _is_rounds(call[1])]):
+        number, call, _ = told[0]
+        yield Issue("warning", "no-epochs", NO_EPOCHS, number, call.lineno)
     if plan.plan.consensus is not None and plan.split.shares.validation == 0:
         yield Issue("error", "no-validation", "The plan has a consensus, and its split has no validation share.")
     totals = [(number, call) for number, call, name in calls if name == "total" and _is_flips(call)]
@@ -208,6 +211,12 @@ def _agreements_and_totals(codes: Sequence[_Code], plan: PlanFile) -> Iterator[I
 def _is_flips(call: ast.Call) -> bool:
     """Whether it looks like ``flip.total({…})``, not another object's method."""
     return isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name) and len(call.args) == 1
+
+
+def _is_rounds(call: ast.Call) -> bool:
+    """Whether it looks like ``rnd.progress(epoch)``, not another object's method."""
+    named = isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)
+    return named and len(call.args) + len(call.keywords) == 1
 
 
 def _keys(call: ast.Call) -> frozenset[str] | None:

@@ -164,6 +164,17 @@ export interface IChanges {
   fields: IFieldChange[];
 }
 
+/**
+ * One way in which a run can tell something, at most ``bits`` of it in all; ``counted``: against the policy's
+ * ``bits_per_run``.
+ */
+export interface IChannel {
+  name: string;
+  bits: number;
+  what: string;
+  counted: boolean;
+}
+
 /** A chart's bars at one Trust; ``people`` is the sum of the bars that are shown, and no other total. */
 export interface IChartOfTrust {
   chart: IAgeChartOutput | ISexChartOutput | IYearChartOutput | IMissingChartOutput | IVariableChartOutput;
@@ -539,12 +550,14 @@ export interface IParameter {
  * long a run may take in all. Once rounds have shown how long they take, the deadline is learned from them and may
  * be earlier than ``round_seconds``, but no earlier than ``patience_seconds``.
  *
- * ``epochs`` is how many epochs the notebook trains within one round; without it no epoch is told.
+ * ``epochs`` is how many epochs the notebook trains within one round: ``rnd.progress(epoch)`` is told in eighths of
+ * them, and not at all where none are declared.
  * ``weight_cap`` bounds the number of people with which one Trust's part counts, in the mean of the weights and in
  * averages: how many there are is that Trust's word alone. ``integer_clip`` bounds by how much an element of an
  * integer tensor (a counter, an index) may change in one round; those tensors are no part of the L2 norm.
  * ``reach`` is for a strategy that the hub's operator installed, alone: by how many times ``clip_norm`` (L2) one
- * round may move the global weights. Of Flower's it is known.
+ * round may move the global weights. Of Flower's it is known. ``radius`` is how far (L2, float tensors) the global
+ * weights may ever lie from the initial ones, where it is given: a run whose weights leave it fails.
  */
 export interface IPlanInput {
   rounds: number;
@@ -556,6 +569,7 @@ export interface IPlanInput {
   epochs?: number | null;
   weight_cap?: number;
   reach?: number;
+  radius?: number | null;
   round_seconds?: number;
   patience_seconds?: number;
   start_seconds?: number;
@@ -571,12 +585,14 @@ export interface IPlanInput {
  * long a run may take in all. Once rounds have shown how long they take, the deadline is learned from them and may
  * be earlier than ``round_seconds``, but no earlier than ``patience_seconds``.
  *
- * ``epochs`` is how many epochs the notebook trains within one round; without it no epoch is told.
+ * ``epochs`` is how many epochs the notebook trains within one round: ``rnd.progress(epoch)`` is told in eighths of
+ * them, and not at all where none are declared.
  * ``weight_cap`` bounds the number of people with which one Trust's part counts, in the mean of the weights and in
  * averages: how many there are is that Trust's word alone. ``integer_clip`` bounds by how much an element of an
  * integer tensor (a counter, an index) may change in one round; those tensors are no part of the L2 norm.
  * ``reach`` is for a strategy that the hub's operator installed, alone: by how many times ``clip_norm`` (L2) one
- * round may move the global weights. Of Flower's it is known.
+ * round may move the global weights. Of Flower's it is known. ``radius`` is how far (L2, float tensors) the global
+ * weights may ever lie from the initial ones, where it is given: a run whose weights leave it fails.
  */
 export interface IPlanOutput {
   rounds: number;
@@ -588,6 +604,7 @@ export interface IPlanOutput {
   epochs: number | null;
   weight_cap: number;
   reach: number;
+  radius: number | null;
   round_seconds: number;
   patience_seconds: number;
   start_seconds: number;
@@ -635,8 +652,10 @@ export interface IProblem {
 }
 
 /**
- * Where a Trust's part is, by the runner's own clock: 1-based cell of all code cells, round, seconds.
+ * Where a Trust's part is, on a grid of its policy's ``progress_seconds``: 1-based cell of all code cells, round,
+ * seconds. ``cell`` is the furthest so far: a kernel that is started anew does not undo it.
  *
+ * ``eighths`` of the plan's ``epochs`` are done in this round; None where the plan declares none.
  * ``memory_bytes`` is the most that the kernel has used so far, rounded up to an eighth of what it may have
  * (``memory_of_bytes``); None where the Trust's policy keeps it. ``gpu_bytes``, ``gpu_of_bytes``: likewise of the GPU
  * that it has filled most; None where it has used none, too.
@@ -645,8 +664,7 @@ export interface IProgress {
   cell: number | null;
   cells: number | null;
   round: number | null;
-  epoch: number | null;
-  epochs: number | null;
+  eighths: number | null;
   seconds: number | null;
   memory_bytes: number | null;
   memory_of_bytes: number | null;
@@ -671,6 +689,8 @@ export interface IReceipt {
 /**
  * GET /requests/{digest}: everything that a person must see to decide. ``count`` is exact: it stays inside.
  *
+ * ``channels`` are all ways in which a run can tell something, ``bits_told`` their sum in words, ``caution`` what no
+ * check of weights can prevent.
  * ``signed`` are the bundle's bytes as its researcher signed them, of which ``content`` is the meaning: the digest is
  * theirs, however else this version would write the content.
  */
@@ -683,6 +703,9 @@ export interface IRequestDetail {
   policy_digest: string;
   estate_version: string | null;
   what_leaves: string[];
+  channels: IChannel[];
+  bits_told: string;
+  caution: string;
 }
 
 /** GET /requests */
@@ -1032,7 +1055,11 @@ export interface ITrustCard {
   allowance: IAllowance;
 }
 
-/** One Trust's part of a run as the hub shows it. */
+/**
+ * One Trust's part of a run as the hub shows it.
+ *
+ * ``heard``: when its agent last asked for tasks, which it does whatever runs there; None where it has not lately.
+ */
 export interface ITrustPart {
   trust: string;
   name: string;
@@ -1041,6 +1068,7 @@ export interface ITrustPart {
   reason: string | null;
   failure: IFailure | null;
   progress: IProgress | null;
+  heard: string | null;
 }
 
 /** A Trust has come, gone, joined or said something new of itself: fetch the Trusts again. */

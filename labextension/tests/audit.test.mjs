@@ -205,3 +205,27 @@ test('closed, it asks for no further page', async () => {
   assert.equal(jupyter.times(AUDIT), 1);
   assert.equal(told.times, 0);
 });
+
+test('a run’s reports of progress are one line, the last, and the log keeps all', async () => {
+  const { jupyter, model } = opened();
+  await settled();
+  const lines = [
+    line(0, 'progress-told', { run: 'a', content: { cell: 1 } }),
+    line(1, 'progress-told', { run: 'b', content: { cell: 1 } }),
+    line(2, 'told', { run: 'a', content: { state: 'running' } }),
+    line(3, 'progress-told', { run: 'a', content: { cell: 2 } }),
+    line(4, 'progress-told', { run: 'a', content: { cell: 3 } }),
+    line(5, 'round-released', { run: 'a' })
+  ];
+  await jupyter.answer(AUDIT, page(lines, 0, 6));
+  for (const group of ['all', 'left']) {
+    const shown = model.of(group).map(item => [item.index, item.earlier]);
+    assert.deepEqual(shown, [
+      [5, 0],
+      [4, 2],
+      [2, 0],
+      [1, 0]
+    ]);
+  }
+  assert.equal(model.text, lines.map(one => `${one}\n`).join(''));
+});

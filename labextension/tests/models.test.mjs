@@ -90,9 +90,13 @@ test('a failure says class, place and what was refused', () => {
 });
 
 test('after the last round a Trust has the final weights', () => {
-  const progress = { cell: 4, cells: 9, round: 13, epoch: null, epochs: null };
+  const progress = { cell: 4, cells: 9, round: 13, eighths: null };
   assert.equal(progressText(trans, progress, 12), 'cell 4 of 9, final weights');
   assert.equal(progressText(trans, progress, 20), 'cell 4 of 9, round 13');
+  assert.equal(
+    progressText(trans, { ...progress, eighths: 3 }, 20),
+    'cell 4 of 9, round 13, 3/8 of its epochs'
+  );
 });
 
 test('memory is told with that of a GPU where there is any', () => {

@@ -6,6 +6,7 @@ alone, many times.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chosen_weights import CENTRE, EPOCHS, RATE, SPREAD, Patients, Vector, Walk, read, right
+from chosen_weights import CENTRE, EPOCHS, RATE, SPREAD, Patients, Vector, Walk, read, right, solve, wander
 from enclave_federation import Patient, fill_with, until
 from enclave_scenario import SPEC, Chamber, Study, sealed, sha
 from hostile_hub import Scene
@@ -171,24 +172,40 @@ def test_what_a_notebook_is_told_is_the_plans(scene: Scene) -> None:
     hub.stop()
 
 
-def played(people: int, clip: float, rounds: int, slope: float, seed: int) -> bool:
+def played(people: int, clip: float, rounds: int, slope: float, seed: int, radius: float = math.inf) -> bool:
     """One game of a hub that stays within the bound, against a Trust of its own."""
     patients = Patients.drawn(people, seed)
     direction = np.array([np.cos(0.2 + seed), np.sin(0.2 + seed)])
-    walk = Walk(lambda weights, _: patients.change(weights, clip), clip, rounds)
+    walk = Walk(lambda weights, _: patients.change(weights, clip), clip, rounds, radius)
     return right(read(walk, people, direction, slope), patients.furthest(direction))
 
 
-def test_within_the_bound_clip_times_rounds_decides(recwarn: pytest.WarningsRecorder) -> None:
+def test_within_the_bound_clip_times_rounds_decides() -> None:
     """The figures of docs/threats.md, which has them of more games: what is left until enclaves make the weights."""
     games = 40
 
-    def read_in(rounds: int, *slopes: float) -> int:
-        return max(sum(played(100, 1.0, rounds, slope, seed) for seed in range(games)) for slope in slopes)
+    def read_in(rounds: int, *slopes: float, radius: float = math.inf) -> int:
+        return max(sum(played(100, 1.0, rounds, slope, seed, radius) for seed in range(games)) for slope in slopes)
 
     assert read_in(10, 2, 4) == 0
     assert read_in(20, 2, 4, 6) <= games // 5
     assert read_in(100, 12, 20) >= games // 3
+    assert read_in(100, 1, 2, 4, 6, 12, 20, radius=5.0) == 0
+
+
+def test_within_the_bound_few_people_are_all_read_at_once() -> None:
+    """By who solves the equations: no bound on weights helps, but weights that no hub has chosen do."""
+    patients, people, rounds = Patients.drawn(20, seed=1), 20, 60
+
+    def read_from(weights: Vector) -> float:
+        changes = np.stack([patients.change(one, 1.0) for one in weights])
+        return patients.share_read(solve(weights, changes, people, seed=1))
+
+    assert read_from(wander(rounds, step=1.0, radius=5.0, seed=1)) > 0.5
+    honest = [np.zeros(3, np.float32)]
+    while len(honest) < rounds:
+        honest.append((honest[-1] + patients.change(honest[-1].astype(float), 1.0)).astype(np.float32))
+    assert read_from(np.array(honest, float)) < 0.35
 
 
 def test_what_stays_within_the_bound_is_taken(tmp_path: Path) -> None:

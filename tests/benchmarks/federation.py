@@ -133,7 +133,7 @@ class Federation:
         self.ca = ca.certificate
         certificate = make_server_certificate(directory / "hub", ca, ["127.0.0.1"])
         self.researcher = SigningKey.generate()
-        policy = Policy(minimum_trusts=1, slots=slots, kernel=kernel)
+        policy = Policy(minimum_trusts=1, slots=slots, kernel=kernel, reply_seconds=0.01, progress_seconds=0.5)
         self.trusts = [
             Trust(f"trust-{i}", directory / f"trust-{i}", self._short / str(i), self.url, self.ca, policy)
             for i in range(trusts)

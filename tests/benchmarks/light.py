@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 from enclave_scenario import COHORT
 from round_scenario import Principal
@@ -37,6 +38,8 @@ from flipnb.contracts.study import Trust as Listed
 from flipnb.contracts.task import RoundTask, RunTask, StartTask, Task, TaskAnswer, UnreadableTask
 from flipnb.demo.certificates import make_ca, make_server_certificate
 from flipnb.enclave.agent.hub_link import HubLink
+from flipnb.enclave.agent.leaves import Leaves
+from flipnb.enclave.stores.stored import OutgoingReport
 from flipnb.federation.encoding import encode_update
 from flipnb.federation.weights import write_weights
 
@@ -46,11 +49,19 @@ AUDIENCE = "hub.test"
 OUTPUTS = (DeclaredOutput(name="loss", minimum=0, maximum=1, decimals=2),)
 
 
+class _NoLeaves(Leaves):
+    """A light Trust keeps no audit log: what is measured is its hub."""
+
+    def __init__(self) -> None: ...
+
+    def of_digest(self, *_: Any, **__: Any) -> None: ...
+
+
 class LightTrust:
     """Answers every round with the same update: only the context differs."""
 
     def __init__(self, directory: Path, url: str, ca: Path, key: SigningKey) -> None:
-        self.link = HubLink(url, audience=AUDIENCE, ca=ca, key=key)
+        self.link = HubLink(url, audience=AUDIENCE, ca=ca, key=key, leaves=_NoLeaves())
         self.key, self._directory = key, directory
         self.bundle: Bundle | None = None
         self._reports = 0
@@ -90,7 +101,8 @@ class LightTrust:
 
     async def _report(self, run: str, state: str) -> None:
         self._reports += 1
-        await self.link.report(run, TrustReport(run=run, sequence=self._reports, state=state).to_bytes())
+        body = TrustReport(run=run, sequence=self._reports, state=state).to_bytes()
+        await self.link.report(OutgoingReport(self._reports, run, body, progress_only=False))
 
 
 @contextmanager

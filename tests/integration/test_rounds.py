@@ -143,6 +143,18 @@ def test_a_run_that_never_agrees_ends_at_its_round_limit(fed):
     assert view.reason == "The round limit, 2, was reached without agreement."
 
 
+def test_a_run_whose_weights_leave_the_plans_radius_ends_by_name(fed):
+    """No Trust is given them: it would refuse them."""
+    near = fed.ended(fed.submit(2, Plan(rounds=2, clip_norm=10.0, radius=20.0), minimum=2))
+    assert near.state == "succeeded"
+    run = fed.submit(2, Plan(rounds=4, clip_norm=10.0, radius=0.2), minimum=2)
+    view = fed.ended(run)
+    assert (view.state, view.code) == ("failed", "too-far"), fed.log(run)
+    assert "The global weights lie" in view.reason
+    assert "from those of round 1; the plan's radius is 0.2." in view.reason
+    assert len(fed.rounds(run)) == view.rounds_done
+
+
 def array(name, **changes):
     return DeclaredArray(**{"name": name, "minimum": 0, "maximum": 1000, "decimals": 0, **changes})
 

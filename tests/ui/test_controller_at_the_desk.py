@@ -92,6 +92,9 @@ def test_a_controller_reads_approves_and_looks_at_what_ran(federation, server, p
     assert approve.is_disabled()
     page.page.get_by_role("tab", name="Leaves", exact=True).click()
     page.see("What would leave")
+    page.see("Approved code can write what it reads into the weights")
+    page.see("loss, accuracy, in 3 reports (counted)")
+    page.see("Declared numbers: 72 bits in a run at most")
     assert serious_findings(page.page, ".jp-FlipDesk") == []
 
     approve.click()
@@ -100,12 +103,15 @@ def test_a_controller_reads_approves_and_looks_at_what_ran(federation, server, p
     with page.context.expect_page() as opened:
         link.click()
     approval = opened.value
+    approval.get_by_text("Approved code can write what it reads into the weights").wait_for()
+    approval.get_by_role("row", name="numbers 72").wait_for()
+    assert serious_findings(approval, "main") == []
     approval.get_by_label("Your passphrase").fill("wrong")
     approval.get_by_role("button", name="Approve").click()
     approval.get_by_text("The passphrase is wrong").wait_for()
     approval.get_by_label("Your passphrase").fill(PASSPHRASE)
     approval.get_by_role("button", name="Approve").click()
-    approval.get_by_text("Approved").first.wait_for()
+    approval.get_by_role("heading", name="Approved", exact=True).wait_for()
     assert approval.evaluate("window.opener") is None
     origin = f"{urlsplit(approval.url).scheme}://{urlsplit(approval.url).netloc}"
     approval.close()

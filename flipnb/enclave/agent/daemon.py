@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from flipnb.contracts import disk
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.agent.hub_link import HubLink
+from flipnb.enclave.agent.leaves import Leaves
 from flipnb.enclave.agent.presence import Presence
 from flipnb.enclave.agent.tasks import Tasks
 from flipnb.enclave.approvals.decisions import Decisions
@@ -34,7 +36,7 @@ from flipnb.enclave.sandbox.uids import estate_worker_uid, run_uid
 from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.installation import require_environment
 from flipnb.enclave.stores.opening import Stores, sole_user
-from flipnb.files.logs import log_to
+from flipnb.files.logs import log_to, logs_kept
 from flipnb.link.exchange import NotNow
 
 _LOG = logging.getLogger("flipnb.enclave.agent")
@@ -66,13 +68,21 @@ class Agent:
             hidden=(directory.keys,),
             log=directory.logs / "estate-worker.log",
         )
-        self._hub = HubLink(configuration.hub_url, audience=configuration.hub_audience, ca=directory.hub_ca, key=key)
+        self._hub = HubLink(
+            configuration.hub_url,
+            audience=configuration.hub_audience,
+            ca=directory.hub_ca,
+            key=key,
+            leaves=Leaves(self._audit),
+        )
         slots = Slots(lambda: directory.policy().slots)
         enclave = Enclave(directory, key, self._store, self._audit, self._worker, slots)
         requests = Requests(directory, key.key_id, self._store, self._audit, self._memberships)
         decisions = Decisions(directory, key.key_id, self._store, self._audit, requests, self._worker.current)
         self._runs = Runs(enclave, requests, decisions, self._hub)
-        replies = Replies(self._store, self._audit, self._hub, self._runs.active)
+        replies = Replies(
+            self._store, self._audit, self._hub, self._runs.active, lambda: directory.policy().reply_seconds
+        )
         pace = Pace()
         questions = Questions(
             secret=directory.disclosure_key(),
@@ -157,7 +167,10 @@ class Agent:
             self._audit.refusals.tell()
 
     async def _send_reports(self) -> None:
-        """Send what the outbox holds, in its order; a report that the hub refuses is logged and left behind."""
+        """Send what the outbox holds, in its order; a report that the hub refuses is logged and left behind.
+
+        One that a full disk leaves without its leaf waits.
+        """
         while True:
             self._runs.tell_progress()
             report = self._store.outbox.next()
@@ -165,8 +178,10 @@ class Agent:
                 await asyncio.sleep(_IDLE_S)
                 continue
             try:
-                await self._hub.patiently(partial(self._hub.report, report.run, report.body))
+                await self._hub.patiently(partial(self._hub.report, report))
             except FlipError as error:
+                if error.code == disk.CODE:
+                    raise
                 _LOG.warning("the hub refuses a report of run %s: %s (%s)", report.run, error, error.code)
             self._store.outbox.sent(report.number)
 
@@ -174,13 +189,16 @@ class Agent:
 def serve(directory: Path) -> None:
     """Run an agent until SIGTERM or SIGINT. Raises FlipError where it refuses to start, naming why."""
     enclave = EnclaveDirectory.open(directory)
-    with sole_user(enclave):  # before anything is written, the log of the one that runs above all
+    with contextlib.ExitStack() as held:
+        held.enter_context(sole_user(enclave))  # before anything is written, the log of the one that runs above all
         enclave.logs.mkdir(exist_ok=True, mode=0o700)
-        log_to(enclave.logs / "agent.log")
+        own = enclave.logs / "agent.log"
+        log_to(own)
+        held.enter_context(logs_kept((enclave.logs, "*.log"), (enclave.runs, "*/runner.log"), own=own))
         try:
             enclave.make_runtime()
             raise_open_files()
-            with closing(Stores.open(enclave, enclave.load_node_key())) as stores:
+            with contextlib.closing(Stores.open(enclave, enclave.load_node_key())) as stores:
                 for lock in sorted(enclave.environments.glob("*/lock.txt")):
                     require_environment(lock)
                 report = probe(uid=run_uid(enclave.directory, 0), outside=(enclave.directory, enclave.node_key))

@@ -6,12 +6,14 @@ import asyncio
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 from flipnb.contracts.bound import best_guess
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.agent.hub_link import HubLink
+from flipnb.enclave.agent.hub_link import HubQuestions
 from flipnb.enclave.approvals.membership import Memberships
+from flipnb.enclave.counting.pace import Turn
 from flipnb.enclave.estate_worker.process import EstateWorker
 from flipnb.enclave.sandbox.limits import OPEN_FILES
 from flipnb.enclave.sandbox.probe import probe, refuse_if_weaker
@@ -19,7 +21,7 @@ from flipnb.enclave.sandbox.uids import estate_worker_uid, run_uid
 from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.inspection import inspect
 from flipnb.enclave.stores.installation import require_environment
-from flipnb.enclave.stores.ledger import Ledger
+from flipnb.enclave.stores.ledger import Ledger, Took
 from flipnb.link.exchange import NotNow
 from flipnb.link.key_files import stretched
 
@@ -58,6 +60,7 @@ def examine(directory: Path) -> list[Finding]:
         ("runtime directory", _runtime),
         ("open files", _open_files),
         ("counts", _counts),
+        ("answer time", _answer_time),
         ("sandbox", _sandbox),
         ("estate", _estate),
         ("hub", _hub),
@@ -179,6 +182,37 @@ def _counts(enclave: EnclaveDirectory) -> str:
     )
 
 
+def _answer_time(enclave: EnclaveDirectory) -> str:
+    """Whether this Trust's usual questions are answered well within the time that each statement gets."""
+    turn = enclave.policy().counts.answer_seconds
+    least = turn * Turn.LEAST
+    times: list[Took] = []
+    if enclave.ledger.exists():
+        ledger = Ledger(enclave.ledger, upgrade=False)
+        try:
+            times = [took for took in ledger.times() if took.turn == turn]
+        finally:
+            ledger.close()
+    if not times:
+        return f"every count is answered {turn:g} s after its turn begins; none was asked under this time yet"
+    stopped = [took for took in times if not took.whole]
+    usual = sorted(took.seconds for took in times)[max(0, ceil(0.95 * len(times)) - 1)]
+    said = f"19 of 20 of the last {len(times)} questions were counted within {usual:.2g} s"
+    remedy = (
+        "Raise counts.answer_seconds in policy.json: what was stopped is then counted anew, for nothing, when it is "
+        "asked again. Or give the estate worker more memory (estate_memory in enclave.json)."
+    )
+    if stopped:
+        raise _Unhealthy(
+            f"{len(stopped)} of the last {len(times)} questions were stopped or failed, the last on "
+            f"{stopped[-1].asked:%d %B %Y %H:%M} UTC, and were answered as small numbers are.",
+            f"{remedy} logs/agent.log and logs/estate-worker.log say why.",
+        )
+    if usual > least / 2:
+        raise _Unhealthy(f"{said}; some are stopped after {least:.2g} s, however few people they are of.", remedy)
+    return f"{said}; none is stopped before {least:.2g} s"
+
+
 def _sandbox(enclave: EnclaveDirectory) -> str:
     report = probe(uid=run_uid(enclave.directory, 0), outside=(enclave.directory, enclave.node_key))
     refuse_if_weaker(report, enclave.policy().kernel)
@@ -213,7 +247,7 @@ def _hub(enclave: EnclaveDirectory) -> str:
     configuration = enclave.configuration
 
     async def ask() -> None:
-        link = HubLink(
+        link = HubQuestions(
             configuration.hub_url, audience=configuration.hub_audience, ca=enclave.hub_ca, key=enclave.load_node_key()
         )
         try:

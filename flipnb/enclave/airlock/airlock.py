@@ -18,6 +18,7 @@ from typing import Any
 from flipnb.contracts.audit import AuditKind
 from flipnb.contracts.consensus import Ballot
 from flipnb.contracts.disk import CODE, disk_full, is_full
+from flipnb.contracts.document import sha256
 from flipnb.contracts.envelope import ROUND_REPLY, seal
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.outputs import admit_report
@@ -115,7 +116,10 @@ class Airlock:
             return self._given_weights.missing(context)
 
     def keep(self, named: Named, weights: Lease) -> None:
-        """Keep earlier weights, which have the digest that they are named by; they are the caller's to close."""
+        """Keep earlier weights, which have the digest that they are named by; they are the caller's to close.
+
+        Raises FlipError ``disk-full``.
+        """
         with self._measuring:
             self._given_weights.keep(named, weights)
 
@@ -318,6 +322,7 @@ class Airlock:
                 run=self.facts.run,
                 round=number,
                 context=reply.context.digest(),
+                reply=sha256(envelope),
                 update=reply.update,
                 bytes=reply.update_size,
                 report={name: str(value) for name, value in units.items()},

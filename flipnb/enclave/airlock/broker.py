@@ -224,12 +224,16 @@ class _Conversation:
         self._broker, self._kernel = broker, kernel
         self._airlock = broker._airlock
         self._lent: dict[str, int] = {}
+        self._filled: Lease | None = None
         self._round: int | None = None
         self._open = False
 
     def run(self) -> None:
-        while True:
-            self._answer(self._receive())
+        try:
+            while True:
+                self._answer(self._receive())
+        finally:
+            self._drop_update()
 
     def _receive(self) -> bytes:
         listener = self._broker._listener
@@ -344,6 +348,8 @@ class _Conversation:
                 )
         loan = self._broker.loan(message.what)
         loan.empty()
+        if message.what == "update":
+            self._drop_update()
         self._lent[message.what] = size
         return Leased(size=size), (loan.descriptor,)
 
@@ -353,29 +359,32 @@ class _Conversation:
         for what, wanted in (("update", message.update), ("state", message.state)):
             if wanted and what not in self._lent:
                 raise FlipError("not-leased", f"The notebook submits its {what} without a lease.")
+        # Its session has let go of the weights: they need not be there beside the update.
+        self._broker.loan("weights").empty()
         state = self._broker.loan("state").part(self._lent["state"]) if message.state else None
-        with self._update(message.update) as change:
-            self._airlock.submit(
-                message.round, message.report, change, state, leave=message.leave, agreement=message.agreement
-            )
+        change = self._update() if message.update else None
+        self._airlock.submit(
+            message.round, message.report, change, state, leave=message.leave, agreement=message.agreement
+        )
         self._round_over()
         self._broker._on_submit(message.round, message.leave)
         return self._next()
 
-    @contextlib.contextmanager
-    def _update(self, wanted: bool) -> Iterator[Lease | None]:
-        if not wanted:
-            yield None
-            return
-        change = self._broker.loan("update").taken(self._lent["update"])
-        try:
-            yield change
-        finally:
-            change.close()
+    def _update(self) -> Lease:
+        """What the kernel has filled, moved to where it can't write; the same again until it asks for a new lease."""
+        if self._filled is None:
+            self._filled = self._broker.loan("update").moved(self._lent["update"])
+        return self._filled
+
+    def _drop_update(self) -> None:
+        if self._filled is not None:
+            self._filled.close()
+            self._filled = None
 
     def _round_over(self) -> None:
         """Nothing of the round is needed any more; its memory would else be the machine's loss until the next."""
         self._lent.clear()
+        self._drop_update()
         for loan in self._broker._loans.values():
             loan.empty()
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flipnb.contracts.disk import is_full
+from flipnb.contracts.disk import CODE, disk_full, is_full
 from flipnb.contracts.document import Digest
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext
@@ -21,7 +21,7 @@ from flipnb.enclave.airlock.facts import RunFacts
 from flipnb.enclave.airlock.lease import Lease
 from flipnb.enclave.stores.rounds import RoundTable
 from flipnb.federation.distance import WeightsAt, refuse_far
-from flipnb.federation.reach import Reach
+from flipnb.federation.reach import Bound, Radius, Reach
 from flipnb.federation.weights_layout import chosen_places, written_places, written_size
 from flipnb.files.whole import PARTIAL
 
@@ -38,18 +38,20 @@ class Named:
 
 
 class GivenWeights:
-    """One run's. Not for several threads at a time."""
+    """One run's. Not for several threads at a time.
+
+    The last are kept; the bundle's as well, where the plan says how far weights may ever lie from them.
+    """
 
     def __init__(self, facts: RunFacts, rounds: RoundTable) -> None:
         self._facts, self._rounds = facts, rounds
-        self._sound: Named | None = None
+        self._sound: dict[int, Named] = {}
 
     def missing(self, context: RoundContext) -> Named | None:
-        """The weights against which those of ``context`` are measured, where the hub is to be asked for them."""
+        """Weights by which those of ``context`` are measured, where the hub is to be asked for them first."""
         if context.round == 1 or self._has(_of(context)):
             return None
-        before = self._before(context.round)
-        return None if self._has(before) else before
+        return next((named for named, _ in self._bounds(context.round) if not self._has(named)), None)
 
     def check(self, context: RoundContext, weights: Lease) -> None:
         """Hold weights, which have the digest that the context names, to what they may be; keep them where they are.
@@ -60,44 +62,51 @@ class GivenWeights:
         if self._has(named):
             return
         try:
-            if context.round == 1:
-                self._places(named, weights.descriptor)
-            else:
-                self._measure(named, weights)
+            at = WeightsAt(weights.descriptor, self._places(named, weights.descriptor))
+            for before, bound in self._bounds(named.round) if named.round > 1 else ():
+                self._measure(at, before, bound)
         except FlipError as error:
             raise FlipError("round-refused", f"Round {named.round} is refused: {error.message}", status=409) from None
         if context.training:
-            self.keep(named, weights)
+            try:
+                self.keep(named, weights)
+            except FlipError as error:
+                if error.code != CODE:
+                    raise
+                # The hub is asked for them when they are needed, and there may be room by then.
 
     def keep(self, named: Named, weights: Lease) -> None:
-        """Keep a copy in the place of the one before; without room for it, the hub is asked when it is needed."""
+        """Keep weights in the place of those before. Raises FlipError ``disk-full``."""
         path = self._path(named.round)
         partial = path.with_name(path.name + PARTIAL)
-        self._sound = None
+        self._sound.pop(named.round, None)
         try:
             _copy(weights, partial)
         except OSError as error:
             partial.unlink(missing_ok=True)
-            if not is_full(error):
-                raise
-            return
+            if is_full(error):
+                raise disk_full("this Trust's") from None
+            raise
         partial.replace(path)
-        self._sound = named
-        for older in self._facts.directory.glob(f"{PREFIX}*"):
-            if older != path:
+        self._sound[named.round] = named
+        needed = {path, self._path(1)} if self._facts.bundle.plan.radius is not None else {path}
+        if named.round > 1:
+            for older in set(self._facts.directory.glob(f"{PREFIX}*")) - needed:
                 older.unlink(missing_ok=True)
 
-    def _measure(self, named: Named, weights: Lease) -> None:
-        before = self._before(named.round)
+    def _bounds(self, number: int) -> list[tuple[Named, Bound]]:
+        """By what the weights of round ``number`` are measured, and how far they may lie from it."""
+        bundle, before = self._facts.bundle, self._before(number)
+        bounds: list[tuple[Named, Bound]] = [(before, Reach(bundle.plan, bundle.tensors, before.round, number))]
+        if bundle.plan.radius is not None:
+            bounds.append((self._first, Radius(bundle.plan.radius, bundle.tensors)))
+        return bounds
+
+    def _measure(self, weights: WeightsAt, before: Named, bound: Bound) -> None:
         if not self._has(before):
             raise FlipError("unmeasured", f"The weights of round {before.round}, to measure it by, are not here.")
-        places = self._places(named, weights.descriptor)
         with _opened(self._path(before.round)) as kept:
-            refuse_far(
-                WeightsAt(weights.descriptor, places),
-                WeightsAt(kept, self._places(before, kept)),
-                Reach(self._facts.bundle.plan, self._facts.bundle.tensors, before.round, named.round),
-            )
+            refuse_far(weights, WeightsAt(kept, self._places(before, kept)), bound)
 
     def _places(self, named: Named, descriptor: int) -> dict[str, int]:
         """Only the first weights are the researcher's, and may have been written by any program."""
@@ -107,19 +116,24 @@ class GivenWeights:
     def _before(self, number: int) -> Named:
         """The last weights below round ``number`` that were given; before any, the bundle's."""
         stored = self._rounds.answered_before(self._facts.run, number)
+        return _of(RoundContext.model_validate_json(stored.context)) if stored is not None else self._first
+
+    @property
+    def _first(self) -> Named:
+        """The bundle's. Of what size they are only round 1 says; what a researcher's own program wrote may differ."""
+        stored, bundle = self._rounds.get(self._facts.run, 1), self._facts.bundle
         if stored is not None:
             return _of(RoundContext.model_validate_json(stored.context))
-        bundle = self._facts.bundle
         return Named(1, bundle.initial_weights, written_size(bundle.tensors))
 
     def _has(self, named: Named) -> bool:
         """Whether these weights are here, whole; what an agent before this one kept is read once for that."""
-        if self._sound == named:
+        if self._sound.get(named.round) == named:
             return True
         path = self._path(named.round)
         if not path.is_file() or path.stat().st_size != named.size or _digest(path) != named.sha256:
             return False
-        self._sound = named
+        self._sound[named.round] = named
         return True
 
     def _path(self, number: int) -> Path:

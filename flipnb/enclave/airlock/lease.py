@@ -21,6 +21,7 @@ from flipnb.contracts.problem import FlipError
 
 NAME = "lease"
 """What Linux calls a mapping of such memory: ``/memfd:lease``."""
+_BLOCK = 64 << 20
 _SIZE = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
@@ -98,12 +99,12 @@ class Loan:
     """Memory of a fixed size that a kernel and its enclave share as long as the kernel lives. Close it after that.
 
     A kernel is lent the same memory each time, so that it has this much and no more, however often it asks and
-    whatever it keeps. What it wrote is copied before anything looks at it; what it was given, it spoils for itself.
+    whatever it keeps. What it wrote is moved away before anything looks at it; what it was given, it spoils for itself.
     """
 
     def __init__(self, size: int) -> None:
-        self.size = size
-        self._own = Lease(size)
+        self.size = max(size, mmap.PAGESIZE)  # nothing can't be mapped
+        self._own = Lease(self.size)
         # The kernel's shares no place in the file with ours.
         self.descriptor = os.open(f"/proc/self/fd/{self._own.descriptor}", os.O_RDWR | os.O_CLOEXEC)
 
@@ -117,9 +118,23 @@ class Loan:
         os.lseek(self._own.descriptor, 0, os.SEEK_SET)
         _copy(source, self._own.descriptor, size)
 
-    def taken(self, size: int) -> Lease:
-        """A copy of its first ``size`` bytes that no kernel can write."""
-        return sealed_copy(self._own.descriptor, size)
+    def moved(self, size: int) -> Lease:
+        """Its first ``size`` bytes, in memory that no kernel can write; they are gone from here.
+
+        Block by block, so that there is one of them at a time and not two.
+        """
+        lease = Lease(size)
+        try:
+            with mmap.mmap(self._own.descriptor, self.size) as mapped:
+                for place in range(0, size, _BLOCK):
+                    length = min(_BLOCK, size - place)
+                    _copy(self._own.descriptor, lease.descriptor, length, place)
+                    mapped.madvise(mmap.MADV_REMOVE, place, length)
+            lease.seal()
+        except BaseException:
+            lease.close()
+            raise
+        return lease
 
     def part(self, size: int) -> Writes:
         """Its first ``size`` bytes, to be written somewhere."""
@@ -163,11 +178,14 @@ def sealed_copy(source: int, size: int) -> Lease:
     return lease
 
 
-def _copy(source: int, target: int, size: int) -> None:
-    """Copy the first ``size`` bytes of ``source`` to where ``target`` stands. Raises FlipError ``short-file``."""
-    offset = 0
-    while offset < size:
-        sent = os.sendfile(target, source, offset, size - offset)
+def _copy(source: int, target: int, size: int, offset: int = 0) -> None:
+    """Copy ``size`` bytes of ``source``, from ``offset`` on, to where ``target`` stands.
+
+    Raises FlipError ``short-file``.
+    """
+    end = offset + size
+    while offset < end:
+        sent = os.sendfile(target, source, offset, end - offset)
         if sent == 0:
-            raise FlipError("short-file", f"A file of {size} bytes ended after {offset}.", status=500)
+            raise FlipError("short-file", f"A file of {end} bytes ended after {offset}.", status=500)
         offset += sent

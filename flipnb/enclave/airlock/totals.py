@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 
-from flipnb.contracts.document import parse
+from flipnb.contracts.document import parse, sha256
 from flipnb.contracts.envelope import TOTAL_REPLY, peek, seal
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.policy import Policy
@@ -154,6 +154,7 @@ class TotalsGate:
             run=self._facts.run,
             step=step,
             context=context.digest(),
+            reply=sha256(envelope),
             values={name: [str(unit) for unit in units] for name, units in values.items()},
         )
         self._store.totals.answer(self._facts.run, step, envelope)

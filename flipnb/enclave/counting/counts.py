@@ -178,6 +178,7 @@ class Counts:
             then=keep,
             study=asked.request.study,
             request=asked.digest,
+            reply=sha256(envelope),
             researcher=asked.researcher,
             people=reply.people,
             suppressed=reply.suppressed,

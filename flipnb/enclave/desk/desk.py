@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from starlette.routing import Route
 
 from flipnb.contracts.approval import Decline
 from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.channels import channels
 from flipnb.contracts.desk import (
     DeskRevision,
     DeskRun,
@@ -43,7 +45,7 @@ from flipnb.enclave.approvals.requests import Requests, content_of
 from flipnb.enclave.desk.approval_pages import ApprovalPages
 from flipnb.enclave.desk.changes import changes
 from flipnb.enclave.desk.exact_counts import ExactCounts
-from flipnb.enclave.desk.leaving import what_leaves
+from flipnb.enclave.desk.leaving import bits_told, caution, what_leaves
 from flipnb.enclave.desk.server import guard, read
 from flipnb.enclave.desk.tries import Tries
 from flipnb.enclave.desk.viewing import shown
@@ -55,6 +57,7 @@ from flipnb.enclave.stores.stored import StoredRequest, StoredRun
 _LOG = logging.getLogger("flipnb.enclave.desk")
 _LONGEST_WAIT_S = 30.0
 _LOOK_S = 0.2
+_DIGITS = 15
 
 
 class Desk:
@@ -222,9 +225,12 @@ class Desk:
         """Wait until something here is other than at the revisions that are given, or for ``wait`` seconds."""
         known = DeskRevision(**{name: request.query_params.get(name, "") for name in DeskRevision.model_fields})
         try:
-            until = time.monotonic() + min(float(request.query_params.get("wait", "0")), _LONGEST_WAIT_S)
+            wait = float(request.query_params.get("wait", "0"))
         except ValueError:
-            raise FlipError("bad-query", "wait must be a number of seconds.") from None
+            wait = math.nan
+        if not 0 <= wait < math.inf:
+            raise FlipError("bad-query", "wait must be a number of seconds.")
+        until = time.monotonic() + min(wait, _LONGEST_WAIT_S)
         while self._revision() == known and time.monotonic() < until:
             await asyncio.sleep(_LOOK_S)
         return self._revision()
@@ -232,7 +238,7 @@ class Desk:
     async def audit(self, request: Request) -> Document:
         """GET /audit?after=N: a page of the audit log. FlipError ``bad-query``."""
         after = request.query_params.get("after", "0")
-        if not after.isascii() or not after.isdigit():
+        if not after.isascii() or not after.isdigit() or len(after) > _DIGITS:
             raise FlipError("bad-query", "after must be a number.")
         return await asyncio.to_thread(self._enclave.audit.page, int(after))
 
@@ -250,6 +256,7 @@ class Desk:
         bundle = content_of(stored)
         version = await self._estate_version()
         policy = self._enclave.directory.policy()
+        told = channels(bundle, policy)
         return RequestDetail(
             summary=self._summary(stored, self._decisions.terms(version)),
             signed=peek(stored.envelope, "The bundle").decode(),
@@ -259,6 +266,9 @@ class Desk:
             policy_digest=policy.digest(),
             estate_version=version,
             what_leaves=what_leaves(bundle, policy),
+            channels=told,
+            bits_told=bits_told(told, policy),
+            caution=caution(bundle, policy),
         )
 
     def _approved_before(self, stored: StoredRequest) -> Iterator[tuple[str, Bundle]]:

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.channels import WEIGHTS, Channel
 from flipnb.contracts.policy import Policy
+from flipnb.federation.reach import Reach
+
+
+def caution(bundle: Bundle, policy: Policy) -> str:
+    """In one sentence, what no check of weights can prevent."""
+    return (
+        "Approved code can write what it reads into the weights (240,000 bits in one round of 10,000 weights were "
+        f"shown); what limits it is that you approve the code itself, the clip of {bundle.plan.clip_norm:g}, the "
+        f"{policy.minimum_train} people in train that a run needs at least, and, once it comes, the secure sum that "
+        "hides one Trust's weights among all."
+    )
 
 
 def what_leaves(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
@@ -28,6 +42,7 @@ def what_leaves(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
             f"Of these weights {elements:,} are whole numbers (counters, indices), no part of the norm: each changes "
             f"by at most {plan.integer_clip:,}.",
         )
+    lines += _chosen_weights(bundle)
     whose = "this Trust's own, and in the average" if per_trust_metrics else "in the average over the Trusts"
     lines += [
         f"In each round and once more at the end: the number {output.name} over {output.over}, between "
@@ -44,10 +59,38 @@ def what_leaves(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
         for step in bundle.totals
         for array in step.arrays
     ]
+    epochs = f", eighths of {plan.epochs} epochs" if plan.epochs is not None else ""
     memory = (
         ", the most memory so far in eighths of its limit, and of a GPU in eighths of that" if policy.memory_use else ""
     )
     lines.append(
-        f"Progress: cell, round, epoch, seconds{memory}. Of an error: its class out of a fixed list, cell and line."
+        f"Progress, every {policy.progress_seconds:g} s at most: cell, round, seconds{epochs}{memory}. "
+        "Of an error: its class out of a fixed list, cell and line."
     )
     return tuple(lines)
+
+
+def _chosen_weights(bundle: Bundle) -> list[str]:
+    """What a hub that chooses weights can make a model tell is bounded by how far and how often they may move."""
+    plan = bundle.plan
+    if plan.rounds == 0:
+        return []
+    once = Reach(plan, bundle.tensors, plan.rounds, plan.rounds + 1).step(0.0).norm
+    near = f", and none further than {plan.radius:g} from the first" if plan.radius is not None else ""
+    return [
+        "The hub gives each round's weights, and a hub that cheats could choose them so that the changes tell of "
+        "single people, the more the fewer they are. Refused are weights further than "
+        f"{once:.4g} (L2) from the last{near}, in each of {plan.rounds} rounds: the smaller the clip and the fewer the "
+        "rounds, the less it learns."
+    ]
+
+
+def bits_told(found: Sequence[Channel], policy: Policy) -> str:
+    """In words, what the channels beside the weights can tell, and what of it counts against the policy."""
+    counted = sum(channel.bits for channel in found if channel.counted)
+    others = sum(channel.bits for channel in found if not channel.counted and channel.name != WEIGHTS)
+    return (
+        f"Declared numbers: {counted:,} bits in a run at most, of the {policy.bits_per_run:,} that your policy allows. "
+        f"By when and how things happen, beside them: {others:,} bits at most, which the policy's grids of "
+        f"{policy.progress_seconds:g} s and {policy.reply_seconds:g} s bound, and which do not count against that."
+    )

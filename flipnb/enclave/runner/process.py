@@ -251,11 +251,11 @@ class RunnerProcess:
 
 def _kernel(jail: int) -> int:
     """The sandbox's outermost process, which the runner started; where there is none yet, the one that leads to it."""
-    process = psutil.Process(jail)
+    found = jail
     with contextlib.suppress(psutil.NoSuchProcess, IndexError):
         for _ in ("the jail's inner process", "the runner", "bubblewrap"):
-            process = process.children()[0]
-    return process.pid
+            found = psutil.Process(found).children()[0].pid
+    return found
 
 
 def _seen_inside(order: RunnerOrder, uid: int | None) -> tuple[RunnerOrder, list[Bind]]:

@@ -6,12 +6,14 @@ round. One that ended by its own fault (an exception, its exit, too much memory 
 
 from __future__ import annotations
 
+from flipnb.contracts.channels import DEATHS_IN_A_RUN
 from flipnb.contracts.failure import KERNEL_DIED
 from flipnb.contracts.run import Failure
 from flipnb.enclave.runner.order import Verdict
 
-IN_A_ROUND, IN_A_RUN = 3, 12
-"""A kernel that dies so often is not started again; each death tells the hub a cell, so their number is bounded."""
+IN_A_ROUND = 3
+"""A kernel that dies so often in one round is not started again, nor one that dies ``DEATHS_IN_A_RUN`` times in all:
+each death tells the hub a cell, so their number is bounded."""
 
 
 class Deaths:
@@ -29,7 +31,7 @@ class Deaths:
             self._round, self._in_round = number, 0
         self._in_round += 1
         self._in_run += 1
-        return self._in_round < IN_A_ROUND and self._in_run < IN_A_RUN
+        return self._in_round < IN_A_ROUND and self._in_run < DEATHS_IN_A_RUN
 
 
 def failure_of(verdict: Verdict, cell: int | None, number: int | None) -> Failure:

@@ -14,6 +14,7 @@ from flipnb.enclave.airlock.lease import Lease, fill
 from flipnb.enclave.runs.hub import Hub
 from flipnb.enclave.runs.run import ActiveRun
 from flipnb.enclave.stores.audit import AuditLog
+from flipnb.enclave.stores.grid import Grid
 from flipnb.enclave.stores.store import Store
 
 _TOLD_S = 30.0
@@ -23,31 +24,42 @@ _TOTAL_S = 0.05
 class Replies:
     """One enclave's; ``active`` is the run of an id that goes on here, or None.
 
-    Every handler may be called again with the same task: it answers with what is on disk.
+    Every handler may be called again with the same task: it answers with what is on disk. When a kernel answers is its
+    notebook's choice: an answer leaves on a grid of ``step`` seconds from the task's arrival, as do a large update,
+    just before it, and a request for weights that a kernel wants again. No kernel waits for the grid.
     """
 
-    def __init__(self, store: Store, audit: AuditLog, hub: Hub, active: Callable[[str], ActiveRun | None]) -> None:
-        self._store, self._audit, self._hub, self._active = store, audit, hub, active
+    def __init__(
+        self,
+        store: Store,
+        audit: AuditLog,
+        hub: Hub,
+        active: Callable[[str], ActiveRun | None],
+        step: Callable[[], float],
+    ) -> None:
+        self._store, self._audit, self._hub, self._active, self._step = store, audit, hub, active, step
 
     async def on_round(self, task: RoundTask, weights: bytes | None = None) -> TaskAnswer:
         """The sealed reply, once the kernel has answered; a large update is at the hub then, a small one goes with it.
 
         ``weights`` are what came with the task; they are fetched where nothing did.
         """
+        grid = Grid.from_now(self._step())
         try:
-            reply = await self._reply(task.run, task.context, weights)
+            reply = await self._reply(task.run, task.context, weights, grid)
             if not reply.update.exists():
                 raise FlipError("round-over", f"Round {task.context.round} was summed up long ago.", status=409)
             small = reply.update.read_bytes() if reply.update.stat().st_size <= SMALL_BYTES else None
+            await asyncio.sleep(grid.wait)
             if small is None:
                 await self._hub.put_blob(reply.update, reply.update_sha256, task.run)
         except FlipError as error:
-            await self._told(task.run)
-            return TaskAnswer(code=error.code, reason=error.message[:400])
+            return await self._refusal(task.run, error, grid)
         return TaskAnswer(envelope=reply.envelope.decode(), update=small)
 
     async def on_total(self, task: TotalTask) -> TaskAnswer:
         """The sealed reply, once the notebook has called ``flip.total``."""
+        grid = Grid.from_now(self._step())
         try:
             active = self._active(task.run)
             airlock = await asyncio.shield(active.airlock) if active is not None else None
@@ -59,8 +71,8 @@ class Replies:
                     raise FlipError("run-ended", "The run ended here before the total was answered.", status=409)
                 await asyncio.sleep(_TOTAL_S)
         except FlipError as error:
-            await self._told(task.run)
-            return TaskAnswer(code=error.code, reason=error.message[:400])
+            return await self._refusal(task.run, error, grid)
+        await asyncio.sleep(grid.wait)
         return TaskAnswer(envelope=reply.decode())
 
     async def on_summed(self, task: SummedTask) -> TaskAnswer:
@@ -81,7 +93,7 @@ class Replies:
         """The hub has the answer to ``task``, or does not know the task any more."""
         self._store.rounds.delivered(task.run, task.context.round)
 
-    async def _reply(self, run: str, context: RoundContext, sent: bytes | None) -> Reply:
+    async def _reply(self, run: str, context: RoundContext, sent: bytes | None, grid: Grid) -> Reply:
         """Answered before: the stored bytes. Else what the kernel answers, once it has."""
         if context.run != run:
             raise FlipError("round-refused", "The context is of another run than the task.", status=409)
@@ -92,16 +104,19 @@ class Replies:
         reply = airlock.take(context)
         if reply is not None:
             return reply
+        first = True
         while not await active.answered(context.round, or_if=lambda: airlock.lacks(context.round)):
             if active.over.is_set():
                 raise FlipError("run-ended", "The run ended here before the round was answered.", status=409)
-            missing = await asyncio.to_thread(airlock.missing, context)
-            if missing is not None:
+            if not first:
+                await asyncio.sleep(grid.wait)
+            while (missing := await asyncio.to_thread(airlock.missing, context)) is not None:
                 await self._keep(airlock, context, missing)
             weights = await self._weights(airlock, context, context.weights, context.weights_size, sent)
             await asyncio.to_thread(airlock.offer, context, weights)
             active.asked()
             sent = None  # a kernel that is started anew has them fetched anew
+            first = False
         stored = self._store.rounds.get(run, context.round)
         assert stored is not None
         return stored_reply(stored)
@@ -114,6 +129,11 @@ class Replies:
             self._audit.refusals.add("round-refused", run, run=run, round=context.round, context=context.digest())
             raise FlipError("round-refused", f"Round {context.round} was given another context before.", status=409)
         raise FlipError("run-ended", "The run does not run here.", status=409)
+
+    async def _refusal(self, run: str, error: FlipError, grid: Grid) -> TaskAnswer:
+        await self._told(run)
+        await asyncio.sleep(grid.wait)
+        return TaskAnswer(code=error.code, reason=error.message[:400])
 
     async def _told(self, run: str) -> None:
         """Wait until the hub has heard of what happened to the run: why it ended says more than a round refused."""

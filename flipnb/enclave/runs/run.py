@@ -26,6 +26,7 @@ from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.kernel import RunKernel
 from flipnb.enclave.runs.outcome import Outcome
 from flipnb.enclave.runs.progress import ProgressKeeper
+from flipnb.enclave.stores.grid import Grid
 from flipnb.enclave.stores.stored import StoredRun
 
 _LOG = logging.getLogger("flipnb.enclave.runs.run")
@@ -49,7 +50,8 @@ class ActiveRun:
         self._asked = asyncio.Event()
         self._deaths = Deaths()
         self._kept: set[asyncio.Future[None]] = set()
-        self._progress = ProgressKeeper(enclave.store, stored.run)
+        self._grid = Grid.from_now(policy.progress_seconds)
+        self._progress = ProgressKeeper(enclave.store, stored.run, epochs=bundle.plan.epochs, grid=self._grid)
         self._cohort = RunCohort(
             enclave.directory,
             enclave.store,
@@ -214,7 +216,11 @@ class ActiveRun:
         _LOG.warning("the kernel of run %s died (%s, status %s)", self.run, verdict.reason, verdict.status)
         self._record_death(verdict)
         self._enclave.store.runs.tell_death(
-            self.run, failure, "recovering", f"{failure.describe()}; the kernel is started anew."
+            self.run,
+            failure,
+            "recovering",
+            f"{failure.describe()}; the kernel is started anew.",
+            due=self._grid.next,
         )
 
     def _record_death(self, verdict: Verdict) -> None:
@@ -239,7 +245,11 @@ class ActiveRun:
         if leave:
             self._enclave.audit.append("left", run=self.run, round=number)
             self._enclave.store.runs.advance(
-                self.run, "left-out", code="left", reason=f"The notebook left the run in round {number}."
+                self.run,
+                "left-out",
+                code="left",
+                reason=f"The notebook left the run in round {number}.",
+                due=self._grid.next,
             )
         self._keep(asyncio.ensure_future(self._wake()))
 
@@ -271,8 +281,14 @@ class ActiveRun:
     def _record_end(self, state: TrustState, outcome: Outcome) -> bool:
         """False where the disk is too full for it; what the run left is gone, so that there may be room already."""
         try:
+            self._progress.end()
             if self._enclave.store.runs.advance(
-                self.run, state, code=outcome.code, reason=outcome.reason, failure=outcome.failure
+                self.run,
+                state,
+                code=outcome.code,
+                reason=outcome.reason,
+                failure=outcome.failure,
+                due=self._grid.next,
             ):
                 kind: AuditKind = "stopped" if state == "stopped" else "run-ended"
                 self._enclave.audit.append(kind, run=self.run, state=state, code=outcome.code)

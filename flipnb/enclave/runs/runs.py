@@ -18,6 +18,7 @@ from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.hub import Hub
 from flipnb.enclave.runs.outcome import ENCLAVE_FAILED, GOES_ON_LATER, Outcome
 from flipnb.enclave.runs.run import ActiveRun
+from flipnb.enclave.stores.grid import Grid
 from flipnb.enclave.stores.stored import StoredRun
 
 _LOG = logging.getLogger("flipnb.enclave.runs")
@@ -99,8 +100,10 @@ class Runs:
             return TaskAnswer()
 
     async def on_stop(self, task: StopTask) -> TaskAnswer:
-        """Stop a run at the hub's word; answered when its kernel is gone."""
+        """Stop a run at the hub's word; answered when its kernel is gone, on the grid of replies."""
+        grid = Grid.from_now(self._enclave.directory.policy().reply_seconds)
         await self.stop(task.run, by="hub")
+        await asyncio.sleep(grid.wait)
         return TaskAnswer()
 
     async def stop(self, run: str, *, by: str) -> None:

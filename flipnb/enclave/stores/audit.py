@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import threading
 from array import array
 from bisect import bisect_right
@@ -30,6 +31,8 @@ from flipnb.enclave.stores.refusals import Refusals
 _LOG = logging.getLogger("flipnb.enclave.stores.audit")
 _PAGE = 1000
 _PAGE_BYTES = 8 << 20
+_NAMES = 20_000
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class TreeHead:
@@ -62,6 +65,25 @@ def _node(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
+class NewestDigests:
+    """The SHA-256 sums that the newest entries name among their details, the newest ``_NAMES`` of them."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, None] = {}
+
+    def add(self, details: Mapping[str, Any]) -> None:
+        """Take those of one more entry."""
+        for value in details.values():
+            if isinstance(value, str) and _DIGEST.fullmatch(value):
+                self._names.pop(value, None)
+                self._names[value] = None
+        while len(self._names) > _NAMES:
+            del self._names[next(iter(self._names))]
+
+    def __contains__(self, digest: str) -> bool:
+        return digest in self._names
+
+
 class AuditLog:
     """Thread-safe. Opening it verifies all of it.
 
@@ -87,7 +109,7 @@ class AuditLog:
         self._lock = threading.Lock()
         self._problem: str | None = None
         found = found or read_log(path, key, anchor.signed(key, path))
-        self._tree, self._ends = found.tree, found.ends
+        self._tree, self._ends, self._named = found.tree, found.ends, found.named
         whole = _end(self._ends, self._tree.size)
         if path.exists() and path.stat().st_size > whole:
             # A torn last line is what a power cut leaves; nothing was released on its account.
@@ -144,9 +166,15 @@ class AuditLog:
             self._write(line + b"\n")
             self._ends.append(_end(self._ends, self._tree.size) + len(line) + 1)
             self._tree.add(leaf_hash(line))
+            self._named.add(details)
             self._signed = False
             self._settle(then)
             return entry
+
+    def names(self, digest: str) -> bool:
+        """Whether one of the newest entries names ``digest``, a SHA-256, among its details."""
+        with self._lock:
+            return digest in self._named
 
     def _write(self, line: bytes) -> None:
         """All of it on disk, or nothing. Raises FlipError ``disk-full``."""
@@ -203,11 +231,13 @@ class AuditLog:
 
 @dataclass(frozen=True)
 class LogFound:
-    """What a whole log says: its tree, where each line ends (in bytes), what its counts cost, which runs it has seen
-    start (with the bundle of each), and whether it was begun, or taken over, with an anchor."""
+    """What a whole log says: its tree, where each line ends (in bytes), which digests its newest entries name, what its
+    counts cost, which runs it has seen start (with the bundle of each), and whether it was begun, or taken over, with
+    an anchor."""
 
     tree: TreeHead
     ends: array[int]
+    named: NewestDigests
     counts: int
     cost: int
     started: dict[str, str]
@@ -219,7 +249,7 @@ def read_log(path: Path, key: SigningKey, signed: Mapping[int, str]) -> LogFound
 
     Raises FlipError ``audit-broken``, which names the line, where the log is not what was written.
     """
-    tree, ends = TreeHead(), array("Q")
+    tree, ends, named = TreeHead(), array("Q"), NewestDigests()
     counts, cost, started, anchored = 0, 0, dict[str, str](), False
     for index, line in enumerate(_lines(path)):
         try:
@@ -229,6 +259,7 @@ def read_log(path: Path, key: SigningKey, signed: Mapping[int, str]) -> LogFound
         if entry.index != index or entry.trust != key.key_id:
             raise broken(path, f"line {index + 1} has index {entry.index} or belongs to another Trust")
         tree.add(leaf_hash(line))
+        named.add(entry.details)
         if signed.get(tree.size) not in (None, tree.hexadecimal()):
             raise broken(path, f"one of its first {tree.size} lines is not the one that was written")
         ends.append(_end(ends, index) + len(line) + 1)
@@ -242,7 +273,7 @@ def read_log(path: Path, key: SigningKey, signed: Mapping[int, str]) -> LogFound
     size = max(signed, default=0)
     if tree.size < size:
         raise broken(path, f"it has {tree.size} entries, {size} were written")
-    return LogFound(tree, ends, counts, cost, started, anchored)
+    return LogFound(tree, ends, named, counts, cost, started, anchored)
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -69,8 +69,12 @@ class RunTable:
         code: str | None = None,
         reason: str | None = None,
         failure: Failure | None = None,
+        due: float | None = None,
     ) -> bool:
-        """Make the run ``to`` and put the report of it into the outbox; False where the run can't become ``to``."""
+        """Make the run ``to`` and put the report of it into the outbox; False where the run can't become ``to``.
+
+        ``due`` as in ``Outbox``.
+        """
         with self._database.transaction() as db:
             row = db.execute("SELECT state FROM runs WHERE run=?", (run,)).fetchone()
             if row is None or to not in TRUST_TRANSITIONS[row["state"]]:
@@ -82,7 +86,8 @@ class RunTable:
                 (to, code, reason, failure.model_dump_json() if failure else None, text_now() if over else None, run),
             )
             self.revision += 1
-            self._outbox.add(TrustReport(run=run, sequence=1, state=to, code=code, reason=reason, failure=failure))
+            report = TrustReport(run=run, sequence=1, state=to, code=code, reason=reason, failure=failure)
+            self._outbox.add(report, due=due)
             return True
 
     def start(
@@ -97,16 +102,16 @@ class RunTable:
             )
             self.advance(run, "starting")
 
-    def progress(self, run: str, progress: Progress) -> None:
-        """Keep and report where a run is."""
+    def progress(self, run: str, progress: Progress, *, due: float | None = None) -> None:
+        """Keep and report where a run is; ``due`` as in ``Outbox``."""
         with self._database.transaction() as db:
             db.execute("UPDATE runs SET progress=? WHERE run=?", (progress.model_dump_json(), run))
             self.revision += 1
-            self._outbox.add_progress(run, progress)
+            self._outbox.add_progress(run, progress, due=due)
 
-    def tell_death(self, run: str, failure: Failure, code: str, reason: str) -> None:
+    def tell_death(self, run: str, failure: Failure, code: str, reason: str, *, due: float | None = None) -> None:
         """Report that the run's kernel died; its state stays as it is, for it is started anew."""
-        self._outbox.add(TrustReport(run=run, sequence=1, failure=failure, code=code, reason=reason[:400]))
+        self._outbox.add(TrustReport(run=run, sequence=1, failure=failure, code=code, reason=reason[:400]), due=due)
 
     def set_frozen(self, run: str, frozen: dict[str, Any]) -> None:
         """Keep what is known of the run's frozen cohort, for when the agent starts again."""

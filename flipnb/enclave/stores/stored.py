@@ -158,11 +158,17 @@ class StoredTotal:
 
 @dataclass(frozen=True)
 class OutgoingReport:
-    """A report that waits to be sent: its place in the outbox, and its bytes."""
+    """A report that waits to be sent: its place in the outbox, its bytes, and whether it says nothing but progress."""
 
     number: int
     run: str
     body: bytes
+    progress_only: bool
+
+    @classmethod
+    def of(cls, row: sqlite3.Row) -> OutgoingReport:
+        """The row of the table as this."""
+        return cls(row["number"], row["run"], bytes(row["body"]), bool(row["progress_only"]))
 
 
 def _moment(text: str | None) -> datetime | None:

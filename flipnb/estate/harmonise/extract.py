@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from flipnb.contracts.problem import FlipError
+from flipnb.estate.harmonise.delimited import swallowed
 from flipnb.estate.harmonise.fhir_entries import entries
 from flipnb.estate.harmonise.mapping import ExtractFile
 from flipnb.estate.harmonise.rejects import BadRow, Reject
@@ -95,7 +96,7 @@ class Row:
 def read_rows(file: ExtractFile, source: SourceFile) -> Iterator[Row | Reject]:
     """Rows of one file in their order, and a Reject where a line is none.
 
-    Raises FlipError ``no-source`` (no such file), ``bad-header``, ``not-text`` (another encoding).
+    Raises FlipError ``no-source`` (no such file), ``bad-header``, ``bad-file`` (a quote that is never closed).
     """
     path = source.path
     if file.format == "parquet":
@@ -105,23 +106,29 @@ def read_rows(file: ExtractFile, source: SourceFile) -> Iterator[Row | Reject]:
         yield from _resources(file, source)
         return
     try:
-        stream = path.open(encoding=file.encoding, newline="")
+        # A line that can't be decoded is a reject, not the end of the file.
+        stream = path.open(encoding=file.encoding, errors="surrogateescape", newline="")
     except OSError as error:
         raise FlipError("no-source", f"{path} can't be read: {error.strerror}.") from None
     with stream:
-        lines = _READERS[file.format](file, stream)
-        line = 0
-        try:
-            for line, values in lines:
-                if isinstance(values, str):
-                    yield Reject(file.path, line, None, values)
-                    continue
-                present = {name: text for name, text in values.items() if text not in file.missing}
-                yield Row(file.path, line, present, file.decimal)
-        except UnicodeDecodeError:
-            raise FlipError(
-                "not-text", f"{file.path}, line {line + 1}: this line or one soon after is not {file.encoding}."
-            ) from None
+        for line, values in _READERS[file.format](file, stream):
+            said = values if isinstance(values, str) else _no_text(file, values)
+            if said is not None:
+                yield Reject(file.path, line, None, said)
+                continue
+            assert not isinstance(values, str)
+            present = {name: text for name, text in values.items() if text not in file.missing}
+            yield Row(file.path, line, present, file.decimal)
+
+
+def _no_text(file: ExtractFile, values: dict[str, str]) -> str | None:
+    """What is wrong with texts that no database keeps."""
+    for name, text in values.items():
+        if "\0" in text:
+            return f"a NUL character in column {name}"
+        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            return f"column {name} is not {file.encoding}"
+    return None
 
 
 _Line = tuple[int, "dict[str, str] | str"]
@@ -133,12 +140,16 @@ def _delimited(file: ExtractFile, stream: Iterator[str]) -> Iterator[_Line]:
     if file.header:
         _require_header(file, tuple(next(reader, ())))
     while True:
+        before = reader.line_num
         try:
             fields = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield reader.line_num, str(error)
+            if "unexpected end" in str(error):
+                yield from swallowed(file.path, before + 1, reader.line_num - before).items()
+            else:
+                yield reader.line_num, str(error)
             continue
         if len(fields) != len(file.columns):
             yield reader.line_num, f"{len(fields)} fields where {len(file.columns)} are expected"
@@ -161,6 +172,13 @@ def _json_lines(file: ExtractFile, stream: Iterator[str]) -> Iterator[_Line]:
 
 
 def _json_row(file: ExtractFile, line: str) -> dict[str, str] | str:
+    try:
+        return _json_values(file, line)
+    except RecursionError:
+        return "JSON that is nested too deeply"
+
+
+def _json_values(file: ExtractFile, line: str) -> dict[str, str] | str:
     try:
         record = json.loads(line)
     except ValueError as error:

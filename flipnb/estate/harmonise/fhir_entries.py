@@ -41,7 +41,7 @@ def is_lines(file: SourceFile) -> bool:
             return False
     try:
         return isinstance(json.loads(first), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

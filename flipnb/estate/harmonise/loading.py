@@ -34,12 +34,13 @@ class LoadReport(Document):
     """What a load made: the version's id, its people and rows per table, and what was not taken.
 
     ``unchanged`` are files that were taken over from the version before; ``new`` is false where nothing had changed.
-    ``removed`` are ids of older versions that went.
+    ``people_before`` is how many the version before it had. ``removed`` are ids of older versions that went.
     """
 
     version: str
     new: bool
     people: int
+    people_before: int
     rows: dict[str, int]
     read: tuple[str, ...]
     unchanged: tuple[str, ...]
@@ -89,29 +90,33 @@ def load_directory(
     progress: Progress,
     memory: str = MEMORY,
     in_use: Collection[str] | None = None,
+    allow_empty: bool = False,
 ) -> LoadReport:
     """Load into a DuckDB estate. Raises FlipError: what the feed raises, ``no-source``, ``too-many-rejects``,
-    ``people-clash``, ``estate-busy``; the estate is then as it was."""
+    ``people-clash``, ``people-lost``, ``estate-busy``; the estate is then as it was."""
     estate = Estate.open(directory)
     with estate.loading() as scratch:
         files = feed.open(source, scratch)
         current = estate.current()
+        before = _people(estate, current)
         plan = plan_load(feed, files, recorded(estate, current))
         if plan.version == current or plan.version in estate.versions():
+            check_people_remain(before, _people(estate, plan.version), source, allow_empty=allow_empty)
             estate.use(plan.version)
             with estate.reading(plan.version) as connection:
-                return report_of(_asking(connection), plan, [], [], new=plan.version != current)
+                return report_of(_asking(connection), plan, [], [], new=plan.version != current, people_before=before)
         with estate.building(plan.version) as path:
             with Build.open(path, memory=memory) as build:
                 if current is not None:
                     build.keep(estate.file(current), plan.kept)
                 ignored = read_files(build, feed, plan, progress)
                 check(build, max_rejects, directory / REJECTED)
+                check_people_remain(before, build.count("person"), source, allow_empty=allow_empty)
                 warnings = feed.warnings(build)
                 progress("writing", sum(build.counts().values()))
             add_by_concept(path, configuration(path, memory), progress)
         with estate.reading(plan.version) as connection:
-            report = report_of(_asking(connection), plan, ignored, warnings, new=True)
+            report = report_of(_asking(connection), plan, ignored, warnings, new=True, people_before=before)
         return report if in_use is None else report.model_copy(update={"removed": estate.prune(in_use)})
 
 
@@ -159,7 +164,30 @@ def check_people(ask: Ask) -> None:
         )
 
 
-def report_of(ask: Ask, plan: Plan, ignored: list[str], warnings: list[str], *, new: bool) -> LoadReport:
+def check_people_remain(before: int, after: int, source: str, *, allow_empty: bool) -> None:
+    """Raises FlipError ``people-lost`` where an estate with people would be one without, and nobody said that it may.
+
+    That is a wrong folder or an export that failed far more often than it is meant.
+    """
+    if before and not after and not allow_empty:
+        raise FlipError(
+            "people-lost",
+            f"The estate has {before} people, and after this load of {source} would have none.",
+            remedy="Nothing was loaded. Look at the source; if it is meant, load again with --allow-empty.",
+            status=409,
+        )
+
+
+def _people(estate: Estate, version: str | None) -> int:
+    if version is None:
+        return 0
+    with estate.reading(version) as connection:
+        return int(_asking(connection)("SELECT count(*) FROM person")[0][0])
+
+
+def report_of(
+    ask: Ask, plan: Plan, ignored: list[str], warnings: list[str], *, new: bool, people_before: int
+) -> LoadReport:
     """``ask`` answers SQL over the version that ``plan`` made."""
     counts = {name: int(ask(f"SELECT count(*) FROM {name}")[0][0]) for name in tables()}
     sources = ask("SELECT file, reject_count, ignored_columns FROM flip_source ORDER BY source_id")
@@ -168,6 +196,7 @@ def report_of(ask: Ask, plan: Plan, ignored: list[str], warnings: list[str], *, 
         version=plan.version,
         new=new,
         people=counts["person"],
+        people_before=people_before,
         rows={name: count for name, count in counts.items() if count},
         read=tuple(file.name for file, _ in plan.read) if new else (),
         unchanged=tuple(record.file for record in plan.kept),

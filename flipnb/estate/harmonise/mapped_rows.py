@@ -52,6 +52,7 @@ class MappedRows:
         self._events = EventTable(build)
         self._notes = NoteReader(mapping.source.abbreviation)
         self._images = ImageReader(mapping.source.abbreviation)
+        self._broken: set[Reject] = set()
 
     def read(self, places: dict[str, list[_Place]]) -> None:
         """``places``: by path, what each of the mapping's files is, and what its transaction says of it."""
@@ -127,7 +128,10 @@ class MappedRows:
         self._loading = loading
         for row in read_rows(self._mapping.files[name], source):
             if isinstance(row, Reject):
-                loading.rejects.append(row)
+                # A file that is read for its people and again for their fields has its broken lines once.
+                if row not in self._broken:
+                    self._broken.add(row)
+                    loading.rejects.append(row)
                 continue
             yield row
             self._flush_if_full()

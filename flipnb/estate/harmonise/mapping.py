@@ -288,8 +288,12 @@ def read_mapping(path: Path) -> Mapping:
         raise FlipError("no-mapping", f"The mapping file {path} can't be read: {error.strerror}.") from None
     except ValueError as error:
         raise FlipError("invalid-mapping", f"The mapping file {path} can't be read: {error}.") from None
+    except RecursionError:
+        raise _nested(path) from None
     try:
         return Mapping.model_validate(content)
+    except RecursionError:
+        raise _nested(path) from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -297,3 +301,7 @@ def read_mapping(path: Path) -> Mapping:
         if first["type"] == "extra_forbidden":
             reason = "a mapping has no such field"
         raise FlipError("invalid-mapping", f"The mapping file {path}, {place}: {reason}.") from None
+
+
+def _nested(path: Path) -> FlipError:
+    return FlipError("invalid-mapping", f"The mapping file {path} is nested too deeply to be read.")

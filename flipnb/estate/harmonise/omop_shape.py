@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from flipnb.contracts.problem import FlipError
 from flipnb.estate.harmonise.build import SOURCE_ID, Build, Loading
-from flipnb.estate.harmonise.delimited import Dialect, distinct, lines, literal, sniff
+from flipnb.estate.harmonise.delimited import (
+    Dialect,
+    copy_with_equal_newlines,
+    distinct,
+    line_numbers,
+    lines,
+    literal,
+    mixes_newlines,
+    sniff,
+    swallowed,
+    unclosed_quote,
+)
 from flipnb.estate.harmonise.rejects import Reject
 from flipnb.estate.harmonise.source import SourceFile
 from flipnb.estate.omop.cdm import Field, Table, tables
@@ -21,6 +33,7 @@ if TYPE_CHECKING:
 _TEXT = frozenset({".csv", ".tsv", ".txt"})
 _PARQUET = ".parquet"
 _REJECTS = "malformed"
+_UNQUOTED = "UNQUOTED VALUE"
 
 # What exports write where a number or a date is missing.
 _MISSING = ("NA", "NULL", "null", "None", "NaN", "nan", "\\N")
@@ -92,7 +105,7 @@ def load_table(build: Build, file: SourceFile, table: Table, loading: Loading, w
         if file.suffixes[-1:] == (_PARQUET,):
             _Loader(build, file, table, loading, where, None).run()
         else:
-            _Loader(build, file, table, loading, where, sniff(file.path)).run()
+            _load_text(build, file, table, loading, where)
     except duckdb.OutOfMemoryException:
         # What is written of a file stays in memory, compressed, until its transaction ends: about 20 bytes a row.
         raise FlipError(
@@ -102,6 +115,34 @@ def load_table(build: Build, file: SourceFile, table: Table, loading: Loading, w
         ) from None
     except duckdb.Error as error:
         raise FlipError("bad-file", f"{file.name} can't be read: {str(error).splitlines()[0]}") from None
+
+
+def _load_text(build: Build, file: SourceFile, table: Table, loading: Loading, where: str) -> None:
+    dialect = sniff(file.path)
+    if not (mixes_newlines(file.path) and _unreadable(build, file, dialect)):
+        _Loader(build, file, table, loading, where, dialect).run()
+        return
+    spill = build.connection.execute("SELECT current_setting('temp_directory')").fetchone()
+    assert spill is not None
+    with tempfile.TemporaryDirectory(dir=Path(spill[0]).parent) as scratch:
+        alike = Path(scratch) / "alike.csv"
+        copy_with_equal_newlines(file.path, alike, dialect)
+        _Loader(build, replace(file, path=alike), table, loading, where, dialect).run()
+
+
+def _unreadable(build: Build, file: SourceFile, dialect: Dialect) -> bool:
+    """Whether DuckDB fails at how the file's lines end; asked beside the build's transaction, which it would end."""
+    import duckdb
+
+    with build.connection.cursor() as beside:
+        try:
+            beside.execute(f"SELECT count(*) FROM {dialect.scan(file.path, 'tried')}")
+        except duckdb.InvalidInputException:
+            return True
+        finally:
+            for name in ("tried", "tried_scan"):
+                beside.execute(f"DROP TABLE IF EXISTS {name}")
+    return False
 
 
 class _Loader:
@@ -177,17 +218,35 @@ class _Loader:
                     f"THEN {_given(source, kind)} ELSE false END)"
                 )
                 found.append((condition, source, f"no {_KIND[field.type]}"))
+        elif self._dialect is not None:
+            # No database but DuckDB keeps such a text.
+            found += [
+                (f"coalesce(contains({_quoted(source)}, chr(0)), false)", source, "a NUL character")
+                for source in column.sources
+            ]
         if _essential(self._table, field):
             missing = f"({_value(column, self._types)} IS NULL)"
             found.append((missing, column.sources[0], f"the table {self._table.name} needs a value here"))
         return found
 
     def _malformed(self) -> dict[int, str]:
-        """Records that DuckDB could not divide into columns: number (the header is 1) → reason."""
+        """Rows that DuckDB could not divide into columns: the line on which each begins → reason."""
         if self._dialect is None:
             return {}
-        rows = self._sql(f"SELECT line, any_value(error_message) FROM {_REJECTS} GROUP BY line").fetchall()
-        return {int(line): str(message).split("\n")[0].strip() for line, message in rows}
+        rows = self._sql(
+            f"SELECT line_byte_position, any_value(error_message), bool_or(error_type = '{_UNQUOTED}') "
+            f"FROM {_REJECTS} GROUP BY 1"
+        ).fetchall()
+        places = line_numbers(self._file.path, (int(place) for place, _, _ in rows))
+        found = {places[int(place)]: str(message).split("\n")[0].strip() for place, message, _ in rows}
+        if any(unquoted for _, _, unquoted in rows):
+            found |= self._unread()
+        return found
+
+    def _unread(self) -> dict[int, str]:
+        assert self._dialect is not None
+        found = unclosed_quote(self._file.path, self._dialect)
+        return swallowed(self._file.name, *found) if found is not None else {}
 
     def _name_rejects(self, bad: int, malformed: dict[int, str]) -> None:
         """Find the lines; a second reading of the file, up to its last wrong row."""
@@ -208,26 +267,26 @@ class _Loader:
             ).fetchall()
             for ordinal, problem in rows:
                 wrong[int(ordinal)] = [(problem["c"], problem["r"], problem["v"])]
-        for line, column, reason, value in self._placed(wrong, malformed):
+        found = [(line, None, reason, None) for line, reason in malformed.items()]
+        for line, column, reason, value in sorted([*found, *self._placed(wrong, malformed)], key=lambda one: one[0]):
             self._loading.rejects.append(Reject(self._file.name, line, column, reason, value))
 
     def _placed(
         self, wrong: dict[int, list[tuple[str | None, str, str | None]]], malformed: dict[int, str]
     ) -> list[tuple[int, str | None, str, str | None]]:
+        """The rows that were divided, and yet hold what can't be: their lines, from their places among such rows."""
         if self._dialect is None:
             return [(ordinal, *problem) for ordinal, problems in wrong.items() for problem in problems]
         found: list[tuple[int, str | None, str, str | None]] = []
-        last = max([*malformed, *(ordinal + 1 + len(malformed) for ordinal in wrong)])
-        ordinal = 0
-        for record, line in lines(self._file.path, self._dialect, last):
-            if record == 1:
-                continue
-            if record in malformed:
-                found.append((line, None, malformed[record], None))
-                continue
-            ordinal += 1
-            found += [(line, *problem) for problem in wrong.get(ordinal, [])]
-        return found
+        ordinal, left = 0, dict(wrong)
+        for record, line in lines(self._file.path, self._dialect):
+            if not left:
+                break
+            if record > 1 and line not in malformed:
+                ordinal += 1
+                found += [(line, *problem) for problem in left.pop(ordinal, [])]
+        # None is lost, though the line can't be told.
+        return [*found, *((0, *problem) for problems in left.values() for problem in problems)]
 
 
 _KIND = {

@@ -26,8 +26,10 @@ class Reject:
         return f"{self.file}, line {self.line}: {self.reason}"
 
     def row(self) -> tuple[str, int, str | None, str, str | None]:
-        """The columns of flip_reject after the source's id; a long value is cut."""
-        value = None if self.value is None else self.value[:_VALUE_LENGTH]
+        """The columns of flip_reject after the source's id; a long value is cut, and what is no text is escaped."""
+        value = self.value
+        if value is not None:
+            value = value[:_VALUE_LENGTH].replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
         return (self.file, self.line, self.column, self.reason, value)
 
 

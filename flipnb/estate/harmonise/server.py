@@ -22,6 +22,7 @@ from flipnb.estate.harmonise.loading import (
     Plan,
     check,
     check_people,
+    check_people_remain,
     plan_load,
     read_files,
     report_of,
@@ -56,7 +57,14 @@ _TYPE = "Type Concept"
 
 
 def load_server(
-    feed: Feed, source: str, address: str, *, max_rejects: float, progress: Progress, memory: str
+    feed: Feed,
+    source: str,
+    address: str,
+    *,
+    max_rejects: float,
+    progress: Progress,
+    memory: str,
+    allow_empty: bool = False,
 ) -> LoadReport:
     """Load into the estate of a PostgreSQL database.
 
@@ -73,6 +81,7 @@ def load_server(
         begin_load(connection)
         files = feed.open(source, scratch)
         current = current_version(connection)
+        before = _people(connection, current)
         plan = plan_load(feed, files, _recorded(connection, current))
         if plan.version in versions(connection):
             make_current(connection, plan.version)
@@ -91,10 +100,21 @@ def load_server(
                     connection.rollback()
                     reason = str(error).splitlines()[0]
                     raise FlipError("database-refused", f"The database refused the load: {reason}") from None
+        # Nothing is committed yet.
+        check_people_remain(before, _people(connection, plan.version), source, allow_empty=allow_empty)
         read_version(connection, plan.version)
-        report = report_of(_asking(connection), plan, ignored, warnings, new=plan.version != current)
+        report = report_of(
+            _asking(connection), plan, ignored, warnings, new=plan.version != current, people_before=before
+        )
         connection.commit()
         return report
+
+
+def _people(connection: Connection, version: str | None) -> int:
+    if version is None:
+        return 0
+    row = connection.execute(f"SELECT count(*) FROM {schema_of(version)}.person").fetchone()
+    return int(row[0]) if row else 0
 
 
 def _recorded(connection: Connection, version: str | None) -> list[SourceRecord]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import zipfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,10 +56,22 @@ def open_source(
         named = {source.name: source}
     chosen = sorted(name for name in named if not _hidden(name) and wanted(name))
     if missing := set(needed) - set(chosen):
-        raise FlipError("no-source", f"{source} has no file {min(missing)}.", remedy="The mapping names it.")
+        raise _lacks(source, min(missing), named)
     if not chosen:
         raise FlipError("no-source", f"{source} holds no file that this mapping reads.")
     return [SourceFile(name, named[name], _digest(named[name]), named[name].stat().st_size) for name in chosen]
+
+
+def _lacks(source: Path, missing: str, named: Iterable[str]) -> FlipError:
+    """Says where the file lies, if it is in another folder of the source than the mapping thinks."""
+    elsewhere = [name for name in sorted(named) if name.endswith(f"/{Path(missing).name}")][:3]
+    if not elsewhere:
+        return FlipError("no-source", f"{source} has no file {missing}.", remedy="The mapping names it.")
+    remedy = "Correct its path in the mapping."
+    if elsewhere[0].endswith(f"/{missing}"):
+        folder = elsewhere[0].removesuffix(f"/{missing}")
+        remedy = f"Name the folder {folder} within it as the source, or write {elsewhere[0]} in the mapping."
+    return FlipError("no-source", f"{source} has no file {missing}, but {', '.join(elsewhere)}.", remedy=remedy)
 
 
 def _hidden(name: str) -> bool:

@@ -26,12 +26,15 @@ from flipnb.federation.coordinator.checkpoint import Checkpoint, Checkpoints, Po
 from flipnb.federation.coordinator.hub import CoordinatorHub
 from flipnb.federation.coordinator.patience import Patience
 from flipnb.federation.coordinator.totals import Totals
+from flipnb.federation.distance import WeightsAt, refuse_far
 from flipnb.federation.individual_updates import IndividualUpdates
 from flipnb.federation.mean_strategy import MeanStrategy
+from flipnb.federation.reach import Radius
 from flipnb.federation.strategies import strategy_of
 from flipnb.federation.sum import Sum
 from flipnb.federation.update_layout import has_ballot
 from flipnb.federation.weights import Weights, in_file_order
+from flipnb.federation.weights_layout import chosen_places, written_places
 
 log = logging.getLogger("flip.coordinator")
 
@@ -68,7 +71,8 @@ class Rounds:
         )
 
     def run(self) -> Ending:
-        """Raises FlipError ``quorum-lost``, ``run-too-long``, ``checkpoint-lost``, and whatever the hub refuses."""
+        """Raises FlipError ``quorum-lost``, ``run-too-long``, ``checkpoint-lost``, ``too-far``, and what the hub
+        refuses."""
         plan = self._bundle.plan
         checkpoint = self._checkpoints.last() or self._begin()
         self._left_out |= checkpoint.position.left_out
@@ -127,6 +131,7 @@ class Rounds:
     ) -> tuple[Updates, RoundSummary]:
         """Ask the members and add what comes; who fails is left out from here on, who is late until they are back."""
         began = time.monotonic()
+        self._hold(checkpoint)
         context = self._context(number, checkpoint, training=training, config=config)
         self._hub.give(checkpoint.weights, context.weights)
         steps = self._totals.pending(number)
@@ -163,6 +168,16 @@ class Rounds:
         )
         self._patience.learn(summary)
         return total, summary
+
+    def _hold(self, checkpoint: Checkpoint) -> None:
+        """No Trust is given weights beyond the plan's radius; it would refuse them. Raises FlipError ``too-far``."""
+        radius, first = self._bundle.plan.radius, self._bundle.initial_weights
+        if radius is None or checkpoint.position.sha256 == first:
+            return
+        with checkpoint.weights.open("rb") as weights, self._hub.blob(first).open("rb") as before:
+            at = WeightsAt(weights.fileno(), written_places(weights.fileno(), self._spec))
+            began = WeightsAt(before.fileno(), chosen_places(before.fileno(), self._spec))
+            refuse_far(at, began, Radius(radius, self._spec))
 
     def _total(self, step: int, members: Sequence[KeyId], checkpoint: Checkpoint, number: int) -> None:
         """One federated total; who does not answer takes no part any more."""

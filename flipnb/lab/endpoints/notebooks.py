@@ -35,7 +35,7 @@ CHECKS: Final[Mapping[str, frozenset[str]]] = {
     "notebook": frozenset({"no-notebook", "bad-notebook", "attachment", "invisible-character", "invalid-document"}),
     "parameters": frozenset({"no-parameters-cell", "bad-parameters", "unused-parameter"}),
     "plan": frozenset({"no-plan", "no-file"}),
-    "cohort": frozenset({"no-cohort", "unsupported-cohort"}),
+    "cohort": frozenset({"no-cohort", "unsupported-cohort", "invalid-cohort", "cohort-too-large"}),
     "code": frozenset({"not-python", "shell-command"}),
     "rounds": frozenset({"no-rounds", "no-report"}),
     "outputs": frozenset({"undeclared-output", "missing-output"}),

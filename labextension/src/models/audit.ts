@@ -16,11 +16,19 @@ export interface IAuditItem {
    * Name and value pairs as text, without empty ones; they may come from strangers.
    */
   details: string;
+  /**
+   * The run whose progress was told; null for all other entries.
+   */
+  progressOf: string | null;
+  /**
+   * How many earlier reports of the same run's progress this line stands for.
+   */
+  earlier: number;
 }
 
 const GROUPS: { [group: string]: (kind: string) => boolean } = {
   all: () => true,
-  left: kind => kind.endsWith('-released'),
+  left: kind => kind.endsWith('-released') || kind.endsWith('told'),
   refused: kind => kind.endsWith('-refused'),
   decided: kind =>
     ['approved', 'declined', 'joined', 'stopped', 'left'].includes(kind)
@@ -79,8 +87,28 @@ export class AuditModel {
     this._changed.emit();
   }
 
+  /**
+   * The entries of a group; of a run's reports of progress the last alone, which says how many came before.
+   */
   of(group: string): ReadonlyArray<IAuditItem> {
-    return this._items.filter(item => GROUPS[group](item.kind));
+    const last = new Map<string, IAuditItem>();
+    const shown: IAuditItem[] = [];
+    for (const item of this._items) {
+      if (!GROUPS[group](item.kind)) {
+        continue;
+      }
+      const newer = last.get(item.progressOf ?? '');
+      if (newer !== undefined) {
+        newer.earlier += 1;
+        continue;
+      }
+      const line = { ...item };
+      if (item.progressOf !== null) {
+        last.set(item.progressOf, line);
+      }
+      shown.push(line);
+    }
+    return shown;
   }
 
   /**
@@ -156,7 +184,11 @@ function itemOf(line: string): IAuditItem {
     index,
     at,
     kind,
-    details: parts.map(([name, value]) => `${name}: ${plain(value)}`).join('  ')
+    details: parts
+      .map(([name, value]) => `${name}: ${plain(value)}`)
+      .join('  '),
+    progressOf: kind === 'progress-told' ? String(details.run) : null,
+    earlier: 0
   };
 }
 

@@ -59,6 +59,21 @@ export class RunModel {
     this._emit();
   }
 
+  /**
+   * Look at the run anew: when its Trusts were last heard comes with no event.
+   */
+  async look(): Promise<void> {
+    try {
+      const view = await this.workbench.api.run(this.run);
+      if (view.last_event >= (this._view?.last_event ?? 0)) {
+        this._view = view;
+      }
+    } catch {
+      return; // The banner says that the hub is away.
+    }
+    this._emit();
+  }
+
   dispose(): void {
     this._history.dispose();
     this.workbench.runChanged.disconnect(this._onRun, this);

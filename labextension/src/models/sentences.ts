@@ -78,12 +78,8 @@ export function progressText(
         : trans.__('round %1', progress.round)
     );
   }
-  if (progress.epoch !== null) {
-    parts.push(
-      progress.epochs === null
-        ? trans.__('epoch %1', progress.epoch)
-        : trans.__('epoch %1 of %2', progress.epoch, progress.epochs)
-    );
+  if (progress.eighths !== null) {
+    parts.push(trans.__('%1/8 of its epochs', progress.eighths));
   }
   return parts.join(', ') || trans.__('at work');
 }

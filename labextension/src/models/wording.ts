@@ -251,6 +251,23 @@ function refusalText(trans: TranslationBundle, refusal: string): string {
 }
 
 /**
+ * How long ago a Trust's agent was last heard, to the second; "not lately" where it was not.
+ */
+export function aliveText(
+  trans: TranslationBundle,
+  heard: string | null,
+  now: number
+): string {
+  if (heard === null) {
+    return trans.__('not lately');
+  }
+  const seconds = Math.max(0, Math.round((now - Date.parse(heard)) / 1000));
+  return seconds < 120
+    ? trans.__('alive %1 s ago', seconds)
+    : trans.__('heard %1 min ago', Math.floor(seconds / 60));
+}
+
+/**
  * How long ago a moment was: "just now", "4 min ago", "3 h ago", else the date.
  */
 export function ago(trans: TranslationBundle, moment: string): string {

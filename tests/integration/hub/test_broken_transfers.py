@@ -9,8 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,6 +22,9 @@ from test_run_life import play_rounds
 from flipnb.contracts.bundle import Environment
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.agent.hub_link import HubLink
+from flipnb.enclave.agent.leaves import Leaves
+from flipnb.enclave.stores.audit import AuditLog
+from flipnb.enclave.stores.store import Store
 from flipnb.link.key_files import save_key
 from flipnb.workbench.home import Configuration, Home
 from flipnb.workbench.hub_client import HubClient
@@ -107,14 +112,19 @@ def workbench(hub, proxy, tmp_path):
 
 
 def through(proxy, hub, key, work):
-    async def run():
-        link = HubLink(proxy.url, audience=AUDIENCE, ca=hub.ca.certificate, key=key)
+    async def run(leaves):
+        link = HubLink(proxy.url, audience=AUDIENCE, ca=hub.ca.certificate, key=key, leaves=leaves)
         try:
             await asyncio.wait_for(work(link), 120)
         finally:
             await link.close()
 
-    asyncio.run(run())
+    with tempfile.TemporaryDirectory() as directory:
+        store = Store(Path(directory) / "state.sqlite")
+        audit = AuditLog(Path(directory) / "audit.jsonl", key, store.anchor)
+        asyncio.run(run(Leaves(audit)))
+        audit.close()
+        store.close()
 
 
 def test_a_download_goes_on_where_it_broke(hub, proxy):

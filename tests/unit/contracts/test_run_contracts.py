@@ -103,6 +103,15 @@ def test_outputs_are_admitted_by_declaration():
     assert declared[0].bits == 10
 
 
+@pytest.mark.parametrize(
+    ("weight", "whole", "share"),
+    [(0, 9, "under-10"), (99, 1000, "under-10"), (1, 10, "10-to-25"), (249, 1000, "10-to-25"), (1, 4, "25-to-50"),
+     (1, 2, "25-to-50"), (501, 1000, "over-50"), (7, 7, "over-50"), (2**20, 2**26, "under-10")],
+)  # fmt: skip
+def test_a_share_is_told_as_a_band(weight, whole, share):
+    assert run.share_of(weight, whole) == share
+
+
 def test_every_state_leads_to_an_end():
     for transitions in (run.RUN_TRANSITIONS, run.TRUST_TRANSITIONS):
         ends = {state for state, following in transitions.items() if not following}

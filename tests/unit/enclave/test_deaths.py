@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from enclave_scenario import Chamber, Study
 
+from flipnb.contracts.channels import DEATHS_IN_A_RUN
 from flipnb.contracts.run import Failure, Progress
 from flipnb.enclave.runner.order import Reason, Verdict
-from flipnb.enclave.runs.deaths import IN_A_ROUND, IN_A_RUN, Deaths, failure_of
+from flipnb.enclave.runs.deaths import IN_A_ROUND, Deaths, failure_of
 from flipnb.enclave.runs.slots import Slots
 
 KILLED = Verdict(outcome="failed", error_class="KernelDied", cell=2, reason="signal", status=137)
@@ -42,7 +43,7 @@ def test_a_notebooks_own_end_is_no_death_to_mend(verdict: Verdict) -> None:
 
 def test_a_kernel_that_dies_in_every_round_is_given_up() -> None:
     deaths = Deaths()
-    assert [deaths.start_anew(KILLED, number) for number in range(IN_A_RUN)].count(True) == IN_A_RUN - 1
+    assert [deaths.start_anew(KILLED, number) for number in range(DEATHS_IN_A_RUN)].count(True) == DEATHS_IN_A_RUN - 1
 
 
 def test_a_death_is_told_by_class_cell_and_round_never_by_its_status() -> None:

@@ -108,6 +108,31 @@ def test_config_is_what_the_plan_says(tmp_path: Path) -> None:
     assert "its config is not" in refusal(installed, 2, WEIGHTS, config={"lr": 0.1})  # only training has one
 
 
+def test_a_plan_may_keep_all_weights_near_the_first(tmp_path: Path) -> None:
+    chamber = Chamber(Study(), tmp_path, plan=Plan(rounds=9, clip_norm=1.0, radius=1.5))
+    offered(chamber, 1, WEIGHTS)
+    chamber.answer(1)
+    offered(chamber, 2, at(1.0))
+    chamber.answer(2)
+    assert kept(chamber) == ["given-1.safetensors", "given-2.safetensors"]
+    offered(chamber, 3, at(1.5))
+    chamber.answer(3)
+    assert kept(chamber) == ["given-1.safetensors", "given-3.safetensors"]
+    chamber.airlock.close()
+    (chamber.directory / "run" / "given-1.safetensors").unlink()
+    chamber.airlock = chamber.open()
+    context = chamber.context(4, at(1.6))
+    assert chamber.airlock.take(context) is None
+    missing = chamber.airlock.missing(context)
+    assert missing is not None
+    assert (missing.round, missing.sha256) == (1, sha(WEIGHTS))
+    chamber.airlock.keep(missing, sealed(WEIGHTS))
+    assert chamber.airlock.missing(context) is None
+    words = r"Round 4 is refused: The global weights lie 1\.6 .* from those of round 1; the plan's radius is 1\.5\."
+    with pytest.raises(FlipError, match=words):
+        chamber.airlock.offer(context, sealed(at(1.6)))
+
+
 def test_other_bytes_than_a_coordinators_are_refused(chamber: Chamber) -> None:
     offered(chamber, 1, WEIGHTS)
     chamber.answer(1)

@@ -17,25 +17,28 @@ from flipnb.contracts.policy import Policy
 from flipnb.contracts.run import Progress
 from flipnb.enclave.runner.order import Told, Verdict
 from flipnb.enclave.runs import kernel as kernel_module
-from flipnb.enclave.runs import progress
 from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.kernel import RunKernel
 from flipnb.enclave.runs.progress import ProgressKeeper
+from flipnb.enclave.stores.grid import Grid
 
 
-def test_a_kernel_that_is_started_anew_undoes_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_PROGRESS_S", 0)
+def test_a_kernel_that_is_started_anew_undoes_no_figure(tmp_path: Path) -> None:
     chamber = Chamber(Study(), tmp_path)
-    keeper = ProgressKeeper(chamber.store, chamber.run)
+    now = [0.0]
+    keeper = ProgressKeeper(chamber.store, chamber.run, epochs=None, grid=Grid(0.0, 2.0, lambda: now[0]))
     for eighths in (2, 5, 1, 4):
         keeper.memory(eighths, 4 * GIB)
     for eighths, of_bytes in ((3, 80 * GIB), (6, 16 * GIB), (1, 80 * GIB), (6, 80 * GIB)):
         keeper.gpu(eighths, of_bytes)
     keeper.flush()
+    assert chamber.store.outbox.next() is None
+    now[0] = 5.0
+    keeper.flush()
     stored = chamber.store.runs.get(chamber.run)
     assert stored is not None and stored.progress is not None
-    assert stored.progress.model_copy(update={"seconds": None}) == Progress(
-        memory_bytes=5 * GIB // 2, memory_of_bytes=4 * GIB, gpu_bytes=12 * GIB, gpu_of_bytes=16 * GIB
+    assert stored.progress == Progress(
+        seconds=4, memory_bytes=5 * GIB // 2, memory_of_bytes=4 * GIB, gpu_bytes=12 * GIB, gpu_of_bytes=16 * GIB
     )
 
 
@@ -73,13 +76,16 @@ def test_gpu_memory_is_measured_only_where_policy_lets_it_out(
         stored = chamber.store.runs.get(chamber.run)
         assert stored is not None
         enclave.run_directory(chamber.run).mkdir()
-        keeper = ProgressKeeper(chamber.store, chamber.run)
+        grid = Grid(0.0, 2.0, lambda: now[0])
+        keeper = ProgressKeeper(chamber.store, chamber.run, epochs=None, grid=grid)
         policy = Policy(memory_use=memory_use)
         kernel = RunKernel(enclave, stored, chamber.bundle, policy, rest, keeper, None)
         broker: Any = SimpleNamespace(waiting_seconds=0)
         await kernel._execute(broker)
+        now[0] = 2.0
         keeper.flush()
 
+    now = [0.0]
     asyncio.run(scene())
     stored = chamber.store.runs.get(chamber.run)
     assert stored is not None

@@ -404,3 +404,19 @@ def test_an_enclave_that_imports_the_encoding_gets_neither_flower_nor_torch():
     code = "import sys, flipnb.federation.encoding; print({'flwr', 'torch', 'httpx'} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "set()"
+
+
+def test_a_change_whose_elements_fit_but_which_is_beyond_the_clip_together_is_refused(tmp_path):
+    """Enclaves would refuse what it makes of the weights, and one Trust could end each run."""
+    wide, clip = Plan(rounds=1, clip_norm=8.0), Plan(rounds=1, clip_norm=5.0)
+    assert wide.fraction_bits == clip.fraction_bits
+    changes = drawn(SPEC, 1)
+    norm = math.sqrt(sum(float(np.sum(changes[t.name] ** 2)) for t in SPEC.tensors if t.update_dtype != "int64"))
+    for size, fits in ((4.999, True), (5.001, False)):
+        scaled = {t.name: changes[t.name] * (size / norm if t.update_dtype != "int64" else 1) for t in SPEC.tensors}
+        path, _ = encode(tmp_path / f"{size}", scaled, plan=wide)
+        if fits:
+            add_all([path], plan=clip)
+        else:
+            with pytest.raises(FlipError, match=r"The update of trust-0 exceeds the clip\."):
+                add_all([path], plan=clip)

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
+import time
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,3 +51,40 @@ def test_a_process_rotates_the_log_that_it_owns(tmp_path):
     assert all(file.stat().st_size <= 5000 for file in files)
     lines = [json.loads(line) for file in reversed(files) for line in file.read_text().splitlines()]
     assert [line["number"] for line in lines] == list(range(400 - len(lines), 400))
+
+
+def test_a_log_that_other_processes_write_is_rotated_while_they_run(tmp_path, monkeypatch):
+    """Two at once, by descriptors that they were given; each line is whole, and at most what is cut is lost."""
+    monkeypatch.setattr(logs, "MOST_BYTES", 20_000)
+    path = tmp_path / "estate-worker.log"
+    program = (
+        "import os, sys, time\n"
+        "for number in range(2000):\n"
+        "    os.write(1, (sys.argv[1] * 60 + '\\n').encode())\n"
+        "    if number % 20 == 0: time.sleep(0.01)\n"
+    )
+    with logs.logs_kept((tmp_path, "*.log"), every_s=0.02):
+        with open_log(path) as log:
+            both = [subprocess.Popen([sys.executable, "-c", program, letter], stdout=log) for letter in "ab"]
+        assert [process.wait() for process in both] == [0, 0]
+    files = sorted(tmp_path.iterdir())
+    assert 2 <= len(files) <= 5
+    assert sum(file.stat().st_size for file in files) < 2 * 2000 * 61
+    assert path.stat().st_size < 2 * 20_000 and all(file.stat().st_size < 10 * 20_000 for file in files)
+    assert {line for file in files for line in file.read_text().splitlines()} == {"a" * 60, "b" * 60}
+
+
+def test_logs_of_long_ago_are_deleted_and_a_processs_own_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(logs, "MOST_BYTES", 100)
+    own = tmp_path / "hub.log"
+    for name in ("hub.log", "coordinator-old.log", "coordinator-old.log.1", "coordinator-new.log", "state.sqlite"):
+        (tmp_path / name).write_bytes(b"x" * 200)
+    long_ago = time.time() - (logs.KEPT_DAYS + 1) * 86_400
+    for name in ("hub.log", "coordinator-old.log.1", "state.sqlite"):
+        os.utime(tmp_path / name, (long_ago, long_ago))
+    (tmp_path / "coordinator-old.log").write_bytes(b"x")
+    os.utime(tmp_path / "coordinator-old.log", (long_ago, long_ago))
+    with logs.logs_kept((tmp_path, "*.log"), own=own):
+        pass
+    left = {file.name: file.stat().st_size for file in tmp_path.iterdir()}
+    assert left == {"hub.log": 200, "state.sqlite": 200, "coordinator-new.log": 0, "coordinator-new.log.1": 200}

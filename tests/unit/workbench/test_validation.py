@@ -5,6 +5,7 @@ import json
 import pytest
 from workbench_samples import ROUNDS, cell, parameters
 
+from flipnb.workbench.plan_file import plan_path
 from flipnb.workbench.validation import find_issues
 
 
@@ -60,6 +61,18 @@ def test_an_import_that_the_lock_lacks_is_an_error(write, tmp_path):
     (issue,) = (i for i in issues if i.code == "not-in-environment")
     assert "pandas" in issue.message
     assert (issue.cell, issue.line) == (2, 1)
+
+
+def test_progress_that_no_trust_would_tell_is_hinted_at_once(write):
+    told = ROUNDS.replace("    rnd.report", "    rnd.progress(1)\n    rnd.progress(epoch=2)\n    rnd.report")
+    notebook = write(parameters(), cell(told))
+    (issue,) = (i for i in find_issues(notebook) if i.code == "no-epochs")
+    assert (issue.severity, issue.cell) == ("warning", 2)
+    plan = plan_path(notebook)
+    declared = json.loads(plan.read_text())
+    declared["plan"]["epochs"] = 2
+    plan.write_text(json.dumps(declared))
+    assert "no-epochs" not in [i.code for i in find_issues(notebook)]
 
 
 def test_cells_that_are_skipped_are_not_looked_at(write):

@@ -1,4 +1,4 @@
-"""The votes of a consensus, as a researcher reads them: in a terminal, in sentences, in the table of results."""
+"""Votes of a consensus and Trusts' shares, as a researcher reads them: in a terminal, in sentences, in results."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ def summary(number, votes, agreements, *, training=True):
     return RoundSummary(
         round=number, of=9, training=training, members=(NORTH, SOUTH), weights="0" * 64, metrics={"loss": 0.5},
         trust_metrics={NORTH: {"loss": 0.4}}, votes=votes, voters=None if votes is None else 2, agreements=agreements,
-        seconds=0.1,
+        seconds=0.1, shares={NORTH: "over-50", **({SOUTH: "10-to-25"} if number == 1 else {})},
     )  # fmt: skip
 
 
@@ -46,6 +46,9 @@ def test_the_votes_of_each_round_are_shown(monkeypatch):
     assert "succeeded, round 2 of 9. Agreed at round 2." in said.output
     rows = [" ".join(line.split()) for line in said.output.splitlines()]
     assert rows[-2:] == ["1 1 of 2 0.9", "2 2 of 2 0.995"]
+    assert any("share of people" in row for row in rows)
+    assert any(row.startswith("north finished") and row.endswith("over 50 %") for row in rows)
+    assert any(row.startswith("south finished") and row.endswith("10 to 25 %") for row in rows)
     as_json = CliRunner().invoke(app, ["runs", "0" * 32, "--json"])
     assert '"votes": 1' in as_json.output
 

@@ -153,6 +153,12 @@ function Entries(props: {
               <td>{new Date(item.at).toLocaleString()}</td>
               <td>{item.kind}</td>
               <td className="jp-FlipTable-details">
+                {item.earlier > 0 &&
+                  trans._n(
+                    'and %1 earlier of this run ',
+                    'and %1 earlier of this run ',
+                    item.earlier
+                  )}
                 <Details text={item.details} />
               </td>
             </tr>

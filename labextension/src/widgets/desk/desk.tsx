@@ -362,5 +362,8 @@ function progressOf(trans: TranslationBundle, run: IDeskRun): string {
   if (progress.cell !== null && progress.cells !== null) {
     parts.push(trans.__('cell %1 of %2', progress.cell, progress.cells));
   }
+  if (progress.eighths !== null) {
+    parts.push(trans.__('%1/8 of its epochs', progress.eighths));
+  }
   return parts.join(', ');
 }

@@ -292,11 +292,38 @@ function Leaves(props: IPart): JSX.Element {
   return (
     <>
       <h3>{trans.__('What would leave')}</h3>
+      <p className="jp-FlipBanner jp-mod-warn">{detail.caution}</p>
       <ul>
         {detail.what_leaves.map((line, index) => (
           <li key={index}>{line}</li>
         ))}
       </ul>
+      <h3>{trans.__('How much one run can tell')}</h3>
+      <p>{detail.bits_told}</p>
+      <table className="jp-FlipTable">
+        <thead>
+          <tr>
+            <th scope="col">{trans.__('Channel')}</th>
+            <th scope="col" className="jp-mod-number">
+              {trans.__('Bits, at most')}
+            </th>
+            <th scope="col">{trans.__('What it is')}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {detail.channels.map(channel => (
+            <tr key={channel.name}>
+              <th scope="row">{channel.name}</th>
+              <td className="jp-mod-number">{channel.bits.toLocaleString()}</td>
+              <td>
+                {channel.counted
+                  ? trans.__('%1 (counted)', channel.what)
+                  : channel.what}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
       <h3>{trans.__('Parameters, and within which bounds they may be set')}</h3>
       <table className="jp-FlipTable">
         <thead>

@@ -21,6 +21,7 @@ import {
   progressText
 } from '../../models/sentences';
 import {
+  aliveText,
   clock,
   duration,
   failureText,
@@ -63,6 +64,8 @@ export class RunWidget extends Region<IRunProps> {
     return this.props.model.run;
   }
 }
+
+const LOOK_MILLISECONDS = 10_000;
 
 function Run(props: IRunProps): JSX.Element {
   const { model, commands, trans } = props;
@@ -227,8 +230,22 @@ function Announcements(props: IViewed): JSX.Element {
   );
 }
 
+/**
+ * A Trust's sign of life is the hub's word of when it last asked for tasks, which no notebook has a part in.
+ */
+function useSignsOfLife(model: RunModel, ended: boolean): void {
+  useEffect(() => {
+    if (ended) {
+      return;
+    }
+    const timer = setInterval(() => void model.look(), LOOK_MILLISECONDS);
+    return () => clearInterval(timer);
+  }, [model, ended]);
+}
+
 function TrustTable(props: IViewed): JSX.Element {
   const { model, view, trans } = props;
+  useSignsOfLife(model, hasEnded(view));
   const measured = view.trusts.some(
     part => memoryText(trans, part.progress) !== null
   );
@@ -313,6 +330,14 @@ function TrustLine(
           (part.progress
             ? progressText(trans, part.progress, view.rounds)
             : '')}
+        {why === null && typeof part.progress?.eighths === 'number' && (
+          <progress
+            className="jp-FlipEighths"
+            max={8}
+            value={part.progress.eighths}
+            aria-label={trans.__('Epochs of this round')}
+          />
+        )}
       </td>
       {shares.size > 0 && (
         <td className="jp-mod-number">{share && shareText(trans, share)}</td>
@@ -322,7 +347,11 @@ function TrustLine(
           {memoryText(trans, part.progress) ?? trans.__('kept inside')}
         </td>
       )}
-      <td className="jp-mod-number">{last ? clock(last.at) : ''}</td>
+      <td className="jp-mod-number">
+        {hasEnded(view) || part.state === 'finished'
+          ? last && clock(last.at)
+          : aliveText(trans, part.heard, Date.now())}
+      </td>
     </tr>
   );
 }

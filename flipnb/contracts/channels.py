@@ -1,0 +1,166 @@
+"""How much one run can tell its hub, channel by channel, in bits: what leaves, and when it leaves.
+
+The bound of a channel is log2 of the number of different things that somebody at the hub can see there, whatever the
+notebook does; what is one of N things carries at most log2 N bits (Shannon, 1948). Bits that leave by *when* something
+is told are counted like this: a value that only rises, in ``steps`` steps, looked at on ``ticks`` ticks, is one of
+C(ticks + steps, steps) sequences (as many as ways to put ``steps`` stones into ``ticks`` + 1 boxes).
+
+``KERNELS`` and the grids are kept by the enclave (``enclave.runs``); how long a run may take, by the enclave's clock,
+is its plan's ``run_seconds``. Nothing here counts on the hub, which could let a round last as long as it likes.
+"""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import Field
+
+from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.document import Document
+from flipnb.contracts.failure import ERROR_CLASSES, REFUSALS
+from flipnb.contracts.policy import Policy
+
+DEATHS_IN_A_RUN = 12
+"""A kernel that dies so often is not started again (``enclave.runs.deaths``)."""
+EIGHTHS = 8
+WEIGHTS = "weights"
+_ENDINGS = 32
+"""Codes with which a Trust's part can end otherwise than by an error in its notebook, generously."""
+
+
+class Channel(Document):
+    """One way in which a run can tell something, at most ``bits`` of it in all; ``counted``: against the policy's
+    ``bits_per_run``."""
+
+    name: str
+    bits: int = Field(ge=0)
+    what: str
+    counted: bool = False
+
+
+def step_bits(steps: int, ticks: int) -> int:
+    """Bits of a value that only rises, in ``steps`` steps at most, told on ``ticks`` ticks: ceil(log2 C(t + s, s))."""
+    return _bits(math.comb(ticks + steps, steps))
+
+
+def channels(bundle: Bundle, policy: Policy) -> tuple[Channel, ...]:
+    """Every way in which one run of ``bundle`` can tell its hub something under ``policy``, the weights first."""
+    found = [_weights(bundle), *_declared(bundle, policy), _cells(bundle, policy), *_epochs(bundle, policy)]
+    return (*found, *_memory(bundle, policy), _replies(bundle, policy), _deaths(bundle, policy), _end(bundle, policy))
+
+
+def _bits(number: int) -> int:
+    """ceil(log2 ``number``), exactly."""
+    return (number - 1).bit_length()
+
+
+def _ticks(bundle: Bundle, policy: Policy) -> int:
+    return math.ceil(bundle.plan.run_seconds / policy.progress_seconds)
+
+
+def _points(bundle: Bundle, policy: Policy) -> int:
+    return math.ceil(bundle.plan.run_seconds / policy.reply_seconds)
+
+
+def _lines(bundle: Bundle) -> list[int]:
+    """How many lines each code cell has."""
+    return [cell.source.count("\n") + 1 for cell in bundle.notebook.cells if cell.type == "code"]
+
+
+def _weights(bundle: Bundle) -> Channel:
+    widths = [tensor.elements * (32 if tensor.wire_dtype == "int32" else 64) + 3 for tensor in bundle.tensors.tensors]
+    rounds = bundle.plan.rounds
+    return Channel(
+        name=WEIGHTS,
+        bits=rounds * sum(widths),
+        what=f"the changes of {bundle.tensors.elements:,} model weights in {rounds} rounds, 32 or 64 bits each",
+    )
+
+
+def _declared(bundle: Bundle, policy: Policy) -> list[Channel]:
+    plan, rounds = bundle.plan, bundle.plan.rounds
+    numbers = (rounds + 1) * sum(output.bits for output in bundle.outputs)
+    names = ", ".join(output.name for output in bundle.outputs)
+    found = [
+        Channel(name="numbers", bits=numbers, what=f"{names}, in {rounds + 1} reports", counted=True),
+    ]
+    totals = [array for step in bundle.totals for array in step.arrays]
+    if totals:
+        names = ", ".join(array.name for array in totals)
+        bits = sum(array.bits for array in totals)
+        found.append(Channel(name="totals", bits=bits, what=f"the arrays {names}, once each", counted=True))
+    if plan.consensus is not None:
+        found.append(Channel(name="votes", bits=rounds, what=f"a vote, 0 or 1, in {rounds} rounds", counted=True))
+        if policy.per_trust_metrics:
+            what = f"the {plan.consensus.measure} itself, 4 decimals, in {rounds} rounds"
+            found.append(Channel(name="agreements", bits=bundle.agreement_bits, what=what, counted=True))
+    return found
+
+
+def _cells(bundle: Bundle, policy: Policy) -> Channel:
+    """A run's cell only rises, over all of its kernels. The first round begins when the notebook asks for it, every
+    other when its weights are there, which the hub decides."""
+    ticks, cells = _ticks(bundle, policy), len(_lines(bundle))
+    return Channel(
+        name="cells",
+        bits=step_bits(cells, ticks) + step_bits(1, ticks),
+        what=f"when each of {cells} code cells, and the first round, begins on a grid of {policy.progress_seconds:g} s",
+    )
+
+
+def _epochs(bundle: Bundle, policy: Policy) -> list[Channel]:
+    """Rounds share the run's ticks; log2 C(t + s, s) is concave in t, so that equal shares carry most."""
+    plan = bundle.plan
+    if plan.epochs is None:
+        return []
+    rounds, steps = plan.rounds + 1, min(EIGHTHS, plan.epochs)
+    return [
+        Channel(
+            name="epochs",
+            bits=rounds * step_bits(steps, math.ceil(_ticks(bundle, policy) / rounds)),
+            what=f"when each eighth of {plan.epochs} epochs is done, in {rounds} rounds, on the same grid",
+        )
+    ]
+
+
+def _memory(bundle: Bundle, policy: Policy) -> list[Channel]:
+    if not policy.memory_use:
+        return []
+    bits = step_bits(EIGHTHS, _ticks(bundle, policy))
+    return [
+        Channel(name="memory", bits=bits, what="when the most memory so far reaches each eighth of its limit"),
+        Channel(name="gpu", bits=bits, what="when the most memory of a GPU so far reaches each eighth of that GPU's"),
+    ]
+
+
+def _replies(bundle: Bundle, policy: Policy) -> Channel:
+    """One round and total after the other, each with a wait of its own, all of them within the run."""
+    replies = bundle.plan.rounds + 1 + len(bundle.totals)
+    return Channel(
+        name="replies",
+        bits=step_bits(replies, _points(bundle, policy) + 1),
+        what=f"when each of {replies} answers to a round or a total leaves, on a grid of {policy.reply_seconds:g} s",
+    )
+
+
+def _deaths(bundle: Bundle, policy: Policy) -> Channel:
+    """Which cell each kernel died in, when, and when the one after it wants the round's weights again."""
+    deaths, cells = DEATHS_IN_A_RUN - 1, len(_lines(bundle))
+    where = _bits((cells + 1) ** deaths)
+    when = step_bits(deaths, _ticks(bundle, policy) + 1) + step_bits(deaths, _points(bundle, policy) + 1)
+    return Channel(
+        name="deaths",
+        bits=where + when,
+        what=f"in which cell, and when, a kernel dies that is started anew, {deaths} times at most",
+    )
+
+
+def _end(bundle: Bundle, policy: Policy) -> Channel:
+    """Class, cell, line and refusal of a failure, or another ending; and when."""
+    places = 1 + sum(1 + lines for lines in _lines(bundle))
+    ways = _ENDINGS + len(ERROR_CLASSES) * places * (len(REFUSALS) + 1)
+    return Channel(
+        name="end",
+        bits=_bits(ways) + step_bits(1, _ticks(bundle, policy)),
+        what="how and when the run's part ends: an error's class, cell and line, and what was refused last",
+    )
