@@ -15,7 +15,7 @@ ARGUMENTS = [
 ]
 DARK = "JupyterLab Dark"
 LIGHT = "JupyterLab Light"
-PATIENCE = 180_000
+PATIENCE = 60_000
 
 
 @contextmanager

@@ -134,7 +134,6 @@ class Hospital:
             began = time.monotonic()
             answer = await counts.answer("heart", signed)
             seconds = time.monotonic() - began
-            counts.close()
             audit.close()
             ledger.close()
             store.close()

@@ -19,10 +19,12 @@ from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.document import Document
 from flipnb.contracts.failure import ERROR_CLASSES, REFUSALS
 from flipnb.contracts.policy import Policy
+from flipnb.contracts.tensors import FLOATS, Tensor
 
 DEATHS_IN_A_RUN = 12
 """A kernel that dies so often is not started again (``enclave.runs.deaths``)."""
 EIGHTHS = 8
+_COUNTED_STEPS = 2000
 WEIGHTS = "weights"
 _ENDINGS = 32
 """Codes with which a Trust's part can end otherwise than by an error in its notebook, generously."""
@@ -39,8 +41,15 @@ class Channel(Document):
 
 
 def step_bits(steps: int, ticks: int) -> int:
-    """Bits of a value that only rises, in ``steps`` steps at most, told on ``ticks`` ticks: ceil(log2 C(t + s, s))."""
-    return _bits(math.comb(ticks + steps, steps))
+    """Bits of a value that only rises, in ``steps`` steps at most, told on ``ticks`` ticks: ceil(log2 C(t + s, s)).
+
+    Of many steps a bound that is little more, n H(s / n) with n = t + s and H the entropy of one toss (Cover and
+    Thomas, Elements of Information Theory, 11.1): 100,000 rounds would take seconds to count, and whoever asks waits.
+    """
+    if min(steps, ticks) <= _COUNTED_STEPS:
+        return _bits(math.comb(ticks + steps, steps))
+    whole = ticks + steps
+    return math.ceil(steps * math.log2(whole / steps) + ticks * math.log2(whole / ticks)) + 1
 
 
 def channels(bundle: Bundle, policy: Policy) -> tuple[Channel, ...]:
@@ -68,13 +77,21 @@ def _lines(bundle: Bundle) -> list[int]:
 
 
 def _weights(bundle: Bundle) -> Channel:
-    widths = [tensor.elements * (32 if tensor.wire_dtype == "int32" else 64) + 3 for tensor in bundle.tensors.tensors]
-    rounds = bundle.plan.rounds
+    rounds, clip = bundle.plan.rounds, bundle.plan.integer_clip
+    widths = [tensor.elements * _width(tensor, clip) + 3 for tensor in bundle.tensors.tensors]
     return Channel(
         name=WEIGHTS,
         bits=rounds * sum(widths),
-        what=f"the changes of {bundle.tensors.elements:,} model weights in {rounds} rounds, 32 or 64 bits each",
+        what=f"the changes of {bundle.tensors.elements:,} model weights in {rounds} rounds, 32 or 64 bits each, "
+        "integers as many as the plan's integer_clip has",
     )
+
+
+def _width(tensor: Tensor, integer_clip: int) -> int:
+    """Bits of one element's change."""
+    if tensor.dtype in FLOATS:
+        return 32 if tensor.wire_dtype == "int32" else 64
+    return _bits(2 * tensor.largest_change(integer_clip) + 1)
 
 
 def _declared(bundle: Bundle, policy: Policy) -> list[Channel]:

@@ -1,4 +1,4 @@
-"""How large a cohort expression may be: each bound is ten times what the largest of OHDSI's PhenotypeLibrary needs.
+"""How large a cohort expression may be: at least eight times what the largest of OHDSI's PhenotypeLibrary needs.
 
 A database plans a statement in a time that grows with the cube of what it joins. Within these bounds that takes
 milliseconds, so that nobody's question holds up the others'.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from flipnb.contracts.cohort import CohortExpression
 
 MAXIMUM_TEXT = 512 << 10
-"""Bytes of the whole JSON, with the names and descriptions that ATLAS writes beside every concept."""
+"""Bytes of the whole JSON, with the names that ATLAS writes beside every concept: twice the largest phenotype's."""
 
 MAXIMUM_BYTES = 64 << 10
 """Bytes of canonical JSON of what carries meaning, concept sets left out, which have a bound of their own."""

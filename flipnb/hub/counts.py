@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from flipnb.contracts import envelope
+from flipnb.contracts.cohort_bounds import MAXIMUM_TEXT
 from flipnb.contracts.count import CountRequest, CountStatus, SignedCount
 from flipnb.contracts.keys import key_id
 from flipnb.contracts.problem import FlipError
@@ -24,8 +25,8 @@ from flipnb.hub.store.tables import CountRow, JoinRow, StudyRow, TaskRow
 from flipnb.hub.tasks import ask
 from flipnb.hub.waits import count_of, ring
 
-_COUNT_BYTES = 256 << 10
-"""A cohort of 64 KiB and 200 charts, in base64 within JSON."""
+_COUNT_BYTES = 2 * MAXIMUM_TEXT
+"""A cohort with every name that ATLAS writes, and 200 charts, in base64 within JSON."""
 
 routes = APIRouter(prefix="/v1")
 

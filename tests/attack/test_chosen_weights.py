@@ -153,7 +153,7 @@ def test_weights_beyond_the_clip_are_refused_from_the_first_such_round(scene: Sc
     assert (answer.code, answer.envelope, answer.update) == ("round-refused", None, None)
     assert answer.reason is not None
     assert answer.reason.startswith("Round 2 is refused: The global weights lie 201")
-    assert "from those of round 1; FedAvg with a clip_norm of 1 moves them by at most 1.001" in answer.reason
+    assert "from those of round 1; FedAvg with a clip_norm of 1 moves them by at most 1.00098." in answer.reason
     log = [entry["details"] for entry in scene.trust.audit() if entry["kind"] == "round-refused"]
     assert [entry["reason"] for entry in log if entry["run"] == hub.run] == [answer.reason]
     # Nor by any other way to the same weights: the round has had its context, and there is none after it.

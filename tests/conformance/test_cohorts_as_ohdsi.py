@@ -8,6 +8,7 @@ import pytest
 from ohdsi_reference import definition, definition_ids, generated, reference_rows, synthea
 from public_data import PHENOTYPES
 
+from flipnb.contracts import cohort_bounds
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.estate.cohort.by_concept import write_by_concept
 from flipnb.estate.cohort.generation import compiled_for, count_people
@@ -40,6 +41,14 @@ def populations():
 def test_definitions_are_there():
     assert len(definition_ids()) == 59
     assert len(list(PHENOTYPES.directory().iterdir())) == 2 * 59
+
+
+def test_bounds_are_eight_times_what_any_definition_has(monkeypatch):
+    for bound in ("MAXIMUM_BYTES", "MAXIMUM_CONCEPTS", "MAXIMUM_CRITERIA", "MAXIMUM_GROUPS", "MAXIMUM_SETS"):
+        monkeypatch.setattr(cohort_bounds, bound, getattr(cohort_bounds, bound) // 8)
+    monkeypatch.setattr(cohort_bounds, "MAXIMUM_TEXT", cohort_bounds.MAXIMUM_TEXT // 2)
+    for name in definition_ids():
+        CohortExpression.parse(definition(name))
 
 
 @pytest.mark.parametrize("name", definition_ids())

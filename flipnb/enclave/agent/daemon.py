@@ -91,7 +91,7 @@ class Agent:
             policy=lambda: directory.policy().counts,
             pace=pace,
         )
-        self._counts = Counts(
+        counts = Counts(
             key=key, store=self._store, audit=self._audit, memberships=self._memberships, questions=questions, pace=pace
         )
         self._presence = Presence(directory, key, self._memberships, self._hub)
@@ -107,7 +107,7 @@ class Agent:
             sandbox=sandbox,
             joined=self._presence.joined,
         )
-        self._tasks = Tasks(self._hub, self._audit, self._runs, replies, self._counts)
+        self._tasks = Tasks(self._hub, self._audit, self._runs, replies, counts)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -140,7 +140,6 @@ class Agent:
         self._directory.desk_socket.unlink(missing_ok=True)
         await self._worker.close()
         await self._hub.close()
-        self._counts.close()
         _LOG.info("the agent has ended")
 
     def stop(self) -> None:

@@ -209,7 +209,7 @@ def _answer_time(enclave: EnclaveDirectory) -> str:
             f"{remedy} logs/agent.log and logs/estate-worker.log say why.",
         )
     if usual > least / 2:
-        raise _Unhealthy(f"{said}; some are stopped after {least:.2g} s, however few people they are of.", remedy)
+        raise _Unhealthy(f"{said}; some are stopped after {least:.2g} s, whatever number they would have.", remedy)
     return f"{said}; none is stopped before {least:.2g} s"
 
 

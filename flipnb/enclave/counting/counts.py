@@ -19,7 +19,6 @@ from flipnb.contracts.task import TaskAnswer
 from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.counting.pace import Pace
 from flipnb.enclave.counting.questions import ESTATE_FAILED, Answered, Question, Questions
-from flipnb.enclave.counting.refusals import RefusedCounts
 from flipnb.enclave.counting.turns import Turns
 from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.store import Store
@@ -81,7 +80,7 @@ class Counts:
     ) -> None:
         self._key, self._store, self._audit = key, store, audit
         self._memberships, self._questions, self._pace = memberships, questions, pace
-        self._turns, self._refused = Turns(pace), RefusedCounts(audit)
+        self._turns = Turns(pace)
         self._answering: dict[str, asyncio.Event] = {}
         """Requests, by digest, until each has its answer."""
 
@@ -112,10 +111,6 @@ class Counts:
         finally:
             del self._answering[opened.digest]
             answering.set()
-
-    def close(self) -> None:
-        """Write down what the audit log does not have yet."""
-        self._refused.close()
 
     async def _first_answer(self, asked: _Asked, began: float) -> TaskAnswer:
         """Raises FlipError where the request has no reply that is kept: it may be asked again."""
@@ -170,7 +165,8 @@ class Counts:
             self._store.counts.add(asked.digest, asked.request.nonce, asked.request.expires, envelope)
 
         if reply.problem is not None:
-            self._refused.add(asked.request.study, asked.digest, reply.problem.code, then=keep)
+            self._record(asked.request.study, asked.digest, reply.problem.code)
+            keep()
             return TaskAnswer(envelope=envelope.decode())
         assert reply.budget is not None
         self._audit.append(
@@ -196,12 +192,16 @@ class Counts:
             _LOG.warning("the count %s could not be answered: %s (%s)", request, error, error.code)
             error = _estate_failed()
         try:
-            self._refused.add(study, request, error.code)
+            self._record(study, request, error.code)
         except FlipError as full:
             _LOG.warning("the audit log does not have that a count was refused: %s", full)
         reply = CountReply(trust=self._key.key_id, request=request, problem=error.problem())
         envelope = seal(reply, COUNT_REPLY, self._key)
         return TaskAnswer(envelope=envelope.decode(), code=error.code, reason=error.message[:400])
+
+    def _record(self, study: str, request: str, code: str) -> None:
+        """``study`` is one that this Trust joined, or empty."""
+        self._audit.refusals.add("count-refused", study, study=study, request=request, code=code)
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def test_what_is_too_large_is_refused_at_every_boundary(what: str) -> None:
     with pytest.raises(FlipError) as caught:
         CohortExpression.parse(TOO_LARGE[what])
     assert caught.value.code in ("cohort-too-large", "invalid-cohort")
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < LOADED_S / 4
     with pytest.raises((FlipError, ValueError)):
         Study().bundle(cohort=TOO_LARGE[what])
 
@@ -159,10 +159,10 @@ def test_a_statement_that_runs_long_is_interrupted_and_the_next_is_served(estate
         for seconds in (0.5, 1.0):
             began = time.monotonic()
             assert await people(worker, version, slow, seconds) is None
-            assert seconds <= time.monotonic() - began < seconds + 2 * GRACE_S
+            assert seconds <= time.monotonic() - began < seconds + GRACE_S + LOADED_S / 4
         began = time.monotonic()
         assert await people(worker, version) == PEOPLE
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < LOADED_S / 4
         assert worker.questions.process is process, "it interrupted itself"
 
     play(estate, scene)
@@ -178,7 +178,7 @@ def test_a_worker_that_is_killed_meanwhile_is_as_one_that_was_too_slow(estate: t
             for pid in inside(worker):
                 os.kill(pid, signum)
             assert await asking is None
-            assert time.monotonic() - began < 3.0 + 2 * GRACE_S
+            assert time.monotonic() - began < 3.0 + GRACE_S + LOADED_S / 4
             await asyncio.sleep(0)
             assert await people(worker, version, seconds=LOADED_S) == PEOPLE, "a new one was started at once"
 
@@ -206,7 +206,7 @@ def test_the_desk_and_a_freeze_wait_for_no_researcher(estate: tuple[Path, str]) 
         assert await worker.count(version, PLAIN) == PEOPLE
         assert await worker.current() == version
         await worker.check_bundle(version, Study().bundle(cohort=PLAIN))
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < LOADED_S / 2
         facts = await worker.freeze(version, Study().bundle(cohort=PLAIN), b"k" * 32, "a" * 32)
         assert facts.train + facts.validation + facts.test == PEOPLE
         assert not asking.done()
@@ -261,7 +261,7 @@ def test_a_new_version_is_open_before_anybody_asks(tmp_path: Path) -> None:
         assert await worker.current() == second
         began = time.monotonic()
         assert await people(worker, second) == 2
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < LOADED_S / 4
         keeping.cancel()
         await asyncio.wait({keeping})
 

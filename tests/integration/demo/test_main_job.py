@@ -69,7 +69,7 @@ def near(item, exact):
     """Within the tail of the noise (six standard deviations), rounded to 5, or suppressed."""
     people = item["people"]
     if people is None:
-        return item["shown"] == "<10" and exact < 10 + 60
+        return item["shown"] == "fewer than 10, or not answered in time" and exact < 10 + 60
     return item["shown"] == f"≈ {people}" and people % 5 == 0 and abs(people - exact) <= 60 + 5
 
 

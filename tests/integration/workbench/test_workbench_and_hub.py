@@ -138,7 +138,11 @@ def test_counts_come_back_rounded_and_suppressed(hub, home):
         {"suppressed": True, "threshold": 10, "rounding": 5},
         {"problem": {"code": "no-estate", "message": "There is no estate yet."}},
     )
-    assert [item.text for item in found] == ["≈ 120", "<10", "There is no estate yet."]
+    assert [item.text for item in found] == [
+        "≈ 120",
+        "fewer than 10, or not answered in time",
+        "There is no estate yet.",
+    ]
 
 
 def test_a_count_that_the_trust_did_not_seal_is_not_believed(hub, home):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.channels import WEIGHTS, channels, step_bits
 from flipnb.contracts.document import canonical_bytes, parse
 from flipnb.contracts.outputs import MAX_UNITS, DeclaredOutput, admit_report
 from flipnb.contracts.parameters import MAX_INTEGER, Parameter
@@ -21,7 +22,7 @@ from flipnb.contracts.strategy import FLOWER
 from flipnb.contracts.tensors import STORED
 from flipnb.contracts.total import MAX_UNITS as MAX_TOTAL
 from flipnb.contracts.total import DeclaredArray, TotalStep, add_units
-from flipnb.enclave.desk.leaving import what_leaves
+from flipnb.enclave.desk.leaving import bits_told, what_leaves
 from flipnb.workbench.plan_file import read_plan
 
 STUDY = Study()
@@ -234,6 +235,9 @@ def test_a_bundle_that_is_valid_never_fails_for_its_numbers(content):
     assert bundle.tensors.weight_bytes() >= 0
     assert bundle.tensors.update_layout()
     assert what_leaves(bundle, Policy())
+    told = channels(bundle, Policy(memory_use=True, per_trust_metrics=True))
+    assert bits_told(told, Policy())
+    assert sum(channel.bits for channel in told if channel.counted) == bundle.report_bits + bundle.agreement_bits
     try:
         Policy().refuse_bundle(bundle)
     except FlipError as error:
@@ -247,6 +251,22 @@ def test_a_bundle_that_is_valid_never_fails_for_its_numbers(content):
 
 def test_a_sum_of_reports_fits_an_int64():
     assert MAX_UNITS * MAX_WEIGHT * MAX_TRUSTS == 2**62
+
+
+@pytest.mark.parametrize(("steps", "ticks"), [(2001, 2001), (2001, 10**6), (5000, 9000), (3000, 10**7), (10**6, 2001)])
+def test_the_bound_of_many_steps_is_little_more_than_their_number(steps, ticks):
+    exact = (math.comb(ticks + steps, steps) - 1).bit_length()
+    assert exact <= step_bits(steps, ticks) <= exact + 12
+
+
+@pytest.mark.parametrize(
+    ("dtype", "clip", "bits"), [("int64", 1000, 11), ("bool", 1000, 2), ("int64", 0, 0), ("uint8", 9, 5)]
+)
+def test_an_integer_carries_what_its_clip_has(dtype, clip, bits):
+    tensors = {"tensors": [{"name": "seen", "shape": [10], "dtype": dtype}]}
+    bundle = STUDY.bundle(tensors=tensors, plan=Plan(rounds=3, clip_norm=1e-3, integer_clip=clip))
+    weights = next(channel for channel in channels(bundle, Policy()) if channel.name == WEIGHTS)
+    assert weights.bits == 3 * (10 * bits + 3)
 
 
 def test_integer_tensors_are_within_the_policy():

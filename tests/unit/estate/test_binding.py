@@ -62,7 +62,7 @@ def with_odd_numbers(value, numbers):
     return [with_odd_numbers(item, numbers) for item in value] if isinstance(value, list) else value
 
 
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(expressions(), populations(), st.lists(st.sampled_from(ODD), min_size=4, max_size=4), st.booleans())
 def test_what_can_be_asked_of_empty_tables_can_be_asked_of_full_ones(duck, expression, people, numbers, odd):
     parsed = CohortExpression.parse(with_odd_numbers(expression, cycle(numbers)) if odd else expression)
