@@ -1,7 +1,7 @@
 """A member asks 600 counts at once: each Trust still hears of runs, rounds and stops, as if there were none.
 
-On real processes and real time: hub, two agents, kernels. 505 counts that failed by their text, which are refused by it now, deafened every Trust for
-all tasks, for up to twelve hours.
+On real processes and real time: hub, two agents, kernels. 505 counts that failed by their text, which are refused by it
+now, deafened every Trust for all tasks, for up to twelve hours.
 """
 
 from __future__ import annotations
