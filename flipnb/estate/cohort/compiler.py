@@ -159,6 +159,8 @@ class _Compiler:
     _steps: list[Step] = field(default_factory=list)
     _in_turn: list[str] = field(default_factory=list)
     """Names of the entry events that each step left, of those of the step before."""
+    _several: bool = False
+    """Whether cohorts with fewer rules are asked for, too."""
     _times: Counter[Met] = field(default_factory=Counter)
     """How often a criterion is there, by what it would find among the first of ``_in_turn``."""
     _shared: dict[Met, Met] = field(default_factory=dict)
@@ -169,9 +171,10 @@ class _Compiler:
         self._count_criteria()
         self._qualified_events()
         left = [self._steps[-1].events, *self._events_by_rule()]
+        last = len(left) - 1
+        self._several = any(count != last for count in rules)
         rows, people = self._stays(left[-1], "")
         self._steps.append(Step(_LIMITS[self._expression.expression_limit.type], "included_events"))
-        last = len(left) - 1
         sizes = tuple(people if count == last else self._stays(left[count], f"_after_{count}")[1] for count in rules)
         return CompiledCohort(self._subqueries, rows, tuple(self._steps), sizes)
 
@@ -310,28 +313,33 @@ class _Compiler:
             columns = (("person_id", "person_id"), ("start_date", "start_date"), ("end_date", end))
             self._subqueries.add(f"cohort_rows{suffix}", Select(columns, included, f"WHERE {end} >= start_date"))
             return
-        exits = [f"SELECT event_id, {end} AS end_date FROM {included}"]
+        # When somebody leaves does not depend on their other events: of several cohorts it is found once.
+        among = self._in_turn[0] if self._several else included
+        exits = [f"SELECT event_id, {end} AS end_date FROM {among}"]
         if era is not None:
-            eras = self._subqueries.named("drug_eras", drug_eras(era, self._sets, included, copies=self._copies))
+            eras = self._subqueries.named("drug_eras", drug_eras(era, self._sets, among, copies=self._copies))
             # Eras of one person are apart: the last that began is the one that an event may be in.
             exits.append(
-                f"SELECT i.event_id, d.end_date FROM {included} i {self._nearest} (SELECT person_id, start_date, "
+                f"SELECT i.event_id, d.end_date FROM {among} i {self._nearest} (SELECT person_id, start_date, "
                 f"end_date FROM {eras} WHERE end_date >= start_date) d ON d.person_id = i.person_id "
                 "AND d.start_date <= i.start_date WHERE d.end_date >= i.start_date"
             )
-        for one in censoring:
-            found = self._records(one.criterion, (), among=included)
-            # The first exit counts.
+        if censoring:
+            # The first exit counts, whichever criterion found it.
+            found = self._records_of_any([one.criterion for one in censoring], (), among=among)
             exits.append(
-                f"SELECT i.event_id, c.start_date AS end_date FROM {included} i {self._nearest} {found} c "
+                f"SELECT i.event_id, c.start_date AS end_date FROM {among} i {self._nearest} {found} c "
                 "ON c.person_id = i.person_id AND c.start_date >= i.start_date WHERE c.start_date <= i.op_end_date"
             )
-        listed = " UNION ALL ".join(dict.fromkeys(exits))
+        left = self._subqueries.named(
+            "left",
+            f"SELECT i.event_id, MIN(x.end_date) AS end_date FROM {among} i JOIN ({' UNION ALL '.join(exits)}) x "
+            "ON x.event_id = i.event_id AND x.end_date >= i.start_date GROUP BY i.event_id",
+            once=True,
+        )
         self._subqueries.add(
             f"cohort_rows{suffix}",
-            f"SELECT i.person_id, i.start_date, MIN(x.end_date) AS end_date FROM {included} i "
-            f"JOIN ({listed}) x ON x.event_id = i.event_id AND x.end_date >= i.start_date "
-            "GROUP BY i.person_id, i.event_id, i.start_date",
+            f"SELECT i.person_id, i.start_date, x.end_date FROM {included} i JOIN {left} x ON x.event_id = i.event_id",
         )
 
     def _censored(self, rows: str) -> str:

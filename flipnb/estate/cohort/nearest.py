@@ -54,11 +54,10 @@ class Nearest:
     def records(self, number: int, people: str) -> str:
         """A SELECT of the records of ``people``: each on its day."""
         (date,) = {bound.column for bound in self.bounds} or {START}
-        once = "DISTINCT " if self.distinct else ""
         known = f"{date} IS NOT NULL{' AND a.counted IS NOT NULL' if self.distinct else ''}"
         wanted = f", {self.least} AS least, {'TRUE' if self.exactly else 'FALSE'} AS exactly" if self.in_turn else ""
         return (
-            f"SELECT {once}{number} AS number, a.person_id, {self._visit('a')} AS visit, {date} AS since{wanted} "
+            f"SELECT {number} AS number, a.person_id, {self._visit('a')} AS visit, {date} AS since{wanted} "
             f"FROM {self.found} a WHERE {known} AND a.person_id IN (SELECT person_id FROM {people})"
         )
 
@@ -101,8 +100,12 @@ class Nearby:
         asked += [nearest.asked(number, self.events) for nearest, number in self._numbers.items()]
         record = f"SELECT 0 AS number, 0 AS person_id, CAST(0 AS BIGINT) AS visit, {day} AS since"
         first, turns = [record], [f"{record}, 1 AS least, TRUE AS exactly"]
+        once: list[str] = []
         for nearest, number in self._numbers.items():
-            (turns if nearest.in_turn else first).append(nearest.records(number, self.people))
+            those = once if nearest.in_turn and nearest.distinct else turns if nearest.in_turn else first
+            those.append(nearest.records(number, self.people))
+        if once:
+            turns.append(f"SELECT DISTINCT o.* FROM ({' UNION ALL '.join(once)}) o")
         none = "CAST(NULL AS DATE)"
         found = f"SELECT r.*, r.since AS reached, {none} AS passed FROM ({' UNION ALL '.join(first)}) r"
         if len(turns) > 1:
