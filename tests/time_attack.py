@@ -26,7 +26,7 @@ from enclave_scenario import Study
 from small_estate import EVERYBODY, Person, aged, concept_set, fill, has, ruled
 
 from flipnb.contracts.bound import best_guess
-from flipnb.contracts.cohort_bounds import MAXIMUM_CRITERIA, MAXIMUM_PAIRED
+from flipnb.contracts.cohort_bounds import MAXIMUM_CRITERIA, MAXIMUM_DISTINCT, MAXIMUM_PAIRED
 from flipnb.contracts.controller import Controller
 from flipnb.contracts.count import CountReply, CountRequest, SignedCount
 from flipnb.contracts.envelope import COUNT_REPLY, COUNT_REQUEST, SESSION, seal, unseal
@@ -44,8 +44,8 @@ from flipnb.enclave.stores.ledger import Ledger
 from flipnb.enclave.stores.store import Store
 
 DIALYSIS, PEOPLE = 9, 130
-OFTEN, DAILY = 300, 3000
-"""Records of one person: of dialysis in two years, of daily care in eight."""
+OFTEN, DAILY = 300, 2000
+"""Records of one person, on as many days: of dialysis in two years, of daily care in five and a half."""
 _KNOWN = 4
 """Games of either kind that the attacker plays at home before guessing."""
 
@@ -66,18 +66,21 @@ def multiplied(first: int, *, start: tuple[int, ...], everybody: bool) -> dict[s
         cohort[limit] = {"Type": "All"}
     cohort["PrimaryCriteria"]["PrimaryCriteriaLimit"] = {"Type": "All"}
     days = range(first, first + MAXIMUM_CRITERIA - 2)
-    looked_for = [_around(one, "END_DATE" if one < first + MAXIMUM_PAIRED else "START_DATE") for one in days]
+    looked_for = [_around(one) for one in days]
+    for number, one in enumerate(looked_for[:MAXIMUM_PAIRED]):
+        one["EndWindow"] = one["StartWindow"]
+        one["Occurrence"]["IsDistinct"] = number < MAXIMUM_DISTINCT
     anybody = [aged("gte", 1)] if everybody else []
     kind = "ANY" if everybody else "ALL"
     return ruled(cohort, {"Type": kind, "CriteriaList": looked_for, "DemographicCriteriaList": anybody, "Groups": []})
 
 
-def _around(days: int, counted: str) -> dict[str, Any]:
-    """Five different days, on which the records begin or end."""
+def _around(days: int) -> dict[str, Any]:
+    """Records of five different days."""
     return {
         "Criteria": {"ConditionOccurrence": {"CodesetId": 1}},
         "StartWindow": {"Start": {"Days": days, "Coeff": -1}, "End": {"Days": days, "Coeff": 1}},
-        "Occurrence": {"Type": 2, "Count": 5, "IsDistinct": True, "CountColumn": counted},
+        "Occurrence": {"Type": 2, "Count": 5, "IsDistinct": True, "CountColumn": "START_DATE"},
     }
 
 

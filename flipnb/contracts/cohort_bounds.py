@@ -46,6 +46,9 @@ MAXIMUM_PAIRED = 6
 """Criteria near an event that are about start and end of their records, or count what is distinct in them: a database
 holds each record of a person against each of their events."""
 
+MAXIMUM_DISTINCT = 2
+"""Those of them that count what is distinct, which takes ten times as long."""
+
 MAXIMUM_GROUPS = 200
 """Groups of criteria; an inclusion rule has one at least."""
 
@@ -66,10 +69,12 @@ def require_short(expression: dict[str, Any]) -> None:
 def require_within_bounds(expression: CohortExpression) -> None:
     """Refuse an expression beyond one of the bounds. Raises FlipError ``cohort-too-large`` that names which."""
     parts = list(_parts(expression))
+    paired = [part for part in parts if isinstance(part, CorrelatedCriterion) and not part.is_about_one_date]
     for what, number, most in (
         ("criteria", _number(parts, Criterion, DemographicCriterion, ImageFeature), MAXIMUM_CRITERIA),
         ("criteria that have criteria of their own", sum(map(_is_nested, parts)), MAXIMUM_NESTED),
-        ("criteria about both start and end of records, or about distinct ones", _paired(parts), MAXIMUM_PAIRED),
+        ("criteria about both start and end of records, or about distinct ones", len(paired), MAXIMUM_PAIRED),
+        ("criteria that count what is distinct", sum(map(_counts_distinct, paired)), MAXIMUM_DISTINCT),
         ("groups of criteria", _number(parts, CriteriaGroup), MAXIMUM_GROUPS),
         ("concept sets", len(expression.concept_sets), MAXIMUM_SETS),
         ("concepts in its sets", sum(len(one.expression.items) for one in expression.concept_sets), MAXIMUM_CONCEPTS),
@@ -90,8 +95,8 @@ def _is_nested(part: BaseModel) -> bool:
     return isinstance(part, Criterion) and part.correlated_criteria is not None
 
 
-def _paired(parts: list[BaseModel]) -> int:
-    return sum(isinstance(part, CorrelatedCriterion) and not part.is_about_one_date for part in parts)
+def _counts_distinct(part: CorrelatedCriterion) -> bool:
+    return part.occurrence.is_distinct and part.occurrence.count > 0
 
 
 def _too_large(what: str, most: int) -> FlipError:

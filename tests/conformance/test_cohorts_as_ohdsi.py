@@ -47,6 +47,7 @@ def test_bounds_are_three_times_what_any_definition_has_and_most_eight_times(mon
     for share, bounds in (
         (8, ("MAXIMUM_BYTES", "MAXIMUM_CONCEPTS", "MAXIMUM_GROUPS", "MAXIMUM_SETS")),
         (3, ("MAXIMUM_CRITERIA", "MAXIMUM_NESTED", "MAXIMUM_PAIRED")),
+        (2, ("MAXIMUM_DISTINCT",)),
     ):
         for bound in bounds:
             monkeypatch.setattr(cohort_bounds, bound, getattr(cohort_bounds, bound) // share)
