@@ -1,8 +1,9 @@
 """Attacks on the time that a count takes, played on real time: a worker's process, the agent's counts, the wall clock.
 
-John is on dialysis, or nobody is: a coin decides it. He has 300 records then, and the attacker's question has as many
-windows as it may, in each of which every one of his records is held against all of them. A Trust with a new secret and
-a new ledger answers each question; the attacker knows what it takes in either case, from Trusts of their own.
+John is on dialysis, or nobody is: a coin decides it. He has hundreds or thousands of records then, and the attacker's
+question has the most criteria that it may, each about all of his records around every one of them. A Trust with a new
+secret and a new ledger answers each question; the attacker knows what it takes in either case, from Trusts of their
+own.
 """
 
 from __future__ import annotations

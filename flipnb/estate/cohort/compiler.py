@@ -500,7 +500,10 @@ class _Compiler:
             exactly = occurrence.type == 0 and not inverted
             wanted = Nearest(found, tuple(bounds), one.restrict_visit, counted is not None, least, exactly)
             nearby = self._nearby.setdefault(first, Nearby(first))
-            of_many = f" UNION ALL SELECT event_id FROM {nearby.name} WHERE number = {nearby.number(wanted)}"
+            of_many = f"SELECT event_id FROM {nearby.name} WHERE number = {nearby.number(wanted)}"
+            if wanted.of_all:
+                return Met(of_many, inverted)
+            of_many = f" UNION ALL {of_many}"
         number = _wanted(occurrence.type, occurrence.count)
         having = ""
         if number not in ("> 0", ">= 1"):

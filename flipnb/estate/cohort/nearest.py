@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from flipnb.estate.cohort.conditions import START, Bound
+from flipnb.estate.cohort.conditions import START, Bound, where
 
 FEW = 16
 """So many events of one person are held against each of their records."""
@@ -39,6 +39,11 @@ class Nearest:
         """Whether it takes a record after the first to tell."""
         return self.least > 1 or self.exactly
 
+    @property
+    def of_all(self) -> bool:
+        """Whether people of few events are asked so, too: counting distinct days pair by pair takes much longer."""
+        return self.distinct and self.in_turn
+
     def asked(self, number: int, events: str) -> str:
         """A SELECT of each event's first and last day."""
         first = [bound.limit for bound in self.bounds if bound.operator == ">="]
@@ -48,7 +53,7 @@ class Nearest:
         return (
             f"SELECT {number} AS number, q.event_id, q.person_id, {self._visit('q')} AS visit, "
             f"{_of(first, 'GREATEST', '-infinity')} AS since, {_of(last, 'LEAST', 'infinity')} AS until "
-            f"FROM {events} q WHERE {' AND '.join(['q.many', *known])}"
+            f"FROM {events} q {where([*([] if self.of_all else ['q.many']), *known])}"
         )
 
     def records(self, number: int, people: str) -> str:
@@ -103,7 +108,7 @@ class Nearby:
         once: list[str] = []
         for nearest, number in self._numbers.items():
             those = once if nearest.in_turn and nearest.distinct else turns if nearest.in_turn else first
-            those.append(nearest.records(number, self.people))
+            those.append(nearest.records(number, self.events if nearest.of_all else self.people))
         if once:
             turns.append(f"SELECT DISTINCT o.* FROM ({' UNION ALL '.join(once)}) o")
         none = "CAST(NULL AS DATE)"
