@@ -27,8 +27,8 @@ PassphraseOption = Annotated[
 def controller_key(directory: Path | None, name: str | None, passphrase_file: Path | None) -> SigningKey:
     """The controller's own key, opened with a passphrase that only this process sees.
 
-    Where an agent runs it counts wrong ones. Raises FlipError ``which-controller``, ``too-many-tries``, ``no-file``, and
-    as ``load_key``.
+    Where an agent runs it counts wrong ones. Raises FlipError ``which-controller``, ``too-many-tries``, ``no-file``,
+    and as ``load_key``.
     """
     enclave = enclave_directory(directory)
     controller = _controller(enclave, name)

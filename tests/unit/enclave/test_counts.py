@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from enclave_scenario import COHORT, Study
+from enclave_scenario import COHORT, Study, signed_count
 from small_estate import aged, group, has, ruled
-from time_attack import signed_count
 
 from flipnb.contracts.controller import Controller
 from flipnb.contracts.count import CountReply, SignedCount
