@@ -201,7 +201,8 @@ def _answer_time(enclave: EnclaveDirectory) -> str:
     said = f"{most} of the last {len(times)} questions were counted within {usual:.2g} s"
     remedy = (
         "Raise counts.answer_seconds in policy.json: what was stopped is then counted anew, for nothing, when it is "
-        "asked again; as any change of policy, it ends all approvals. Or give the estate worker more memory (estate_memory in enclave.json)."
+        "asked again; as any change of policy, it ends all approvals. Or give the estate worker more memory "
+        "(estate_memory in enclave.json)."
     )
     if stopped:
         raise _Unhealthy(
