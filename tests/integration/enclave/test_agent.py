@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -376,6 +378,18 @@ def test_the_doctor_says_what_to_mend(federation: Federation) -> None:
     assert not slow.good
     assert "were answered as small numbers are" in slow.detail
     assert "counts.answer_seconds" in slow.remedy
+
+
+def test_the_doctor_says_where_too_few_files_may_be_open(federation: Federation) -> None:
+    """Where they are few, one run could keep the others from their rounds by descriptors that it never reads."""
+    look = (
+        "import pathlib, resource, sys; from flipnb.enclave.agent.doctor import examine;"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024));"
+        "print(*(f.remedy for f in examine(pathlib.Path(sys.argv[1])) if f.what == 'open files' and not f.good))"
+    )
+    directory = federation.trusts[0].enclave.directory
+    said = subprocess.run([sys.executable, "-c", look, directory], capture_output=True, text=True, check=True)
+    assert "LimitNOFILE=65536" in said.stdout
 
 
 def _ask_one_that_takes_too_long(path: Path) -> None:
