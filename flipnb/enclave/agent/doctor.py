@@ -197,10 +197,12 @@ def _answer_time(enclave: EnclaveDirectory) -> str:
         return f"every count is answered {turn:g} s after its turn begins; none was asked under this time yet"
     stopped = [took for took in times if not took.whole]
     usual = sorted(took.seconds for took in times)[max(0, ceil(0.95 * len(times)) - 1)]
-    said = f"19 of 20 of the last {len(times)} questions were counted within {usual:.2g} s"
+    most = "19 of 20" if len(times) >= 20 else "all"
+    said = f"{most} of the last {len(times)} questions were counted within {usual:.2g} s"
     remedy = (
         "Raise counts.answer_seconds in policy.json: what was stopped is then counted anew, for nothing, when it is "
-        "asked again. Or give the estate worker more memory (estate_memory in enclave.json)."
+        "asked again; as any change of policy, it ends all approvals. Or give the estate worker more memory "
+        "(estate_memory in enclave.json)."
     )
     if stopped:
         raise _Unhealthy(
