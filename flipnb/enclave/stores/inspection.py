@@ -95,7 +95,7 @@ class _Look:
         self.anchored: Anchored | None = None
         self._unreadable_anchor = False
         self.log: LogFound | None = None
-        self._signed_entries = 0
+        self._never_signed = False
 
     def anchor(self) -> None:
         """First, since what is read after it may only have grown."""
@@ -109,7 +109,6 @@ class _Look:
         path = self._directory.audit
         try:
             signed = self._signed()
-            self._signed_entries = max(signed, default=0)
             if not path.exists():
                 raise broken(path, "it is not there")
             self.log = read_log(path, self._key, signed)
@@ -133,7 +132,7 @@ class _Look:
     def of_before_anchors(self) -> bool:
         """Whether there is a log of before there were anchors. One that no head of the node's is about is nobody's."""
         log = self.log
-        return self.anchored is None and log is not None and not log.anchored and self._signed_entries > 0
+        return self.anchored is None and log is not None and not log.anchored and not self._never_signed
 
     def before_anchors(self, log: LogFound) -> None:
         """An enclave of before there were anchors: what was made at first use may be missing where it had none."""
@@ -197,7 +196,9 @@ class _Look:
         path = self._directory.state
         if _is_whole(path) and (store := self._opened(path, Store, quietly=True)) is not None:
             with closing(store):
-                for size, head in store.anchor.signed(self._key, self._directory.audit).items():
+                heads = store.anchor.signed(self._key, self._directory.audit)
+                self._never_signed = max(heads, default=0) == 0
+                for size, head in heads.items():
                     if found.setdefault(size, head) != head:
                         raise broken(self._directory.audit, "its signed heads contradict each other")
         return found

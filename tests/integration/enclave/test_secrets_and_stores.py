@@ -249,6 +249,18 @@ def test_the_doctor_names_each_file(hospital: Hospital) -> None:
     assert "flip enclave recover" in wrong["ledger.sqlite"].remedy
 
 
+def test_the_doctor_tells_of_a_clock_that_was_set_back(hospital: Hospital) -> None:
+    hospital.work()
+    lines = hospital.enclave.audit.read_bytes().splitlines()
+    last = json.loads(lines[-1])
+    ahead = AuditEntry(**last | {"index": len(lines), "at": datetime.now(UTC) + timedelta(days=2)})
+    with hospital.enclave.audit.open("ab") as log:
+        log.write(ahead.to_bytes() + b"\n")
+    clock = next(finding for finding in examine(hospital.enclave.directory) if finding.what == "clock")
+    assert not clock.good
+    assert "behind what the audit log has seen, by 1 day, 23:5" in clock.detail
+
+
 def test_a_secret_that_others_can_read_is_refused(hospital: Hospital) -> None:
     hospital.enclave.disclosure.chmod(0o644)
     assert "others can read it" in hospital.refusal()
@@ -500,7 +512,8 @@ def test_an_enclave_of_before_there_were_anchors_is_taken_over_once(hospital: Ho
     assert hospital.found() == []
     hospital.serves()
     kinds = [json.loads(line)["kind"] for line in hospital.enclave.audit.read_bytes().splitlines()]
-    assert kinds == ["count-released", "count-released", "run-started", "run-ended", "anchored", "agent-started"]
+    assert kinds[:6] == ["count-released", "count-released", "run-started", "run-ended", "anchored", "agent-started"]
+    assert kinds.count("anchored") == 1
     hospital.enclave.anchor.unlink()
     assert "anchor.json is not there" in hospital.refusal()
     hospital.put_back(before, "state.sqlite")
@@ -611,11 +624,10 @@ def test_a_state_from_just_before_the_last_entry_is_older(hospital: Hospital) ->
         shutil.copytree(before, hospital.enclave.directory)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
 def test_a_full_disk_is_no_damage_and_no_loss(tmp_path: Path) -> None:
     """SQLite needs a few blocks beside a database even to read it; the doctor says so, and nothing is declared lost."""
     done = subprocess.run(
-        ["unshare", "--mount", sys.executable, "-c", ON_A_FULL_DISK, os.fspath(tmp_path)],
+        ["unshare", "--user", "--map-root-user", "--mount", sys.executable, "-c", ON_A_FULL_DISK, os.fspath(tmp_path)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
@@ -665,5 +677,5 @@ with pytest.raises(FlipError, match="disk is full"):
     carry_out(hospital.enclave, sealed)
 filler.unlink()
 carry_out(hospital.enclave, None if hospital.enclave.recovery.exists() else sealed)
-hospital.serves()
+assert hospital.found() == []
 """
