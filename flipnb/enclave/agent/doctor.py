@@ -6,7 +6,6 @@ import asyncio
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from math import ceil
 from pathlib import Path
 
@@ -27,7 +26,6 @@ from flipnb.link.exchange import NotNow
 from flipnb.link.key_files import stretched
 
 _HUB_S = 10.0
-_CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -157,14 +155,14 @@ def _stores(enclave: EnclaveDirectory) -> list[Finding]:
     if found.problems:
         return [Finding(problem.file.name, False, problem.detail, problem.remedy) for problem in found.problems]
     assert found.log is not None
-    behind = (found.log.newest - datetime.now(UTC)) if found.log.newest is not None else timedelta()
+    behind = found.clock_behind()
     clock = []
-    if behind > _CLOCK_TOLERANCE:
+    if behind is not None:
         detail = (
-            f"This machine's clock is behind what the audit log has seen, by {behind}: approvals, requests and charges "
-            "that were over would count again."
+            f"This machine's clock is {behind} behind the last entry of the audit log: approvals, requests and "
+            "sessions that were over hold again."
         )
-        clock = [Finding("clock", False, detail, "Set it right, and look in the log for when it was changed.")]
+        clock = [Finding("clock", False, detail, "Set it right before the agent starts, and find out who changed it.")]
     size = f"{found.log.tree.size} entries in the audit log, unchanged"
     how = "to be anchored when the agent starts" if found.adopt else "none older than its anchor"
     return [Finding("stores", True, f"secrets, ledger and state whole, {how}; {size}"), *clock]

@@ -249,7 +249,7 @@ class AuditLog:
 class LogFound:
     """What a whole log says: its tree, where each line ends (in bytes), which digests its newest entries name, what its
     counts cost (since a loss: beside what the ledger had then), which runs it has seen start (with the bundle of each),
-    whether it was begun, or taken over, with an anchor, and the latest moment that an entry names."""
+    whether it was begun, or taken over, with an anchor, and when its last entry was written."""
 
     tree: TreeHead
     ends: array[int]
@@ -258,7 +258,7 @@ class LogFound:
     cost: int
     started: dict[str, str]
     anchored: bool
-    newest: datetime | None
+    last: datetime | None
 
 
 def read_log(path: Path, key: SigningKey, signed: Mapping[int, str]) -> LogFound:
@@ -267,7 +267,7 @@ def read_log(path: Path, key: SigningKey, signed: Mapping[int, str]) -> LogFound
     Raises FlipError ``audit-broken``, which names the line, where the log is not what was written.
     """
     tree, ends, named = TreeHead(), array("Q"), NewestDigests()
-    counts, cost, started, anchored, newest = 0, 0, dict[str, str](), False, None
+    counts, cost, started, anchored, last = 0, 0, dict[str, str](), False, None
     for index, line in enumerate(_lines(path)):
         try:
             entry = parse(AuditEntry, line, f"line {index + 1}")
@@ -277,7 +277,7 @@ def read_log(path: Path, key: SigningKey, signed: Mapping[int, str]) -> LogFound
             raise broken(path, f"line {index + 1} has index {entry.index} or belongs to another Trust")
         tree.add(leaf_hash(line))
         named.add(entry.details)
-        newest = max(newest or entry.at, entry.at)
+        last = entry.at
         if signed.get(tree.size) not in (None, tree.hexadecimal()):
             raise broken(path, f"one of its first {tree.size} lines is not the one that was written")
         ends.append(_end(ends, index) + len(line) + 1)
@@ -294,7 +294,7 @@ def read_log(path: Path, key: SigningKey, signed: Mapping[int, str]) -> LogFound
     size = max(signed, default=0)
     if tree.size < size:
         raise broken(path, f"it has {tree.size} entries, {size} were written")
-    return LogFound(tree, ends, named, counts, cost, started, anchored, newest)
+    return LogFound(tree, ends, named, counts, cost, started, anchored, last)
 
 
 def _lines(path: Path) -> Iterator[bytes]:

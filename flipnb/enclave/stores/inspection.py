@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -24,6 +25,7 @@ from flipnb.enclave.stores.store import Store
 Fault = Literal["missing", "damaged", "older", "newer", "open-to-others", "unreadable", "recovery-unfinished"]
 _RECOVER = "Restore it from your newest backup; if there is none so new, declare the loss with `flip enclave recover`."
 _EMPTY = "it is empty"
+_CLOCK_TOLERANCE = timedelta(minutes=5)
 _NOT_NOW = frozenset(
     {
         sqlite3.SQLITE_FULL,
@@ -62,6 +64,13 @@ class Inspection:
     problems: tuple[Problem, ...]
     log: LogFound | None
     adopt: bool = False
+
+    def clock_behind(self) -> timedelta | None:
+        """By how much this machine's clock is behind the log's last entry, where that is more than clocks differ."""
+        if self.log is None or self.log.last is None:
+            return None
+        behind = self.log.last - datetime.now(UTC)
+        return timedelta(seconds=round(behind.total_seconds())) if behind > _CLOCK_TOLERANCE else None
 
 
 def inspect(directory: EnclaveDirectory, key: SigningKey) -> Inspection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from flipnb.enclave.stores.configuration import EnclaveDirectory, make_secret
 from flipnb.enclave.stores.inspection import inspect
 from flipnb.enclave.stores.ledger import Ledger
 from flipnb.enclave.stores.store import Store
+
+_LOG = logging.getLogger("flipnb.enclave.stores")
 
 
 @contextlib.contextmanager
@@ -62,6 +65,8 @@ class Stores:
         found = inspect(directory, key)
         for problem in found.problems:
             raise problem.error()
+        if (behind := found.clock_behind()) is not None:
+            _LOG.warning("this machine's clock is %s behind the last entry of the audit log", behind)
         if found.adopt:
             _make_secrets(directory)
         assert found.log is not None
