@@ -241,7 +241,7 @@ class AuditLog:
         """Have it witnessed that the store has what it was just given, before anything leaves on its account."""
         try:
             self._witness(self._tree.size, self._tree.hexadecimal(), self._settled)
-        except FlipError as error:  # all is written; the next entry says so, too
+        except (FlipError, OSError) as error:  # all is written; the next entry says so, too
             _LOG.warning("the anchor does not have yet that the state has the last entry: %s", error)
 
 
