@@ -155,9 +155,17 @@ def _stores(enclave: EnclaveDirectory) -> list[Finding]:
     if found.problems:
         return [Finding(problem.file.name, False, problem.detail, problem.remedy) for problem in found.problems]
     assert found.log is not None
+    behind = found.clock_behind()
+    clock = []
+    if behind is not None:
+        detail = (
+            f"This machine's clock is {behind} behind the last entry of the audit log: approvals, requests and "
+            "sessions that were over hold again."
+        )
+        clock = [Finding("clock", False, detail, "Set it right before the agent starts, and find out who changed it.")]
     size = f"{found.log.tree.size} entries in the audit log, unchanged"
     how = "to be anchored when the agent starts" if found.adopt else "none older than its anchor"
-    return [Finding("stores", True, f"secrets, ledger and state whole, {how}; {size}")]
+    return [Finding("stores", True, f"secrets, ledger and state whole, {how}; {size}"), *clock]
 
 
 def _counts(enclave: EnclaveDirectory) -> str:
