@@ -9,6 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 _HEAD_BYTES = 64 << 10
 """Request line and headers; those of our clients have some hundred bytes."""
 _HEAD_SECONDS = 30.0
+_PARTING_SECONDS = 1.0
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -31,11 +32,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_is_there()
 
     def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():  # TLS hands on what comes until the other side has closed, too
+            return
         super().data_received(data)
-        if self._head is not None and not self.transport.is_closing():
+        if self._head is not None:
             self._head += len(data)
             if self._head > _HEAD_BYTES:
                 self.send_400_response("The request's head is too large.")
+                self._await_head(_PARTING_SECONDS)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
