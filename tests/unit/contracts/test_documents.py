@@ -11,9 +11,9 @@ from flipnb.contracts.document import canonical_bytes, load_json, parse
 from flipnb.contracts.keys import SigningKey, fingerprint, key_id
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Researcher, Roster, Trust
+from flipnb.contracts.text import require_visible
 
 RESEARCHER, TRUST, STRANGER = SigningKey.generate(), SigningKey.generate(), SigningKey.generate()
-from flipnb.contracts.text import require_visible
 
 
 def roster() -> Roster:
