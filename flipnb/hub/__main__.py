@@ -9,6 +9,7 @@ import fcntl
 import json
 import logging
 import os
+import resource
 import socket
 import ssl
 import sys
@@ -25,6 +26,7 @@ from flipnb.files.logs import log_to, logs_kept
 from flipnb.files.whole import write
 from flipnb.hub.app import make_app, open_hub
 from flipnb.hub.configuration import HubConfiguration, HubDirectory
+from flipnb.hub.connections import BoundedProtocol
 from flipnb.hub.waits import Waits
 
 log = logging.getLogger("flip.hub")
@@ -82,6 +84,8 @@ def serve(directory: HubDirectory) -> int:
     Raises FlipError ``no-configuration``, ``already-up``, ``no-port``.
     """
     keep_freed_memory()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each connection is one
     configuration = directory.read_configuration()
     own = directory.logs / "hub.log"
     log_to(own)
@@ -106,6 +110,7 @@ def serve(directory: HubDirectory) -> int:
             timeout_graceful_shutdown=_GRACE_SECONDS,
             timeout_keep_alive=75,
             ws="none",
+            http=BoundedProtocol,
             lifespan="on",
         )
         config.load()

@@ -49,6 +49,8 @@ def test_a_controller_approves_on_the_agents_own_page(federation: Federation) ->
     assert page.press(PASSPHRASE, host="evil.example").status_code == 421
     assert page.press(PASSPHRASE, bundle="0" * 64).status_code == 409
     assert page.look(sec_fetch_mode="cors", sec_fetch_site="cross-site").status_code == 403
+    crowded = page.press(PASSPHRASE, fields=20)
+    assert (crowded.status_code, crowded.headers["x-frame-options"]) == (422, "DENY")
     assert north.waits_for(digest)
 
     assert "has approved" in page.press(PASSPHRASE).text
