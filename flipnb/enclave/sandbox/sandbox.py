@@ -151,7 +151,7 @@ class Sandbox(Document):
         for path, content in {**constants(self.limits), **data}.items():
             descriptors.append(_anonymous(content))
             flags += ["--perms", "0444", "--ro-bind-data", str(descriptors[-1]), str(path)]
-        descriptors.append(_anonymous(kernel_filter(memfd=self.cgroup)))
+        descriptors.append(_anonymous(kernel_filter(memfd=self.cgroup, devices=bool(self.devices))))
         flags += ["--seccomp", str(descriptors[-1])]
         flags += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(SCRATCH)]
         descriptors.append(_anonymous(b"".join(os.fsencode(flag) + b"\0" for flag in flags)))
