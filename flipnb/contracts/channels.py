@@ -191,11 +191,11 @@ def _deaths(bundle: Bundle, policy: Policy) -> Channel:
 
 
 def _end(bundle: Bundle, policy: Policy) -> Channel:
-    """Class, cell, line and refusal of a failure, or another ending; and when."""
+    """Class, cell, line and refusal of a failure, or another ending; and when. A notebook may have left before."""
     places = 1 + sum(1 + lines for lines in _lines(bundle))
     ways = _ENDINGS + len(ERROR_CLASSES) * places * (len(REFUSALS) + 1)
     return Channel(
         name="end",
-        bits=_bits(ways) + step_bits(1, _ticks(bundle, policy)),
+        bits=_bits(2 * ways) + step_bits(1, _ticks(bundle, policy)),
         what="how and when the run's part ends: an error's class, cell and line, and what was refused last",
     )

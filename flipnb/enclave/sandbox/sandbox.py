@@ -117,6 +117,8 @@ class Sandbox(Document):
         for part in ("__init__.py", *ROOMS):
             flags += ["--ro-bind", str(package / part), str(PROJECT / "flipnb" / part)]
         flags += ["--proc", "/proc", *covers(limits), "--dev", "/dev"]
+        # Terminals are counted for the whole machine, which has only so many.
+        flags += ["--perms", "0555", "--size", "4096", "--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]
         for device in self.devices:
             flags += ["--dev-bind", str(device), str(device)]
         if self.shm is None:

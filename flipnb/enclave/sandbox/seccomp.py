@@ -65,7 +65,10 @@ _AUDIT_ARCH_X86_64 = 0xC000003E
 _X32_BIT = 0x40000000
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # put characters into the terminal's input
-_TERMINALS, _AFTER_TERMINALS = 0x5400, 0x5500  # what ioctl asks of terminals, pipes and sockets (ioctl_tty(2), FIONREAD)
+_TERMINALS, _AFTER_TERMINALS = (
+    0x5400,
+    0x5500,
+)  # what ioctl asks of terminals, pipes and sockets (ioctl_tty(2), FIONREAD)
 # By the second byte of an ioctl's number, what asks a file system: which blocks of a file of Python another run has
 # looked for (ext4), how much of the disk is free (GETFSMAP, XFS, Btrfs). Other numbers are accelerators' own.
 _FILE_SYSTEMS = (0x1200, 0x1500, 0x5800, 0x6600, 0x7600, 0x9400)
