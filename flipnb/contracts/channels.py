@@ -164,8 +164,8 @@ def _replies(bundle: Bundle, policy: Policy) -> Channel:
     return Channel(
         name="replies",
         bits=step_bits(replies, _points(bundle, policy) + 1) + _bits(orders),
-        what=f"when each of {replies} answers to a round or a total leaves, on a grid of {policy.reply_seconds:g} s, and "
-        "in which order",
+        what=f"when each of {replies} answers to a round or a total leaves, and in which order, on a grid of "
+        f"{policy.reply_seconds:g} s",
     )
 
 

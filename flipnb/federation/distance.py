@@ -53,9 +53,8 @@ def refuse_far(weights: WeightsAt, before: WeightsAt, bound: Bound) -> None:
             most = bound.integer(tensor)
             for old, new in pieces.of(tensor, before, weights):
                 if tensor.dtype == "bool" and new.view(np.uint8).max() > 1:
-                    raise FlipError(
-                        "wrong-weights", f"The global weights' tensor {tensor.name!r} holds no truth values."
-                    )
+                    said = f"The global weights' tensor {tensor.name!r} holds no truth values."
+                    raise FlipError("wrong-weights", said)
                 if (apart := _apart(old, new)) > most:
                     raise _far(f"lie {apart} in an element of the integer tensor {tensor.name!r}", f"{most}", bound)
     allowed = bound.step(math.sqrt(found.size))

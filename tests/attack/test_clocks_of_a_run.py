@@ -136,3 +136,31 @@ def test_a_notebook_chooses_neither_when_weights_are_fetched_nor_when_a_round_be
     last = scene.round(scene.context(run, bundle, 3))
     assert last.code is None, [said for said in scene.hub.reports if said["run"] == run]
     until(lambda: scene.trust.run_state(run) == "finished")
+
+
+SLOW = NOTEBOOK.replace("PLACE", "__import__('time').sleep(8)")
+
+
+def test_asking_for_another_round_again_and_again_is_no_finer_clock(scene: Scene) -> None:
+    """The next round is refused as long as this one is not answered: who asked every 0.1 s knew when that was."""
+    run, bundle = start(scene, "3", SLOW, plan=Plan(rounds=2, clip_norm=10.0))
+    first = len(scene.hub.tasks)
+    plain = {"study": "heart", "kind": "round", "run": run}
+    round_1 = scene.context(run, bundle, 1).model_dump(mode="json")
+    scene.hub.tasks.append(plain | {"id": f"{first:032x}", "sequence": first + 1, "context": round_1})
+    time.sleep(1)
+    round_2 = scene.context(run, bundle, 2).model_dump(mode="json")
+    asked: dict[str, float] = {}
+    until(lambda: scene.trust.run_state(run) == "running")
+    while f"{first:032x}" not in scene.hub.answered:
+        number = len(scene.hub.tasks)
+        asked[f"{number:032x}"] = time.monotonic()
+        scene.hub.tasks.append(plain | {"id": f"{number:032x}", "sequence": number + 1, "context": round_2})
+        time.sleep(0.3)
+    answered = scene.hub.answered[f"{first:032x}"]
+    time.sleep(GRID_S + 0.5)
+    refused = [at for task, at in asked.items() if task in scene.hub.answers]
+    assert {scene.hub.answers[task].code for task in asked if task in scene.hub.answers} == {"round-refused"}
+    # Whoever asked since the last point of the grid waits for the next round, also before this one was answered.
+    assert max(refused) < answered - GRID_S + 1.0
+    scene.hub.ask("stop", run=run)

@@ -42,7 +42,7 @@ class ProgressKeeper:
             self.round(number)
 
     def round(self, number: int) -> None:
-        """A round has begun: the first, by a kernel that was given it; a kernel that is started anew begins it again."""
+        """A round has begun, by the airlock's word; a kernel that is started anew begins it again."""
         if self.number is None or number > self.number:
             self.number, self._new = number, True
             self._eighths = 0 if self._epochs is not None else None

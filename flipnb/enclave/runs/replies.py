@@ -80,7 +80,7 @@ class Replies:
     async def on_summed(self, task: SummedTask) -> TaskAnswer:
         """Give a run's kernel the sum that it waits for; a run that is over needs none.
 
-        Whether it waits shows in what a wrong sum is refused by: this leaves on the total's grid, too.
+        Whether it waits shows in what becomes of a wrong sum: this leaves on the total's grid, too.
         """
         grid = self._grid(task.run, "total", task.summed.context.step)
         active = self._active(task.run)
@@ -108,6 +108,10 @@ class Replies:
         airlock = await asyncio.shield(active.airlock) if active is not None else None
         if active is None or airlock is None:
             return self._of_ended(run, context)
+        last = self._store.rounds.last(run)
+        if last is not None and last.reply is None and last.round != context.round:
+            # What other rounds are answered depends on whether this one was: asked again and again, that is a clock.
+            await asyncio.sleep(active.grid_of("round", last.round, self._step()).wait)
         reply = airlock.take(context)
         if reply is not None:
             return reply

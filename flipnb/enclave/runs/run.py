@@ -115,7 +115,7 @@ class ActiveRun:
                 raise
 
     def grid_of(self, of: str, number: int, step: float) -> Grid:
-        """The grid on which the answer to this round or total leaves: from now, where it is asked for the first time."""
+        """The grid on which the answer to this round or total leaves: from now, where it is asked for first."""
         plan = self._bundle.plan
         if number > max(plan.rounds + 1, len(self._bundle.totals)):
             return Grid.from_now(step)  # it is refused
