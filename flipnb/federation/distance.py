@@ -41,8 +41,8 @@ class _Difference:
 def refuse_far(weights: WeightsAt, before: WeightsAt, bound: Bound) -> None:
     """Hold ``weights`` to how far they may lie from those ``before``, which are of the same tensors.
 
-    Raises FlipError ``too-far``, which says how far they lie and may lie; ``not-finite``, ``wrong-weights`` (a byte of a
-    truth value that is neither 0 nor 1, which libraries read as they like), which name the tensor.
+    Raises FlipError ``too-far``, which says how far they lie and may lie; ``not-finite`` and ``wrong-weights`` (a truth
+    value's byte is neither 0 nor 1, which libraries read as they like), which name the tensor.
     """
     pieces = _Pieces()
     found = _Difference()
