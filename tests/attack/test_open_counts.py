@@ -1,7 +1,7 @@
 """A member asks 600 counts at once: each Trust still hears of runs, rounds and stops, as if there were none.
 
-On real processes and real time: hub, two agents, kernels. 505 counts that failed by their text deafened every Trust for
-all tasks, for up to twelve hours.
+On real processes and real time: hub, two agents, kernels. 505 counts that failed by their text, which are refused by it
+now, deafened every Trust for all tasks, for up to twelve hours.
 """
 
 from __future__ import annotations
@@ -75,15 +75,11 @@ def answered(federation: Federation, run: str, *states: str) -> None:
     until(lambda: all(part.state in states for part in federation.view(run).trusts), 60)
 
 
-@pytest.mark.parametrize(
-    ("number", "value"), [(505, 1e30), (600, None)], ids=["505 that fail by their text", "600 that differ"]
-)
-def test_open_counts_leave_run_round_and_stop_answered(
-    federation: Federation, number: int, value: float | None
-) -> None:
+def test_open_counts_leave_run_round_and_stop_answered(federation: Federation) -> None:
+    number = 600
     session, plan = Session(federation), Plan(rounds=50, clip_norm=10.0)
     for n in range(number):
-        session.ask(with_value(100.0 + n / 8 if value is None else value * (1 + n)))
+        session.ask(with_value(100.0 + n / 8))
 
     began = time.monotonic()
     bundle, run = federation.submit(nonce=secrets.choice("abcdef"), title=str(number), plan=plan)
