@@ -45,6 +45,9 @@ class HostileHub:
         self.url = f"https://127.0.0.1:{self.listener.getsockname()[1]}"
         self.tasks: list[dict[str, Any]] = []
         self.answers: dict[str, TaskAnswer] = {}
+        self.answered: dict[str, float] = {}
+        """By task, when its answer came, by this process's monotonic clock; as ``fetched``, when weights were."""
+        self.fetched: list[float] = []
         self.reports: list[dict[str, Any]] = []
         self.bundles: dict[str, bytes] = {}
         self.blobs: dict[str, bytes] = {}
@@ -104,6 +107,7 @@ class HostileHub:
         return Response('{"tasks":[]}')
 
     async def _answer(self, request: Request) -> Response:
+        self.answered[request.path_params["task"]] = time.monotonic()
         self.answers[request.path_params["task"]] = TaskAnswer.model_validate_json(await request.body())
         return Response(status_code=204)
 
@@ -115,6 +119,7 @@ class HostileHub:
         return Response(self.bundles[request.path_params["digest"]])
 
     async def _blob(self, request: Request) -> Response:
+        self.fetched.append(time.monotonic())
         return Response(self.blobs[request.path_params["digest"]])
 
     async def _fine(self, request: Request) -> Response:

@@ -86,9 +86,15 @@ class Runs:
             return TaskAnswer()
 
     async def on_start(self, task: StartTask) -> TaskAnswer:
-        """Start a run that is approved, or refuse it by a report; one that goes on here is left alone."""
+        """Start a run that is approved, or refuse it by a report; one that was started here is left alone.
+
+        Whether that one is over its report says, on a tick: a hub that asks again and again hears nothing here.
+        """
         async with self._turns[task.run]:
             try:
+                before = self._store.runs.get(task.run)
+                if before is not None and before.state in ("left-out", "finished", "failed", "stopped"):
+                    return TaskAnswer()
                 stored = self._known(task.run)
                 if stored.state not in ("starting", "running"):
                     if self._ending:
