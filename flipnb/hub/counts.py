@@ -63,7 +63,7 @@ async def get_count(hub: Here, signed: Signed, count: str, wait: Wait = 0.0) -> 
             unanswered = select(TaskRow.id).where(TaskRow.count == count, TaskRow.state == "open").limit(1)
             return session.execute(unanswered).first() is None, _status(session, count, row.study)
 
-    return answer(await hub.waits.until(count_of(count), look, wait))
+    return answer(await hub.waits.until(count_of(count), look, wait, who=signed.caller.key_id))
 
 
 def take_answer(session: Session, task: TaskRow, said: TaskAnswer) -> None:

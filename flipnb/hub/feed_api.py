@@ -41,4 +41,4 @@ async def get_feed(hub: Here, signed: Signed, after: _Position = -1, pulse: str 
         feed = Feed(position=int(position), pulse=found, runs=dict(runs))
         return (position, found) != (after, pulse), feed
 
-    return answer(await hub.waits.until(EVENTS, look, wait))
+    return answer(await hub.waits.until(EVENTS, look, wait, who=signed.caller.key_id))

@@ -83,7 +83,7 @@ async def get_events(hub: Here, signed: Signed, run: str, after: After = 0, wait
             found = runs.events(session, run, after)
         return bool(found), found
 
-    bodies = await hub.waits.until(events_of(run), look, wait)
+    bodies = await hub.waits.until(events_of(run), look, wait, who=signed.caller.key_id)
     return json_answer('{"events":[' + ",".join(bodies) + "]}")
 
 

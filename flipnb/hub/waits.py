@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from sqlalchemy.orm import Session
@@ -13,6 +15,8 @@ T = TypeVar("T")
 
 LONGEST_WAIT = 60.0
 _PENDING = "bells"
+MOST_OF_ONE = 64
+"""Waits of one key at once: at each ring all of them look, and everybody else's request waits for that."""
 
 RUNS = "runs"
 """Rung whenever any run changes its state."""
@@ -52,41 +56,62 @@ def rung(session: Session) -> set[str]:
     return topics
 
 
+@dataclass(eq=False)
+class _Wait:
+    change: asyncio.Event = field(default_factory=asyncio.Event)
+    over: bool = False
+
+    def end(self) -> None:
+        """Have it answered now, with what there is."""
+        self.over = True
+        self.change.set()
+
+
 class Waits:
     """Who waits for what, on one event loop."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._waiting: dict[str, set[_Wait]] = {}
+        self._of: dict[str, deque[_Wait]] = {}
+        """By who waits, the oldest first."""
         self.closing = False
 
-    async def until(self, topic: str, look: Callable[[], tuple[bool, T]], seconds: float) -> T:
+    async def until(self, topic: str, look: Callable[[], tuple[bool, T]], seconds: float, *, who: str) -> T:
         """``look`` returns (whether that is worth an answer, the answer); it is asked again at each ring.
 
-        Returns the last answer after ``seconds`` in any case, and at once when the hub stops.
+        Returns the last answer after ``seconds`` in any case, and at once when the hub stops, or where ``who``, a key
+        id, has begun ``MOST_OF_ONE`` others since.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + min(max(seconds, 0.0), LONGEST_WAIT)
-        change = asyncio.Event()
-        self._waiting.setdefault(topic, set()).add(change)
+        own, wait = self._of.setdefault(who, deque()), _Wait()
+        own.append(wait)
+        self._waiting.setdefault(topic, set()).add(wait)
+        if len(own) > MOST_OF_ONE:
+            own.popleft().end()
         try:
             while True:
-                change.clear()
+                wait.change.clear()
                 enough, answer = look()
                 left = deadline - loop.time()
-                if enough or left <= 0 or self.closing:
+                if enough or left <= 0 or wait.over or self.closing:
                     return answer
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(left):
-                        await change.wait()
+                        await wait.change.wait()
         finally:
-            self._waiting[topic].discard(change)
+            self._waiting[topic].discard(wait)
             if not self._waiting[topic]:
                 del self._waiting[topic]
+            if wait in own:
+                own.remove(wait)
+            if not own and self._of.get(who) is own:
+                del self._of[who]
 
     def ring(self, topic: str) -> None:
         """Have all who wait for the topic look again, now."""
         for waiting in self._waiting.get(topic, ()):
-            waiting.set()
+            waiting.change.set()
 
     def close(self) -> None:
         """Answer all that wait, now, and let nobody wait any more."""

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from enclave_federation import until
 from pydantic_core import to_jsonable_python
+from small_estate import aged, concept_set, group, has, ruled
 from test_hostile_hub import Scene
+from time_attack import signed_count
 
 from flipnb.contracts.document import canonical_bytes, sha256
 from flipnb.contracts.envelope import BUNDLE, seal
@@ -48,6 +50,23 @@ def stop_is_answered(scene: Scene) -> None:
     began = time.monotonic()
     assert scene.hub.ask("stop", run="0" * 32).code is None
     assert time.monotonic() - began < SECONDS
+
+
+def large_funnel() -> dict[str, Any]:
+    """As many sets, concepts and rules as a cohort may have."""
+    cohort = ruled(has([0]), *(group(aged("gt", years)) for years in range(199)))
+    return cohort | {"ConceptSets": [concept_set(n, range(24 * n, 24 * n + 24)) for n in range(249)]}
+
+
+def test_the_largest_funnel_holds_neither_stop_nor_desk(scene: Scene) -> None:
+    """It took 38 s of the agent's only event loop, each time that it was asked, whatever the budget."""
+    asked = signed_count(scene.study, large_funnel(), funnel=True)
+    hand_out(scene, {"kind": "count", "count": asked})
+    stop_is_answered(scene)
+    began = time.monotonic()
+    scene.trust.status()
+    assert time.monotonic() - began < SECONDS
+    until(lambda: scene.hub.tasks[-2]["id"] in scene.hub.answers, 120)
 
 
 def test_a_bundle_with_bounds_that_overflow_is_refused_and_not_tried_again(scene: Scene) -> None:
