@@ -122,3 +122,14 @@ def test_what_is_refused_again_and_again_is_in_the_log_in_number(scene: Scene) -
     assert sum("values" in entry["details"].get("fault", "") for entry in unreadable) <= 20
     assert len(unreadable) + len(again) < 60
     assert max(entry["details"]["more"] for entry in again if entry["details"]["of"] == "task-refused") >= 100
+
+
+def test_starts_of_ever_new_runs_that_are_not_here_are_in_the_log_in_number(scene: Scene) -> None:
+    """Each refusal is reported, too, and the report had an entry of its own."""
+    before = len(scene.trust.audit())
+    members = scene.study.members()
+    unknown = [{"kind": "start", "run": secrets.token_hex(16), "members": members} for _ in range(120)]
+    scene.hub.ask_all(*unknown, seconds=120)
+    reported = {task["run"] for task in unknown}
+    until(lambda: reported <= {report["run"] for report in scene.hub.reports}, 120)
+    assert len(scene.trust.audit()) - before < 75
