@@ -19,6 +19,7 @@ from time_attack import signed_count
 
 from flipnb.contracts.document import canonical_bytes, sha256
 from flipnb.contracts.envelope import BUNDLE, seal
+from flipnb.enclave.approvals.requests import MOST_WAITING
 
 SECONDS = 10.0
 """A stop of a run that is not here is answered within; the machine may have much else to do."""
@@ -133,3 +134,16 @@ def test_starts_of_ever_new_runs_that_are_not_here_are_in_the_log_in_number(scen
     reported = {task["run"] for task in unknown}
     until(lambda: reported <= {report["run"] for report in scene.hub.reports}, 120)
     assert len(scene.trust.audit()) - before < 75
+
+
+def test_a_member_who_submits_bundle_after_bundle_fills_neither_disk_nor_desk(scene: Scene) -> None:
+    """Each was kept, up to 8 MiB of it, and listed before the data controller."""
+    asked = []
+    for number in range(MOST_WAITING + 20):
+        request = scene.study.request(scene.bundle(title=f"Bundle {number}").digest())
+        asked.append({"kind": "run", "run": request.run, "run_request": request.envelope.decode()})
+    answers = scene.hub.ask_all(*asked, seconds=240)
+    assert {answer.code for answer in answers} == {None, "too-many-requests"}
+    taken = sum(answer.code is None for answer in answers)
+    assert MOST_WAITING - 5 < taken < MOST_WAITING + 16  # so many are looked at at once
+    stop_is_answered(scene)

@@ -164,6 +164,8 @@ def test_a_supply_for_millions_of_years_fails_nobodys_count(tmp_path: Path, days
     ]
     asked["EndStrategy"] = {"CustomEra": {"DrugCodesetId": 0, "GapDays": 30}}
     worker = Worker(tmp_path / "estate", tmp_path / "frozen", Bounds("256MB", tmp_path / "spill"))
-    answer = worker.answer(Tabulate(version=version, cohort=asked, rules=(0,), charts=(AgeChart(width=30),), seconds=60))
+    answer = worker.answer(
+        Tabulate(version=version, cohort=asked, rules=(0,), charts=(AgeChart(width=30),), seconds=60)
+    )
     assert answer.tables is not None
     assert answer.tables[0][0].people == 30
