@@ -14,6 +14,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from flipnb.contracts.cohort_criteria import Window, WindowEnd
 from flipnb.contracts.cohort_values import Concepts, DateRange, NumericRange, TextFilter
 
+_LONGEST = 100_000
 START, END = "a.start_date", "a.end_date"
 """The dates of a record ``a`` that is looked for near an index event ``q``."""
 
@@ -33,6 +34,13 @@ def day(value: date) -> str:
 def shifted(column: str, days: int) -> str:
     """SQL of a date so many days later, or earlier where ``days`` is negative."""
     return f"{column} {'+' if days >= 0 else '-'} {abs(days)}" if days else column
+
+
+def supplied(start: str, days_supply: str) -> str:
+    """SQL of the date to which a supply lasts; NULL for days that no date can be moved by: a single record of 2^31
+    would make the statement fail, and everybody's count with it."""
+    days = f"CAST({days_supply} AS INTEGER)"
+    return f"CASE WHEN {days_supply} BETWEEN -{_LONGEST} AND {_LONGEST} THEN {start} + {days} END"
 
 
 def where(conditions: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from estate_rows import rows
 
 from flipnb.contracts.problem import FlipError
 from flipnb.estate import Estate, load
+from flipnb.estate.harmonise.source_database import write_query
 from flipnb.estate.omop.cdm import tables
 
 MAPPING = """
@@ -164,6 +165,40 @@ def test_other_sources_give_the_same(source, kind, request):
     assert found(source / "estate") == EXPECTED
 
 
+HOSTILE = {
+    "duckdb": (
+        "COPY (SELECT 1) TO 'OUT/written.csv'; SELECT id, sex, born FROM people",
+        "SELECT content AS id, '' AS sex, '' AS born FROM read_text('OUT/secret')",
+        "ATTACH 'OUT/written.duckdb' AS other; SELECT id, sex, born FROM people",
+        "SET enable_external_access = true; SELECT id, sex, born FROM people",
+    ),
+    "sqlite": ("ATTACH 'OUT/written.db' AS other", "VACUUM INTO 'OUT/written.db'", "PRAGMA user_version"),
+    "postgresql": ("SELECT id, sex, born FROM people; COMMIT; DROP TABLE people", "DELETE FROM people RETURNING *"),
+}
+"""What a mapping that somebody else has written may ask of a source, its query alone being SQL."""
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb", pytest.param("postgresql", marks=pytest.mark.slow)])
+def test_a_query_reaches_its_own_database_alone_and_changes_nothing(source, kind, request):
+    out = source / "elsewhere"
+    out.mkdir()
+    (out / "secret").write_text("secret")
+    database = duckdb.connect()
+    for name in ("people", "events"):
+        database.execute(
+            f"CREATE TABLE {name} AS SELECT * FROM read_csv('{source / 'extract' / name}.csv', all_varchar=true)"
+        )
+    asked = filled(kind, database, source, request)
+    for query in HOSTILE[kind]:
+        with pytest.raises(FlipError) as refused:
+            write_query(asked, query.replace("OUT", str(out)), ("id", "sex", "born"), source / "rows.csv")
+        assert refused.value.code in ("bad-query", "bad-header"), query
+        assert [path.name for path in out.iterdir()] == ["secret"], query
+        assert not (source / "rows.csv").exists() or "secret" not in (source / "rows.csv").read_text()
+    write_query(asked, "SELECT count(*) AS n FROM people", ("n",), source / "rows.csv")
+    assert int((source / "rows.csv").read_text().split()[1]) > 0
+
+
 FHIR_FILES = """
 [files.people]
 path = "export"
@@ -226,7 +261,7 @@ def test_resources_as_a_source(source):
     (export / "2.ndjson").write_text("".join(json.dumps(line) + "\n" for line in lines) + "nothing\n")
     (source / "mapping.toml").write_text(fhir_mapping())
     report = load(source / "extract", source / "mapping.toml", source / "estate", max_rejects=1)
-    assert report.people == 2 and report.rejected == 4
+    assert report.people == 2 and report.rejected == 3
     estate = Estate.open(source / "estate")
     with estate.reading(report.version) as connection:
         events = connection.execute(
@@ -240,8 +275,8 @@ def test_resources_as_a_source(source):
         value = connection.execute("SELECT value_as_number, unit_source_value FROM measurement").fetchall()
         assert value == [(5.5, "mm[Hg]")]
         rejects = connection.execute("SELECT file, line, reason FROM flip_reject ORDER BY ALL").fetchall()
-    # Each view reads the whole folder, and names what is none.
-    assert [(file, line) for file, line, _ in rejects] == [("export/2.ndjson", line) for line in (2, 3, 4, 4)]
+    # Each view reads the whole folder; what is no resource is named once.
+    assert [(file, line) for file, line, _ in rejects] == [("export/2.ndjson", line) for line in (2, 3, 4)]
     assert "no ISO date" in rejects[0][2] and "there is no person 'c'" in rejects[1][2] and "no JSON" in rejects[2][2]
     again = load(source / "extract", source / "mapping.toml", source / "estate", max_rejects=1)
     assert not again.new
