@@ -14,6 +14,7 @@ from enclave_scenario import signed_count
 from hostile_hub import Scene, opened
 from small_estate import aged, concept_set, group, has, ruled
 
+from flipnb.contracts.cohort_bounds import MAXIMUM_CRITERIA
 from flipnb.contracts.document import canonical_bytes, sha256
 from flipnb.contracts.envelope import BUNDLE, seal
 from flipnb.enclave.approvals.requests import MOST_WAITING
@@ -36,7 +37,7 @@ def stop_is_answered(scene: Scene) -> None:
 
 def large_funnel() -> dict[str, Any]:
     """As many sets, concepts and rules as a cohort may have."""
-    cohort = ruled(has([0]), *(group(aged("gt", years)) for years in range(199)))
+    cohort = ruled(has([0]), *(group(aged("gt", years)) for years in range(MAXIMUM_CRITERIA - 1)))
     return cohort | {"ConceptSets": [concept_set(n, range(24 * n, 24 * n + 24)) for n in range(249)]}
 
 
