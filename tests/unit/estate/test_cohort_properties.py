@@ -19,7 +19,6 @@ from flipnb.estate.cohort.subqueries import in_dialect
 from flipnb.estate.cohort.vocabulary import concepts_of
 from flipnb.estate.database import Copies, DuckDBDatabase
 
-
 _BOUNDS = ("MAXIMUM_CRITERIA", "MAXIMUM_NESTED", "MAXIMUM_PAIRED", "MAXIMUM_DISTINCT")
 
 
