@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import cycle
 from pathlib import Path
+from unittest.mock import patch
 
 import duckdb
 import pytest
@@ -65,7 +66,9 @@ def with_odd_numbers(value, numbers):
 @settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(expressions(), populations(), st.lists(st.sampled_from(ODD), min_size=4, max_size=4), st.booleans())
 def test_what_can_be_asked_of_empty_tables_can_be_asked_of_full_ones(duck, expression, people, numbers, odd):
-    parsed = CohortExpression.parse(with_odd_numbers(expression, cycle(numbers)) if odd else expression)
+    bounds = ("MAXIMUM_CRITERIA", "MAXIMUM_NESTED", "MAXIMUM_PAIRED", "MAXIMUM_DISTINCT")
+    with patch.multiple("flipnb.contracts.cohort_bounds", **dict.fromkeys(bounds, 1000)):
+        parsed = CohortExpression.parse(with_odd_numbers(expression, cycle(numbers)) if odd else expression)
     duck.run(filling(people))
     write_by_concept(duck.connection)
     rules = tuple(range(len(parsed.inclusion_rules) + 1))
