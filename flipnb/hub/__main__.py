@@ -17,7 +17,9 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
 
+from flipnb.contracts.disk import disk_full, is_full
 from flipnb.contracts.problem import FlipError
 from flipnb.federation.freed_memory import keep_freed_memory
 from flipnb.files.logs import log_to, logs_kept
@@ -67,8 +69,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return serve(directory)
     except FlipError as error:
-        print(f"flip hub: {error}", file=sys.stderr)  # noqa: T201 - said to the operator before there is a log
-        return 1
+        said = error
+    except (OSError, SQLAlchemyError) as error:
+        if not is_full(error):
+            raise
+        said = disk_full("the hub's")
+    print(f"flip hub: {said}", file=sys.stderr)  # noqa: T201 - said to the operator before there is a log
+    return 1
 
 
 def serve(directory: HubDirectory) -> int:

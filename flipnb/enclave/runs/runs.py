@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
+from weakref import WeakValueDictionary
 
 from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.count import ESTATE_FAILED
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import TrustState
 from flipnb.contracts.task import RunTask, StartTask, StopTask, TaskAnswer
 from flipnb.enclave.approvals.decisions import Decisions
 from flipnb.enclave.approvals.requests import Requests
-from flipnb.enclave.estate_worker.child import FAILED as ESTATE_FAILED
 from flipnb.enclave.runs.directory import clear
 from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.hub import Hub
@@ -35,7 +35,8 @@ class Runs:
         self._store, self._audit = enclave.store, enclave.audit
         self._active: dict[str, ActiveRun] = {}
         self._lives: set[asyncio.Task[None]] = set()
-        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By run, for as long as one is held: a hub may name as many runs as it likes."""
         self._ending = False
 
     @property
@@ -77,7 +78,7 @@ class Runs:
 
     async def on_run(self, task: RunTask) -> TaskAnswer:
         """Admit a run, once, or refuse it by a report with its code and reason."""
-        async with self._turns[task.run]:
+        async with self._turn(task.run):
             if self._store.runs.get(task.run) is None:
                 try:
                     await self._admit(task)
@@ -86,9 +87,15 @@ class Runs:
             return TaskAnswer()
 
     async def on_start(self, task: StartTask) -> TaskAnswer:
-        """Start a run that is approved, or refuse it by a report; one that goes on here is left alone."""
-        async with self._turns[task.run]:
+        """Start a run that is approved, or refuse it by a report; one that was started here is left alone.
+
+        Whether that one is over its report says, on a tick: a hub that asks again and again hears nothing here.
+        """
+        async with self._turn(task.run):
             try:
+                before = self._store.runs.get(task.run)
+                if before is not None and before.state in ("left-out", "finished", "failed", "stopped"):
+                    return TaskAnswer()
                 stored = self._known(task.run)
                 if stored.state not in ("starting", "running"):
                     if self._ending:
@@ -167,6 +174,9 @@ class Runs:
                 _LOG.warning("the cohort of a bundle could not be checked: %s", error)
                 return
             raise
+
+    def _turn(self, run: str) -> asyncio.Lock:
+        return self._turns.setdefault(run, asyncio.Lock())
 
     def _launch(self, stored: StoredRun) -> None:
         if stored.run in self._active or self._ending:
