@@ -20,16 +20,19 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 
 
 def speaks_plainly(command: Callable[P, R]) -> Callable[P, R]:
-    """A FlipError becomes one line on standard error and exit code 1; Ctrl-C exit code 130."""
+    """A FlipError becomes one line on standard error and exit code 1; Ctrl-C exit code 130.
+
+    Its words may be a hub's: no control character of theirs is obeyed.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
         except FlipError as error:
-            print(f"flip: {error.message}", file=sys.stderr)
+            print(f"flip: {_lines(error.message)}", file=sys.stderr)
             if error.remedy:
-                print(f"      {error.remedy}", file=sys.stderr)
+                print(f"      {_lines(error.remedy)}", file=sys.stderr)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
@@ -52,7 +55,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 def print_text(text: str) -> None:
     """Text that a stranger may have written: every control character is shown, none is obeyed."""
-    print("\n".join(_safe(line) for line in text.split("\n")))
+    print(_lines(text))
 
 
 @contextmanager
@@ -78,6 +81,10 @@ def watched(what: str) -> Iterator[Callable[[int, int], None] | None]:
     finally:
         if shown:
             print(file=sys.stderr)
+
+
+def _lines(text: str) -> str:
+    return "\n".join(_safe(line) for line in text.split("\n"))
 
 
 def _safe(value: Any) -> str:

@@ -43,6 +43,8 @@ def test_a_controller_approves_on_the_agents_own_page(federation: Federation) ->
     assert "frame-ancestors 'none'" in shown.headers["content-security-policy"]
     assert shown.headers["cross-origin-opener-policy"] == "same-origin"
 
+    assert "autofocus" not in shown.text  # it would open scrolled past what would leave
+
     assert page.press("wrong passphrase").status_code == 403
     assert page.press(PASSPHRASE, origin="http://127.0.0.1:8888").status_code == 403
     assert page.press(PASSPHRASE, sec_fetch_site="cross-site").status_code == 403

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from workbench_samples import ROUNDS, TRUSTS, cell, parameters
 
 from flipnb.contracts import envelope
@@ -134,3 +135,20 @@ def test_a_price_is_told_without_asking_anybody(flip, tutorial):
     assert refused.returncode == 1
     assert "colour" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_the_words_of_a_hub_can_not_steer_the_terminal(capsys):
+    from flipnb.cli.terminal import speaks_plainly
+    from flipnb.contracts.document import refusal
+
+    said = json.dumps({"code": "x", "message": "\x1b[2J\x1b]0;title\x07gone", "remedy": "\u202eflip approve\x1b[8m"})
+
+    @speaks_plainly
+    def command():
+        raise refusal(422, said.encode(), "hub")
+
+    with pytest.raises(typer.Exit):
+        command()
+    shown = capsys.readouterr().err
+    assert "gone" in shown and "flip approve" in shown
+    assert shown.replace("\n", "").isprintable()
