@@ -15,23 +15,21 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from math import sqrt
 from pathlib import Path
 from statistics import median
 from typing import Any
 from unittest.mock import patch
 
-from enclave_scenario import Study
+from enclave_scenario import Study, signed_count
 from small_estate import EVERYBODY, Person, aged, concept_set, fill, has, ruled
 
 from flipnb.contracts.bound import best_guess
 from flipnb.contracts.controller import Controller
-from flipnb.contracts.count import CountReply, CountRequest, SignedCount
-from flipnb.contracts.envelope import COUNT_REPLY, COUNT_REQUEST, SESSION, seal, unseal
-from flipnb.contracts.keys import SigningKey
+from flipnb.contracts.count import CountReply
+from flipnb.contracts.envelope import COUNT_REPLY, unseal
 from flipnb.contracts.policy import CountPolicy
-from flipnb.contracts.study import SessionCertificate
 from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.counting.counts import Counts
 from flipnb.enclave.counting.pace import Pace, Turn
@@ -141,26 +139,6 @@ class Hospital:
         keys = {study.node.key_id: study.node.public_key}
         opened = unseal(answer.envelope.encode(), COUNT_REPLY, keys, "The reply")
         return Heard(opened.parse(CountReply, "The reply"), seconds)
-
-
-def signed_count(study: Study, cohort: dict[str, Any], **changes: Any) -> SignedCount:
-    """A researcher's count, as the hub relays it."""
-    now, session = datetime.now(UTC), SigningKey.generate()
-    certificate = SessionCertificate(
-        study="heart", session_key=session.public_key, not_before=now, expires=now + timedelta(hours=1)
-    )
-    plain: dict[str, Any] = {
-        "study": "heart",
-        "membership": study.roster.digest(),
-        "cohort": cohort,
-        "nonce": secrets.token_hex(16),
-        "requested": now,
-        "expires": now + timedelta(minutes=5),
-    }
-    return SignedCount(
-        certificate=seal(certificate, SESSION, study.researcher).decode(),
-        request=seal(CountRequest(**(plain | changes)), COUNT_REQUEST, session).decode(),
-    )
 
 
 @asynccontextmanager

@@ -140,7 +140,7 @@ async def _replies(
         with hub.database.transaction() as session:
             return run_life.settled(session, run, number, kind) > after, None
 
-    await hub.waits.until(replies_of(run), look, wait)
+    await hub.waits.until(replies_of(run), look, wait, who=run)
     with hub.database.transaction() as session:
         replies, gone = run_life.replies(session, run, number, kind)
     return answer(RoundReplies(replies=replies, gone=gone))

@@ -42,7 +42,7 @@ async def get_tasks(hub: Here, signed: Signed, after: After = 0, wait: Wait = 0.
 
     if signed.caller.role == "trust" and hub.presence.hear(signed.caller.key_id):
         hub.waits.ring(EVENTS)
-    bodies = await hub.waits.until(tasks_of(signed.caller.key_id), look, wait)
+    bodies = await hub.waits.until(tasks_of(signed.caller.key_id), look, wait, who=signed.caller.key_id)
     weights = json.dumps(_small_weights(hub, bodies))
     return json_answer('{"tasks":[' + ",".join(bodies) + '],"weights":' + weights + "}")
 

@@ -104,4 +104,4 @@ def _bytes_used(measured: tuple[int, int] | None) -> tuple[int | None, int | Non
     if measured is None:
         return None, None
     eighths, of_bytes = measured
-    return -(-eighths * of_bytes // 8), of_bytes
+    return -(-eighths * of_bytes // EIGHTHS), of_bytes

@@ -7,12 +7,12 @@ import logging
 from collections import defaultdict
 
 from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.count import ESTATE_FAILED
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import TrustState
 from flipnb.contracts.task import RunTask, StartTask, StopTask, TaskAnswer
 from flipnb.enclave.approvals.decisions import Decisions
 from flipnb.enclave.approvals.requests import Requests
-from flipnb.enclave.estate_worker.child import FAILED as ESTATE_FAILED
 from flipnb.enclave.runs.directory import clear
 from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.hub import Hub

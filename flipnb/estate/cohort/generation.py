@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.document import load_json
 from flipnb.contracts.problem import FlipError
-from flipnb.estate.cohort.compiler import CompiledCohort, compile_steps
+from flipnb.estate.cohort.compiled import CompiledCohort
+from flipnb.estate.cohort.compiler import compile_steps
 from flipnb.estate.cohort.subqueries import in_dialect
 from flipnb.estate.cohort.vocabulary import concepts_of
 from flipnb.estate.database import EstateDatabase, reading
