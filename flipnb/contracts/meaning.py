@@ -8,6 +8,7 @@ definitions that are equal for a deeper reason count as two questions, and each 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -17,15 +18,37 @@ from flipnb.contracts.cohort import CohortExpression, ConceptSet, names_concept_
 from flipnb.contracts.cohort_values import Concept, TextFilter
 from flipnb.contracts.document import sha256
 
+_RULES = "inclusion_rules"
+_LONG = 4096
+"""Characters, of some 80 concepts. What is longer is named by its SHA-256 where it stands more than once."""
 _SAID_TO_PEOPLE = {"name", "description", "title", "cdm_version_range"}
 
 
-def meaning(expression: CohortExpression, *, rules: int | None = None) -> str:
-    """SHA-256 of the cohort's canonical text; ``rules``: with its first so many inclusion rules alone."""
-    if rules is not None:
-        expression = expression.model_copy(update={"inclusion_rules": expression.inclusion_rules[:rules]})
-    sets = {one.id: _text(_concept_set(one)) for one in expression.concept_sets}
-    return sha256(_text(_plain(expression, sets)).encode())
+def meaning(expression: CohortExpression) -> str:
+    """SHA-256 of the cohort's canonical text."""
+    return meanings(expression, (len(expression.inclusion_rules),))[0]
+
+
+def meanings(expression: CohortExpression, rules: Sequence[int]) -> tuple[str, ...]:
+    """Of the cohort with its first so many inclusion rules alone, for each number in ``rules``: see ``meaning``.
+
+    What they have in common is written once: a funnel has up to 200 of them.
+    """
+    sets = {one.id: _short(_text(_concept_set(one))) for one in expression.concept_sets}
+    common = _plain(expression.model_copy(update={_RULES: ()}), sets)
+    parts = {name: _text(value) for name, value in common.items()}
+    ruled = [_short(_text(_plain(rule, sets))) for rule in expression.inclusion_rules]
+
+    def whole(number: int) -> str:
+        said = parts | ({_RULES: f"[{','.join(sorted(ruled[:number]))}]"} if ruled[:number] else {})
+        return f"{{{','.join(f'{_text(name)}:{text}' for name, text in sorted(said.items()))}}}"
+
+    return tuple(sha256(whole(number).encode()) for number in rules)
+
+
+def _short(text: str) -> str:
+    """The text; its SHA-256 where it is long: 250 criteria may refer to one set of 6,000 concepts."""
+    return text if len(text) <= _LONG else sha256(text.encode())
 
 
 def _concept_set(one: ConceptSet) -> list[Any]:

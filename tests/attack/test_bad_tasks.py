@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from enclave_federation import until
+from enclave_scenario import signed_count
 from hostile_hub import Scene, opened
+from small_estate import aged, concept_set, group, has, ruled
 
 from flipnb.contracts.document import canonical_bytes, sha256
 from flipnb.contracts.envelope import BUNDLE, seal
+from flipnb.enclave.approvals.requests import MOST_WAITING
 
 SECONDS = 10.0
 """A stop of a run that is not here is answered within; the machine may have much else to do."""
@@ -27,6 +32,23 @@ def stop_is_answered(scene: Scene) -> None:
     began = time.monotonic()
     assert scene.hub.ask("stop", run="0" * 32).code is None
     assert time.monotonic() - began < SECONDS
+
+
+def large_funnel() -> dict[str, Any]:
+    """As many sets, concepts and rules as a cohort may have."""
+    cohort = ruled(has([0]), *(group(aged("gt", years)) for years in range(199)))
+    return cohort | {"ConceptSets": [concept_set(n, range(24 * n, 24 * n + 24)) for n in range(249)]}
+
+
+def test_the_largest_funnel_holds_neither_stop_nor_desk(scene: Scene) -> None:
+    """It took 38 s of the agent's only event loop, each time that it was asked, whatever the budget."""
+    asked = signed_count(scene.study, large_funnel(), funnel=True)
+    scene.hub.hand_out({"kind": "count", "count": asked})
+    stop_is_answered(scene)
+    began = time.monotonic()
+    scene.trust.status()
+    assert time.monotonic() - began < SECONDS
+    until(lambda: scene.hub.tasks[-2]["id"] in scene.hub.answers, 120)
 
 
 def test_a_bundle_with_bounds_that_overflow_is_refused_and_not_tried_again(scene: Scene) -> None:
@@ -82,3 +104,27 @@ def test_what_is_refused_again_and_again_is_in_the_log_in_number(scene: Scene) -
     assert sum("values" in entry["details"].get("fault", "") for entry in unreadable) <= 20
     assert len(unreadable) + len(again) < 60
     assert max(entry["details"]["more"] for entry in again if entry["details"]["of"] == "task-refused") >= 100
+
+
+def test_starts_of_ever_new_runs_that_are_not_here_are_in_the_log_in_number(scene: Scene) -> None:
+    """Each refusal is reported, too, and the report had an entry of its own."""
+    before = len(scene.trust.audit())
+    members = scene.study.members()
+    unknown = [{"kind": "start", "run": secrets.token_hex(16), "members": members} for _ in range(120)]
+    scene.hub.ask_all(*unknown, seconds=120)
+    reported = {task["run"] for task in unknown}
+    until(lambda: reported <= {report["run"] for report in scene.hub.reports}, 120)
+    assert len(scene.trust.audit()) - before < 75
+
+
+def test_a_member_who_submits_bundle_after_bundle_fills_neither_disk_nor_desk(scene: Scene) -> None:
+    """Each was kept, up to 8 MiB of it, and listed before the data controller."""
+    asked = []
+    for number in range(MOST_WAITING + 20):
+        request = scene.study.request(scene.bundle(title=f"Bundle {number}").digest())
+        asked.append({"kind": "run", "run": request.run, "run_request": request.envelope.decode()})
+    answers = scene.hub.ask_all(*asked, seconds=240)
+    assert {answer.code for answer in answers} == {None, "too-many-requests"}
+    taken = sum(answer.code is None for answer in answers)
+    assert MOST_WAITING - 5 < taken < MOST_WAITING + 16  # so many are looked at at once
+    stop_is_answered(scene)

@@ -110,8 +110,12 @@ class HubLink(HubQuestions):
         """Bring a report of a run's part."""
         said = TrustReport.model_validate_json(report.body)
         content = said.model_dump(mode="json", exclude_none=True, exclude={"run"})
-        kind: AuditKind = "progress-told" if report.progress_only else "told"
-        self._leaves.of_bytes(report.body, "report", kind=kind, run=report.run, content=content)
+        if said.sequence == 1 and said.state == "refused":
+            # A hub may name as many runs as it likes that were never admitted.
+            self._leaves.of_refusal(report.body, "report", run=report.run, content=content)
+        else:
+            kind: AuditKind = "progress-told" if report.progress_only else "told"
+            self._leaves.of_bytes(report.body, "report", kind=kind, run=report.run, content=content)
         await self._client.ask("POST", f"/v1/runs/{report.run}/reports", report.body)
 
     async def join(self, join: Join) -> None:

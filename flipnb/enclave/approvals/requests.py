@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.document import parse
@@ -16,6 +17,13 @@ from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.store import Store
 from flipnb.enclave.stores.stored import StoredRequest
+
+MOST_WAITING = 100
+"""New bundles of a study that wait for a decision, of the last ``_WEEK``: who signs thousands fills no disk, and hides
+no other's from the data controller."""
+_WEEK = timedelta(days=7)
+MOST_REFUSED = 100
+"""Bundles of a study that were refused as they came, and are kept with the reason."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +67,11 @@ class Requests:
 
         ``require_answerable`` raises FlipError where the bundle's cohort can't be asked of an estate. Raises FlipError
         as that, and as ``verify_request``, ``verify_bundle``, ``admit``; a bundle that is refused by it or by the last
-        is kept with the reason.
+        is kept with the reason. ``too-many-requests`` where ``MOST_WAITING`` of the study wait already.
         """
         roster = self._memberships.roster(study)
         verified = verify_request(run_request.encode(), roster, run=run)
+        self._require_room(study, verified.request.bundle)
         envelope = await fetch(verified.request.bundle)
         bundle = verify_bundle(envelope, roster, verified)
         try:
@@ -91,6 +100,16 @@ class Requests:
         )
         self._directory.policy().refuse_bundle(bundle)
 
+    def _require_room(self, study: str, bundle: str) -> None:
+        waiting = self._store.requests.waiting(study, datetime.now(UTC) - _WEEK)
+        if waiting >= MOST_WAITING and self._store.requests.get(bundle) is None:
+            raise FlipError(
+                "too-many-requests",
+                f"{waiting} new bundles of the study {study} wait for this Trust's data controller already.",
+                remedy="Submit again once some of them are approved or declined.",
+                status=409,
+            )
+
     def _keep(self, bundle: VerifiedBundle, envelope: bytes, refused: FlipError | None) -> None:
         new = self._store.requests.add(
             bundle.digest,
@@ -103,6 +122,8 @@ class Requests:
             code=refused.code if refused else None,
             reason=refused.message if refused else None,
         )
+        if refused is not None:
+            self._store.requests.forget_refused(bundle.bundle.study, MOST_REFUSED)
         if new and refused is None:
             self._audit.append("request-received", bundle=bundle.digest, researcher=bundle.signer)
         elif not new and refused is None and self.get(bundle.digest).state == "refused":

@@ -19,7 +19,7 @@ from flipnb.contracts.task import TaskAnswer
 from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.counting.pace import Pace
 from flipnb.enclave.counting.questions import Answered, Question, Questions
-from flipnb.enclave.counting.turns import Turns
+from flipnb.enclave.counting.turns import Lines, Turns
 from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.store import Store
 
@@ -81,6 +81,7 @@ class Counts:
         self._key, self._store, self._audit = key, store, audit
         self._memberships, self._questions, self._pace = memberships, questions, pace
         self._turns = Turns(pace)
+        self._reading = Lines()
         self._answering: dict[str, asyncio.Event] = {}
         """Requests, by digest, until each has its answer."""
 
@@ -91,26 +92,35 @@ class Counts:
         try:
             roster = self._memberships.roster(study)
             joined = study
-            request, opened, researcher = verify_count(signed, roster)
+            asked = await self._read(study, signed, roster)
         except FlipError as error:
             return self._refuse(joined, _digest_of(signed), error)
-        while (answering := self._answering.get(opened.digest)) is not None:
+        while (answering := self._answering.get(asked.digest)) is not None:
             await answering.wait()
-        self._answering[opened.digest] = answering = asyncio.Event()
+        self._answering[asked.digest] = answering = asyncio.Event()
         try:
-            stored = self._store.counts.reply(opened.digest)
+            stored = self._store.counts.reply(asked.digest)
             if stored is not None:
                 await self._pace.until(began + self._questions.policy.answer_seconds)
                 return TaskAnswer(envelope=stored.decode())
-            return await self._first_answer(_Asked(request, opened.digest, researcher), began)
+            return await self._first_answer(asked, began)
         except FlipError as error:
-            return self._refuse(study, opened.digest, error)
+            return self._refuse(study, asked.digest, error)
         except Exception:
-            _LOG.exception("the count %s could not be answered", opened.digest)
-            return self._refuse(study, opened.digest, _estate_failed())
+            _LOG.exception("the count %s could not be answered", asked.digest)
+            return self._refuse(study, asked.digest, _estate_failed())
         finally:
-            del self._answering[opened.digest]
+            del self._answering[asked.digest]
             answering.set()
+
+    async def _read(self, study: str, signed: SignedCount, roster: Roster) -> _Asked:
+        """Verified, and read in a thread, one at a time: half a megabyte takes long, and stops and the desk wait for
+        nobody's question. Raises FlipError as ``verify_count``, ``too-many-counts``."""
+        await self._reading.enter(study, most=self._questions.policy.waiting_per_study)
+        try:
+            return await asyncio.to_thread(_read, signed, roster)
+        finally:
+            self._reading.leave()
 
     async def _first_answer(self, asked: _Asked, began: float) -> TaskAnswer:
         """Raises FlipError where the request has no reply that is kept: it may be asked again."""
@@ -206,15 +216,19 @@ class Counts:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A verified request, its digest, and the key id of the researcher whose session asks."""
+    """A verified request, its question and digest, and the key id of the researcher whose session asks."""
 
     request: CountRequest
+    question: Question
     digest: str
     researcher: str
 
-    @property
-    def question(self) -> Question:
-        return Question(self.request.cohort, self.request.people, self.request.funnel, self.request.charts)
+
+def _read(signed: SignedCount, roster: Roster) -> _Asked:
+    request, opened, researcher = verify_count(signed, roster)
+    question = Question(request.cohort, request.people, request.funnel, request.charts)
+    _ = question.meant  # here, where nobody waits for it
+    return _Asked(request, question, opened.digest, researcher)
 
 
 def _digest_of(signed: SignedCount) -> str:

@@ -11,13 +11,14 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Protocol
 
 from flipnb.contracts.chart import Bar, Chart, ChartOfTrust
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.count import CHART_COSTS, COUNT_COSTS, ESTATE_FAILED, Budget, CountAnswer, Step
 from flipnb.contracts.document import canonical_bytes, sha256
-from flipnb.contracts.meaning import free_text, meaning
+from flipnb.contracts.meaning import free_text, meanings
 from flipnb.contracts.policy import CountPolicy
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.counting.pace import Pace, Turn
@@ -67,6 +68,11 @@ class Question:
     funnel: bool = False
     charts: tuple[Chart, ...] = ()
 
+    @cached_property
+    def meant(self) -> Meant:
+        """The question by meaning; a large one takes a tenth of a second. Raises FlipError as ``parse``."""
+        return Meant.of(self)
+
     @property
     def counts(self) -> bool:
         """Whether it asks for more than the budget."""
@@ -113,7 +119,7 @@ class Questions:
         ``current`` raises.
         """
         policy = self._policy()
-        asked = _Asked.of(question, policy)
+        asked = await _asked(question, policy)
         version = await self._version()
         if not asked.costs:
             budget = self._ledger.charge(study, version, {}, policy)
@@ -126,7 +132,7 @@ class Questions:
         Raises FlipError ``budget-spent``, and as ``told`` and ``check`` raise: all before any record is read.
         """
         policy = self._policy()
-        asked = _Asked.of(question, policy)
+        asked = await _asked(question, policy)
         version = await self._version()
         told = self._told(study, version, asked, policy)
         if told is not None:
@@ -147,7 +153,7 @@ class Questions:
             raise FlipError("no-estate", "This Trust's estate has not been filled yet.", status=409)
         return version
 
-    def _told(self, study: str, version: str, asked: _Asked, policy: CountPolicy) -> Answered | None:
+    def _told(self, study: str, version: str, asked: Meant, policy: CountPolicy) -> Answered | None:
         kept = self._ledger.answer(version, asked.digest, policy.digest())
         if kept is None:
             return None
@@ -155,7 +161,7 @@ class Questions:
         return Answered(CountAnswer.model_validate_json(kept), budget)
 
     async def _tables(
-        self, version: str, question: Question, asked: _Asked, policy: CountPolicy, turn: Turn
+        self, version: str, question: Question, asked: Meant, policy: CountPolicy, turn: Turn
     ) -> tuple[list[list[Cell]] | None, Took]:
         """The cells, or None; at the moment at which the statement is stopped, whether it had to be or not.
 
@@ -205,9 +211,7 @@ class Questions:
             raise fault
         return tables, took
 
-    def _release(
-        self, version: str, asked: _Asked, tables: list[list[Cell]] | None, policy: CountPolicy
-    ) -> CountAnswer:
+    def _release(self, version: str, asked: Meant, tables: list[list[Cell]] | None, policy: CountPolicy) -> CountAnswer:
         draw = repr(policy.noise)
 
         def numbers(digest: str, labels: Sequence[str], cells: Sequence[Cell]) -> list[int]:
@@ -243,8 +247,23 @@ class Questions:
         )
 
 
+async def _asked(question: Question, policy: CountPolicy) -> Meant:
+    """Raises FlipError where the text, or the policy for every text, refuses."""
+    if question.charts and not policy.charts:
+        raise FlipError("charts-refused", "This Trust's policy gives no charts.", status=403)
+    meant = await asyncio.to_thread(lambda: question.meant)
+    if meant.text is not None:
+        raise FlipError(
+            "text-refused",
+            f"{meant.text} asks for free text, by which a single person can be named.",
+            remedy="Ask by concepts.",
+            status=403,
+        )
+    return meant
+
+
 @dataclass(frozen=True)
-class _Asked:
+class Meant:
     """A question by meaning: digests of what is counted, and what each costs."""
 
     rules: tuple[int, ...]
@@ -254,38 +273,32 @@ class _Asked:
     funnel: bool
     whole: str
     """The meaning of the cohort with all of its rules."""
+    text: str | None
+    """The first criterion on free text."""
 
     @classmethod
-    def of(cls, question: Question, policy: CountPolicy) -> _Asked:
-        """Raises FlipError where the text, or the policy for every text, refuses."""
+    def of(cls, question: Question) -> Meant:
+        """Raises FlipError as ``CohortExpression.parse``."""
         expression = CohortExpression.parse(question.cohort)
-        if question.charts and not policy.charts:
-            raise FlipError("charts-refused", "This Trust's policy gives no charts.", status=403)
-        text = free_text(expression)
-        if text is not None:
-            raise FlipError(
-                "text-refused",
-                f"{text} asks for free text, by which a single person can be named.",
-                remedy="Ask by concepts.",
-                status=403,
-            )
         rules = question.rules(expression)
         charts = tuple(dict.fromkeys(question.charts))
-        sizes = tuple(meaning(expression, rules=count) for count in rules)
-        whole = sizes[-1] if sizes else meaning(expression)
+        *sizes, whole = meanings(expression, (*rules, len(expression.inclusion_rules)))
         return cls(
             rules=rules,
-            sizes=sizes,
+            sizes=tuple(sizes),
             charts=charts,
             drawn=tuple(sha256(f"{whole}\n{chart.digest()}".encode()) for chart in charts),
             funnel=question.funnel,
             whole=whole,
+            text=free_text(expression),
         )
 
     @property
     def costs(self) -> dict[str, int]:
+        """What each number and chart costs, by its digest."""
         return dict.fromkeys(self.sizes, COUNT_COSTS) | dict.fromkeys(self.drawn, CHART_COSTS)
 
     @property
     def digest(self) -> str:
+        """Of the whole question."""
         return sha256(canonical_bytes([*self.sizes, self.funnel, *self.drawn]))

@@ -11,11 +11,10 @@ from flipnb.contracts.problem import FlipError
 from flipnb.enclave.counting.pace import Pace, Turn
 
 
-class Turns:
-    """When a question's turn comes depends on how many are before it, and on nothing that any record holds."""
+class Lines:
+    """One at a time, the studies in rotation: a study with many delays another's next by one."""
 
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
+    def __init__(self) -> None:
         self._waiting: dict[str, deque[asyncio.Future[float]]] = {}
         """By study, in the order in which they come next."""
         self._taken = False
@@ -24,30 +23,15 @@ class Turns:
         """How many of a study's questions wait."""
         return len(self._waiting.get(study, ()))
 
-    @asynccontextmanager
-    async def turn(self, study: str, *, seconds: float, most: int, patience: float) -> AsyncIterator[Turn]:
-        """Wait for the turn of a question of ``study``, and have it: its end, and the next one's beginning, are
-        fixed by ``Turn``; who is cancelled ends it at once.
+    async def enter(self, study: str, *, most: int, patience: float | None = None) -> float | None:
+        """Wait for the place; what the one before said when it left, None where there was no waiting.
 
-        Raises FlipError ``too-many-counts`` where ``most`` of the study's wait already, ``expired`` where none came
-        within ``patience`` seconds.
+        Raises FlipError ``too-many-counts`` where ``most`` of the study's wait already, ``expired`` where it did not
+        come within ``patience`` seconds.
         """
-        turn = Turn(self._pace, await self._place(study, most, patience), seconds)
-        try:
-            yield turn
-        except Exception:
-            await turn.over()
-            raise
-        else:
-            await turn.over()
-        finally:
-            self._next(turn.ended)
-
-    async def _place(self, study: str, most: int, patience: float) -> float:
-        """When the turn began, once it has."""
         if not self._taken:
             self._taken = True
-            return self._pace.now()
+            return None
         if self.waiting(study) >= most:
             raise FlipError(
                 "too-many-counts",
@@ -63,7 +47,7 @@ class Turns:
                 return await place
         except (TimeoutError, asyncio.CancelledError) as error:
             if place.done() and not place.cancelled():
-                self._next(place.result())  # it came at the very moment at which nobody waited any more
+                self.leave(place.result())  # it came at the very moment at which nobody waited any more
             if isinstance(error, TimeoutError):
                 raise FlipError(
                     "expired",
@@ -77,8 +61,8 @@ class Turns:
             if not line and self._waiting.get(study) is line:
                 del self._waiting[study]
 
-    def _next(self, began: float) -> None:
-        """Give the turn to the first study in rotation, which then stands behind the others."""
+    def leave(self, said: float = 0.0) -> None:
+        """Give the place to the first study in rotation, which then stands behind the others."""
         for study in list(self._waiting):
             line = self._waiting.pop(study)
             while line:
@@ -86,6 +70,37 @@ class Turns:
                 if not place.done():
                     if line:
                         self._waiting[study] = line
-                    place.set_result(began)
+                    place.set_result(said)
                     return
         self._taken = False
+
+
+class Turns:
+    """When a question's turn comes depends on how many are before it, and on nothing that any record holds."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._lines = Lines()
+
+    def waiting(self, study: str) -> int:
+        """How many of a study's questions wait."""
+        return self._lines.waiting(study)
+
+    @asynccontextmanager
+    async def turn(self, study: str, *, seconds: float, most: int, patience: float) -> AsyncIterator[Turn]:
+        """Wait for the turn of a question of ``study``, and have it: its end, and the next one's beginning, are
+        fixed by ``Turn``; who is cancelled ends it at once.
+
+        Raises FlipError as ``Lines.enter``.
+        """
+        began = await self._lines.enter(study, most=most, patience=patience)
+        turn = Turn(self._pace, self._pace.now() if began is None else began, seconds)
+        try:
+            yield turn
+        except Exception:
+            await turn.over()
+            raise
+        else:
+            await turn.over()
+        finally:
+            self._lines.leave(turn.ended)

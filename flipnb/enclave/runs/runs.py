@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
+from weakref import WeakValueDictionary
 
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.count import ESTATE_FAILED
@@ -35,7 +35,8 @@ class Runs:
         self._store, self._audit = enclave.store, enclave.audit
         self._active: dict[str, ActiveRun] = {}
         self._lives: set[asyncio.Task[None]] = set()
-        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By run, for as long as one is held: a hub may name as many runs as it likes."""
         self._ending = False
 
     @property
@@ -77,7 +78,7 @@ class Runs:
 
     async def on_run(self, task: RunTask) -> TaskAnswer:
         """Admit a run, once, or refuse it by a report with its code and reason."""
-        async with self._turns[task.run]:
+        async with self._turn(task.run):
             if self._store.runs.get(task.run) is None:
                 try:
                     await self._admit(task)
@@ -90,7 +91,7 @@ class Runs:
 
         Whether that one is over its report says, on a tick: a hub that asks again and again hears nothing here.
         """
-        async with self._turns[task.run]:
+        async with self._turn(task.run):
             try:
                 before = self._store.runs.get(task.run)
                 if before is not None and before.state in ("left-out", "finished", "failed", "stopped"):
@@ -173,6 +174,9 @@ class Runs:
                 _LOG.warning("the cohort of a bundle could not be checked: %s", error)
                 return
             raise
+
+    def _turn(self, run: str) -> asyncio.Lock:
+        return self._turns.setdefault(run, asyncio.Lock())
 
     def _launch(self, stored: StoredRun) -> None:
         if stored.run in self._active or self._ending:

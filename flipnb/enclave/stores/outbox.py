@@ -13,6 +13,8 @@ from flipnb.enclave.stores.database import Database, text_now, text_of
 from flipnb.enclave.stores.stored import OutgoingReport
 
 _HELD = timedelta(seconds=60)
+MOST_REFUSALS = 500
+"""Of runs that are not here."""
 
 
 class Outbox:
@@ -56,10 +58,20 @@ class Outbox:
                 db.execute("UPDATE reports SET body=? WHERE number=?", (body, waiting["number"]))
 
     def add_refusal(self, run: str, code: str, reason: str) -> None:
-        """The refusal of a run that was not admitted, once."""
+        """The refusal of a run that was not admitted, once.
+
+        A hub may ask for as many runs as it likes that are none here: of their refusals the last ``MOST_REFUSALS`` are
+        kept. Those that are gone were told with the answer to the task.
+        """
         with self._database.transaction() as db:
             if db.execute("SELECT 1 FROM reports WHERE run=?", (run,)).fetchone() is None:
                 self.add(TrustReport(run=run, sequence=1, state="refused", code=code, reason=reason))
+                db.execute(
+                    "DELETE FROM reports WHERE number IN (SELECT number FROM reports"
+                    " WHERE number<>? AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.run=reports.run)"
+                    " ORDER BY number DESC LIMIT -1 OFFSET ?)",
+                    (self._sending, MOST_REFUSALS),
+                )
 
     def next(self) -> OutgoingReport | None:
         """The first that waits and is due; an end waits, for a while, until the hub has the run's last answered round.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from flipnb.contracts.desk import RequestState
 from flipnb.enclave.stores.database import Database, text_now, text_of
@@ -47,6 +48,26 @@ class RequestTable:
         """The last received first."""
         rows = self._database.all("SELECT * FROM requests ORDER BY received DESC, bundle")
         return [StoredRequest.of(row) for row in rows]
+
+    def waiting(self, study: str, since: datetime) -> int:
+        """How many of a study's, received after ``since``, nobody has decided on."""
+        row = self._database.one(
+            "SELECT count(*) AS n FROM requests WHERE study=? AND state='waiting' AND received>?", study, text_of(since)
+        )
+        assert row is not None
+        return int(row["n"])
+
+    def forget_refused(self, study: str, most: int) -> None:
+        """Keep the last ``most`` of a study's that were refused when they came, and never ran or were approved."""
+        with self._database.transaction() as db:
+            done = db.execute(
+                "DELETE FROM requests WHERE bundle IN (SELECT bundle FROM requests AS r WHERE study=? AND"
+                " state='refused' AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.bundle=r.bundle)"
+                " AND NOT EXISTS (SELECT 1 FROM approvals WHERE approvals.bundle=r.bundle)"
+                " ORDER BY received DESC, bundle LIMIT -1 OFFSET ?)",
+                (study, most),
+            )
+            self.revision += done.rowcount
 
     def approved(self, study: str) -> list[StoredRequest]:
         """Those of a study that were ever approved, the last approved first."""

@@ -30,6 +30,7 @@ from flipnb.contracts.cohort_criteria import (
     VisitDetail,
     VisitOccurrence,
 )
+from flipnb.estate.cohort.conditions import supplied
 
 FilterKind = Literal["number", "whole", "concepts", "codeset", "text", "word", "dates", "age"]
 
@@ -135,7 +136,7 @@ DOMAINS: Mapping[type[Criterion], Domain] = {
         "drug_exposure",
         "drug",
         start="t.drug_exposure_start_date",
-        end=_ends("drug_exposure", "t.drug_exposure_start_date + CAST(t.days_supply AS INTEGER), "),
+        end=_ends("drug_exposure", f"{supplied('t.drug_exposure_start_date', 't.days_supply')}, "),
         filters={
             "route_concept": ("concepts", "t.route_concept_id"),
             "refills": ("whole", "t.refills"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flipnb.contracts.cohort import CustomEra, DateOffset
 from flipnb.estate.cohort.by_concept import table_by_concept
 from flipnb.estate.cohort.concept_sets import ConceptSets
-from flipnb.estate.cohort.conditions import shifted
+from flipnb.estate.cohort.conditions import shifted, supplied
 from flipnb.estate.database import Copies
 
 
@@ -19,7 +19,7 @@ def drug_eras(strategy: CustomEra, sets: ConceptSets, included: str, *, copies: 
     """Eras of persistent exposure of the people of the events ``included`` to the drugs of a concept set, by concept
     or source."""
     start = "de.drug_exposure_start_date"
-    end = f"COALESCE(de.drug_exposure_end_date, {start} + CAST(de.days_supply AS INTEGER), {start} + 1)"
+    end = f"COALESCE(de.drug_exposure_end_date, {supplied(start, 'de.days_supply')}, {start} + 1)"
     if strategy.days_supply_override is not None:
         end = shifted(start, strategy.days_supply_override)
     tables = {

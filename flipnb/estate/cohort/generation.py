@@ -84,7 +84,7 @@ def count_people(database: EstateDatabase, expression: CohortExpression) -> int:
 def compiled_for(database: EstateDatabase, expression: CohortExpression, rules: Sequence[int] = ()) -> CompiledCohort:
     """The cohort's queries, with the concepts of its concept sets looked up in this database's vocabulary."""
     concepts = concepts_of(database, expression.concept_sets)
-    return compile_steps(expression, concepts, copies=database.copies, rules=rules)
+    return compile_steps(expression, concepts, copies=database.copies, rules=rules, dialect=database.dialect)
 
 
 def _write_rows(database: EstateDatabase, compiled: CompiledCohort, path: Path) -> None:

@@ -14,14 +14,15 @@ from flipnb.contracts.chart import AgeChart, SexChart, VariableChart, YearChart
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.count import price
 from flipnb.contracts.dataset import Variable
-from flipnb.contracts.meaning import meaning
+from flipnb.contracts.meaning import meaning, meanings
 
 HEART = json.loads((Path(__file__).parents[3] / "notebooks" / "heart_disease.cohort.json").read_text())
+EARLIER = "e1ac114826519bfee61b53633ba69778e30ef830240fc71ea0ff5c8a1f4d4f38"
 ORDER_IS_OF_NO_MEANING = {"CriteriaList", "InclusionRules", "Groups", "ConceptSets", "items"}
 
 
-def digest(expression, **named):
-    return meaning(CohortExpression.parse(expression), **named)
+def digest(expression):
+    return meaning(CohortExpression.parse(expression))
 
 
 def reworded(value, chance, key=""):
@@ -104,7 +105,30 @@ def test_another_concept_or_rule_is_another_question():
     assert digest(changed) != digest(HEART)
     fewer = copy.deepcopy(HEART)
     fewer["InclusionRules"].pop()
-    assert digest(fewer) == digest(HEART, rules=len(HEART["InclusionRules"]) - 1) != digest(HEART)
+    assert digest(fewer) != digest(HEART)
+
+
+def test_a_funnels_cohorts_mean_what_each_means_alone():
+    def steps(expression):
+        parsed = CohortExpression.parse(expression)
+        numbers = range(len(parsed.inclusion_rules) + 1)
+        alone = [parsed.model_copy(update={"inclusion_rules": parsed.inclusion_rules[:n]}) for n in numbers]
+        assert meanings(parsed, numbers) == tuple(meaning(one) for one in alone)
+        assert len(set(meanings(parsed, numbers))) == len(numbers)
+
+    steps(HEART)
+    large = copy.deepcopy(HEART)
+    items = large["ConceptSets"][0]["expression"]["items"]
+    items += [{"concept": {"CONCEPT_ID": 10**8 + n}, "includeDescendants": True} for n in range(5000)]
+    steps(large)
+    changed = copy.deepcopy(large)
+    changed["ConceptSets"][0]["expression"]["items"][-1]["includeDescendants"] = False
+    assert digest(changed) != digest(large)
+
+
+def test_a_short_cohorts_digest_is_that_of_earlier_releases():
+    """Else a question that was paid for is asked, and drawn, again."""
+    assert digest(HEART) == EARLIER
 
 
 def test_what_is_asked_of_texts_and_images_means_something():

@@ -23,7 +23,7 @@ from flipnb.estate.cohort.by_concept import write_by_concept
 from flipnb.estate.database import DuckDBDatabase
 from flipnb.estate.disclosure import Tabulation
 from flipnb.estate.empty import empty_copy
-from flipnb.estate.versions import Bounds
+from flipnb.estate.versions import Bounds, Estate
 
 CHARTS: tuple[Chart, ...] = (
     AgeChart(width=5),
@@ -143,3 +143,29 @@ def test_concept_sets_that_hold_a_vocabulary_over_and_over_are_refused(duck, mon
     with pytest.raises(FlipError) as caught:
         Tabulation.of(DuckDBDatabase(duck.connection), CohortExpression.parse(cohort), (0,), ())
     assert caught.value.code == "cohort-too-large"
+
+
+@pytest.mark.parametrize("days", [2**31 - 1, -(2**31)])
+def test_a_supply_for_millions_of_years_fails_nobodys_count(tmp_path: Path, days: int) -> None:
+    """Else whether there is such a record shows: everybody's number is gone."""
+    version = fill(tmp_path / "estate", [Person(number) for number in range(1, 31)])
+    file = Estate.open(tmp_path / "estate").file(version)
+    file.chmod(0o644)
+    with duckdb.connect(str(file)) as connection:
+        connection.execute(
+            "INSERT INTO drug_exposure BY NAME SELECT person_id AS drug_exposure_id, person_id, 7 AS drug_concept_id, "
+            "DATE '2015-01-01' AS drug_exposure_start_date, CASE WHEN person_id = 1 THEN $1 ELSE 10 END AS days_supply "
+            "FROM person",
+            [days],
+        )
+    asked = has([7])
+    asked["PrimaryCriteria"]["CriteriaList"] = [
+        {"DrugExposure": {"OccurrenceEndDate": {"Value": "2010-01-01", "Op": "gt"}}}
+    ]
+    asked["EndStrategy"] = {"CustomEra": {"DrugCodesetId": 0, "GapDays": 30}}
+    worker = Worker(tmp_path / "estate", tmp_path / "frozen", Bounds("256MB", tmp_path / "spill"))
+    answer = worker.answer(
+        Tabulate(version=version, cohort=asked, rules=(0,), charts=(AgeChart(width=30),), seconds=60)
+    )
+    assert answer.tables is not None
+    assert answer.tables[0][0].people == 30
