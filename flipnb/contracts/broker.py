@@ -23,7 +23,10 @@ PACKET_BYTES = 64 << 10
 
 
 class OpenRounds(Document):
-    """The first request: the model's tensors as the notebook has them (digest of the spec). Answered by NextRound."""
+    """The first request: the model's tensors as the notebook has them (digest of the spec). Answered by NextRound.
+
+    A kernel is given each round once: opened again, a round that it was given already is refused.
+    """
 
     verb: Literal["open"] = "open"
     tensors: str = Field(pattern=r"^[0-9a-f]{64}$")

@@ -113,7 +113,7 @@ def test_declared_epochs_leave_as_eighths_on_ticks(federation: Federation, overh
     eighths = [progress.eighths or 0 for _, progress in progress_of(overheard, identity) if progress.round == 1]
     assert eighths == sorted(eighths)
     assert 1 <= len(eighths) <= 9
-    assert eighths[-1] == 7  # 31 of 32 were told
+    assert eighths[-1] in (6, 7)  # 31 of 32 were told, the last of them for a second: less than a tick
 
 
 WAITING = """
