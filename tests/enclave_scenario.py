@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,8 +14,18 @@ from safetensors.numpy import save
 
 from flipnb.contracts.approval import Approval
 from flipnb.contracts.bundle import Bundle, Environment
+from flipnb.contracts.count import CountRequest, SignedCount
 from flipnb.contracts.dataset import Dataset, Shares, Split, Variable
-from flipnb.contracts.envelope import APPROVAL, BUNDLE, MEMBERSHIP, ROSTER, RUN_REQUEST, seal
+from flipnb.contracts.envelope import (
+    APPROVAL,
+    BUNDLE,
+    COUNT_REQUEST,
+    MEMBERSHIP,
+    ROSTER,
+    RUN_REQUEST,
+    SESSION,
+    seal,
+)
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.notebook import Cell, FrozenNotebook
 from flipnb.contracts.outputs import DeclaredOutput
@@ -23,7 +34,7 @@ from flipnb.contracts.plan import Plan
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.round import RoundContext
 from flipnb.contracts.run import RunRequest, run_id
-from flipnb.contracts.study import Membership, Researcher, Roster, Trust
+from flipnb.contracts.study import Membership, Researcher, Roster, SessionCertificate, Trust
 from flipnb.contracts.tensors import Tensor, TensorSpec
 from flipnb.enclave.airlock.airlock import Airlock
 from flipnb.enclave.airlock.facts import RunFacts
@@ -244,3 +255,25 @@ def update(values: tuple[float, float, float]) -> Lease:
     os.pwrite(lease.descriptor, array[:2].tobytes(), slots[0].offset)
     os.pwrite(lease.descriptor, array[2:].tobytes(), slots[1].offset)
     return lease
+
+
+def signed_count(
+    study: Study, cohort: dict[str, Any], *, researcher: SigningKey | None = None, **changes: Any
+) -> SignedCount:
+    """A count of a new session of the researcher's, as the hub relays it."""
+    now, session = datetime.now(UTC), SigningKey.generate()
+    certificate = SessionCertificate(
+        study="heart", session_key=session.public_key, not_before=now, expires=now + timedelta(hours=1)
+    )
+    plain: dict[str, Any] = {
+        "study": "heart",
+        "membership": study.roster.digest(),
+        "cohort": cohort,
+        "nonce": secrets.token_hex(16),
+        "requested": now,
+        "expires": now + timedelta(minutes=5),
+    }
+    return SignedCount(
+        certificate=seal(certificate, SESSION, researcher or study.researcher).decode(),
+        request=seal(CountRequest(**(plain | changes)), COUNT_REQUEST, session).decode(),
+    )

@@ -9,10 +9,12 @@ import asyncio
 import json
 import secrets
 import socket
+import tempfile
 import threading
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,9 @@ class HostileHub:
         self.url = f"https://127.0.0.1:{self.listener.getsockname()[1]}"
         self.tasks: list[dict[str, Any]] = []
         self.answers: dict[str, TaskAnswer] = {}
+        self.answered: dict[str, float] = {}
+        """By task, when its answer came, by this process's monotonic clock; as ``fetched``, when weights were."""
+        self.fetched: list[float] = []
         self.reports: list[dict[str, Any]] = []
         self.bundles: dict[str, bytes] = {}
         self.blobs: dict[str, bytes] = {}
@@ -76,14 +81,19 @@ class HostileHub:
 
     def ask_all(self, *asked: dict[str, Any], seconds: float = 30.0) -> list[TaskAnswer]:
         """Tasks that are fetched as one list, well formed or not, and the agent's answers to them."""
+        tasks = self.hand_out(*asked)
+        until(lambda: all(task["id"] in self.answers for task in tasks), seconds)
+        return [self.answers[task["id"]] for task in tasks]
+
+    def hand_out(self, *asked: dict[str, Any]) -> list[dict[str, Any]]:
+        """Tasks that are fetched as one list, well formed or not; nobody waits for their answers."""
         tasks: list[dict[str, Any]] = []
         for fields in asked:
             number = len(self.tasks) + len(tasks) + 1
             plain = {"id": secrets.token_hex(16), "sequence": number, "study": "heart"}
             tasks.append(plain | to_jsonable_python(fields))
         self.tasks += tasks
-        until(lambda: all(task["id"] in self.answers for task in tasks), seconds)
-        return [self.answers[task["id"]] for task in tasks]
+        return tasks
 
     async def _tasks(self, request: Request) -> Response:
         after = int(request.query_params["after"])
@@ -97,6 +107,7 @@ class HostileHub:
         return Response('{"tasks":[]}')
 
     async def _answer(self, request: Request) -> Response:
+        self.answered[request.path_params["task"]] = time.monotonic()
         self.answers[request.path_params["task"]] = TaskAnswer.model_validate_json(await request.body())
         return Response(status_code=204)
 
@@ -108,6 +119,7 @@ class HostileHub:
         return Response(self.bundles[request.path_params["digest"]])
 
     async def _blob(self, request: Request) -> Response:
+        self.fetched.append(time.monotonic())
         return Response(self.blobs[request.path_params["digest"]])
 
     async def _fine(self, request: Request) -> Response:
@@ -152,3 +164,18 @@ class Scene:
 
     def round(self, context: RoundContext) -> TaskAnswer:
         return self.hub.ask("round", run=context.run, context=context)
+
+
+@contextmanager
+def opened(directory: Path, fill: Callable[[Path], str] = fill_estate) -> Iterator[Scene]:
+    """The hub up, and the Trust's agent, which has joined the study."""
+    with tempfile.TemporaryDirectory(prefix="flip") as short:
+        scene = Scene(directory, Path(short), fill)
+        scene.trust.start()
+        try:
+            scene.trust.ready()
+            scene.trust.join(scene.study)
+            yield scene
+        finally:
+            scene.trust.end()
+            scene.hub.close()

@@ -15,23 +15,22 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from math import sqrt
 from pathlib import Path
 from statistics import median
 from typing import Any
 from unittest.mock import patch
 
-from enclave_scenario import Study
+from enclave_scenario import Study, signed_count
 from small_estate import EVERYBODY, Person, aged, concept_set, fill, has, ruled
 
 from flipnb.contracts.bound import best_guess
+from flipnb.contracts.cohort_bounds import MAXIMUM_CRITERIA, MAXIMUM_DISTINCT, MAXIMUM_PAIRED
 from flipnb.contracts.controller import Controller
-from flipnb.contracts.count import CountReply, CountRequest, SignedCount
-from flipnb.contracts.envelope import COUNT_REPLY, COUNT_REQUEST, SESSION, seal, unseal
-from flipnb.contracts.keys import SigningKey
+from flipnb.contracts.count import CountReply
+from flipnb.contracts.envelope import COUNT_REPLY, unseal
 from flipnb.contracts.policy import CountPolicy
-from flipnb.contracts.study import SessionCertificate
 from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.counting.counts import Counts
 from flipnb.enclave.counting.pace import Pace, Turn
@@ -42,42 +41,51 @@ from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.ledger import Ledger
 from flipnb.enclave.stores.store import Store
 
-DIALYSIS, RECORDS, PEOPLE = 9, 300, 130
+DIALYSIS, PEOPLE = 9, 130
+OFTEN, DAILY = 300, 2000
+"""Records of one person, on as many days: of dialysis in two years, of daily care in five and a half."""
 _KNOWN = 4
 """Games of either kind that the attacker plays at home before guessing."""
 
 
-def people(john_is_ill: bool) -> list[Person]:
-    every_third_day = tuple((DIALYSIS, date(2015, 1, 1) + timedelta(days=3 * number)) for number in range(RECORDS))
-    return [Person(n, recorded=every_third_day if n == 0 and john_is_ill else ()) for n in range(PEOPLE)]
+def people(johns: int) -> list[Person]:
+    """John is the first; so many records of dialysis are his."""
+    recorded = tuple((DIALYSIS, date(2010, 1, 1) + timedelta(days=number)) for number in range(johns))
+    return [Person(n, recorded=recorded if n == 0 else ()) for n in range(PEOPLE)]
 
 
-def multiplied(windows: range, *, start: tuple[int, ...], least: int, everybody: bool) -> dict[str, Any]:
-    """Those with a condition of ``start``, by each of its records, around which ``least`` days of dialysis are looked
-    for in ``windows`` of so many days each: in all of them, or, for ``everybody``, in any of them or none.
+def multiplied(first: int, *, start: tuple[int, ...], everybody: bool) -> dict[str, Any]:
+    """Those with a condition of ``start``, by each of its records, with the most that a cohort may ask for around it:
+    all of it, or, for ``everybody``, any of it or none. Windows have ``first`` days to either side, or a few more.
     """
     cohort = has(start)
     cohort["ConceptSets"].append(concept_set(1, [DIALYSIS]))
     for limit in ("QualifiedLimit", "ExpressionLimit"):
         cohort[limit] = {"Type": "All"}
     cohort["PrimaryCriteria"]["PrimaryCriteriaLimit"] = {"Type": "All"}
-    looked_for = [
-        {
-            "Criteria": {"ConditionOccurrence": {"CodesetId": 1}},
-            "StartWindow": {"Start": {"Days": days, "Coeff": -1}, "End": {"Days": days, "Coeff": 1}},
-            "Occurrence": {"Type": 2, "Count": least, "IsDistinct": True, "CountColumn": "START_DATE"},
-        }
-        for days in windows
-    ]
+    days = range(first, first + MAXIMUM_CRITERIA - 2)
+    looked_for = [_around(one) for one in days]
+    for number, one in enumerate(looked_for[:MAXIMUM_PAIRED]):
+        one["EndWindow"] = one["StartWindow"]
+        one["Occurrence"]["IsDistinct"] = number < MAXIMUM_DISTINCT
     anybody = [aged("gte", 1)] if everybody else []
     kind = "ANY" if everybody else "ALL"
     return ruled(cohort, {"Type": kind, "CriteriaList": looked_for, "DemographicCriteriaList": anybody, "Groups": []})
 
 
-TIMED = tuple(multiplied(range(days, days + 60), start=(DIALYSIS,), least=5, everybody=False) for days in (4000, 6000))
+def _around(days: int) -> dict[str, Any]:
+    """Records of five different days."""
+    return {
+        "Criteria": {"ConditionOccurrence": {"CodesetId": 1}},
+        "StartWindow": {"Start": {"Days": days, "Coeff": -1}, "End": {"Days": days, "Coeff": 1}},
+        "Occurrence": {"Type": 2, "Count": 5, "IsDistinct": True, "CountColumn": "START_DATE"},
+    }
+
+
+TIMED = tuple(multiplied(days, start=(DIALYSIS,), everybody=False) for days in (4000, 6000))
 """One person or nobody, which is one answer: only the time can tell. Two questions to the same end."""
 
-LARGE = (multiplied(range(4000, 4120), start=(EVERYBODY, DIALYSIS), least=1, everybody=True),)
+LARGE = (multiplied(4000, start=(EVERYBODY, DIALYSIS), everybody=True),)
 """Everybody, so that an answer without a number is one that was stopped."""
 
 
@@ -105,9 +113,9 @@ class Heard:
 class Hospital:
     """One Trust's estate behind its own jailed process; ``ask`` is a new agent's first count."""
 
-    def __init__(self, directory: Path, john_is_ill: bool) -> None:
-        self.john_is_ill, self._directory = john_is_ill, directory
-        fill(directory / "estate", people(john_is_ill))
+    def __init__(self, directory: Path, johns: int) -> None:
+        self.john_is_ill, self._directory = johns > 0, directory
+        fill(directory / "estate", people(johns))
         self.worker = EstateWorker(
             directory / "estate", directory / "frozen", memory="2GB", uid=estate_worker_uid(directory)
         )
@@ -143,30 +151,10 @@ class Hospital:
         return Heard(opened.parse(CountReply, "The reply"), seconds)
 
 
-def signed_count(study: Study, cohort: dict[str, Any], **changes: Any) -> SignedCount:
-    """A researcher's count, as the hub relays it."""
-    now, session = datetime.now(UTC), SigningKey.generate()
-    certificate = SessionCertificate(
-        study="heart", session_key=session.public_key, not_before=now, expires=now + timedelta(hours=1)
-    )
-    plain: dict[str, Any] = {
-        "study": "heart",
-        "membership": study.roster.digest(),
-        "cohort": cohort,
-        "nonce": secrets.token_hex(16),
-        "requested": now,
-        "expires": now + timedelta(minutes=5),
-    }
-    return SignedCount(
-        certificate=seal(certificate, SESSION, study.researcher).decode(),
-        request=seal(CountRequest(**(plain | changes)), COUNT_REQUEST, session).decode(),
-    )
-
-
 @asynccontextmanager
-async def hospitals(directory: Path) -> AsyncIterator[tuple[Hospital, Hospital]]:
-    """One where John is well, and one where he is ill."""
-    both = Hospital(directory / "well", False), Hospital(directory / "ill", True)
+async def hospitals(directory: Path, johns: int) -> AsyncIterator[tuple[Hospital, Hospital]]:
+    """One where John is well, and one where he is ill, and has so many records."""
+    both = Hospital(directory / "well", 0), Hospital(directory / "ill", johns)
     try:
         yield both
     finally:
@@ -247,11 +235,11 @@ async def _play(
     return Played(right / n, n, (known[0], known[1]), best_guess(len(cohorts), policy.noise))
 
 
-def run(playing: Callable[[tuple[Hospital, Hospital]], Any], directory: Path) -> Any:
+def run(playing: Callable[[tuple[Hospital, Hospital]], Any], directory: Path, johns: int = OFTEN) -> Any:
     """Have hospitals, and play in them."""
 
     async def within() -> Any:
-        async with hospitals(directory) as both:
+        async with hospitals(directory, johns) as both:
             return await playing(both)
 
     return asyncio.run(within())

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from flipnb.cli.controller_key import (
+    ControllerOption,
+    EnclaveOption,
+    PassphraseOption,
+    controller_key,
+    enclave_directory,
+    passphrase_from,
+)
+from flipnb.cli.desk_text import folded, policy_rows, show_request, state_of
 from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly
 from flipnb.contracts import envelope
 from flipnb.contracts.approval import Approval, Decline
-from flipnb.contracts.controller import Controller
-from flipnb.contracts.desk import AuditPage, DeskRuns, DeskStatus, RequestDetail, RequestList, RequestSummary, TriesLeft
+from flipnb.contracts.desk import AuditPage, DeskRuns, DeskStatus, RequestDetail, RequestList, RequestSummary
 from flipnb.contracts.document import load_json
-from flipnb.contracts.keys import SigningKey, fingerprint
+from flipnb.contracts.keys import fingerprint
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Trust
 from flipnb.link.desk import DeskClient, desk, enclave_configuration, enclave_controllers
@@ -26,38 +31,7 @@ from flipnb.link.key_files import load_key
 
 app = typer.Typer(help="For a Trust's data controller: what waits, what runs, what left.", no_args_is_help=True)
 
-EnclaveOption = Annotated[
-    Path | None, typer.Option("--enclave", envvar="FLIP_ENCLAVE", help="The enclave's directory.")
-]
-ControllerOption = Annotated[str | None, typer.Option(help="Which data controller you are, where there are several.")]
-PassphraseOption = Annotated[
-    Path | None, typer.Option(help="A file with the controller's passphrase, instead of asking for it.")
-]
 Digest = Annotated[str, typer.Argument(help="The bundle's digest; its first characters will do.")]
-
-
-def controller_key(directory: Path | None, name: str | None, passphrase_file: Path | None) -> SigningKey:
-    """The controller's own key, opened with a passphrase that only this process sees."""
-    enclave = enclave_directory(directory)
-    controller = _controller(enclave, name)
-    _tell_agent(lambda client: client.get(f"/tries/{controller.name}", TriesLeft), enclave)
-    passphrase = _passphrase(passphrase_file, f"The passphrase of {controller.name}")
-    try:
-        return load_key(enclave / "keys" / controller.key_file, passphrase)
-    except FlipError as error:
-        if error.code == "wrong-passphrase":
-            _tell_agent(lambda client: client.post(f"/tries/{controller.name}"), enclave)
-        raise
-
-
-def _tell_agent(what: Callable[[DeskClient], object], enclave: Path) -> None:
-    """Ask or tell an agent that runs; where none does there is nobody to tell."""
-    try:
-        with desk(enclave) as client:
-            what(client)
-    except FlipError as error:
-        if error.code != "agent-down":
-            raise
 
 
 @app.command()
@@ -78,6 +52,7 @@ def status(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
         ["waiting / running", f"{now.waiting} / {now.running}"],
     ]
     rows.extend([f"sandbox: {name}", value] for name, value in now.sandbox.items())
+    rows.extend(policy_rows(now.policy))
     print_table(["", ""], rows)
 
 
@@ -98,7 +73,7 @@ def requests(
     else:
         print_table(
             ["bundle", "study", "title", "researcher", "state", "why"],
-            [[i.bundle[:16], i.study, i.title, i.researcher, _state(i), i.reason] for i in found],
+            [[i.bundle[:16], i.study, i.title, i.researcher, state_of(i), i.reason] for i in found],
         )
 
 
@@ -111,7 +86,7 @@ def show(digest: Digest, enclave: EnclaveOption = None, as_json: JsonOption = Fa
     if as_json:
         print_json(detail.model_dump(mode="json"))
     else:
-        _show(detail)
+        show_request(detail)
 
 
 @app.command()
@@ -134,7 +109,7 @@ def approve(
         detail = client.get(f"/requests/{_whole(client, digest)}", RequestDetail)
         now = client.get("/status", DeskStatus)
         if not yes:
-            _show(detail)
+            show_request(detail)
             typer.confirm(f"Approve it for {executions} run(s) within {days} day(s)?", abort=True)
         approval = Approval.of_request(detail, trust=now.key, executions=executions, days=days, now=datetime.now(UTC))
         sealed = envelope.seal(approval, envelope.APPROVAL, controller_key(enclave, controller, passphrase_file))
@@ -188,7 +163,7 @@ def add_controller(
     from flipnb.enclave.stores.configuration import EnclaveDirectory
 
     directory = EnclaveDirectory.open(enclave_directory(enclave))
-    passphrase = _passphrase(passphrase_file, f"A passphrase of {name}'s own", new=True)
+    passphrase = passphrase_from(passphrase_file, f"A passphrase of {name}'s own", new=True)
     controller = add_controller(directory, name, passphrase)
     if as_json:
         print_json(controller.model_dump(mode="json"))
@@ -264,7 +239,7 @@ def audit(
     if as_json:
         print_json({"entries": [load_json(entry.encode(), "An entry") for entry in entries], "head": page.head})
         return
-    for entry, earlier in _folded(entries) if not everything else [(entry, 0) for entry in entries]:
+    for entry, earlier in folded(entries) if not everything else [(entry, 0) for entry in entries]:
         print_text(entry + (f"  (and {earlier} earlier of this run's progress)" if earlier else ""))
     print(f"{page.size} entries, tree head {page.head}")
 
@@ -338,81 +313,6 @@ def recover(
         print("Done; it is in the audit log. Start the agent.")
 
 
-def _show(detail: RequestDetail) -> None:
-    bundle, summary = detail.content, detail.summary
-    count = "unknown" if detail.count is None else detail.count
-    print_text(f"{bundle.title}\nBundle {summary.bundle}, study {bundle.study}, state {_state(summary)}")
-    print_text(f"Researcher: {summary.researcher} ({fingerprint(summary.researcher_key)})")
-    print_text(f"People in the cohort here: {count} (estate version {detail.estate_version})")
-    print_text(f"Rounds: {bundle.plan.rounds} of {bundle.plan.strategy.name}; valid until {bundle.expires}")
-    print("\nWhat would leave:")
-    for line in detail.what_leaves:
-        print_text(f"  {line}")
-    print("\nHow much one run can tell:")
-    print_text(f"  {detail.caution}")
-    print_text(f"  {detail.bits_told}")
-    rows = [
-        [told.name, f"{told.bits:,}", told.what + (" (counted)" if told.counted else "")] for told in detail.channels
-    ]
-    print_table(["channel", "bits, at most", "what it is"], rows)
-    print("\nParameters:")
-    for p in bundle.parameters:
-        bounds = f"one of {list(p.choices)}" if p.choices else f"{p.minimum} to {p.maximum}"
-        fixed = p.minimum is None and p.maximum is None and not p.choices
-        print_text(f"  {p.name}: {p.type} = {p.default}  ({'fixed' if fixed else bounds})  {p.help}")
-    for number, cell in enumerate(bundle.notebook.cells, 1):
-        print_text(f"\n--- cell {number}, {cell.type} {' '.join(cell.tags)}\n{cell.source}")
-
-
-def _folded(entries: Sequence[str]) -> list[tuple[str, int]]:
-    """The entries, of each run's reports of progress the last alone, with the number of earlier ones."""
-    kept: list[tuple[str, int]] = []
-    told = Counter(run for entry in entries if (run := _progress_of(entry)) is not None)
-    left = told.copy()
-    for entry in entries:
-        run = _progress_of(entry)
-        if run is not None:
-            left[run] -= 1
-        if run is None or left[run] == 0:
-            kept.append((entry, told[run] - 1 if run is not None else 0))
-    return kept
-
-
-def _progress_of(entry: str) -> str | None:
-    """The run whose progress an entry is a report of."""
-    found = load_json(entry.encode(), "An entry")
-    return str(found["details"]["run"]) if found["kind"] == "progress-told" else None
-
-
-def _state(summary: RequestSummary) -> str:
-    several = summary.approvals_demanded > 1 and summary.state == "waiting"
-    return f"{summary.state}, {summary.standing}" if several else summary.state
-
-
-def _controller(directory: Path, name: str | None) -> Controller:
-    """The one of ``name``; without a name the only one that there is."""
-    known = enclave_controllers(directory)
-    named = [controller for controller in known if name in (None, controller.name)]
-    if len(named) != 1:
-        raise FlipError(
-            "which-controller",
-            f"The data controllers here are {', '.join(controller.name for controller in known)}.",
-            remedy="Say which you are: --controller NAME.",
-        )
-    return named[0]
-
-
-def _passphrase(file: Path | None, question: str, *, new: bool = False) -> str:
-    """What the file holds, or what a person types; a new one twice."""
-    if file is None:
-        typed: str = typer.prompt(question, hide_input=True, confirmation_prompt=new)
-        return typed
-    try:
-        return file.read_text().strip("\r\n")
-    except OSError as error:
-        raise FlipError("no-file", f"The passphrase file {file} can't be read: {error.strerror}.") from None
-
-
 def _whole(client: DeskClient, start: str) -> str:
     """The one known digest that begins with ``start``."""
     if len(start) == 64:
@@ -421,10 +321,3 @@ def _whole(client: DeskClient, start: str) -> str:
     if len(known) != 1:
         raise FlipError("unknown-bundle", f"{len(known)} requests here begin with {start!r}.")
     return known[0]
-
-
-def enclave_directory(directory: Path | None) -> Path:
-    """The enclave that a command is about. Raises FlipError ``no-enclave`` where none is named."""
-    if directory is None:
-        raise FlipError("no-enclave", "Which enclave?", remedy="Give --enclave DIRECTORY, or set FLIP_ENCLAVE.")
-    return directory

@@ -7,7 +7,13 @@ from typing import Annotated
 
 import typer
 
-from flipnb.cli.enclave import ControllerOption, EnclaveOption, PassphraseOption, controller_key, enclave_directory
+from flipnb.cli.controller_key import (
+    ControllerOption,
+    EnclaveOption,
+    PassphraseOption,
+    controller_key,
+    enclave_directory,
+)
 from flipnb.cli.terminal import JsonOption, print_json, print_table, speaks_plainly
 from flipnb.contracts.problem import FlipError
 

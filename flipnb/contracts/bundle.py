@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -97,11 +98,21 @@ class Bundle(Document):
     @property
     def report_bits(self) -> int:
         """Bits that one Trust's reports, votes and totals can carry over a whole run."""
-        totals = sum(array.bits for step in self.totals for array in step.arrays)
-        votes = self.plan.rounds if self.plan.consensus is not None else 0
-        return (self.plan.rounds + 1) * sum(output.bits for output in self.outputs) + votes + totals
+        return report_bits(self.plan, self.outputs, self.totals)
 
     @property
     def agreement_bits(self) -> int:
         """Bits that the agreements themselves carry, where a policy lets a Trust's own figures out."""
-        return VALUE_BITS * self.plan.rounds if self.plan.consensus is not None else 0
+        return agreement_bits(self.plan)
+
+
+def report_bits(plan: Plan, outputs: Iterable[DeclaredOutput], totals: Iterable[TotalStep]) -> int:
+    """Bits that one Trust's reports, votes and totals can carry over a whole run of what is declared so."""
+    arrays = sum(array.bits for step in totals for array in step.arrays)
+    votes = plan.rounds if plan.consensus is not None else 0
+    return (plan.rounds + 1) * sum(output.bits for output in outputs) + votes + arrays
+
+
+def agreement_bits(plan: Plan) -> int:
+    """Bits that the agreements themselves carry, where a policy lets a Trust's own figures out."""
+    return VALUE_BITS * plan.rounds if plan.consensus is not None else 0

@@ -12,6 +12,7 @@ is its plan's ``run_seconds``. Nothing here counts on the hub, which could let a
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 from pydantic import Field
 
@@ -151,20 +152,37 @@ def _memory(bundle: Bundle, policy: Policy) -> list[Channel]:
 
 
 def _replies(bundle: Bundle, policy: Policy) -> Channel:
-    """One round and total after the other, each with a wait of its own, all of them within the run."""
+    """One round and total after the other, each with a wait of its own, all of them within the run.
+
+    Which they are is told as well. Of the totals that stand in one place a notebook asks as many as it likes, in any
+    order; those of a round before or after the round's own answer.
+    """
     replies = bundle.plan.rounds + 1 + len(bundle.totals)
+    orders = math.prod(
+        _orders(number, place) for place, number in Counter(step.round for step in bundle.totals).items()
+    )
     return Channel(
         name="replies",
-        bits=step_bits(replies, _points(bundle, policy) + 1),
-        what=f"when each of {replies} answers to a round or a total leaves, on a grid of {policy.reply_seconds:g} s",
+        bits=step_bits(replies, _points(bundle, policy) + 1) + _bits(orders),
+        what=f"when each of {replies} answers to a round or a total leaves, and in which order, on a grid of "
+        f"{policy.reply_seconds:g} s",
     )
 
 
+def _orders(totals: int, place: int) -> int:
+    """How many sequences so many totals of one place can make, with the answer of the round that they stand in."""
+    return sum(math.perm(totals, asked) * (asked + 1 if place else 1) for asked in range(totals + 1))
+
+
 def _deaths(bundle: Bundle, policy: Policy) -> Channel:
-    """Which cell each kernel died in, when, and when the one after it wants the round's weights again."""
+    """Which cell each kernel died in, when, and when the one after it wants the round's weights again.
+
+    So does the one after a kernel that gave its slot back while it waited for a total.
+    """
     deaths, cells = DEATHS_IN_A_RUN - 1, len(_lines(bundle))
     where = _bits((cells + 1) ** deaths)
-    when = step_bits(deaths, _ticks(bundle, policy) + 1) + step_bits(deaths, _points(bundle, policy) + 1)
+    again = step_bits(deaths + len(bundle.totals), _points(bundle, policy) + 1)
+    when = step_bits(deaths, _ticks(bundle, policy) + 1) + again
     return Channel(
         name="deaths",
         bits=where + when,
@@ -173,11 +191,11 @@ def _deaths(bundle: Bundle, policy: Policy) -> Channel:
 
 
 def _end(bundle: Bundle, policy: Policy) -> Channel:
-    """Class, cell, line and refusal of a failure, or another ending; and when."""
+    """Class, cell, line and refusal of a failure, or another ending; and when. A notebook may have left before."""
     places = 1 + sum(1 + lines for lines in _lines(bundle))
     ways = _ENDINGS + len(ERROR_CLASSES) * places * (len(REFUSALS) + 1)
     return Channel(
         name="end",
-        bits=_bits(ways) + step_bits(1, _ticks(bundle, policy)),
+        bits=_bits(2 * ways) + step_bits(1, _ticks(bundle, policy)),
         what="how and when the run's part ends: an error's class, cell and line, and what was refused last",
     )

@@ -1,7 +1,9 @@
-"""How large a cohort expression may be: at least eight times what the largest of OHDSI's PhenotypeLibrary needs.
+"""How large a cohort expression may be: at least three times what the largest of OHDSI's PhenotypeLibrary needs.
 
 A database plans a statement in a time that grows with the cube of what it joins. Within these bounds that takes
-milliseconds, so that nobody's question holds up the others'.
+milliseconds, so that nobody's question holds up the others'. And each criterion makes the records of a person who has
+very many count once more in the time of an answer: the bounds on criteria keep what one person adds to it far below
+the range over which the moment is drawn at which a statement is stopped (docs/threats.md).
 """
 
 from __future__ import annotations
@@ -12,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from flipnb.contracts.cohort_criteria import CriteriaGroup, Criterion, DemographicCriterion, ImageFeature
+from flipnb.contracts.cohort_criteria import (
+    CorrelatedCriterion,
+    CriteriaGroup,
+    Criterion,
+    DemographicCriterion,
+    ImageFeature,
+)
 from flipnb.contracts.document import canonical_bytes
 from flipnb.contracts.problem import FlipError
 
@@ -28,8 +36,18 @@ MAXIMUM_BYTES = 64 << 10
 MAXIMUM_CONCEPTS = 6000
 """Items of all concept sets together."""
 
-MAXIMUM_CRITERIA = 250
+MAXIMUM_CRITERIA = 75
 """Criteria of all domains, demographic ones, and features of images, wherever they stand."""
+
+MAXIMUM_NESTED = 12
+"""Criteria that have criteria of their own: each of their records is an event near which others are looked for."""
+
+MAXIMUM_PAIRED = 6
+"""Criteria near an event that are about start and end of their records, or count what is distinct in them: a database
+holds each record of a person against each of their events."""
+
+MAXIMUM_DISTINCT = 2
+"""Those of them that count what is distinct, which takes ten times as long."""
 
 MAXIMUM_GROUPS = 200
 """Groups of criteria; an inclusion rule has one at least."""
@@ -51,8 +69,12 @@ def require_short(expression: dict[str, Any]) -> None:
 def require_within_bounds(expression: CohortExpression) -> None:
     """Refuse an expression beyond one of the bounds. Raises FlipError ``cohort-too-large`` that names which."""
     parts = list(_parts(expression))
+    paired = [part for part in parts if isinstance(part, CorrelatedCriterion) and not part.is_about_one_date]
     for what, number, most in (
         ("criteria", _number(parts, Criterion, DemographicCriterion, ImageFeature), MAXIMUM_CRITERIA),
+        ("criteria that have criteria of their own", sum(map(_is_nested, parts)), MAXIMUM_NESTED),
+        ("criteria about both start and end of records, or about distinct ones", len(paired), MAXIMUM_PAIRED),
+        ("criteria that count what is distinct", sum(map(_counts_distinct, paired)), MAXIMUM_DISTINCT),
         ("groups of criteria", _number(parts, CriteriaGroup), MAXIMUM_GROUPS),
         ("concept sets", len(expression.concept_sets), MAXIMUM_SETS),
         ("concepts in its sets", sum(len(one.expression.items) for one in expression.concept_sets), MAXIMUM_CONCEPTS),
@@ -67,6 +89,14 @@ def require_within_bounds(expression: CohortExpression) -> None:
 
 def _number(parts: list[BaseModel], *kinds: type[BaseModel]) -> int:
     return sum(isinstance(part, kinds) for part in parts)
+
+
+def _is_nested(part: BaseModel) -> bool:
+    return isinstance(part, Criterion) and part.correlated_criteria is not None
+
+
+def _counts_distinct(part: CorrelatedCriterion) -> bool:
+    return part.occurrence.is_distinct and part.occurrence.count > 0
 
 
 def _too_large(what: str, most: int) -> FlipError:

@@ -454,6 +454,29 @@ class CorrelatedCriterion(ExpressionPart):
     restrict_visit: bool = False
     ignore_observation_period: bool = False
 
+    @property
+    def is_about_one_date(self) -> bool:
+        """Whether the records' start alone, or their end alone, decides: such records can be put in one order.
+
+        Others are held against each event, pair by pair, of which there are many where a person has many of both.
+        """
+        windows = [(self.start_window, self.start_window.use_event_end or False)]
+        if self.end_window is not None:
+            windows.append((self.end_window, self.end_window.use_event_end is not False))
+        within = not self.ignore_observation_period
+        dates = {end for one, end in windows if within or one.start.days is not None or one.end.days is not None}
+        if within:
+            dates.add(False)
+        if len(dates) > 1:
+            return False
+        occurrence = self.occurrence
+        if not occurrence.is_distinct or (occurrence.type, occurrence.count) in ((0, 0), (1, 0), (2, 1), (2, 0)):
+            return True
+        criterion = self.criteria.criterion
+        moved = isinstance(criterion, PeriodCriterion) and criterion.user_defined_period is not None
+        counted = "END_DATE" if True in dates else "START_DATE"
+        return occurrence.count_column == counted and not moved
+
 
 class DemographicCriterion(ExpressionPart):
     """About the person, at the index event."""

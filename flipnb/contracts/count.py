@@ -14,6 +14,12 @@ from flipnb.contracts.keys import KeyId
 from flipnb.contracts.problem import Problem
 from flipnb.contracts.text import Name
 
+REQUEST_BYTES = 1 << 20
+"""The most that what a researcher signed may take: a count, a run request within a task."""
+
+ESTATE_FAILED = "estate-failed"
+"""The one code of whatever fails at a Trust before a record is read; which fault it was, its own log says."""
+
 COUNT_COSTS = 1
 """One number, which one person can change by 1."""
 
@@ -111,7 +117,7 @@ class SignedCount(Document):
     """What a researcher posts: the session certificate and the request, both as envelopes (JSON text)."""
 
     certificate: str = Field(max_length=1 << 16)
-    request: str = Field(max_length=1 << 20)
+    request: str = Field(max_length=REQUEST_BYTES)
 
 
 class CountStatus(Document):

@@ -14,7 +14,9 @@ def is_full(error: BaseException) -> bool:
     """Whether ``error`` says that the disk is full: from the file system, from SQLite, or from SQLAlchemy over it."""
     origin = getattr(error, "orig", error)
     if isinstance(origin, sqlite3.OperationalError):
-        return getattr(origin, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        # The second: there is no room for the few blocks beside a database in WAL mode, which a mere reader makes, too.
+        code = getattr(origin, "sqlite_errorcode", None)
+        return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
     return isinstance(origin, OSError) and origin.errno in (errno.ENOSPC, errno.EDQUOT)
 
 

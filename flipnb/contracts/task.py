@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from flipnb.contracts.count import SignedCount
+from flipnb.contracts.count import REQUEST_BYTES, SignedCount
 from flipnb.contracts.document import Document, invalid, load_json
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.plan import MAX_TRUSTS
@@ -33,9 +33,6 @@ SMALL_BYTES = 1 << 18
 
 LIST_BYTES = 16 << 20
 """The most that a list of tasks may hold: a hub puts tasks of 8 MiB together into one, and 16 small weights."""
-
-REQUEST_BYTES = 1 << 20
-"""The most that what a researcher signed may take within a task: a run request, a count."""
 
 _MOST_TASKS = 1000
 _MOST_WEIGHTS = 64

@@ -19,6 +19,9 @@ _BLANK = {
     0x00AD, 0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800, 0x3164, 0xFFA0,
     *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0),
 }  # fmt: skip
+_MARKS = {"Mn", "Me"}
+_MOST_MARKS = 8
+"""Combining marks on one letter; languages need four at most. Hundreds are drawn over the lines around them."""
 
 
 def refused_character(text: str, *, multiline: bool = True) -> tuple[int, str] | None:
@@ -26,10 +29,13 @@ def refused_character(text: str, *, multiline: bool = True) -> tuple[int, str] |
     allowed = "\n\t" if multiline else ""
     if text.isascii() and text.isprintable():
         return None
+    marks = 0
     for position, character in enumerate(text):
         if character in allowed:
             continue
-        if unicodedata.category(character) in _REFUSED_CATEGORIES or ord(character) in _BLANK:
+        category = unicodedata.category(character)
+        marks = marks + 1 if category in _MARKS else 0
+        if category in _REFUSED_CATEGORIES or ord(character) in _BLANK or marks > _MOST_MARKS:
             return position, f"U+{ord(character):04X}"
     return None
 

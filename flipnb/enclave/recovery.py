@@ -12,8 +12,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from flipnb.contracts.disk import disk_full, is_full
 from flipnb.contracts.envelope import LOSS, unseal
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.loss import Loss, LostFile
@@ -28,7 +29,7 @@ from flipnb.enclave.stores.store import Store
 from flipnb.files.whole import PARTIAL, publish, sync, write
 
 Kind = TypeVar("Kind", Store, Ledger)
-_NO_LOSS = ("open-to-others", "newer")
+_NO_LOSS = ("open-to-others", "newer", "unreadable")
 _RUN_LOST = "The Trust has lost its state; the run is over here."
 
 
@@ -76,7 +77,8 @@ class Consequences:
 def losses(enclave: EnclaveDirectory) -> tuple[LostFile, ...]:
     """What a declaration of now has to name; nothing where all is well.
 
-    Raises FlipError for what is no loss and can be mended: a file that others can read, a store of a newer version.
+    Raises FlipError for what is no loss and can be mended: a file that others can read, a store of a newer version, one
+    that can't be looked at because the disk is full.
     """
     found = []
     for problem in inspect(enclave, enclave.load_node_key()).problems:
@@ -103,11 +105,13 @@ def declaration(enclave: EnclaveDirectory, *, restored: bool) -> Loss:
 def recover(enclave: EnclaveDirectory, sealed: bytes | None = None) -> Consequences:
     """Carry out what a data controller has declared and sealed; or, without it, go on with what was begun.
 
-    No agent may run. Killed at any moment, it goes on when it is called again. Raises FlipError ``agent-running``,
-    ``no-recovery``, ``wrong-trust``, and as ``unseal``.
+    No agent may run. Killed at any moment, it goes on when it is called again. A declaration is carried out once, and
+    of what is lost now. Raises FlipError ``agent-running``, ``no-recovery``, ``wrong-trust``, ``declared-before``,
+    ``loss-changed``, ``disk-full``, and as ``unseal``.
     """
     key = enclave.load_node_key()
     with sole_user(enclave):
+        begun = sealed is None
         if sealed is None:
             if not enclave.recovery.exists():
                 raise FlipError("no-recovery", f"No recovery was begun in {enclave.directory}.")
@@ -118,12 +122,46 @@ def recover(enclave: EnclaveDirectory, sealed: bytes | None = None) -> Consequen
         loss = opened.parse(Loss, "The declaration")
         if loss.trust != key.key_id:
             raise FlipError("wrong-trust", "The declaration was signed for another Trust's key.", status=403)
-        write(enclave.recovery, sealed, mode=0o600)
+        _refuse_again(enclave, sealed)
+        if not begun:
+            if losses(enclave) != loss.files:
+                raise FlipError(
+                    "loss-changed", "What is lost is not what was declared.", remedy="Declare it anew.", status=409
+                )
+            _begin(enclave, sealed)
         consequences = Consequences.of(loss)
         _Recovery(enclave, key, loss, consequences).carry_out(trusted[opened.signer].name, sealed)
         enclave.recovery.unlink()
         sync(enclave.directory)
     return consequences
+
+
+def _refuse_again(enclave: EnclaveDirectory, sealed: bytes) -> None:
+    """Whoever puts an old declaration back may not have it carried out again: what it takes as spent was spent then.
+
+    Only where it is the last that the audit log has, it was killed before it ended, and nothing was paid since.
+    """
+    told = sealed.decode()
+    for log in enclave.directory.glob("audit.jsonl*"):
+        entries = [details.get("declaration") for _, details in _entries(log)]
+        while log == enclave.audit and entries and entries[-1] == told:
+            del entries[-1]
+        if told in entries:
+            raise FlipError(
+                "declared-before",
+                f"This declaration was carried out before: {log} has it.",
+                remedy=f"Remove {enclave.recovery}, if it is there, and see what `flip enclave doctor` says.",
+                status=409,
+            )
+
+
+def _begin(enclave: EnclaveDirectory, sealed: bytes) -> None:
+    try:
+        write(enclave.recovery, sealed, mode=0o600)
+    except OSError as error:
+        if is_full(error):
+            raise disk_full("this Trust's") from None
+        raise
 
 
 class _Recovery:
@@ -154,6 +192,7 @@ class _Recovery:
             spent=self._all.spent,
             withdrawn=self._all.withdrawn,
             declaration=sealed.decode(),
+            paid=ledger.ever()[1],
         )
         Stores(self._enclave, store, ledger, audit, anchors).close()
 
@@ -209,10 +248,18 @@ class _Recovery:
 def _started(directory: Path) -> Iterator[tuple[str, str]]:
     """Runs that any of the audit logs here, whole or not, has seen start, and the bundle of each."""
     for log in sorted(directory.glob("audit.jsonl*")):
-        for line in log.read_bytes().splitlines():
-            try:
-                entry = json.loads(line)
-                if entry["kind"] == "run-started":
-                    yield str(entry["details"]["run"]), str(entry["details"]["bundle"])
-            except (ValueError, KeyError, TypeError):
-                continue
+        for kind, details in _entries(log):
+            if kind == "run-started" and {"run", "bundle"} <= details.keys():
+                yield str(details["run"]), str(details["bundle"])
+
+
+def _entries(log: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The kind and details of each line that can be read, of a log that need not be whole."""
+    for line in log.read_bytes().splitlines() if log.exists() else ():
+        try:
+            entry = json.loads(line)
+            kind, details = entry["kind"], entry["details"]
+        except (ValueError, KeyError, TypeError):
+            continue
+        if isinstance(details, dict):
+            yield str(kind), details

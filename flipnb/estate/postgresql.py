@@ -60,8 +60,11 @@ def versions(connection: Connection) -> tuple[str, ...]:
 
 
 def read_version(connection: Connection, version: str) -> None:
-    """Make unqualified table names those of a version, until the transaction's end."""
-    connection.execute(f"SET LOCAL search_path = {schema_of(version)}, public")
+    """Make unqualified names those of a version and of PostgreSQL itself, until the transaction's end.
+
+    Not those of ``public``, where others may make a function that fits a question's types better than PostgreSQL's own.
+    """
+    connection.execute(f"SET LOCAL search_path = {schema_of(version)}, pg_temp")
 
 
 def with_values(sql: str) -> SQL:

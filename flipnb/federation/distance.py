@@ -41,7 +41,8 @@ class _Difference:
 def refuse_far(weights: WeightsAt, before: WeightsAt, bound: Bound) -> None:
     """Hold ``weights`` to how far they may lie from those ``before``, which are of the same tensors.
 
-    Raises FlipError ``too-far``, which says how far they lie and may lie; ``not-finite``, which names the tensor.
+    Raises FlipError ``too-far``, which says how far they lie and may lie; ``not-finite`` and ``wrong-weights`` (a truth
+    value's byte is neither 0 nor 1, which libraries read as they like), which name the tensor.
     """
     pieces = _Pieces()
     found = _Difference()
@@ -51,6 +52,9 @@ def refuse_far(weights: WeightsAt, before: WeightsAt, bound: Bound) -> None:
         else:
             most = bound.integer(tensor)
             for old, new in pieces.of(tensor, before, weights):
+                if tensor.dtype == "bool" and new.view(np.uint8).max() > 1:
+                    said = f"The global weights' tensor {tensor.name!r} holds no truth values."
+                    raise FlipError("wrong-weights", said)
                 if (apart := _apart(old, new)) > most:
                     raise _far(f"lie {apart} in an element of the integer tensor {tensor.name!r}", f"{most}", bound)
     allowed = bound.step(math.sqrt(found.size))

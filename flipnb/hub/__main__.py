@@ -9,6 +9,7 @@ import fcntl
 import json
 import logging
 import os
+import resource
 import socket
 import ssl
 import sys
@@ -16,13 +17,16 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
 
+from flipnb.contracts.disk import disk_full, is_full
 from flipnb.contracts.problem import FlipError
 from flipnb.federation.freed_memory import keep_freed_memory
 from flipnb.files.logs import log_to, logs_kept
 from flipnb.files.whole import write
 from flipnb.hub.app import make_app, open_hub
 from flipnb.hub.configuration import HubConfiguration, HubDirectory
+from flipnb.hub.connections import BoundedProtocol
 from flipnb.hub.waits import Waits
 
 log = logging.getLogger("flip.hub")
@@ -65,8 +69,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return serve(directory)
     except FlipError as error:
-        print(f"flip hub: {error}", file=sys.stderr)  # noqa: T201 - said to the operator before there is a log
-        return 1
+        said = error
+    except (OSError, SQLAlchemyError) as error:
+        if not is_full(error):
+            raise
+        said = disk_full("the hub's")
+    print(f"flip hub: {said}", file=sys.stderr)  # noqa: T201 - said to the operator before there is a log
+    return 1
 
 
 def serve(directory: HubDirectory) -> int:
@@ -75,6 +84,8 @@ def serve(directory: HubDirectory) -> int:
     Raises FlipError ``no-configuration``, ``already-up``, ``no-port``.
     """
     keep_freed_memory()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each connection is one
     configuration = directory.read_configuration()
     own = directory.logs / "hub.log"
     log_to(own)
@@ -99,6 +110,7 @@ def serve(directory: HubDirectory) -> int:
             timeout_graceful_shutdown=_GRACE_SECONDS,
             timeout_keep_alive=75,
             ws="none",
+            http=BoundedProtocol,
             lifespan="on",
         )
         config.load()

@@ -14,7 +14,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -98,6 +98,7 @@ def make_app(hub: Hub, directory: HubDirectory, url: str) -> FastAPI:
     app.add_exception_handler(FlipError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _gone)
     # Said by handlers of their own: after one of Exception the connection is closed, and the answer may be lost.
     app.add_exception_handler(OSError, _perhaps_full)
     app.add_exception_handler(OperationalError, _perhaps_full)
@@ -136,6 +137,11 @@ def _http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     return _problem("no-such-route", f"{request.method} {request.url.path}: {error.detail}.", error.status_code)
+
+
+def _gone(request: Request, error: Exception) -> Response:
+    """Nobody reads it; without it each broken body was an error in the log, with a traceback."""
+    return _problem("broken-off", "The body broke off.", 400)
 
 
 def _perhaps_full(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -29,6 +30,7 @@ Role = Literal["researcher", "trust", "coordinator"]
 
 _DRAINED_BYTES = 16 << 20
 """Of a body that is too large, so much is taken and dropped: an answer before its end would be lost with it."""
+_BODY_SECONDS = 300.0
 _NONCE_LENGTH = 200
 _KEEP_NONCE = "INSERT OR IGNORE INTO nonces (key_id, nonce, expires) VALUES (?, ?, ?)"
 _CLOCK_TOLERANCE = 30.0
@@ -178,7 +180,17 @@ class SignedRequest:
         self.body = b""
 
     async def read_body(self, request: Request, limit: int) -> None:
-        """Raises FlipError ``body-too-large`` (413), ``altered-body`` (401)."""
+        """Raises FlipError ``body-too-large`` (413), ``altered-body`` (401), ``too-slow`` (408)."""
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                self.body = await self._read(request, limit)
+        except TimeoutError:
+            message = f"The body was not whole after {_BODY_SECONDS:.0f} s."
+            raise FlipError("too-slow", message, status=408) from None
+        if not hmac.compare_digest(hashlib.sha256(self.body).hexdigest(), self.content_digest):
+            raise FlipError("altered-body", "The body is not the one that was signed.", status=401)
+
+    async def _read(self, request: Request, limit: int) -> bytes:
         parts: list[bytes] = []
         size = 0
         said = request.headers.get("content-length", "")
@@ -192,9 +204,7 @@ class SignedRequest:
                 break
         if size > limit:
             raise _too_large(limit)
-        self.body = b"".join(parts)
-        if not hmac.compare_digest(hashlib.sha256(self.body).hexdigest(), self.content_digest):
-            raise FlipError("altered-body", "The body is not the one that was signed.", status=401)
+        return b"".join(parts)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:

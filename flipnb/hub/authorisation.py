@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from flipnb.contracts import envelope
@@ -17,7 +18,7 @@ from flipnb.contracts.document import parse
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Roster
 from flipnb.hub.authentication import Caller, Role
-from flipnb.hub.store.tables import PartRow, RunRow, StudyRow
+from flipnb.hub.store.tables import MemberRow, PartRow, RunRow, StudyRow
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,12 @@ def authorise(
 
 
 def _is_member(session: Session, caller: Caller, study: str) -> bool:
-    row = session.get(StudyRow, study)
-    if row is None or caller.role == "coordinator":
-        return False
-    roster = roster_of(row)
-    members = roster.researcher_keys() if caller.role == "researcher" else roster.trust_keys()
-    return caller.key_id in members
+    return session.get(MemberRow, (caller.key_id, caller.role, study)) is not None
+
+
+def studies_of(caller: Caller) -> Select[str]:
+    """The names of the studies whose rosters name the caller in their role; no roster is read for it."""
+    return select(MemberRow.study).where(MemberRow.key_id == caller.key_id, MemberRow.role == caller.role)
 
 
 def roster_of(study: StudyRow) -> Roster:

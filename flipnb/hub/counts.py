@@ -12,8 +12,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from flipnb.contracts import envelope
-from flipnb.contracts.cohort_bounds import MAXIMUM_TEXT
-from flipnb.contracts.count import CountRequest, CountStatus, SignedCount
+from flipnb.contracts.count import REQUEST_BYTES, CountRequest, CountStatus, SignedCount
 from flipnb.contracts.keys import key_id
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Roster, SessionCertificate
@@ -25,14 +24,11 @@ from flipnb.hub.store.tables import CountRow, JoinRow, StudyRow, TaskRow
 from flipnb.hub.tasks import ask
 from flipnb.hub.waits import count_of, ring
 
-_COUNT_BYTES = 2 * MAXIMUM_TEXT
-"""A cohort with every name that ATLAS writes, and 200 charts, in base64 within JSON."""
-
 routes = APIRouter(prefix="/v1")
 
 
 @routes.post("/studies/{study}/counts")
-async def post_count(hub: Here, signed: Annotated[SignedRequest, up_to(_COUNT_BYTES)], study: str) -> Response:
+async def post_count(hub: Here, signed: Annotated[SignedRequest, up_to(REQUEST_BYTES)], study: str) -> Response:
     """Ask every Trust that joined. The same request again is the same count."""
     with signed.looking() as session:
         row, roster = authorise(session, signed.caller, ("researcher",), study=study).in_study

@@ -10,9 +10,9 @@ from sqlalchemy import func, or_, select
 from starlette.responses import Response
 
 from flipnb.contracts.feed import Feed
-from flipnb.hub.authorisation import authorise, roster_of
+from flipnb.hub.authorisation import authorise, studies_of
 from flipnb.hub.service import Here, Signed, Wait, answer
-from flipnb.hub.store.tables import JoinRow, RunRow, StudyRow
+from flipnb.hub.store.tables import JoinRow, MemberRow, RunRow
 from flipnb.hub.waits import EVENTS
 
 _RECENT_SECONDS = 3600.0
@@ -28,8 +28,10 @@ async def get_feed(hub: Here, signed: Signed, after: _Position = -1, pulse: str 
     def look() -> tuple[bool, Feed]:
         with signed.transaction() as session:
             authorise(session, signed.caller, ("researcher",))
-            rosters = {study.name: roster_of(study) for study in session.scalars(select(StudyRow))}
-            studies = [name for name, roster in rosters.items() if signed.caller.key_id in roster.researcher_keys()]
+            studies = studies_of(signed.caller)
+            trusts = session.scalars(
+                select(MemberRow.key_id).where(MemberRow.role == "trust", MemberRow.study.in_(studies)).distinct()
+            ).all()
             joined = session.scalars(
                 select(JoinRow.study + " " + JoinRow.trust).where(JoinRow.study.in_(studies))
             ).all()
@@ -37,7 +39,7 @@ async def get_feed(hub: Here, signed: Signed, after: _Position = -1, pulse: str 
             position = session.scalar(select(func.coalesce(func.sum(RunRow.last_event), 0)).where(mine)) or 0
             recent = or_(RunRow.finished.is_(None), RunRow.finished > time.time() - _RECENT_SECONDS)
             runs = session.execute(select(RunRow.id, RunRow.last_event).where(mine, recent)).tuples().all()
-        found = hub.presence.pulse({key for name in studies for key in rosters[name].trust_keys()}, sorted(joined))
+        found = hub.presence.pulse(trusts, sorted(joined))
         feed = Feed(position=int(position), pulse=found, runs=dict(runs))
         return (position, found) != (after, pulse), feed
 

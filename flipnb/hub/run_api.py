@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -18,6 +20,7 @@ from flipnb.hub.waits import events_of
 
 _MEMBERS: tuple[Role, ...] = ("researcher", "trust")
 _PAGE, _MOST = 100, 500
+_PAGE_BYTES = 2 << 20
 _REQUEST_BYTES = 512 << 10
 """A point may have 1,000 parameters; of texts it holds some hundred bytes each then."""
 
@@ -45,7 +48,7 @@ async def list_runs(
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=_MOST)] = _PAGE,
 ) -> Response:
-    """At most ``limit`` of a study's runs, the newest first, older than the run ``after``.
+    """At most ``limit`` of a study's runs, the newest first, older than the run ``after``; fewer of large points.
 
     A Trust sees those in which it has a part.
     """
@@ -61,8 +64,15 @@ async def list_runs(
             )
             found = found.where(older)
         rows = session.scalars(found.limit(limit + 1)).all()
-        views = tuple(runs.view(session, run, hub.presence.heard) for run in rows[:limit])
-    return answer(RunPage(runs=views, next=views[-1].run if len(rows) > limit else None))
+        shown = rows[: min(limit, _fit(rows))]
+        views = tuple(runs.view(session, run, hub.presence.heard) for run in shown)
+    return answer(RunPage(runs=views, next=views[-1].run if len(rows) > len(views) else None))
+
+
+def _fit(rows: Sequence[RunRow]) -> int:
+    """How many of the runs have points of 2 MiB together, but one where there is any."""
+    sizes = accumulate(len(run.point) for run in rows)
+    return max(1, sum(size <= _PAGE_BYTES for size in sizes))
 
 
 @routes.get("/runs/{run}")

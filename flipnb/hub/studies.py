@@ -7,7 +7,8 @@ import time
 from typing import Annotated
 
 from fastapi import APIRouter
-from sqlalchemy import select
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from flipnb.contracts import envelope
@@ -16,9 +17,9 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Join, Roster
 from flipnb.hub import bundles
 from flipnb.hub.authentication import SignedRequest
-from flipnb.hub.authorisation import authorise, not_found, roster_of
+from flipnb.hub.authorisation import authorise, not_found, studies_of
 from flipnb.hub.service import Here, Signed, json_answer, nothing, read, up_to
-from flipnb.hub.store.tables import BundleRow, JoinRow, StudyRow
+from flipnb.hub.store.tables import BundleRow, JoinRow, MemberRow, StudyRow
 from flipnb.hub.waits import EVENTS, ring
 
 _ROSTER_BYTES = 2 << 20
@@ -49,7 +50,7 @@ async def create_study(hub: Here, signed: Annotated[SignedRequest, up_to(_ROSTER
                 status=409,
             )
         if known is None:
-            session.add(StudyRow(name=claimed.study, roster=opened.digest, envelope=signed.body, created=time.time()))
+            _keep(session, claimed, opened.digest, signed.body)
     answer = json.dumps({"study": claimed.study, "roster": opened.digest})
     return json_answer(answer, 200 if known is not None else 201)
 
@@ -59,20 +60,36 @@ def _read_roster(sealed: bytes) -> tuple[Roster, envelope.Opened]:
     return claimed, envelope.unseal(sealed, envelope.ROSTER, claimed.researcher_keys(), "The roster")
 
 
+def _keep(session: Session, roster: Roster, digest: str, sealed: bytes) -> None:
+    session.add(
+        StudyRow(name=roster.study, roster=digest, envelope=sealed, created=time.time(), purpose=roster.purpose)
+    )
+    members = [
+        {"key_id": key, "role": role, "study": roster.study}
+        for role, keys in (("researcher", roster.researcher_keys()), ("trust", roster.trust_keys()))
+        for key in keys
+    ]
+    session.execute(insert(MemberRow), members)
+
+
 @routes.get("/studies")
 async def list_studies(signed: Signed) -> Response:
     """The studies of which the caller is a member."""
     with signed.transaction() as session:
         authorise(session, signed.caller, ("researcher", "trust"))
-        found = []
-        for study in session.scalars(select(StudyRow).order_by(StudyRow.name)):
-            roster = roster_of(study)
-            if signed.caller.key_id not in roster.researcher_keys() | roster.trust_keys():
-                continue
-            joined = session.scalars(select(JoinRow.trust).where(JoinRow.study == study.name)).all()
-            found.append(
-                {"study": study.name, "purpose": roster.purpose, "roster": study.roster, "joined": sorted(joined)}
-            )
+        found = [
+            {
+                "study": name,
+                "purpose": purpose,
+                "roster": roster,
+                "joined": sorted(session.scalars(select(JoinRow.trust).where(JoinRow.study == name))),
+            }
+            for name, purpose, roster in session.execute(
+                select(StudyRow.name, StudyRow.purpose, StudyRow.roster)
+                .where(StudyRow.name.in_(studies_of(signed.caller)))
+                .order_by(StudyRow.name)
+            ).tuples()
+        ]
     return json_answer(json.dumps(found))
 
 

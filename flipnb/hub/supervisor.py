@@ -63,7 +63,7 @@ class Supervisor:
                         self._sweep()
                         swept = True
                     self._reconcile(self._wanted())
-                    await self._hub.waits.until(RUNS, self._changed, 60.0, who=__name__)
+                    await self._hub.waits.until(RUNS, self._changed, 60.0, who="supervisor")
                 except Exception:  # a full disk, say; without this loop no run would ever start again
                     log.exception("looking at the runs failed")
                     await asyncio.sleep(_LONGEST_PAUSE)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from sqlalchemy.orm import Session
@@ -14,9 +12,9 @@ from sqlalchemy.orm import Session
 T = TypeVar("T")
 
 LONGEST_WAIT = 60.0
+MOST_WAITS = 200
+"""Requests of one caller that wait at a time; a workbench and an agent need one or two."""
 _PENDING = "bells"
-MOST_OF_ONE = 64
-"""Waits of one key at once: at each ring all of them look, and everybody else's request waits for that."""
 
 RUNS = "runs"
 """Rung whenever any run changes its state."""
@@ -56,62 +54,65 @@ def rung(session: Session) -> set[str]:
     return topics
 
 
-@dataclass(eq=False)
-class _Wait:
-    change: asyncio.Event = field(default_factory=asyncio.Event)
-    over: bool = False
-
-    def end(self) -> None:
-        """Have it answered now, with what there is."""
-        self.over = True
-        self.change.set()
-
-
 class Waits:
     """Who waits for what, on one event loop."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, set[_Wait]] = {}
-        self._of: dict[str, deque[_Wait]] = {}
-        """By who waits, the oldest first."""
+        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._own: dict[str, dict[asyncio.Event, None]] = {}
+        """Each caller's, the oldest first."""
         self.closing = False
 
     async def until(self, topic: str, look: Callable[[], tuple[bool, T]], seconds: float, *, who: str) -> T:
         """``look`` returns (whether that is worth an answer, the answer); it is asked again at each ring.
 
-        Returns the last answer after ``seconds`` in any case, and at once when the hub stops, or where ``who``, a key
-        id, has begun ``MOST_OF_ONE`` others since.
+        Returns the last answer after ``seconds`` in any case, at once when the hub stops, and when ``who`` has as many
+        younger waits as one may have.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + min(max(seconds, 0.0), LONGEST_WAIT)
-        own, wait = self._of.setdefault(who, deque()), _Wait()
-        own.append(wait)
-        self._waiting.setdefault(topic, set()).add(wait)
-        if len(own) > MOST_OF_ONE:
-            own.popleft().end()
+        change = asyncio.Event()
+        self._begin(topic, who, change)
         try:
+            enough, answer = look()
             while True:
-                wait.change.clear()
-                enough, answer = look()
                 left = deadline - loop.time()
-                if enough or left <= 0 or wait.over or self.closing:
+                if enough or left <= 0 or self.closing or change not in self._own[who]:
                     return answer
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(left):
-                        await wait.change.wait()
+                        await change.wait()
+                async with self._turns[topic]:
+                    # One look, then whatever else waits for the loop: many who wait for one topic hold nobody up.
+                    await asyncio.sleep(0)
+                    change.clear()
+                    enough, answer = look()
         finally:
-            self._waiting[topic].discard(wait)
-            if not self._waiting[topic]:
-                del self._waiting[topic]
-            if wait in own:
-                own.remove(wait)
-            if not own and self._of.get(who) is own:
-                del self._of[who]
+            self._end(topic, who, change)
+
+    def _begin(self, topic: str, who: str, change: asyncio.Event) -> None:
+        self._waiting.setdefault(topic, set()).add(change)
+        self._turns.setdefault(topic, asyncio.Lock())
+        own = self._own.setdefault(who, {})
+        own[change] = None
+        if len(own) > MOST_WAITS:
+            oldest = next(iter(own))
+            del own[oldest]
+            oldest.set()
+
+    def _end(self, topic: str, who: str, change: asyncio.Event) -> None:
+        self._own[who].pop(change, None)
+        if not self._own[who]:
+            del self._own[who]
+        self._waiting[topic].discard(change)
+        if not self._waiting[topic]:
+            del self._waiting[topic], self._turns[topic]
 
     def ring(self, topic: str) -> None:
         """Have all who wait for the topic look again, now."""
         for waiting in self._waiting.get(topic, ()):
-            waiting.change.set()
+            waiting.set()
 
     def close(self) -> None:
         """Answer all that wait, now, and let nobody wait any more."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flipnb.contracts.problem import FlipError
+from flipnb.contracts.text import as_line
 from flipnb.lab.listener import Listener
 from flipnb.lab.outbox import Outbox
 from flipnb.workbench.home import Home
@@ -30,20 +31,34 @@ class Bench:
     outbox: Outbox = field(default_factory=Outbox)
 
     def file(self, path: str) -> Path:
-        """The file under a path of the file browser. Raises FlipError ``outside`` (403), ``no-file`` (404)."""
+        """The file under a path of the file browser. Raises as ``place``, and FlipError ``no-file`` (404)."""
         found = self.place(path)
         if not found.is_file():
-            raise FlipError("no-file", f"There is no file {path}.", remedy="Save it first.", status=404)
+            raise FlipError("no-file", f"There is no file {as_line(path)}.", remedy="Save it first.", status=404)
         return found
 
     def place(self, path: str) -> Path:
-        """Where a file is or may be made, in a folder that exists. Raises FlipError ``outside``, ``no-folder``."""
+        """Where a file is or may be made, in a folder that exists.
+
+        Raises FlipError ``outside`` (403), ``no-folder`` (404); ``bad-path`` (422) for what no file can be called, a
+        symlink to itself and what is there and no file.
+        """
         root = self.root.resolve()
-        found = (root / path.removeprefix("RTC:").lstrip("/")).resolve()
-        if not found.is_relative_to(root) or found == root:
-            raise FlipError("outside", f"{path} is outside the folder that JupyterLab shows.", status=403)
-        if not found.parent.is_dir():
-            raise FlipError("no-folder", f"There is no folder for {path}.", remedy="Make it first.", status=404)
+        try:
+            found = (root / path.removeprefix("RTC:").lstrip("/")).resolve()
+            inside = found.is_relative_to(root) and found != root
+            fits = not inside or found.is_file() or not found.exists()
+            in_folder = inside and found.parent.is_dir()
+        except (OSError, ValueError, RuntimeError):
+            inside, fits, in_folder = True, False, False
+        if not inside:
+            raise FlipError("outside", f"{as_line(path)} is outside the folder that JupyterLab shows.", status=403)
+        if not fits:
+            raise FlipError("bad-path", f"{as_line(path)} is no file, and none can be made there.", status=422)
+        if not in_folder:
+            raise FlipError(
+                "no-folder", f"There is no folder for {as_line(path)}.", remedy="Make it first.", status=404
+            )
         return found
 
     def shown(self, text: str) -> str:

@@ -6,10 +6,11 @@ import importlib.metadata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
-from flipnb.contracts.bundle import Environment
+from flipnb.contracts.bundle import Environment, agreement_bits, report_bits
 from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.tensors import TensorSpec
+from flipnb.contracts.total import TotalStep
 from flipnb.contracts.trust_card import TrustCard
 from flipnb.workbench.validation import Imported, Issue, normal_name
 
@@ -20,6 +21,7 @@ def find_trust_issues(
     *,
     plan: Plan,
     outputs: Sequence[DeclaredOutput],
+    totals: Sequence[TotalStep],
     tensors: TensorSpec | None,
     minimum_trusts: int,
     environment: Environment,
@@ -30,7 +32,7 @@ def find_trust_issues(
     ``tensors`` are those of the last rehearsal, None where there was none.
     """
     allowance = card.allowance
-    bits = (plan.rounds + 1) * sum(output.bits for output in outputs)
+    bits = report_bits(plan, outputs, totals) + (agreement_bits(plan) if allowance.per_trust_metrics else 0)
     refusals = (
         (plan.aggregation == "individual" and not allowance.individual_updates,
          "does not let single Trusts' updates out, which this strategy needs"),
@@ -43,7 +45,7 @@ def find_trust_issues(
         (plan.rounds > allowance.maximum_rounds,
          f"allows {allowance.maximum_rounds} rounds; the plan has {plan.rounds}"),
         (bits > allowance.bits_per_run,
-         f"lets {allowance.bits_per_run} bits of numbers out of a run; the declared outputs carry {bits}"),
+         f"lets {allowance.bits_per_run} bits of numbers out of a run; what is declared carries {bits}"),
         (card.data is None, "has loaded no data yet"),
     )  # fmt: skip
     for refused, what in refusals:

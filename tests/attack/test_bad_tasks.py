@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import secrets
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from enclave_federation import until
-from pydantic_core import to_jsonable_python
+from enclave_scenario import signed_count
+from hostile_hub import Scene, opened
 from small_estate import aged, concept_set, group, has, ruled
-from test_hostile_hub import Scene
-from time_attack import signed_count
 
 from flipnb.contracts.document import canonical_bytes, sha256
 from flipnb.contracts.envelope import BUNDLE, seal
@@ -27,24 +24,8 @@ SECONDS = 10.0
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    with tempfile.TemporaryDirectory(prefix="flip") as short:
-        scene = Scene(tmp_path_factory.mktemp("bad"), Path(short))
-        scene.trust.start()
-        try:
-            scene.trust.ready()
-            scene.trust.join(scene.study)
-            yield scene
-        finally:
-            scene.trust.end()
-            scene.hub.close()
-
-
-def hand_out(scene: Scene, *asked: Any) -> None:
-    """Tasks, well formed or not, of which nobody waits for an answer."""
-    for fields in asked:
-        number = len(scene.hub.tasks) + 1
-        plain = {"id": secrets.token_hex(16), "sequence": number, "study": "heart"}
-        scene.hub.tasks.append(plain | to_jsonable_python(fields))
+    with opened(tmp_path_factory.mktemp("bad")) as scene:
+        yield scene
 
 
 def stop_is_answered(scene: Scene) -> None:
@@ -62,7 +43,7 @@ def large_funnel() -> dict[str, Any]:
 def test_the_largest_funnel_holds_neither_stop_nor_desk(scene: Scene) -> None:
     """It took 38 s of the agent's only event loop, each time that it was asked, whatever the budget."""
     asked = signed_count(scene.study, large_funnel(), funnel=True)
-    hand_out(scene, {"kind": "count", "count": asked})
+    scene.hub.hand_out({"kind": "count", "count": asked})
     stop_is_answered(scene)
     began = time.monotonic()
     scene.trust.status()
@@ -86,12 +67,12 @@ def test_a_bundle_with_bounds_that_overflow_is_refused_and_not_tried_again(scene
 
 def test_millions_of_faults_in_one_list_hide_nothing(scene: Scene) -> None:
     """3 million wrong members were 16.8 s and 4.4 GB on the agent's only event loop."""
-    hand_out(scene, {"kind": "start", "run": "1" * 32, "members": [1] * 1_000_000})
+    scene.hub.hand_out({"kind": "start", "run": "1" * 32, "members": [1] * 1_000_000})
     stop_is_answered(scene)
 
 
 def test_tasks_without_id_number_or_kind_hide_none_of_the_others(scene: Scene) -> None:
-    hand_out(scene, {"id": None, "kind": "stop"}, {"kind": 7}, {"id": "x", "sequence": "y"})
+    scene.hub.hand_out({"id": None, "kind": "stop"}, {"kind": 7}, {"id": "x", "sequence": "y"})
     scene.hub.tasks = [task for task in scene.hub.tasks if isinstance(task["sequence"], int)]
     stop_is_answered(scene)
 
@@ -105,7 +86,7 @@ def test_more_tasks_of_every_kind_than_are_handled_at_once_leave_the_others(scen
         {"kind": "start", "run": "2" * 32, "members": scene.study.members()},
         {"kind": "from-the-future", "run": "2" * 32},
     ):
-        hand_out(scene, *[fields] * 700)
+        scene.hub.hand_out(*[fields] * 700)
     stop_is_answered(scene)
     # All are answered in the end, also those for which there was no room at first.
     wanted = {task["id"] for task in scene.hub.tasks if task.get("id")}

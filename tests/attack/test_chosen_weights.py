@@ -7,7 +7,6 @@ alone, many times.
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pytest
 from chosen_weights import CENTRE, EPOCHS, RATE, SPREAD, Patients, Vector, Walk, read, right, solve, wander
 from enclave_federation import Patient, fill_with, until
 from enclave_scenario import SPEC, Chamber, Study, sealed, sha
-from hostile_hub import Scene
+from hostile_hub import Scene, opened
 from safetensors.numpy import load, save
 
 from flipnb.contracts.bundle import Bundle
@@ -61,16 +60,8 @@ def estate(directory: Path) -> str:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    with tempfile.TemporaryDirectory(prefix="flip") as short:
-        scene = Scene(tmp_path_factory.mktemp("chosen"), Path(short), estate)
-        scene.trust.start()
-        try:
-            scene.trust.ready()
-            scene.trust.join(scene.study)
-            yield scene
-        finally:
-            scene.trust.end()
-            scene.hub.close()
+    with opened(tmp_path_factory.mktemp("chosen"), estate) as scene:
+        yield scene
 
 
 def content(weights: Vector) -> bytes:

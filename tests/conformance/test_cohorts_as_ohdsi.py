@@ -43,9 +43,14 @@ def test_definitions_are_there():
     assert len(list(PHENOTYPES.directory().iterdir())) == 2 * 59
 
 
-def test_bounds_are_eight_times_what_any_definition_has(monkeypatch):
-    for bound in ("MAXIMUM_BYTES", "MAXIMUM_CONCEPTS", "MAXIMUM_CRITERIA", "MAXIMUM_GROUPS", "MAXIMUM_SETS"):
-        monkeypatch.setattr(cohort_bounds, bound, getattr(cohort_bounds, bound) // 8)
+def test_bounds_are_three_times_what_any_definition_has_and_most_eight_times(monkeypatch):
+    for share, bounds in (
+        (8, ("MAXIMUM_BYTES", "MAXIMUM_CONCEPTS", "MAXIMUM_GROUPS", "MAXIMUM_SETS")),
+        (3, ("MAXIMUM_CRITERIA", "MAXIMUM_NESTED", "MAXIMUM_PAIRED")),
+        (2, ("MAXIMUM_DISTINCT",)),
+    ):
+        for bound in bounds:
+            monkeypatch.setattr(cohort_bounds, bound, getattr(cohort_bounds, bound) // share)
     monkeypatch.setattr(cohort_bounds, "MAXIMUM_TEXT", cohort_bounds.MAXIMUM_TEXT // 2)
     for name in definition_ids():
         CohortExpression.parse(definition(name))

@@ -6,6 +6,7 @@ import contextlib
 import secrets
 import shutil
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
@@ -148,6 +149,13 @@ def hub(directory: Path) -> None:
         assert all(sha(blob.read_bytes()) == blob.name for blob in blobs)
         assert list((made.directory / "blobs" / "partial").iterdir()) == []
     sound(directory / "hub" / "hub.sqlite")
+    filler = fill(directory, 0)
+    command = [sys.executable, "-m", "flipnb.hub", "--directory", str(directory / "hub")]
+    started = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert started.returncode == 1, started
+    assert "disk is full" in started.stderr, started.stderr
+    assert "Traceback" not in started.stderr, started.stderr
+    filler.unlink()
 
 
 if __name__ == "__main__":

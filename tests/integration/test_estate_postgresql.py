@@ -147,3 +147,28 @@ def test_codes_find_the_servers_vocabulary(address, tmp_path):
         assert list(server.rows("SELECT observation_concept_id FROM observation")) == [(2000000001,)]
         assert list(server.rows("SELECT concept_name FROM concept")) == [('A, "b"',)]
     assert load(tmp_path / "export.ndjson", "fhir-r4", address).new is False
+
+
+def test_names_of_a_version_are_never_those_that_a_stranger_made(address, source):
+    """Up to PostgreSQL 14 everybody may make functions in ``public``; one that fits a column's type better is taken."""
+    load(source, "omop-5.4", address, max_rejects=0.5)
+    with psycopg.connect(address) as connection:
+        connection.execute("CREATE ROLE stranger LOGIN")
+        connection.execute("GRANT USAGE, CREATE ON SCHEMA public TO stranger")
+    with psycopg.connect(address, user="stranger") as connection:
+        connection.execute(
+            "CREATE FUNCTION public.lower(varchar) RETURNS text LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE WARNING '% read %', current_user, $1; RETURN 'hostile'; END $$"
+        )
+        connection.execute("CREATE VIEW public.people AS SELECT 1 AS person_id")
+    try:
+        with reading(address) as reader:
+            assert list(reader.rows("SELECT lower(person_source_value) FROM person")) == [('a,"b',)]
+            assert "people" not in reader.columns()
+            with pytest.raises(FlipError) as missing:
+                list(reader.rows("SELECT person_id FROM people"))
+            assert missing.value.code == "estate-incomplete"
+    finally:
+        with psycopg.connect(address) as connection:
+            connection.execute("DROP OWNED BY stranger")
+            connection.execute("DROP ROLE stranger")

@@ -82,6 +82,10 @@ def test_a_controller_reads_approves_and_looks_at_what_ran(federation, server, p
     assert south.approve(digest).is_success
 
     page.command("flip:show-desk")
+    page.page.locator(".jp-FlipDesk").get_by_role("tab", name="Policy").click()
+    page.page.get_by_role("row", name="counts.answer_seconds").wait_for()
+    assert serious_findings(page.page, ".jp-FlipDesk") == []
+    page.page.locator(".jp-FlipDesk").get_by_role("tab", name="Waiting").click()
     page.see("<b>Hostile</b> notebook", ".jp-FlipDesk")
     page.page.get_by_role("button", name="<b>Hostile</b> notebook").first.click()
     page.see("Nothing like it was approved here: all 4 cells are new.")

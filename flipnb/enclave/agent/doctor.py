@@ -155,9 +155,17 @@ def _stores(enclave: EnclaveDirectory) -> list[Finding]:
     if found.problems:
         return [Finding(problem.file.name, False, problem.detail, problem.remedy) for problem in found.problems]
     assert found.log is not None
+    behind = found.clock_behind()
+    clock = []
+    if behind is not None:
+        detail = (
+            f"This machine's clock is {behind} behind the last entry of the audit log: approvals, requests and "
+            "sessions that were over hold again."
+        )
+        clock = [Finding("clock", False, detail, "Set it right before the agent starts, and find out who changed it.")]
     size = f"{found.log.tree.size} entries in the audit log, unchanged"
     how = "to be anchored when the agent starts" if found.adopt else "none older than its anchor"
-    return [Finding("stores", True, f"secrets, ledger and state whole, {how}; {size}")]
+    return [Finding("stores", True, f"secrets, ledger and state whole, {how}; {size}"), *clock]
 
 
 def _counts(enclave: EnclaveDirectory) -> str:
@@ -197,10 +205,12 @@ def _answer_time(enclave: EnclaveDirectory) -> str:
         return f"every count is answered {turn:g} s after its turn begins; none was asked under this time yet"
     stopped = [took for took in times if not took.whole]
     usual = sorted(took.seconds for took in times)[max(0, ceil(0.95 * len(times)) - 1)]
-    said = f"19 of 20 of the last {len(times)} questions were counted within {usual:.2g} s"
+    most = "19 of 20" if len(times) >= 20 else "all"
+    said = f"{most} of the last {len(times)} questions were counted within {usual:.2g} s"
     remedy = (
         "Raise counts.answer_seconds in policy.json: what was stopped is then counted anew, for nothing, when it is "
-        "asked again. Or give the estate worker more memory (estate_memory in enclave.json)."
+        "asked again; as any change of policy, it ends all approvals. Or give the estate worker more memory "
+        "(estate_memory in enclave.json)."
     )
     if stopped:
         raise _Unhealthy(

@@ -61,7 +61,8 @@ class GivenRound:
 class Airlock:
     """One run's. All methods may be called from any thread; ``next_round`` waits, so never in an event loop.
 
-    ``on_wanted`` is called, from the broker's thread, when a kernel wants weights that only an earlier one has had.
+    ``on_wanted`` is called, from the broker's thread, when a kernel wants weights that only an earlier one has had;
+    ``on_offered`` with the number of a round whose weights are there for the kernel, when it came.
     """
 
     def __init__(self, facts: RunFacts, *, key: SigningKey, store: Store, audit: AuditLog, policy: Policy) -> None:
@@ -78,6 +79,7 @@ class Airlock:
         """The code of what the notebook was refused last (of ``REFUSALS``), until a round is answered."""
         self.totals = TotalsGate(facts, key=key, store=store, audit=audit, policy=policy)
         self.on_wanted: Callable[[], None] = lambda: None
+        self.on_offered: Callable[[int], None] = lambda number: None
 
     # The hub's side
 
@@ -147,6 +149,7 @@ class Airlock:
             self._drop_weights()
             self._given = GivenRound(context, weights, state)
             self._wanted = False
+            self.on_offered(context.round)
             self._changed.notify_all()
 
     def lacks(self, number: int) -> bool:
@@ -203,8 +206,14 @@ class Airlock:
     @property
     def open(self) -> bool:
         """Whether a round waits for the kernel's answer."""
+        return self.open_round is not None
+
+    @property
+    def open_round(self) -> int | None:
+        """The number of the round that waits for the kernel's answer."""
         with self._changed:
-            return self._open() is not None
+            given = self._open()
+            return given.context.round if given is not None else None
 
     @property
     def place(self) -> int:

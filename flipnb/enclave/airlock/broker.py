@@ -96,6 +96,7 @@ class Broker:
         self._waiting_since: float | None = None
         self.awaited_total: int | None = None
         self._loans: dict[str, Loan] = {}
+        self._handed_over: set[int] = set()
         self._allowance, self._refilled = float(_BURST), time.monotonic()
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -289,6 +290,7 @@ class _Conversation:
             return
         self._send(answer, descriptors)
         if isinstance(answer, NextRound):
+            self._broker._handed_over.add(answer.round)
             self._airlock.handed_over(answer.round)
 
     def _dispatch(self, message: Hello | OpenRounds | LeaseRequest | Submit | Tell | AskTotal) -> Answer:
@@ -329,6 +331,14 @@ class _Conversation:
                 "wrong-tensors",
                 "The model's tensors are not those of the approved bundle.",
                 remedy="Rehearse the notebook again and submit the new bundle.",
+            )
+        open_round = self._airlock.open_round
+        if open_round is not None and open_round in self._broker._handed_over:
+            # Its weights would be fetched anew, and the hub see when.
+            raise FlipError(
+                "given-already",
+                f"This kernel was given round {open_round} already.",
+                remedy="Call flip.rounds once, and iterate over it once.",
             )
         self._open = True
         return self._next()

@@ -81,7 +81,8 @@ class GivenWeights:
         partial = path.with_name(path.name + PARTIAL)
         self._sound.pop(named.round, None)
         try:
-            _copy(weights, partial)
+            with partial.open("wb", buffering=0) as file:
+                weights.write_to(file)  # not synced: what a power cut leaves of it is found out by its digest
         except OSError as error:
             partial.unlink(missing_ok=True)
             if is_full(error):
@@ -151,14 +152,6 @@ def _opened(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _copy(weights: Lease, path: Path) -> None:
-    """Not synced: what a power cut leaves of it is found out by its digest."""
-    with path.open("wb", buffering=0) as file:
-        offset = 0
-        while offset < weights.size:
-            offset += os.sendfile(file.fileno(), weights.descriptor, offset, weights.size - offset)
 
 
 def _digest(path: Path) -> str:

@@ -63,7 +63,8 @@ class TotalsGate:
         """The sum for the kernel; the first one holds.
 
         Raises FlipError ``total-refused`` (after an audit entry) for one that is not of what was answered here, or that
-        its members can't have sent together; the kernel is refused the total then.
+        its members can't have sent together; the kernel is refused the total then, and every other sum by the same
+        words: by ever new ones a hub would learn when the notebook asks.
         """
         step = result.context.step
         with self._changed:
@@ -71,6 +72,8 @@ class TotalsGate:
             if known is not None and known.result is not None:
                 return
             try:
+                if step in self._refused_sums:
+                    raise self._refused_sums[step]
                 self._check_sum(result, known)
             except FlipError as error:
                 self._record_refusal(step, error)

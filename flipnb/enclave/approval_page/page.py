@@ -148,7 +148,10 @@ async def _form(request: Request) -> dict[str, str]:
         body += chunk
         if len(body) > _FORM_BYTES:
             raise FlipError("form-too-large", "The form is too large; nothing was approved.", status=413)
-    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=10)
+    try:
+        fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=10)
+    except ValueError:
+        raise FlipError("bad-form", "The form has too many fields; nothing was approved.", status=422) from None
     return {name: values[0] for name, values in fields.items()}
 
 

@@ -76,12 +76,15 @@ class Decisions:
     async def decline(self, decline: Decline) -> None:
         """Refuse a bundle, and withdraw what was approved of it and has not started."""
         self._requests.get(decline.bundle)
-        self._store.approvals.withdraw(decline.bundle)
-        self._store.requests.decide(decline.bundle, "declined", code="declined", reason=decline.reason)
-        self._audit.append("declined", bundle=decline.bundle, reason=decline.reason)
-        for run in self._store.runs.of(decline.bundle):
-            if run.state in ("notified", "waiting", "approved"):
-                self._store.runs.advance(run.run, "declined", code="declined", reason=decline.reason)
+
+        def withdrawn() -> None:
+            self._store.approvals.withdraw(decline.bundle)
+            self._store.requests.decide(decline.bundle, "declined", code="declined", reason=decline.reason)
+            for run in self._store.runs.of(decline.bundle):
+                if run.state in ("notified", "waiting", "approved"):
+                    self._store.runs.advance(run.run, "declined", code="declined", reason=decline.reason)
+
+        self._audit.append("declined", then=withdrawn, bundle=decline.bundle, reason=decline.reason)
 
     async def on_one_more_run(self, bundle: str) -> FlipError | Literal["approved", "waiting"]:
         """Whether the controllers' earlier decisions cover one more run: ``approved``, ``waiting``, or a refusal."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flipnb.contracts.count import CountAnswer, CountReply, CountRequest, SignedCount
+from flipnb.contracts.count import ESTATE_FAILED, CountAnswer, CountReply, CountRequest, SignedCount
 from flipnb.contracts.document import sha256
 from flipnb.contracts.envelope import COUNT_REPLY, COUNT_REQUEST, SESSION, Opened, peek, seal, unseal
 from flipnb.contracts.keys import SigningKey, key_id
@@ -18,7 +18,7 @@ from flipnb.contracts.study import Roster, SessionCertificate
 from flipnb.contracts.task import TaskAnswer
 from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.counting.pace import Pace
-from flipnb.enclave.counting.questions import ESTATE_FAILED, Answered, Question, Questions
+from flipnb.enclave.counting.questions import Answered, Question, Questions
 from flipnb.enclave.counting.turns import Lines, Turns
 from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.store import Store

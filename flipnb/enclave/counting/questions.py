@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from flipnb.contracts.chart import Bar, Chart, ChartOfTrust
 from flipnb.contracts.cohort import CohortExpression
-from flipnb.contracts.count import CHART_COSTS, COUNT_COSTS, Budget, CountAnswer, Step
+from flipnb.contracts.count import CHART_COSTS, COUNT_COSTS, ESTATE_FAILED, Budget, CountAnswer, Step
 from flipnb.contracts.document import canonical_bytes, sha256
 from flipnb.contracts.meaning import free_text, meanings
 from flipnb.contracts.policy import CountPolicy
@@ -24,9 +24,6 @@ from flipnb.contracts.problem import FlipError
 from flipnb.enclave.counting.pace import Pace, Turn
 from flipnb.enclave.stores.ledger import Ledger, Took
 from flipnb.estate.disclosure import Cell, bars, funnel, noisy, seed, shown
-
-ESTATE_FAILED = "estate-failed"
-"""The code of a fault before any record was read: no such estate, no such process."""
 
 _LOG = logging.getLogger("flipnb.enclave.counting")
 

@@ -12,6 +12,7 @@ import duckdb
 from pydantic import ValidationError
 
 from flipnb.contracts.cohort import CohortExpression
+from flipnb.contracts.count import ESTATE_FAILED
 from flipnb.contracts.disk import disk_full, is_full
 from flipnb.contracts.problem import FlipError, Problem
 from flipnb.enclave.estate_worker.order import (
@@ -98,7 +99,7 @@ class Worker:
             except Exception as error:
                 _LOG.exception("the version %s can't be opened", version)
                 raise FlipError(
-                    "estate-failed", f"The estate could not be opened ({type(error).__name__}).", status=409
+                    ESTATE_FAILED, f"The estate could not be opened ({type(error).__name__}).", status=409
                 ) from None
         return self._open
 
@@ -198,7 +199,7 @@ def _safely(worker: Worker, line: bytes) -> Answer:
         if is_full(error) or (isinstance(error, duckdb.IOException) and "No space left" in str(error)):
             return Answer(problem=disk_full("this Trust's").problem())
         return Answer(
-            problem=Problem(code="estate-failed", message=f"The estate worker failed with {type(error).__name__}.")
+            problem=Problem(code=ESTATE_FAILED, message=f"The estate worker failed with {type(error).__name__}.")
         )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from flipnb.contracts.count import ESTATE_FAILED
 from flipnb.contracts.document import Document
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.estate_worker.order import LINE_BYTES, Answer
@@ -28,8 +29,6 @@ _LOG = logging.getLogger("flipnb.enclave.estate_worker")
 _START_S = 60.0
 SPILL = ".spill-"
 """How the names of folders begin to which processes spill."""
-FAILED = "estate-failed"
-"""The one code of whatever fails before a record was read."""
 
 
 class WorkerDied(FlipError):
@@ -130,7 +129,7 @@ class Child:
         except (OSError, EOFError, ValueError, ValidationError) as error:
             raise WorkerDied(type(error).__name__) from None
         if answer.problem is not None:
-            raise answer.problem.error(409 if answer.problem.code == FAILED else 400)
+            raise answer.problem.error(409 if answer.problem.code == ESTATE_FAILED else 400)
         return answer
 
     async def start(self) -> None:
@@ -186,7 +185,7 @@ class Child:
             raise
         except Exception as error:
             _LOG.warning("the estate worker (%s) could not be started: %r", self._role, error)
-            raise FlipError(FAILED, "This Trust's estate can't be asked now.", status=409) from error
+            raise FlipError(ESTATE_FAILED, "This Trust's estate can't be asked now.", status=409) from error
         finally:
             inside.close()
             if sys.exc_info()[0] is not None:

@@ -35,6 +35,12 @@ class ProgressKeeper:
         if self._cell is None or index > self._cell[0]:
             self._cell, self._new = (index, of), True
 
+    def offered(self, number: int) -> None:
+        """The weights of a round are there. Any but the first begins with that: a kernel that hangs up, or is started
+        anew, chooses when it asks for them."""
+        if self.number is not None:
+            self.round(number)
+
     def round(self, number: int) -> None:
         """A round has begun, by the airlock's word; a kernel that is started anew begins it again."""
         if self.number is None or number > self.number:
@@ -98,4 +104,4 @@ def _bytes_used(measured: tuple[int, int] | None) -> tuple[int | None, int | Non
     if measured is None:
         return None, None
     eighths, of_bytes = measured
-    return -(-eighths * of_bytes // 8), of_bytes
+    return -(-eighths * of_bytes // EIGHTHS), of_bytes

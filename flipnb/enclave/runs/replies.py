@@ -26,7 +26,9 @@ class Replies:
 
     Every handler may be called again with the same task: it answers with what is on disk. When a kernel answers is its
     notebook's choice: an answer leaves on a grid of ``step`` seconds from the task's arrival, as do a large update,
-    just before it, and a request for weights that a kernel wants again. No kernel waits for the grid.
+    just before it, and a request for weights that a kernel wants again. Of a round or a total that the hub asks for
+    several times, the grid is from the first time: many of them, one beside the other, would make a finer one. No
+    kernel waits for the grid.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Replies:
 
         ``weights`` are what came with the task; they are fetched where nothing did.
         """
-        grid = Grid.from_now(self._step())
+        grid = self._grid(task.run, "round", task.context.round)
         try:
             reply = await self._reply(task.run, task.context, weights, grid)
             if not reply.update.exists():
@@ -59,7 +61,7 @@ class Replies:
 
     async def on_total(self, task: TotalTask) -> TaskAnswer:
         """The sealed reply, once the notebook has called ``flip.total``."""
-        grid = Grid.from_now(self._step())
+        grid = self._grid(task.run, "total", task.total.step)
         try:
             active = self._active(task.run)
             airlock = await asyncio.shield(active.airlock) if active is not None else None
@@ -76,18 +78,23 @@ class Replies:
         return TaskAnswer(envelope=reply.decode())
 
     async def on_summed(self, task: SummedTask) -> TaskAnswer:
-        """Give a run's kernel the sum that it waits for; a run that is over needs none."""
+        """Give a run's kernel the sum that it waits for; a run that is over needs none.
+
+        Whether it waits shows in what becomes of a wrong sum: this leaves on the total's grid, too.
+        """
+        grid = self._grid(task.run, "total", task.summed.context.step)
         active = self._active(task.run)
         airlock = await asyncio.shield(active.airlock) if active is not None else None
-        if active is None or airlock is None:
-            return TaskAnswer()
-        try:
-            airlock.totals.give(task.summed)
-        except FlipError as error:
-            return TaskAnswer(code=error.code, reason=error.message[:400])
-        finally:
-            active.asked()  # also for a kernel that gave its slot back, and is to hear of the refusal
-        return TaskAnswer()
+        answer = TaskAnswer()
+        if active is not None and airlock is not None:
+            try:
+                airlock.totals.give(task.summed)
+            except FlipError as error:
+                answer = TaskAnswer(code=error.code, reason=error.message[:400])
+            finally:
+                active.asked()  # also for a kernel that gave its slot back, and is to hear of the refusal
+        await asyncio.sleep(grid.wait)
+        return answer
 
     def delivered(self, task: RoundTask) -> None:
         """The hub has the answer to ``task``, or does not know the task any more."""
@@ -101,22 +108,29 @@ class Replies:
         airlock = await asyncio.shield(active.airlock) if active is not None else None
         if active is None or airlock is None:
             return self._of_ended(run, context)
+        last = self._store.rounds.last(run)
+        if last is not None and last.reply is None and last.round != context.round:
+            # What other rounds are answered depends on whether this one was: asked again and again, that is a clock.
+            await asyncio.sleep(active.grid_of("round", last.round, self._step()).wait)
         reply = airlock.take(context)
         if reply is not None:
             return reply
-        first = True
         while not await active.answered(context.round, or_if=lambda: airlock.lacks(context.round)):
             if active.over.is_set():
                 raise FlipError("run-ended", "The run ended here before the round was answered.", status=409)
-            if not first:
-                await asyncio.sleep(grid.wait)
-            while (missing := await asyncio.to_thread(airlock.missing, context)) is not None:
-                await self._keep(airlock, context, missing)
-            weights = await self._weights(airlock, context, context.weights, context.weights_size, sent)
-            await asyncio.to_thread(airlock.offer, context, weights)
+            # One at a time: each task that a hub hands out for the same round would take a model's size of memory.
+            async with active.fetching:
+                if not airlock.lacks(context.round):
+                    continue
+                if context.round in active.fetched:
+                    await asyncio.sleep(grid.wait)
+                active.fetched.add(context.round)
+                while (missing := await asyncio.to_thread(airlock.missing, context)) is not None:
+                    await self._keep(airlock, context, missing)
+                weights = await self._weights(airlock, context, context.weights, context.weights_size, sent)
+                await asyncio.to_thread(airlock.offer, context, weights)
             active.asked()
             sent = None  # a kernel that is started anew has them fetched anew
-            first = False
         stored = self._store.rounds.get(run, context.round)
         assert stored is not None
         return stored_reply(stored)
@@ -129,6 +143,10 @@ class Replies:
             self._audit.refusals.add("round-refused", run, run=run, round=context.round, context=context.digest())
             raise FlipError("round-refused", f"Round {context.round} was given another context before.", status=409)
         raise FlipError("run-ended", "The run does not run here.", status=409)
+
+    def _grid(self, run: str, of: str, number: int) -> Grid:
+        active = self._active(run)
+        return active.grid_of(of, number, self._step()) if active is not None else Grid.from_now(self._step())
 
     async def _refusal(self, run: str, error: FlipError, grid: Grid) -> TaskAnswer:
         await self._told(run)

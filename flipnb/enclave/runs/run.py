@@ -50,6 +50,11 @@ class ActiveRun:
         self._asked = asyncio.Event()
         self._deaths = Deaths()
         self._kept: set[asyncio.Future[None]] = set()
+        self.fetching = asyncio.Lock()
+        """Held by who fetches weights for the kernel."""
+        self.fetched: set[int] = set()
+        """The rounds whose weights were fetched."""
+        self._grids: dict[tuple[str, int], Grid] = {}
         self._grid = Grid.from_now(policy.progress_seconds)
         self._progress = ProgressKeeper(enclave.store, stored.run, epochs=bundle.plan.epochs, grid=self._grid)
         self._cohort = RunCohort(
@@ -108,6 +113,13 @@ class ActiveRun:
         except FlipError as error:
             if error.code != disk.CODE:
                 raise
+
+    def grid_of(self, of: str, number: int, step: float) -> Grid:
+        """The grid on which the answer to this round or total leaves: from now, where it is asked for first."""
+        plan = self._bundle.plan
+        if number > max(plan.rounds + 1, len(self._bundle.totals)):
+            return Grid.from_now(step)  # it is refused
+        return self._grids.setdefault((of, number), Grid.from_now(step))
 
     def asked(self) -> None:
         """A round was offered, or a total summed: a run that had given its slot back needs one again."""
@@ -188,6 +200,7 @@ class ActiveRun:
             audit=self._enclave.audit,
             policy=self._policy,
         )
+        door.airlock.on_offered = self._progress.offered
         door.airlock.on_wanted = self._from_broker(lambda: self._keep(asyncio.ensure_future(self._wake())))
         self.airlock.set_result(door.airlock)
         return door

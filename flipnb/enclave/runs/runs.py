@@ -7,12 +7,12 @@ import logging
 from weakref import WeakValueDictionary
 
 from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.count import ESTATE_FAILED
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import TrustState
 from flipnb.contracts.task import RunTask, StartTask, StopTask, TaskAnswer
 from flipnb.enclave.approvals.decisions import Decisions
 from flipnb.enclave.approvals.requests import Requests
-from flipnb.enclave.estate_worker.child import FAILED as ESTATE_FAILED
 from flipnb.enclave.runs.directory import clear
 from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.hub import Hub
@@ -87,9 +87,15 @@ class Runs:
             return TaskAnswer()
 
     async def on_start(self, task: StartTask) -> TaskAnswer:
-        """Start a run that is approved, or refuse it by a report; one that goes on here is left alone."""
+        """Start a run that is approved, or refuse it by a report; one that was started here is left alone.
+
+        Whether that one is over its report says, on a tick: a hub that asks again and again hears nothing here.
+        """
         async with self._turn(task.run):
             try:
+                before = self._store.runs.get(task.run)
+                if before is not None and before.state in ("left-out", "finished", "failed", "stopped"):
+                    return TaskAnswer()
                 stored = self._known(task.run)
                 if stored.state not in ("starting", "running"):
                     if self._ending:

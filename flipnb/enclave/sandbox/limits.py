@@ -107,15 +107,14 @@ class ControlGroup:
             time.sleep(0.02)
 
 
-def raise_open_files() -> int:
-    """Let this process have as many open files as it may at all; how many those are.
+def raise_open_files() -> None:
+    """Let this process have as many open files as it may at all.
 
     Linux lets a process send no descriptor where its user has more of them in flight than this: a kernel of the same
     user, which may have few files open, would keep the enclave from lending memory to all the others.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
 
 
 def oom_kills(report: Path) -> int:

@@ -117,6 +117,8 @@ class Sandbox(Document):
         for part in ("__init__.py", *ROOMS):
             flags += ["--ro-bind", str(package / part), str(PROJECT / "flipnb" / part)]
         flags += ["--proc", "/proc", *covers(limits), "--dev", "/dev"]
+        # Terminals are counted for the whole machine, which has only so many.
+        flags += ["--perms", "0555", "--size", "4096", "--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]
         for device in self.devices:
             flags += ["--dev-bind", str(device), str(device)]
         if self.shm is None:
@@ -151,7 +153,7 @@ class Sandbox(Document):
         for path, content in {**constants(self.limits), **data}.items():
             descriptors.append(_anonymous(content))
             flags += ["--perms", "0444", "--ro-bind-data", str(descriptors[-1]), str(path)]
-        descriptors.append(_anonymous(kernel_filter(memfd=self.cgroup)))
+        descriptors.append(_anonymous(kernel_filter(memfd=self.cgroup, devices=bool(self.devices))))
         flags += ["--seccomp", str(descriptors[-1])]
         flags += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(SCRATCH)]
         descriptors.append(_anonymous(b"".join(os.fsencode(flag) + b"\0" for flag in flags)))

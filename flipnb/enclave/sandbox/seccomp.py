@@ -65,13 +65,22 @@ _AUDIT_ARCH_X86_64 = 0xC000003E
 _X32_BIT = 0x40000000
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # put characters into the terminal's input
-# Commands of fcntl that show, on a file of Python that all runs can open, what another run does with it: who holds a
-# lock; leases and notices of a directory's changes. A lock to write, which would be met too, needs the file open to
-# write. flock needs that not, and is absent from the list.
-_GETLK, _OFD_GETLK, _SETLEASE, _NOTIFY = 5, 36, 1024, 1026
+_TERMINALS, _AFTER_TERMINALS = (
+    0x5400,
+    0x5500,
+)  # what ioctl asks of terminals, pipes and sockets (ioctl_tty(2), FIONREAD)
+# By the second byte of an ioctl's number, what asks a file system: which blocks of a file of Python another run has
+# looked for (ext4), how much of the disk is free (GETFSMAP, XFS, Btrfs). Other numbers are accelerators' own.
+_FILE_SYSTEMS = (0x1200, 0x1500, 0x5800, 0x6600, 0x7600, 0x9400)
+_TYPE = 0xFF00
+# Of fcntl (fcntl(2)): descriptors and flags, locks and owners and signals of one's own, the size of a pipe, seals. What
+# is not here shows, on a file of Python that all runs can open, what another run does with it: who holds a lock; leases
+# and notices of a directory's changes; on older kernels hints that stay with the file. A lock to write, which would be
+# met too, needs the file open to write. flock needs that not, and is absent from the list.
+_FCNTL_COMMANDS = (0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 37, 38, 1030, 1031, 1032, 1033, 1034)
 
 _KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
-_LOAD, _JUMP_EQUAL, _JUMP_GREATER_OR_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_LOAD, _AND, _JUMP_EQUAL, _JUMP_GREATER_OR_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _ARGUMENT_0, _ARGUMENT_1 = 0, 4, 16, 24
 
 
@@ -86,10 +95,11 @@ class _Op:
     label: str = ""
 
 
-def kernel_filter(*, memfd: bool) -> bytes:
+def kernel_filter(*, memfd: bool, devices: bool = False) -> bytes:
     """The filter for kernels, as an array of ``struct sock_filter`` (what bubblewrap's ``--seccomp`` reads).
 
     ``memfd`` allows memfd_create: only where a control group limits memory, for no resource limit counts these.
+    ``devices`` allows the requests of accelerators, whose numbers nobody lists.
     Raises FlipError ``unsupported-architecture`` elsewhere than on x86_64.
     """
     machine = platform.machine()
@@ -121,14 +131,28 @@ def kernel_filter(*, memfd: bool) -> bytes:
         _Op(_JUMP_EQUAL, socket.AF_UNIX, then="allow2", other="family"),
         _Op(_LOAD, _ARGUMENT_1, label="ioctl"),
         _Op(_JUMP_EQUAL, _TIOCSTI, then="forbid"),
-        _Op(_JUMP_EQUAL, _TIOCLINUX, then="forbid", other="allow2"),
+        _Op(_JUMP_EQUAL, _TIOCLINUX, then="forbid"),
+        *(_accelerators() if devices else _terminals_alone()),
         _Op(_LOAD, _ARGUMENT_1, label="fcntl"),
-        *(_Op(_JUMP_EQUAL, command, then="forbid") for command in (_GETLK, _OFD_GETLK, _SETLEASE, _NOTIFY)),
-        _Op(_RETURN, _ALLOW, label="allow2"),
+        *(_Op(_JUMP_EQUAL, command, then="allow2") for command in _FCNTL_COMMANDS),
         _Op(_RETURN, _ERRNO | errno.EPERM, label="forbid"),
+        _Op(_RETURN, _ERRNO | errno.ENOTTY, label="request"),
+        _Op(_RETURN, _ALLOW, label="allow2"),
         _Op(_RETURN, _ERRNO | errno.EAFNOSUPPORT, label="family"),
     ]
     return _assemble(program)
+
+
+def _terminals_alone() -> list[_Op]:
+    return [
+        _Op(_JUMP_GREATER_OR_EQUAL, _AFTER_TERMINALS, then="request"),
+        _Op(_JUMP_GREATER_OR_EQUAL, _TERMINALS, then="allow2", other="request"),
+    ]
+
+
+def _accelerators() -> list[_Op]:
+    kinds = [_Op(_JUMP_EQUAL, kind, then="request") for kind in _FILE_SYSTEMS]
+    return [_Op(_AND, _TYPE), *kinds, _Op(_JUMP_GREATER_OR_EQUAL, 0, then="allow2", other="allow2")]
 
 
 def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:

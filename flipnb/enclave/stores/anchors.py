@@ -29,12 +29,14 @@ _LONGEST = 256 << 10
 
 
 class Anchored(Document):
-    """``size`` and ``head`` of the audit log; ``charges`` of the ledger and what they ``spent``, ever; ``secrets``: the
-    SHA-256 of each file of 32 secret bytes, by its name below ``keys/``."""
+    """``size`` and ``head`` of the audit log; of its entries so many as the state has ``settled``; ``charges`` of the
+    ledger and what they ``spent``, ever; ``secrets``: the SHA-256 of each file of 32 secret bytes, by its name below
+    ``keys/``."""
 
     version: Literal["flip/anchor/1"] = "flip/anchor/1"
     size: int = Field(ge=0)
     head: Digest
+    settled: int = Field(default=0, ge=0)
     charges: int = Field(ge=0)
     spent: int = Field(ge=0)
     secrets: dict[str, Digest]
@@ -60,13 +62,16 @@ class Anchors:
         self._path, self._key, self._ledger = path, key, ledger
         self._lock = threading.Lock()
         self._secrets = {secret.name: sha256(secret.read_bytes()) for secret in secrets}
-        self._log: tuple[int, str] | None = None
+        self._log: tuple[int, str, int] | None = None
         self._file: int | None = None
 
-    def hold(self, size: int, head: str) -> None:
-        """The audit log has ``size`` entries and this head; on disk when it returns. Raises FlipError ``disk-full``."""
+    def hold(self, size: int, head: str, settled: int) -> None:
+        """The audit log has ``size`` entries and this head, and the state knows so many as are ``settled``.
+
+        On disk when it returns. Raises FlipError ``disk-full``.
+        """
         with self._lock:
-            self._log = size, head
+            self._log = size, head, settled
             self._write()
 
     def hold_secret(self, secret: Path) -> None:
@@ -77,9 +82,9 @@ class Anchors:
 
     def _write(self) -> None:
         assert self._log is not None
-        size, head = self._log
+        size, head, settled = self._log
         charges, spent = self._ledger.ever()
-        anchored = Anchored(size=size, head=head, charges=charges, spent=spent, secrets=self._secrets)
+        anchored = Anchored(size=size, head=head, settled=settled, charges=charges, spent=spent, secrets=self._secrets)
         try:
             self._append(seal(anchored, ANCHOR, self._key) + b"\n")
         except OSError as error:

@@ -84,11 +84,16 @@ class NewestDigests:
         return digest in self._names
 
 
+def _nothing() -> None:
+    """What is to be written with an entry that nothing follows from."""
+
+
 class AuditLog:
     """Thread-safe. Opening it verifies all of it.
 
     Its head is told to ``witness`` after each entry, before it is signed in the store: of the three the log is never
-    behind, and the others are behind it by one entry at most, whenever the power is cut.
+    behind, and the others are behind it by one entry at most, whenever the power is cut. Where the store was given more
+    than a head, the witness is told once more that it has it: an older copy of the store is found by that.
     Raises FlipError ``audit-broken``, which names the line, where the log is not what was written.
     """
 
@@ -98,10 +103,11 @@ class AuditLog:
         key: SigningKey,
         anchor: AuditAnchor,
         *,
-        witness: Callable[[int, str], object] = lambda size, head: None,
+        witness: Callable[[int, str, int], object] = lambda size, head, settled: None,
         found: LogFound | None = None,
     ) -> None:
-        """``found``: what ``read_log`` has just found, where somebody has read the log already."""
+        """``found``: what ``read_log`` has just found, where somebody has read the log already. ``witness`` is told the
+        size, the head, and how many entries the store has settled."""
         self._path = path
         self._key = key
         self._anchor = anchor
@@ -118,6 +124,7 @@ class AuditLog:
                 os.fsync(file.fileno())
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._signed = False
+        self._settled = max(anchor.signed(key, path), default=0)
         self._settle()
         self.refusals = Refusals(self.append)
         """Where everything goes that a hub can have refused again and again."""
@@ -151,7 +158,7 @@ class AuditLog:
                 status=409,
             )
 
-    def append(self, kind: AuditKind, *, then: Callable[[], object] = lambda: None, **details: Any) -> AuditEntry:
+    def append(self, kind: AuditKind, *, then: Callable[[], object] = _nothing, **details: Any) -> AuditEntry:
         """Write one entry and return when it is on disk. ``details`` is plain JSON data.
 
         ``then`` writes to the anchor's store what the entry tells of: after the entry, in one transaction with its
@@ -169,6 +176,8 @@ class AuditLog:
             self._named.add(details)
             self._signed = False
             self._settle(then)
+            if then is not _nothing:
+                self._tell_settled()
             return entry
 
     def names(self, digest: str) -> bool:
@@ -214,7 +223,7 @@ class AuditLog:
             _LOG.warning("the audit log lacks the number of the last refusals: %s", error)
         os.close(self._file)
 
-    def _settle(self, then: Callable[[], object] = lambda: None) -> None:
+    def _settle(self, then: Callable[[], object] = _nothing) -> None:
         """Have the head witnessed and signed, together with ``then``; nothing where both were done for this head.
 
         Where a full disk keeps it from that, no further entry is written before it is done.
@@ -222,18 +231,25 @@ class AuditLog:
         if self._signed:
             return
         size, head = self._tree.size, self._tree.hexadecimal()
-        self._witness(size, head)
+        self._witness(size, head, self._settled)
         with self._anchor.together():
             self._anchor.sign(size, head, self._key)
             then()
-        self._signed = True
+        self._signed, self._settled = True, size
+
+    def _tell_settled(self) -> None:
+        """Have it witnessed that the store has what it was just given, before anything leaves on its account."""
+        try:
+            self._witness(self._tree.size, self._tree.hexadecimal(), self._settled)
+        except (FlipError, OSError) as error:  # all is written; the next entry says so, too
+            _LOG.warning("the anchor does not have yet that the state has the last entry: %s", error)
 
 
 @dataclass(frozen=True)
 class LogFound:
     """What a whole log says: its tree, where each line ends (in bytes), which digests its newest entries name, what its
-    counts cost, which runs it has seen start (with the bundle of each), and whether it was begun, or taken over, with
-    an anchor."""
+    counts cost (since a loss: beside what the ledger had then), which runs it has seen start (with the bundle of each),
+    whether it was begun, or taken over, with an anchor, and when its last entry was written."""
 
     tree: TreeHead
     ends: array[int]
@@ -242,6 +258,7 @@ class LogFound:
     cost: int
     started: dict[str, str]
     anchored: bool
+    last: datetime | None
 
 
 def read_log(path: Path, key: SigningKey, signed: Mapping[int, str]) -> LogFound:
@@ -250,7 +267,7 @@ def read_log(path: Path, key: SigningKey, signed: Mapping[int, str]) -> LogFound
     Raises FlipError ``audit-broken``, which names the line, where the log is not what was written.
     """
     tree, ends, named = TreeHead(), array("Q"), NewestDigests()
-    counts, cost, started, anchored = 0, 0, dict[str, str](), False
+    counts, cost, started, anchored, last = 0, 0, dict[str, str](), False, None
     for index, line in enumerate(_lines(path)):
         try:
             entry = parse(AuditEntry, line, f"line {index + 1}")
@@ -260,6 +277,7 @@ def read_log(path: Path, key: SigningKey, signed: Mapping[int, str]) -> LogFound
             raise broken(path, f"line {index + 1} has index {entry.index} or belongs to another Trust")
         tree.add(leaf_hash(line))
         named.add(entry.details)
+        last = entry.at
         if signed.get(tree.size) not in (None, tree.hexadecimal()):
             raise broken(path, f"one of its first {tree.size} lines is not the one that was written")
         ends.append(_end(ends, index) + len(line) + 1)
@@ -268,12 +286,15 @@ def read_log(path: Path, key: SigningKey, signed: Mapping[int, str]) -> LogFound
                 counts, cost = counts + 1, cost + int(entry.details.get("cost", 0))
             case "run-started":
                 started[entry.details["run"]] = entry.details["bundle"]
-            case "anchored" | "loss-declared":
+            case "anchored":
                 anchored = True
+            case "loss-declared":
+                # From here on the ledger is what was made of it then: it may know less than was spent before.
+                anchored, cost = True, int(entry.details["paid"])
     size = max(signed, default=0)
     if tree.size < size:
         raise broken(path, f"it has {tree.size} entries, {size} were written")
-    return LogFound(tree, ends, named, counts, cost, started, anchored)
+    return LogFound(tree, ends, named, counts, cost, started, anchored, last)
 
 
 def _lines(path: Path) -> Iterator[bytes]:

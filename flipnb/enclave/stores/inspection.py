@@ -8,9 +8,11 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from flipnb.contracts.disk import is_full
 from flipnb.contracts.document import sha256
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.problem import FlipError
@@ -20,9 +22,22 @@ from flipnb.enclave.stores.configuration import SECRET_BYTES, EnclaveDirectory
 from flipnb.enclave.stores.ledger import Ledger
 from flipnb.enclave.stores.store import Store
 
-Fault = Literal["missing", "damaged", "older", "newer", "open-to-others", "recovery-unfinished"]
+Fault = Literal["missing", "damaged", "older", "newer", "open-to-others", "unreadable", "recovery-unfinished"]
 _RECOVER = "Restore it from your newest backup; if there is none so new, declare the loss with `flip enclave recover`."
 _EMPTY = "it is empty"
+_CLOCK_TOLERANCE = timedelta(minutes=5)
+_NOT_NOW = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+"""What says nothing of a file's content: SQLite could not look at it."""
 Opened = TypeVar("Opened", Store, Ledger)
 
 
@@ -50,6 +65,13 @@ class Inspection:
     log: LogFound | None
     adopt: bool = False
 
+    def clock_behind(self) -> timedelta | None:
+        """By how much this machine's clock is behind the log's last entry, where that is more than clocks differ."""
+        if self.log is None or self.log.last is None:
+            return None
+        behind = self.log.last - datetime.now(UTC)
+        return timedelta(seconds=round(behind.total_seconds())) if behind > _CLOCK_TOLERANCE else None
+
 
 def inspect(directory: EnclaveDirectory, key: SigningKey) -> Inspection:
     """Look at everything that an agent finds and never makes; ``key`` is the node's."""
@@ -64,7 +86,7 @@ def inspect(directory: EnclaveDirectory, key: SigningKey) -> Inspection:
     look = _Look(directory, key)
     look.anchor()
     look.audit()
-    if look.anchored is None and look.log is not None and not look.log.anchored:
+    if look.log is not None and look.of_before_anchors:
         look.before_anchors(look.log)
         return Inspection(tuple(look.problems), look.log, adopt=not look.problems)
     look.secrets()
@@ -82,6 +104,7 @@ class _Look:
         self.anchored: Anchored | None = None
         self._unreadable_anchor = False
         self.log: LogFound | None = None
+        self._never_signed = False
 
     def anchor(self) -> None:
         """First, since what is read after it may only have grown."""
@@ -101,7 +124,7 @@ class _Look:
         except FlipError as error:
             fault: Fault = "damaged" if path.exists() else "missing"
             self._problem(path, fault, error.message, error.remedy)
-        if self.anchored is None and not self._unreadable_anchor and (self.log is None or self.log.anchored):
+        if self.anchored is None and not self._unreadable_anchor and not self.of_before_anchors:
             self._problem(self._directory.anchor, "missing", f"{self._directory.anchor} is not there.")
         if self.log is None:
             return
@@ -114,11 +137,17 @@ class _Look:
                 f"{self.log.tree.size}.",
             )
 
+    @property
+    def of_before_anchors(self) -> bool:
+        """Whether there is a log of before there were anchors. One that no head of the node's is about is nobody's."""
+        log = self.log
+        return self.anchored is None and log is not None and not log.anchored and not self._never_signed
+
     def before_anchors(self, log: LogFound) -> None:
         """An enclave of before there were anchors: what was made at first use may be missing where it had none."""
         self.state()
         ledger = self._directory.ledger
-        if log.cost or (ledger.exists() and _fault(ledger) not in (None, _EMPTY)):
+        if log.cost or (ledger.exists() and not _is_whole(ledger, or_empty=True)):
             self.ledger()
         if self._directory.disclosure.exists() or log.counts:
             self._secret(self._directory.disclosure)
@@ -160,9 +189,10 @@ class _Look:
             return
         with closing(store):
             knows = max(store.anchor.signed(self._key, self._directory.audit), default=0)
+            settled = self.anchored.settled if self.anchored is not None else 0
             never = [run for run in self.log.started if not store.runs.was_started(run)]
         size = self.log.tree.size
-        if knows < size - 1:
+        if knows < max(size - 1, settled):
             self._problem(path, "older", f"{path} is older than the audit log: it knows {knows} entries of {size}.")
         elif never:
             self._problem(
@@ -173,9 +203,11 @@ class _Look:
         """By size, the heads that the log must have had. Raises FlipError ``audit-broken`` where two contradict."""
         found = {self.anchored.size: self.anchored.head} if self.anchored is not None else {}
         path = self._directory.state
-        if path.exists() and _fault(path) is None and (store := self._opened(path, Store, quietly=True)) is not None:
+        if _is_whole(path) and (store := self._opened(path, Store, quietly=True)) is not None:
             with closing(store):
-                for size, head in store.anchor.signed(self._key, self._directory.audit).items():
+                heads = store.anchor.signed(self._key, self._directory.audit)
+                self._never_signed = max(heads, default=0) == 0
+                for size, head in heads.items():
                     if found.setdefault(size, head) != head:
                         raise broken(self._directory.audit, "its signed heads contradict each other")
         return found
@@ -211,7 +243,16 @@ class _Look:
         if not path.exists():
             self._problem(path, "missing", f"{path} is not there; it is made at set-up.")
             return False
-        fault = _fault(path)
+        try:
+            fault = _fault(path)
+        except _NotNow as error:
+            self._problem(
+                path,
+                "unreadable",
+                f"{path} can't be looked at: {error}.",
+                "Make room on its disk, and look whose file it is. Nothing says that it is lost.",
+            )
+            return False
         if fault is not None:
             self._problem(path, "damaged", f"{path} is damaged: {fault}.")
         return fault is None
@@ -229,12 +270,26 @@ class _Look:
         self.problems.append(Problem(file, fault, detail, remedy))
 
 
+class _NotNow(Exception):
+    """A file can't be looked at now, whatever its content is."""
+
+
+def _is_whole(path: Path, *, or_empty: bool = False) -> bool:
+    try:
+        return path.exists() and _fault(path) in (None, _EMPTY if or_empty else None)
+    except _NotNow:
+        return False
+
+
 def _fault(path: Path) -> str | None:
-    """What SQLite says is wrong with a file that is there; None where it is whole."""
+    """What SQLite says is wrong with a file that is there; None where it is whole. Raises _NotNow."""
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10.0)) as database:
             (schema,) = database.execute("PRAGMA user_version").fetchone()
             (said,) = database.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        if is_full(error) or code & 0xFF in _NOT_NOW:
+            raise _NotNow("the disk is full" if is_full(error) else str(error)) from None
         return str(error)
     return _EMPTY if schema == 0 else None if said == "ok" else str(said)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from flipnb.contracts.disk import disk_full, is_full
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.stores.anchors import Anchors
@@ -17,19 +19,28 @@ from flipnb.enclave.stores.inspection import inspect
 from flipnb.enclave.stores.ledger import Ledger
 from flipnb.enclave.stores.store import Store
 
+_LOG = logging.getLogger("flipnb.enclave.stores")
+
 
 @contextlib.contextmanager
 def sole_user(directory: EnclaveDirectory) -> Iterator[None]:
-    """One agent per enclave: a lock that Linux gives back however it ends. Raises FlipError ``agent-running``."""
+    """One agent per enclave: a lock that Linux gives back however it ends.
+
+    Raises FlipError ``agent-running``, ``disk-full``.
+    """
     handle = os.open(directory.directory / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w") as file:
+    with os.fdopen(handle, "wb", buffering=0):
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise FlipError("agent-running", f"An agent runs in {directory.directory} already.") from None
-        file.truncate()
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+        os.ftruncate(handle, 0)
+        try:
+            os.write(handle, f"{os.getpid()}\n".encode())
+        except OSError as error:
+            if is_full(error):
+                raise disk_full("this Trust's") from None
+            raise
         yield
 
 
@@ -54,13 +65,15 @@ class Stores:
         found = inspect(directory, key)
         for problem in found.problems:
             raise problem.error()
+        if (behind := found.clock_behind()) is not None:
+            _LOG.warning("this machine's clock is %s behind the last entry of the audit log", behind)
         if found.adopt:
             _make_secrets(directory)
         assert found.log is not None
         ledger = Ledger(directory.ledger)
         anchors = Anchors(directory.anchor, key, ledger, directory.secrets())
         if found.adopt:
-            anchors.hold(found.log.tree.size, found.log.tree.hexadecimal())
+            anchors.hold(found.log.tree.size, found.log.tree.hexadecimal(), 0)
         store = Store(directory.state)
         audit = AuditLog(directory.audit, key, store.anchor, witness=anchors.hold, found=found.log)
         if not found.log.anchored:

@@ -13,7 +13,7 @@ that the rules before it left.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -27,6 +27,7 @@ from flipnb.contracts.cohort_criteria import (
     DemographicCriterion,
 )
 from flipnb.estate.cohort.by_concept import PERIOD
+from flipnb.estate.cohort.compiled import CompiledCohort, People, Step
 from flipnb.estate.cohort.concept_sets import ConceptSets
 from flipnb.estate.cohort.conditions import (
     day,
@@ -41,83 +42,17 @@ from flipnb.estate.cohort.conditions import (
 )
 from flipnb.estate.cohort.eras import drug_eras, merged, offset_exit
 from flipnb.estate.cohort.met import Met, every, grouped
+from flipnb.estate.cohort.nearest import FEW, Nearby, Nearest
 from flipnb.estate.cohort.records import knows_period, one_each, records
 from flipnb.estate.cohort.subqueries import Select, Subqueries, Union, in_dialect, passed_on
 from flipnb.estate.database import Copies
 
 _RECORD = ("person_id", "event_id", "start_date")
-_EVENT = (*_RECORD, "end_date", *PERIOD, "visit_occurrence_id", "ordinal")
+_EVENT = (*_RECORD, "end_date", *PERIOD, "visit_occurrence_id", "ordinal", "many")
 _PERIOD_START, _PERIOD_END = "op.observation_period_start_date", "op.observation_period_end_date"
 _Leaf = Callable[[str], Met]
 """A criterion of a group: which of the events of that name meet it."""
 _LIMITS = {"ALL": "All events", "FIRST": "First event", "LAST": "Last event"}
-
-
-@dataclass(frozen=True)
-class Step:
-    """A step on the way into a cohort; ``events`` names the subquery of the events that are left."""
-
-    name: str
-    events: str
-
-
-@dataclass(frozen=True)
-class People:
-    """A subquery that has the people, if not the stays, of a cohort; ``once``: everybody in one row."""
-
-    source: str
-    once: bool
-
-    def count(self) -> str:
-        """SQL that counts the people."""
-        return "COUNT(*)" if self.once else "COUNT(DISTINCT person_id)"
-
-
-@dataclass
-class CompiledCohort:
-    """A cohort's queries, in DuckDB's SQL."""
-
-    _subqueries: Subqueries
-    _rows: str
-    steps: tuple[Step, ...]
-    _with_people: tuple[People, ...]
-    """Those of the cohort with so many rules as were asked for."""
-
-    def rows(self) -> str:
-        """A SELECT of person_id, start_date and end_date."""
-        return self._subqueries.statement(self._rows)
-
-    def people(self) -> str:
-        """A SELECT of how many people there are."""
-        whole = self._with_people[-1]
-        return self._subqueries.statement(f"SELECT {whole.count()} FROM {whole.source} c")
-
-    def sizes(self) -> str:
-        """A SELECT of number and people: how many there are with so many inclusion rules as were asked for, in order.
-
-        One pass: what the cohorts have in common is found once.
-        """
-        counts = [
-            f"SELECT {number} AS number, {one.count()} AS people FROM {one.source} c"
-            for number, one in enumerate(self._with_people)
-        ]
-        return self._subqueries.statement(f"{' UNION ALL '.join(counts)} ORDER BY number")
-
-    def members(self) -> str:
-        """A SELECT of number and person_id: who ``sizes`` counts, each once for a number."""
-        found = [
-            f"SELECT {'' if one.once else 'DISTINCT '}{number} AS number, person_id FROM {one.source} c"
-            for number, one in enumerate(self._with_people)
-        ]
-        return self._subqueries.statement(" UNION ALL ".join(found))
-
-    def attrition(self) -> str:
-        """A SELECT of step (its number), people and events; the last row holds the cohort's people and rows."""
-        counts = [
-            f"SELECT {number} AS step, COUNT(DISTINCT person_id) AS people, COUNT(*) AS events FROM {source}"
-            for number, source in enumerate([*(step.events for step in self.steps), f"({self._rows}) c"])
-        ]
-        return self._subqueries.statement(f"{' UNION ALL '.join(counts)} ORDER BY step")
 
 
 def compile_steps(
@@ -126,19 +61,21 @@ def compile_steps(
     *,
     copies: Copies = Copies.NONE,
     rules: Sequence[int] = (),
+    dialect: str = "duckdb",
 ) -> CompiledCohort:
     """The queries over OMOP CDM 5.4 tables; ``concepts`` holds the concepts of concept sets that are known already.
 
     ``copies``: what the database has of ``cohort.by_concept``. ``rules``: with how many inclusion rules
-    ``sizes`` and ``members`` are wanted; all of them, if not said. Raises FlipError ``unsupported-cohort``.
+    ``sizes`` and ``members`` are wanted; all of them, if not said. ``dialect``: sqlglot's name of what the text will be
+    turned into; of all that are read DuckDB alone has ASOF joins. Raises FlipError ``unsupported-cohort``.
     """
-    compiler = _Compiler(expression, ConceptSets(expression.concept_sets, concepts or {}), copies)
+    compiler = _Compiler(expression, ConceptSets(expression.concept_sets, concepts or {}), copies, dialect == "duckdb")
     return compiler.compiled(rules or (len(expression.inclusion_rules),))
 
 
 def compile_cohort(expression: CohortExpression, dialect: str = "duckdb") -> str:
     """A SELECT of person_id, start_date, end_date over OMOP CDM 5.4 tables; ``dialect`` is sqlglot's name."""
-    return in_dialect(compile_steps(expression).rows(), dialect)
+    return in_dialect(compile_steps(expression, dialect=dialect).rows(), dialect)
 
 
 @dataclass
@@ -148,10 +85,16 @@ class _Compiler:
     _expression: CohortExpression
     _sets: ConceptSets
     _copies: Copies
+    _finds_nearest: bool
+    """Whether the database has ASOF joins: see ``nearest``."""
+    _nearby: dict[str, Nearby] = field(default_factory=dict)
+    """What is looked for near events of which a person may have many, by their name."""
     _subqueries: Subqueries = field(default_factory=Subqueries)
     _steps: list[Step] = field(default_factory=list)
     _in_turn: list[str] = field(default_factory=list)
     """Names of the entry events that each step left, of those of the step before."""
+    _several: bool = False
+    """Whether cohorts with fewer rules are asked for, too."""
     _times: Counter[Met] = field(default_factory=Counter)
     """How often a criterion is there, by what it would find among the first of ``_in_turn``."""
     _shared: dict[Met, Met] = field(default_factory=dict)
@@ -162,9 +105,10 @@ class _Compiler:
         self._count_criteria()
         self._qualified_events()
         left = [self._steps[-1].events, *self._events_by_rule()]
+        last = len(left) - 1
+        self._several = any(count != last for count in rules)
         rows, people = self._stays(left[-1], "")
         self._steps.append(Step(_LIMITS[self._expression.expression_limit.type], "included_events"))
-        last = len(left) - 1
         sizes = tuple(people if count == last else self._stays(left[count], f"_after_{count}")[1] for count in rules)
         return CompiledCohort(self._subqueries, rows, tuple(self._steps), sizes)
 
@@ -214,6 +158,11 @@ class _Compiler:
         return self._one_primary_event_each or qualified or cohort.expression_limit.type != "ALL"
 
     @property
+    def _nearest(self) -> str:
+        """A join to the nearest row alone, where it is the only one that matters, or else to all."""
+        return "ASOF JOIN" if self._finds_nearest else "JOIN"
+
+    @property
     def _stays_are_certain(self) -> bool:
         """Whether each included event gives a row: one exit, at least, is not before its start."""
         strategy = self._expression.end_strategy
@@ -241,17 +190,28 @@ class _Compiler:
         within = [f"{start} IS NOT NULL"] if in_period else []
         within += [f"{shifted(start, window.prior_days)} <= e.start_date"] if window.prior_days else []
         within += [f"{shifted('e.start_date', window.post_days)} <= {end}"] if window.post_days else []
-        self._subqueries.add("found_events", Select(tuple(found.items()), source, where(within)))
+        self._subqueries.keep("found_events", Select(tuple(found.items()), source, where(within)))
         event_id, numbered = ("row_number() OVER ()", "") if limit == "ALL" else ("p.person_id", "WHERE p.ordinal = 1")
-        event = dict(passed_on(_EVENT, "p")) | {"event_id": event_id}
+        many = f"p.person_id IN (SELECT h.person_id FROM found_events h WHERE h.ordinal > {FEW})"
+        event = dict(passed_on(_EVENT, "p")) | {"event_id": event_id, "many": many}
         self._step("Initial events", "primary_events", Select(tuple(event.items()), "found_events p", numbered))
 
     def _count_criteria(self) -> None:
         """How often each criterion of the entry event is there, in the additional criteria and all rules."""
         cohort = self._expression
         groups = [cohort.additional_criteria, *(rule.expression for rule in cohort.inclusion_rules)]
-        leaves = (leaf for group in groups if group is not None for leaf in self._leaves(group))
-        self._times.update(leaf(self._in_turn[0]) for leaf in leaves)
+        leaves = [leaf for group in groups if group is not None for leaf in self._leaves(group)]
+        self._times.update(self._listed(leaves, self._in_turn[0]))
+
+    def _listed(self, leaves: Iterable[_Leaf], events: str) -> list[Met]:
+        """What criteria find among ``events``; what they look for nearby is found at once."""
+        met = [leaf(events) for leaf in leaves]
+        nearby = self._nearby.get(events)
+        if nearby is not None:
+            many = f"SELECT DISTINCT person_id FROM {events} WHERE many"
+            self._subqueries.keep(nearby.people, many)
+            self._subqueries.keep(nearby.name, nearby.query())
+        return met
 
     def _qualified_events(self) -> None:
         group, limit = self._expression.additional_criteria, self._expression.qualified_limit.type
@@ -287,25 +247,33 @@ class _Compiler:
             columns = (("person_id", "person_id"), ("start_date", "start_date"), ("end_date", end))
             self._subqueries.add(f"cohort_rows{suffix}", Select(columns, included, f"WHERE {end} >= start_date"))
             return
-        exits = [f"SELECT event_id, {end} AS end_date FROM {included}"]
+        # When somebody leaves does not depend on their other events: of several cohorts it is found once.
+        among = self._in_turn[0] if self._several else included
+        exits = [f"SELECT event_id, {end} AS end_date FROM {among}"]
         if era is not None:
-            eras = self._subqueries.named("drug_eras", drug_eras(era, self._sets, included, copies=self._copies))
+            eras = self._subqueries.named("drug_eras", drug_eras(era, self._sets, among, copies=self._copies))
+            # Eras of one person are apart: the last that began is the one that an event may be in.
             exits.append(
-                f"SELECT i.event_id, d.end_date FROM {included} i JOIN {eras} d "
-                "ON d.person_id = i.person_id AND i.start_date BETWEEN d.start_date AND d.end_date"
+                f"SELECT i.event_id, d.end_date FROM {among} i {self._nearest} (SELECT person_id, start_date, "
+                f"end_date FROM {eras} WHERE end_date >= start_date) d ON d.person_id = i.person_id "
+                "AND d.start_date <= i.start_date WHERE d.end_date >= i.start_date"
             )
-        for one in censoring:
-            found = self._records(one.criterion, (), among=included)
+        if censoring:
+            # The first exit counts, whichever criterion found it.
+            found = self._records_of_any([one.criterion for one in censoring], (), among=among)
             exits.append(
-                f"SELECT i.event_id, c.start_date AS end_date FROM {included} i JOIN {found} c "
-                "ON c.person_id = i.person_id AND c.start_date >= i.start_date AND c.start_date <= i.op_end_date"
+                f"SELECT i.event_id, c.start_date AS end_date FROM {among} i {self._nearest} {found} c "
+                "ON c.person_id = i.person_id AND c.start_date >= i.start_date WHERE c.start_date <= i.op_end_date"
             )
-        listed = " UNION ALL ".join(dict.fromkeys(exits))
+        left = self._subqueries.named(
+            "left",
+            f"SELECT i.event_id, MIN(x.end_date) AS end_date FROM {among} i JOIN ({' UNION ALL '.join(exits)}) x "
+            "ON x.event_id = i.event_id AND x.end_date >= i.start_date GROUP BY i.event_id",
+            once=True,
+        )
         self._subqueries.add(
             f"cohort_rows{suffix}",
-            f"SELECT i.person_id, i.start_date, MIN(x.end_date) AS end_date FROM {included} i "
-            f"JOIN ({listed}) x ON x.event_id = i.event_id AND x.end_date >= i.start_date "
-            "GROUP BY i.person_id, i.event_id, i.start_date",
+            f"SELECT i.person_id, i.start_date, x.end_date FROM {included} i JOIN {left} x ON x.event_id = i.event_id",
         )
 
     def _censored(self, rows: str) -> str:
@@ -346,12 +314,16 @@ class _Compiler:
         if among is not None:
             people = f"WHERE r.person_id IN (SELECT person_id FROM {among})"
             found = self._subqueries.named("among", Select(same, f"{found} r", people))
+        often = f"(SELECT h.person_id FROM {found} h GROUP BY h.person_id HAVING COUNT(*) > {FEW})"
+        many = ("many", f"r.person_id IN {often}")
         if in_period:
-            around = Select(same, f"{found} r", "WHERE r.op_start_date IS NOT NULL")
+            around = Select((*same, many), f"{found} r", "WHERE r.op_start_date IS NOT NULL")
         else:
             period = (("op_start_date", _PERIOD_START), ("op_end_date", _PERIOD_END))
-            around = Select((*same, *period), _with_period(f"{found} r", "r"))
+            around = Select((*same, *period, many), _with_period(f"{found} r", "r"))
         index = self._subqueries.named("index", around)
+        if index not in self._nearby:
+            self._listed(self._leaves(group), index)
         matching = f"SELECT p.event_id FROM {index} p WHERE {self._holds(group, index)}"
         holding = Select(same, f"{found} r", f"WHERE r.event_id IN ({matching})")
         return self._subqueries.named("correlated", holding, once=True)
@@ -441,27 +413,40 @@ class _Compiler:
         if occurrence.type == 2 and occurrence.count == 0:
             return Met()
         within = not one.ignore_observation_period
-        conditions = ["a.person_id = q.person_id"]
-        if within:
-            conditions += in_period_of(one.start_window)
-        conditions += in_window(one.start_window, within_period=within, ends=False)
+        bounds = in_period_of(one.start_window) if within else []
+        bounds += in_window(one.start_window, within_period=within, ends=False)
         if one.end_window is not None:
-            conditions += in_window(one.end_window, within_period=within, ends=True)
-        if one.restrict_visit:
-            conditions.append("a.visit_occurrence_id = q.visit_occurrence_id")
+            bounds += in_window(one.end_window, within_period=within, ends=True)
+        bounds = list(dict.fromkeys(bounds))
         counted = (occurrence.count_column or "DOMAIN_CONCEPT") if occurrence.is_distinct else None
         criteria = [each.criteria.criterion for each in some]
-        found = self._records_of_any(criteria, _columns(one), counted, among=events)
-        wanted = _wanted(occurrence.type, occurrence.count)
+        inverted = occurrence.type == 1 or occurrence.count == 0
+        first = self._in_turn[0] if events in self._in_turn else events
+        nearest = self._finds_nearest and self._may_have_many(first) and one.is_about_one_date
+        found = self._records_of_any(criteria, _columns(one), counted, among=first if nearest else events)
+        conditions = ["a.person_id = q.person_id", *(bound.sql() for bound in bounds)]
+        if one.restrict_visit:
+            conditions.append("a.visit_occurrence_id = q.visit_occurrence_id")
+        of_many = ""
+        if nearest:
+            conditions.append("NOT q.many")
+            least = occurrence.count + 1 if inverted else occurrence.count
+            exactly = occurrence.type == 0 and not inverted
+            wanted = Nearest(found, tuple(bounds), one.restrict_visit, counted is not None, least, exactly)
+            nearby = self._nearby.setdefault(first, Nearby(first))
+            of_many = f" UNION ALL SELECT event_id FROM {nearby.name} WHERE number = {nearby.number(wanted)}"
+        number = _wanted(occurrence.type, occurrence.count)
         having = ""
-        if wanted not in ("> 0", ">= 1"):
-            having = f" GROUP BY q.event_id HAVING COUNT({'DISTINCT a.counted' if counted else '*'}) {wanted}"
+        if number not in ("> 0", ">= 1"):
+            having = f" GROUP BY q.event_id HAVING COUNT({'DISTINCT a.counted' if counted else '*'}) {number}"
         elif counted:
             conditions.append("a.counted IS NOT NULL")
-        return Met(
-            f"SELECT q.event_id FROM {events} q JOIN {found} a ON {' AND '.join(dict.fromkeys(conditions))}{having}",
-            inverted=occurrence.type == 1 or occurrence.count == 0,
-        )
+        joined = f"{events} q JOIN {found} a ON {' AND '.join(conditions)}"
+        return Met(f"SELECT q.event_id FROM {joined}{having}{of_many}", inverted)
+
+    def _may_have_many(self, events: str) -> bool:
+        """Whether somebody may have several of ``events``, so that each of them is held against all records."""
+        return events not in self._in_turn or not self._one_primary_event_each
 
     def _demographic(self, one: DemographicCriterion, events: str) -> Met:
         conditions = []

@@ -7,6 +7,7 @@ can say anything else in SQL.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -14,6 +15,9 @@ from flipnb.contracts.cohort_criteria import Window, WindowEnd
 from flipnb.contracts.cohort_values import Concepts, DateRange, NumericRange, TextFilter
 
 _LONGEST = 100_000
+START, END = "a.start_date", "a.end_date"
+"""The dates of a record ``a`` that is looked for near an index event ``q``."""
+
 _OPERATORS = {"lt": "<", "lte": "<=", "eq": "=", "!eq": "<>", "gt": ">", "gte": ">="}
 
 
@@ -91,8 +95,28 @@ def _compare(column: str, operator: str, value: str, extent: str | None) -> str:
     return f"{column} {_OPERATORS[operator]} {value}"
 
 
-def in_period_of(window: Window) -> list[str]:
-    """Conditions that a record ``a`` starts in the observation period of an index event ``q``, which starts in it, too.
+@dataclass(frozen=True)
+class Bound:
+    """A condition that a record's date ``column``, START or END, is not before, or not after, a date of an index event.
+
+    ``operator``: >= or <=.
+    """
+
+    column: str
+    operator: str
+    limit: str
+
+    def of(self, column: str) -> str:
+        """The condition's SQL about another column, or the same one."""
+        return f"{column} {self.operator} {self.limit}"
+
+    def sql(self) -> str:
+        """The condition's SQL."""
+        return self.of(self.column)
+
+
+def in_period_of(window: Window) -> list[Bound]:
+    """That a record ``a`` starts in the observation period of an index event ``q``, which starts in it, too.
 
     A window that begins with that start or later asks for the one bound already, one that ends with it for the other.
     """
@@ -101,28 +125,24 @@ def in_period_of(window: Window) -> list[str]:
         on_start = not window.use_index_end and not is_about_end(window, ends=False)
         return on_start and edge.days is not None and edge.coeff * edge.days * side >= 0
 
-    conditions = []
+    bounds = []
     if not of_start(window.start, 1):
-        conditions.append("a.start_date >= q.op_start_date")
+        bounds.append(Bound(START, ">=", "q.op_start_date"))
     if not of_start(window.end, -1):
-        conditions.append("a.start_date <= q.op_end_date")
-    return conditions
+        bounds.append(Bound(START, "<=", "q.op_end_date"))
+    return bounds
 
 
-def in_window(window: Window, *, within_period: bool, ends: bool) -> list[str]:
-    """Conditions on a record ``a`` near an index event ``q``.
+def in_window(window: Window, *, within_period: bool, ends: bool) -> list[Bound]:
+    """That a record ``a`` is near an index event ``q``.
 
     ``ends``: an EndWindow, which is about the record's end unless it says otherwise. Outside observation periods an
     open side has no limit.
     """
     index = "q.end_date" if window.use_index_end else "q.start_date"
-    record = "a.end_date" if is_about_end(window, ends=ends) else "a.start_date"
-    conditions = []
-    for operator, edge in ((">=", window.start), ("<=", window.end)):
-        limit = _edge(edge, index, within_period)
-        if limit is not None:
-            conditions.append(f"{record} {operator} {limit}")
-    return conditions
+    record = END if is_about_end(window, ends=ends) else START
+    limits = ((">=", _edge(window.start, index, within_period)), ("<=", _edge(window.end, index, within_period)))
+    return [Bound(record, operator, limit) for operator, limit in limits if limit is not None]
 
 
 def _edge(edge: WindowEnd, index: str, within_period: bool) -> str | None:

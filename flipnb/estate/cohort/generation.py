@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.document import load_json
 from flipnb.contracts.problem import FlipError
-from flipnb.estate.cohort.compiler import CompiledCohort, compile_steps
+from flipnb.estate.cohort.compiled import CompiledCohort
+from flipnb.estate.cohort.compiler import compile_steps
 from flipnb.estate.cohort.subqueries import in_dialect
 from flipnb.estate.cohort.vocabulary import concepts_of
 from flipnb.estate.database import EstateDatabase, reading
@@ -83,7 +84,7 @@ def count_people(database: EstateDatabase, expression: CohortExpression) -> int:
 def compiled_for(database: EstateDatabase, expression: CohortExpression, rules: Sequence[int] = ()) -> CompiledCohort:
     """The cohort's queries, with the concepts of its concept sets looked up in this database's vocabulary."""
     concepts = concepts_of(database, expression.concept_sets)
-    return compile_steps(expression, concepts, copies=database.copies, rules=rules)
+    return compile_steps(expression, concepts, copies=database.copies, rules=rules, dialect=database.dialect)
 
 
 def _write_rows(database: EstateDatabase, compiled: CompiledCohort, path: Path) -> None:

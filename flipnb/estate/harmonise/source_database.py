@@ -22,8 +22,9 @@ def is_database(source: str) -> bool:
 def write_query(source: str, query: str, columns: tuple[str, ...], target: Path) -> None:
     """The rows of a query as CSV with a header, null as nothing.
 
-    The database is opened for reading only. Raises FlipError ``no-source``, ``bad-query``, ``bad-header`` where the
-    query's columns are not ``columns``.
+    The database is opened for reading only, and reached alone: of a file the query can't read or write another one,
+    nor fetch anything. At a server it may what the address's role may.
+    Raises FlipError ``no-source``, ``bad-query``, ``bad-header`` where the query's columns are not ``columns``.
     """
     with _asked(source, query) as (names, rows):
         if names != columns:
@@ -55,6 +56,8 @@ def _asked(source: str, query: str) -> Iterator[tuple[tuple[str, ...], Iterable[
             raise FlipError("no-source", f"{source} is not there.", status=404)
         with _FILES[Path(source).suffix.lower()](source) as found:
             cursor = found.execute(query)
+            if cursor.description is None:
+                raise FlipError("bad-query", "The query gives no rows.")
             yield tuple(column[0] for column in cursor.description), _pages(cursor)
     except (psycopg.Error, duckdb.Error, sqlite3.Error) as error:
         raise FlipError("bad-query", f"The source's database refused: {str(error).splitlines()[0]}") from None
@@ -69,13 +72,19 @@ def _pages(cursor: Any) -> Iterator[tuple[Any, ...]]:
 def _duckdb(path: str) -> Iterator[Any]:
     import duckdb
 
-    with duckdb.connect(path, read_only=True) as connection:
+    # Without these a query writes files (COPY), reads any (read_text), and installs extensions from the Internet.
+    closed: dict[str, str | bool | int | float | list[str]] = {
+        "enable_external_access": "false",
+        "lock_configuration": "true",
+    }
+    with duckdb.connect(path, read_only=True, config=closed) as connection:
         yield connection
 
 
 @contextmanager
 def _sqlite(path: str) -> Iterator[Any]:
     with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)  # of ATTACH and VACUUM INTO, which write other files
         yield connection
 
 

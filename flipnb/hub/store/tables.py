@@ -27,13 +27,23 @@ class NonceRow(Table):
 
 
 class StudyRow(Table):
-    """A study: its sealed roster, and the roster's digest."""
+    """A study: its sealed roster, and the roster's digest and purpose."""
 
     __tablename__ = "studies"
     name: Mapped[str] = mapped_column(primary_key=True)
     roster: Mapped[str]
     envelope: Mapped[bytes]
     created: Mapped[float]
+    purpose: Mapped[str]
+
+
+class MemberRow(Table):
+    """A key that a study's roster names, as researcher or trust: nobody need read rosters to find theirs."""
+
+    __tablename__ = "members"
+    key_id: Mapped[str] = mapped_column(primary_key=True)
+    role: Mapped[str] = mapped_column(primary_key=True)
+    study: Mapped[str] = mapped_column(primary_key=True, index=True)
 
 
 class JoinRow(Table):

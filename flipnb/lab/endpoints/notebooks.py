@@ -268,6 +268,7 @@ def _trust_issues(
                 trust.card,
                 plan=body.plan or plan_file.plan,
                 outputs=plan_file.outputs,
+                totals=plan_file.totals,
                 tensors=rehearsed.tensors if rehearsed is not None else None,
                 minimum_trusts=body.minimum_trusts or plan_file.minimum_trusts or len(plan_file.trusts or trusts),
                 environment=bench.home.configuration.environment,

@@ -19,6 +19,7 @@ from small_estate import EVERYBODY, Person, aged, fill, group, has, ruled
 
 from flipnb.contracts.chart import AgeChart, VariableChart
 from flipnb.contracts.cohort import CohortExpression
+from flipnb.contracts.cohort_bounds import MAXIMUM_CRITERIA, MAXIMUM_PAIRED
 from flipnb.contracts.dataset import Category, Variable
 from flipnb.contracts.document import canonical_bytes
 from flipnb.contracts.problem import FlipError
@@ -91,6 +92,12 @@ def near(days: int, **more: Any) -> dict[str, Any]:
     }
 
 
+def slow_question() -> dict[str, Any]:
+    """About start and end of records, of which each is held against each event."""
+    window = {"Start": {"Coeff": 1, "Days": 0}, "End": {"Coeff": 1, "Days": 9999}}
+    return any_of([near(days) | {"EndWindow": window} for days in range(MAXIMUM_PAIRED)])
+
+
 def any_of(branches: list[dict[str, Any]], kind: str = "ANY") -> dict[str, Any]:
     made = has([DIALYSIS, EVERYBODY])
     made["PrimaryCriteria"]["PrimaryCriteriaLimit"] = {"Type": "All"}
@@ -139,7 +146,7 @@ def test_what_held_the_worker_is_answered_in_time(estate: tuple[Path, str]) -> N
     async def scene(worker: EstateWorker, version: str) -> None:
         assert len(canonical_bytes(held_the_worker())) > 150_000
         for kind in ("ANY", "ALL", "AT_LEAST", "AT_MOST"):
-            largest = any_of([near(days) for days in range(240)], kind)
+            largest = any_of([near(days) for days in range(MAXIMUM_CRITERIA - 5)], kind)
             began = time.monotonic()
             await worker.check(version, largest, rules=(0, 1), charts=(AgeChart(),))
             assert time.monotonic() - began < 5.0
@@ -151,9 +158,18 @@ def test_what_held_the_worker_is_answered_in_time(estate: tuple[Path, str]) -> N
     play(estate, scene)
 
 
+def test_thirty_thousand_records_near_as_many_events_are_found_at_once(estate: tuple[Path, str]) -> None:
+    """Each held against each, twenty times over, they took minutes."""
+
+    async def scene(worker: EstateWorker, version: str) -> None:
+        assert await people(worker, version, any_of([near(days) for days in range(20)]), LOADED_S) is not None
+
+    play(estate, scene)
+
+
 def test_a_statement_that_runs_long_is_interrupted_and_the_next_is_served(estate: tuple[Path, str]) -> None:
     async def scene(worker: EstateWorker, version: str) -> None:
-        slow = any_of([near(days) for days in range(20)])
+        slow = slow_question()
         await worker.check(version, slow, rules=(1,), charts=())
         process = worker.questions.process
         for seconds in (0.5, 1.0):
@@ -170,7 +186,7 @@ def test_a_statement_that_runs_long_is_interrupted_and_the_next_is_served(estate
 
 def test_a_worker_that_is_killed_meanwhile_is_as_one_that_was_too_slow(estate: tuple[Path, str]) -> None:
     async def scene(worker: EstateWorker, version: str) -> None:
-        slow = any_of([near(days) for days in range(20)])
+        slow = slow_question()
         for signum in (signal.SIGKILL, signal.SIGSTOP):
             asking = asyncio.create_task(people(worker, version, slow, 3.0))
             await asyncio.sleep(0.3)
@@ -198,7 +214,7 @@ def inside(worker: EstateWorker) -> list[int]:
 
 def test_the_desk_and_a_freeze_wait_for_no_researcher(estate: tuple[Path, str]) -> None:
     async def scene(worker: EstateWorker, version: str) -> None:
-        slow = any_of([near(days) for days in range(20)])
+        slow = slow_question()
         assert await worker.count(version, PLAIN) == PEOPLE
         asking = asyncio.create_task(people(worker, version, slow, 20.0))
         await asyncio.sleep(0.3)

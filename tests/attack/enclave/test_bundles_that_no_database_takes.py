@@ -47,7 +47,7 @@ class Trust:
     def __init__(self, directory: Path) -> None:
         (directory / "lock.txt").write_bytes(Study.lock)
         (directory / "ca.pem").write_text("of no hub\n")
-        self.study, self.hub = Study(), HubWith()
+        self.hub = HubWith()
         enclave = create_enclave(
             directory / "north",
             name="north",
@@ -63,7 +63,8 @@ class Trust:
             runtime_dir=directory / "run",
         )
         fill(enclave.estate, [Person(number) for number in range(1, 21)])
-        node = self.study.node
+        node = enclave.load_node_key()
+        self.study = Study(node=node)
         self.store = Store(enclave.state)
         self.audit = AuditLog(enclave.audit, node, self.store.anchor)
         anna = Controller(name="anna", public_key=self.study.controller.public_key)

@@ -95,7 +95,26 @@ def watched():
         return len(os.read(watch, 65536))
     except BlockingIOError:
         return 0
+def cached():
+    asked = bytearray(struct.pack("QQIIII", 0, 2**63 - 1, 0, 0, 8, 0) + bytes(8 * 56))
+    fcntl.ioctl(shared, 0xC020662A, asked, True)  # EXT4_IOC_GET_ES_CACHE
+    return struct.unpack_from("QQIIII", asked)[3]
+def mapped():
+    last = struct.pack("II7Q", 2**32 - 1, 2**32 - 1, 2**64 - 1, 2**64 - 1, 2**64 - 1, 0, 0, 0, 0)
+    asked = bytearray(struct.pack("IIII6Q", 0, 0, 0, 0, *[0] * 6) + bytes(64) + last)
+    fcntl.ioctl(shared, 0xC0C0583B, asked, True)  # FS_IOC_GETFSMAP
+    return struct.unpack_from("IIII", asked)[3]
+def hinted():
+    return struct.unpack("Q", fcntl.fcntl(shared, 1035, bytes(8)))[0]  # F_GET_RW_HINT
+def terminal():
+    descriptor = os.open("/dev/ptmx", os.O_RDWR)
+    os.close(descriptor)
+    return 0
 SENSORS = {
+    "es-cache": cached,
+    "fsmap": mapped,
+    "rw-hint": hinted,
+    "terminal": terminal,
     "file-nr": word("/proc/sys/fs/file-nr", 0),
     "inode-nr": word("/proc/sys/fs/inode-nr", 0),
     "meminfo": field("/proc/meminfo", "MemFree:"),
@@ -188,7 +207,8 @@ def test_two_runs_tell_each_other_nothing() -> None:
     denied = {name for name, values in readings.items() if set(values) == {None}}
     scores = {name: right(values) for name, values in readings.items()}
     assert max(scores.values()) < GUESSED, scores
-    assert denied == {"file-nr", "inode-nr", "vmstat", "buddyinfo", "sysinfo", "statfs", "flock", "getlk", "inotify"}
+    denied_to_all = {"file-nr", "inode-nr", "vmstat", "buddyinfo", "sysinfo", "statfs", "flock", "getlk", "inotify"}
+    assert denied == denied_to_all | {"es-cache", "fsmap", "rw-hint", "terminal"}
     # What libraries can't do without says always the same.
     assert {name for name, values in readings.items() if len(set(values)) > 1} == set(), readings
 

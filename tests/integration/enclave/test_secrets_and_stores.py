@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,22 @@ import pytest
 from enclave_federation import PASSPHRASE, until
 from freeze_stores import dump_of
 
+from flipnb.contracts.audit import AuditEntry
+from flipnb.contracts.envelope import LOSS, seal
+from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.policy import CountPolicy, Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.demo.certificates import make_ca
 from flipnb.enclave.agent.doctor import examine
+from flipnb.enclave.recovery import declaration
+from flipnb.enclave.recovery import recover as carry_out
 from flipnb.enclave.setup import create_enclave
 from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.inspection import inspect
 from flipnb.enclave.stores.opening import Stores
 from flipnb.enclave.stores.store import Store
+from flipnb.link.key_files import load_key
 
 FILES = ("anchor.json", "audit.jsonl", "ledger.sqlite", "state.sqlite", "keys/disclosure.key", "keys/study-heart.key")
 RUN = "ab" * 16
@@ -242,6 +249,18 @@ def test_the_doctor_names_each_file(hospital: Hospital) -> None:
     assert "flip enclave recover" in wrong["ledger.sqlite"].remedy
 
 
+def test_the_doctor_tells_of_a_clock_that_was_set_back(hospital: Hospital) -> None:
+    hospital.work()
+    lines = hospital.enclave.audit.read_bytes().splitlines()
+    last = json.loads(lines[-1])
+    ahead = AuditEntry(**last | {"index": len(lines), "at": datetime.now(UTC) + timedelta(days=2, hours=1)})
+    with hospital.enclave.audit.open("ab") as log:
+        log.write(ahead.to_bytes() + b"\n")
+    clock = next(finding for finding in examine(hospital.enclave.directory) if finding.what == "clock")
+    assert not clock.good
+    assert "clock is 2 days, " in clock.detail
+
+
 def test_a_secret_that_others_can_read_is_refused(hospital: Hospital) -> None:
     hospital.enclave.disclosure.chmod(0o644)
     assert "others can read it" in hospital.refusal()
@@ -254,11 +273,10 @@ def test_a_second_agent_is_refused_and_writes_nothing(hospital: Hospital) -> Non
         until(hospital.enclave.desk_socket.exists)
         log, lock = hospital.enclave.logs / "agent.log", hospital.enclave.directory / "agent.lock"
         until(lambda: b"serves" in log.read_bytes())
-        audited = hospital.enclave.audit.read_bytes()
         second = hospital.agent()
         _, said = second.communicate(timeout=60)
         assert "An agent runs in" in said
-        assert hospital.enclave.audit.read_bytes() == audited
+        assert [entry["kind"] for entry in audited(hospital)].count("agent-started") == 1
         assert b"does not start" not in log.read_bytes()
         assert lock.read_text() == f"{first.pid}\n"
     finally:
@@ -271,8 +289,12 @@ def left(hospital: Hospital) -> int:
         return int(stores.ledger.left_to_all(hospital.enclave.policy().counts))
 
 
+def audited(hospital: Hospital) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in hospital.enclave.audit.read_bytes().splitlines()]
+
+
 def declared(hospital: Hospital) -> dict[str, Any]:
-    entry = json.loads(hospital.enclave.audit.read_bytes().splitlines()[-1])
+    entry = audited(hospital)[-1]
     assert entry["kind"] == "loss-declared"
     assert entry["details"]["controller"] == "anna"
     return dict(entry["details"])
@@ -493,7 +515,7 @@ def test_an_enclave_of_before_there_were_anchors_is_taken_over_once(hospital: Ho
     before = hospital.copy("before")
     assert hospital.found() == []
     hospital.serves()
-    kinds = [json.loads(line)["kind"] for line in hospital.enclave.audit.read_bytes().splitlines()]
+    kinds = [entry["kind"] for entry in audited(hospital) if entry["kind"] != "told"]
     assert kinds == ["count-released", "count-released", "run-started", "run-ended", "anchored", "agent-started"]
     hospital.enclave.anchor.unlink()
     assert "anchor.json is not there" in hospital.refusal()
@@ -508,3 +530,156 @@ def test_an_enclave_of_before_there_were_anchors_that_has_lost_something_is_not(
     forget_anchors(hospital)
     (hospital.enclave.directory / lost).unlink()
     assert Path(lost).name in hospital.refusal()
+
+
+def spent_over_years(hospital: Hospital) -> None:
+    """More than one whole budget, as any Trust has spent after some periods."""
+    with hospital.opened() as stores:
+        for years in (4, 3, 2):
+            past = datetime.now(UTC) - timedelta(days=400 * years)
+            for study in ("heart", "lung"):
+                stores.ledger.charge(study, "v1", {f"{study}{years}": 80}, CountPolicy(), now=past)
+                stores.audit.append("count-released", study=study, cost=80)
+
+
+@pytest.mark.parametrize("what", ["no ledger", "an older ledger"])
+def test_an_enclave_of_some_years_starts_again_after_a_loss(hospital: Hospital, what: str) -> None:
+    """The ledger that is made anew knows less than the audit log has seen spent: that is no second loss."""
+    older = hospital.copy("older")
+    spent_over_years(hospital)
+    ATTACKS[what][0](hospital, older)
+    controller = load_key(hospital.enclave.keys / "controller-anna.pem", PASSPHRASE)
+    carry_out(hospital.enclave, seal(declaration(hospital.enclave, restored=False), LOSS, controller))
+    assert hospital.found() == []
+    assert left(hospital) == 0
+    whole = hospital.copy("whole")
+    with hospital.opened() as stores:
+        stores.ledger.charge("heart", "v2", {"later": 3}, CountPolicy(), now=datetime.now(UTC) + timedelta(days=400))
+        stores.audit.append("count-released", study="heart", cost=3)
+    hospital.put_back(whole, "ledger.sqlite")
+    assert any("ledger.sqlite is older than what was spent" in said for said in hospital.found())
+
+
+def test_a_declaration_that_was_carried_out_is_not_carried_out_again(hospital: Hospital) -> None:
+    """Whoever can read the log has it; put in its place it would vouch for whatever ledger lies there then."""
+    hospital.work()
+    hospital.enclave.ledger.unlink()
+    recover(hospital)
+    spent = hospital.copy("spent")
+    sealed = declared(hospital)["declaration"].encode()
+    with hospital.opened() as stores:
+        later = datetime.now(UTC) + timedelta(days=400)
+        stores.ledger.charge("heart", "v2", {"later": 90}, CountPolicy(), now=later)
+        stores.audit.append("count-released", study="heart", cost=90)
+    hospital.put_back(spent, "ledger.sqlite")
+    hospital.enclave.recovery.write_bytes(sealed)
+    for again in (None, sealed):
+        with pytest.raises(FlipError, match="carried out before"):
+            carry_out(hospital.enclave, again)
+    hospital.enclave.recovery.unlink()
+    assert "ledger.sqlite is older than what was spent" in hospital.refusal()
+
+
+def test_a_declaration_is_of_what_is_lost_now_and_of_a_controller(hospital: Hospital) -> None:
+    enclave = hospital.enclave
+    controller = load_key(enclave.keys / "controller-anna.pem", PASSPHRASE)
+    hospital.work()
+    whole = hospital.copy("whole")
+    enclave.ledger.unlink()
+    loss = declaration(enclave, restored=False)
+    before = hospital.content()
+    for stranger in (enclave.load_node_key(), SigningKey.generate()):
+        with pytest.raises(FlipError, match="key"):
+            carry_out(enclave, seal(loss, LOSS, stranger))
+    hospital.put_back(whole, "ledger.sqlite")
+    hospital.enclave.study_file("heart").unlink()
+    with pytest.raises(FlipError, match="not what was declared"):
+        carry_out(enclave, seal(loss, LOSS, controller))
+    hospital.put_back(whole, "keys/study-heart.key")
+    assert hospital.found() == []
+    assert hospital.content() == before | {"ledger.sqlite": hospital.content()["ledger.sqlite"]}
+
+
+def test_a_new_state_with_a_new_log_is_no_enclave_of_before_there_were_anchors(hospital: Hospital) -> None:
+    """Anybody can write an entry and make an empty database: what was there before the node's key has signed."""
+    hospital.work()
+    enclave = hospital.enclave
+    entry = AuditEntry(index=0, at=datetime.now(UTC), trust=enclave.load_node_key().key_id, kind="joined", details={})
+    for log in (b"", entry.to_bytes() + b"\n"):
+        for file in (enclave.anchor, *enclave.directory.glob("*.sqlite*")):
+            file.unlink(missing_ok=True)
+        Store(enclave.state).close()
+        enclave.audit.write_bytes(log)
+        assert any("anchor.json is not there" in said for said in hospital.found())
+        assert any("ledger.sqlite is not there" in said for said in hospital.found())
+
+
+def test_a_state_from_just_before_the_last_entry_is_older(hospital: Hospital) -> None:
+    """One entry behind is where a power cut may leave it, but not once what the entry tells of was done."""
+    hospital.work()
+    for kind in ("declined", "round-released"):
+        before = hospital.copy(kind)
+        with hospital.opened() as stores:
+            stores.audit.append(kind, then=lambda: None)
+        assert hospital.found() == []
+        hospital.put_back(before, "state.sqlite")
+        assert any("state.sqlite is older than the audit log" in said for said in hospital.found())
+        shutil.rmtree(hospital.enclave.directory)
+        shutil.copytree(before, hospital.enclave.directory)
+
+
+def test_a_full_disk_is_no_damage_and_no_loss(tmp_path: Path) -> None:
+    """SQLite needs a few blocks beside a database even to read it; the doctor says so, and nothing is declared lost."""
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", sys.executable, "-c", ON_A_FULL_DISK, os.fspath(tmp_path)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+ON_A_FULL_DISK = """
+import subprocess, sys
+from pathlib import Path
+import pytest
+from test_secrets_and_stores import Hospital, PASSPHRASE, LOSS, declaration, carry_out, load_key, seal
+from flipnb.contracts.problem import FlipError
+from flipnb.enclave.agent.doctor import examine
+
+disk = Path(sys.argv[1])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=True)
+hospital = Hospital(disk / "north")
+hospital.work()
+controller = load_key(hospital.enclave.keys / "controller-anna.pem", PASSPHRASE)
+filler = disk / "filler"
+
+def fill():
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(4096)):
+                pass
+        except OSError:
+            pass
+
+fill()
+said = [finding for finding in examine(hospital.enclave.directory) if finding.what.endswith(".sqlite")]
+assert {finding.what for finding in said} == {"ledger.sqlite", "state.sqlite"}, said
+assert all("the disk is full" in finding.detail and "recover" not in finding.remedy for finding in said), said
+assert "is damaged" not in hospital.refusal()
+with pytest.raises(FlipError, match="the disk is full"):
+    declaration(hospital.enclave, restored=True)
+filler.unlink()
+assert hospital.found() == []
+
+hospital.enclave.ledger.unlink()
+sealed = seal(declaration(hospital.enclave, restored=False), LOSS, controller)
+fill()
+with pytest.raises(FlipError, match="disk is full"):
+    carry_out(hospital.enclave, sealed)
+filler.unlink()
+carry_out(hospital.enclave, None if hospital.enclave.recovery.exists() else sealed)
+assert hospital.found() == []
+"""

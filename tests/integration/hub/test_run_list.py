@@ -1,5 +1,7 @@
 """A study's list of runs: any number of them, in pages that no new run shifts."""
 
+import json
+import sqlite3
 from urllib.parse import urlencode
 
 from federation import copy_runs
@@ -38,6 +40,19 @@ def test_two_thousand_runs_come_in_pages_each_once_and_the_newest_first(own_hub)
             assert max(len(page.content) for page in found) < limit * 2000
             assert len(found) == len(runs) // limit + 1
     assert [len(page.json()["runs"]) for page in pages(study.researcher, study.name)] == [100] * 20 + [1]
+
+
+def test_runs_of_large_points_come_in_smaller_pages(own_hub):
+    """500 of 300 KB each were one answer of 150 MB, and held the hub for as long as that took."""
+    study = own_hub.study
+    made = copy_runs(own_hub, sent(study), 30)
+    point = json.dumps({f"p{n}": "v" * 300 for n in range(900)})
+    with sqlite3.connect(own_hub.root / "hub.sqlite", timeout=30) as db:
+        db.execute("UPDATE runs SET point=?", (point,))
+    db.close()
+    found = pages(study.researcher, study.name, limit=500)
+    assert [run["run"] for page in found for run in page.json()["runs"]][1:] == made
+    assert max(len(page.content) for page in found) < 3 << 20
 
 
 def test_a_run_that_is_sent_between_two_pages_shifts_none(own_hub):

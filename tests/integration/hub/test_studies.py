@@ -2,12 +2,13 @@
 
 import json
 import os
+import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from federation import COHORT
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
 
 from flipnb.contracts import envelope
 from flipnb.contracts.count import CountRequest, SignedCount
@@ -16,7 +17,7 @@ from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.study import SessionCertificate
 from flipnb.contracts.trust_card import Allowance, TrustCard
 from flipnb.hub.store.database import Database
-from flipnb.hub.store.tables import Table
+from flipnb.hub.store.tables import MemberRow, StudyRow, Table
 
 
 def signed_count(study, *, certifier=None, valid=timedelta(minutes=5)):
@@ -210,6 +211,25 @@ def test_the_migrations_make_the_tables_of_the_code(tmp_path):
         assert indexes == {tuple(index.columns.keys()) for index in table.indexes}
         assert found.get_pk_constraint(name)["constrained_columns"] == table.primary_key.columns.keys()
     database.close()
+
+
+def test_studies_of_before_keep_their_members(hub, tmp_path):
+    """A database as it was before members had a table of their own."""
+    study, file = hub.first, tmp_path / "hub.sqlite"
+    Database(file).close()
+    with sqlite3.connect(file) as db:
+        db.execute("DROP TABLE members")
+        db.execute("ALTER TABLE studies DROP COLUMN purpose")
+        db.execute("UPDATE alembic_version SET version_num='0002'")
+        db.execute("INSERT INTO studies VALUES (?, ?, ?, 1.0)", ("first", study.roster.digest(), study.sealed_roster))
+    db.close()
+    database = Database(file)
+    with database.transaction() as session:
+        members = {(row.key_id, row.role) for row in session.scalars(select(MemberRow))}
+        assert session.get_one(StudyRow, "first").purpose == study.roster.purpose
+    database.close()
+    trusts = {(key.key_id, "trust") for key in study.trust_keys}
+    assert members == {(study.researcher_key.key_id, "researcher")} | trusts
 
 
 def test_a_trust_says_what_it_has_and_allows_in_its_own_name_alone(hub):

@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 import threading
 import time
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -193,3 +196,62 @@ def test_a_notebook_is_checked_shown_and_sent_once_however_often_it_is_asked(lab
     assert (
         refusal(lab.post("flipnb/notebooks/checks", {"path": "../../etc/passwd", "study": "heart"}), 403) == "outside"
     )
+
+
+def test_paths_that_no_file_can_have_are_refused_and_nothing_outside_is_touched(lab, notebook, tmp_path):
+    root = notebook.parent
+    (tmp_path / "secret.cohort.json").write_text('{"secret": "s3cr3t"}')
+    (root / "link.cohort.json").symlink_to(tmp_path / "secret.cohort.json")
+    (root / "elsewhere").symlink_to(tmp_path)
+    (root / "loop").symlink_to(root / "loop")
+    (root / "folder.cohort.json").mkdir()
+    os.mkfifo(root / "pipe.cohort.json")
+    (root / "deep.cohort.json").write_text('{"a":' * 800 + "1" + "}" * 800)
+    (root / "half.cohort.json").write_text('{"a": "\\ud800"}')
+    odd = [
+        "x\0y",
+        "a" * 300,
+        "a/" * 3000,
+        "loop",
+        "loop/x",
+        "folder.cohort.json",
+        "pipe.cohort.json",
+        "",
+        ".",
+        "..",
+        "/",
+    ]
+    out = ["link.cohort.json", "elsewhere/secret.cohort.json", "elsewhere/new.cohort.json", f"../{tmp_path.name}/x"]
+    for path in (*odd, *out, "deep.cohort.json", "half.cohort.json"):
+        forms = [
+            ("GET", f"flipnb/cohorts/definition?{urlencode({'path': path})}", None),
+            ("PUT", "flipnb/cohorts/definition", {"path": path, "expression": {"x": 1}}),
+            ("POST", "flipnb/notebooks/checks", {"path": path, "study": "heart"}),
+        ]
+        for method, address, body in forms:
+            answer = lab.request(method, address, content=json.dumps(body).encode() if body else b"")
+            assert answer.status_code < 500, (method, path[:80], answer.text)
+            assert "s3cr3t" not in answer.text
+            assert answer.status_code == 403 or path not in out, (method, path)
+    assert [file.name for file in tmp_path.iterdir()] == ["secret.cohort.json"]
+    for made in ("link.cohort.json", "elsewhere", "loop", "pipe.cohort.json", "deep.cohort.json", "half.cohort.json"):
+        (root / made).unlink()
+    (root / "folder.cohort.json").rmdir()
+
+
+def test_a_hub_that_is_silent_leaves_what_needs_no_hub_alone(lab, hub):
+    """Twenty requests waited for it in all of six threads, and the desk, status and cohorts behind them: 59 s."""
+    os.kill(hub.process.pid, signal.SIGSTOP)
+    waiting = [threading.Thread(target=lambda: lab.get("flipnb/studies"), daemon=True) for _ in range(20)]
+    try:
+        for thread in waiting:
+            thread.start()
+        time.sleep(1)
+        began = time.monotonic()
+        for path in ("status", "desk", "cohorts", "strategies"):
+            assert lab.get(f"flipnb/{path}").status_code == 200
+        assert time.monotonic() - began < 10
+    finally:
+        os.kill(hub.process.pid, signal.SIGCONT)
+    for thread in waiting:
+        thread.join(60)

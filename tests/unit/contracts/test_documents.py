@@ -11,6 +11,7 @@ from flipnb.contracts.document import canonical_bytes, load_json, parse
 from flipnb.contracts.keys import SigningKey, fingerprint, key_id
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Researcher, Roster, Trust
+from flipnb.contracts.text import require_visible
 
 RESEARCHER, TRUST, STRANGER = SigningKey.generate(), SigningKey.generate(), SigningKey.generate()
 
@@ -89,6 +90,14 @@ def test_duplicate_keys_other_spellings_and_unknown_fields_are_refused_by_name()
         parse(Roster, more, "It")
     assert code(parse, Roster, b"[" * 100_000, "It") == "not-json"
     assert code(parse, Roster, b'{"a":NaN}', "It") == "not-json"
+
+
+def test_marks_that_would_be_drawn_over_other_lines_are_refused():
+    for marks in ("\u0301" * 9, "\u0489\u0301\u20dd" * 100):
+        with pytest.raises(FlipError) as caught:
+            require_visible(f"e{marks}", "The title")
+        assert caught.value.code == "invisible-character"
+    require_visible("Vi\u1ec7t e\u0302\u0323\u0301 \u0e01\u0e4d\u0e49 " * 100, "The title")
 
 
 @pytest.mark.parametrize(

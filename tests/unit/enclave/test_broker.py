@@ -35,9 +35,12 @@ class Bench:
         self.chamber = chamber
         self.told: list[Any] = []
         self.path = directory / "broker.sock"
-        self.broker = Broker(
+        self.broker = self._listening()
+
+    def _listening(self) -> Broker:
+        broker = Broker(
             self.path,
-            chamber.airlock,
+            self.chamber.airlock,
             peer=os.geteuid(),
             state_bytes=1 << 20,
             on_round=lambda number: self.told.append(("round", number)),
@@ -45,7 +48,13 @@ class Bench:
             on_submit=lambda number, leave: self.told.append(("submit", number, leave)),
             on_misbehaviour=lambda code, reason: self.told.append((code, reason)),
         )
-        self.broker.start()
+        broker.start()
+        return broker
+
+    def start_anew(self) -> None:
+        """The broker of the next kernel."""
+        self.broker.stop()
+        self.broker = self._listening()
 
     def socket(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -201,16 +210,14 @@ def test_what_a_kernel_writes_after_its_submission_is_not_sent(bench: Bench) -> 
 def test_a_kernel_has_one_memory_of_each_kind_however_often_it_asks(bench: Bench) -> None:
     bench.chamber.give(1)
     inodes: set[tuple[int, int]] = set()
-    for _ in range(3):  # connections
-        with bench.socket() as kernel:
-            kernel.send(json.dumps({"verb": "open", "tensors": SPEC.digest()}).encode())
-            _, (weights, *_), _, _ = socket.recv_fds(kernel, PACKET_BYTES, 4)
-            for what, length in [("state", 1 << 20), ("state", 5), ("update", 0)] * 3:
-                descriptor = lease(kernel, what, length)
-                os.pwrite(descriptor, bytes(os.fstat(descriptor).st_size), 0)
-                inodes.add((os.fstat(descriptor).st_dev, os.fstat(descriptor).st_ino))
-            inodes.add((os.fstat(weights).st_dev, os.fstat(weights).st_ino))
-        bench.chamber.airlock.on_wanted = lambda: bench.chamber.airlock.offer(bench.chamber.context(1), sealed(WEIGHTS))
+    with bench.socket() as kernel:
+        kernel.send(json.dumps({"verb": "open", "tensors": SPEC.digest()}).encode())
+        _, (weights, *_), _, _ = socket.recv_fds(kernel, PACKET_BYTES, 4)
+        for what, length in [("state", 1 << 20), ("state", 5), ("update", 0)] * 9:
+            descriptor = lease(kernel, what, length)
+            os.pwrite(descriptor, bytes(os.fstat(descriptor).st_size), 0)
+            inodes.add((os.fstat(descriptor).st_dev, os.fstat(descriptor).st_ino))
+        inodes.add((os.fstat(weights).st_dev, os.fstat(weights).st_ino))
     assert len(inodes) == 3
     assert bench.broker.lent_bytes < (2 << 20)
 
@@ -329,6 +336,7 @@ def test_a_new_kernel_is_given_the_open_round_again_with_its_state(bench: Bench)
 
     chamber.airlock.on_wanted = fetch
     for _ in range(2):
+        bench.start_anew()
         with bench.socket() as kernel:
             kernel.send(json.dumps({"verb": "open", "tensors": SPEC.digest()}).encode())
             answer, (weights, state), _, _ = socket.recv_fds(kernel, PACKET_BYTES, 4)
@@ -337,6 +345,23 @@ def test_a_new_kernel_is_given_the_open_round_again_with_its_state(bench: Bench)
             os.close(weights)
     # The enclave held no weights while the first kernel had them.
     assert fetched == [True]
+
+
+@pytest.mark.parametrize("hang_up", [False, True], ids=["same connection", "another one"])
+def test_a_kernel_is_given_a_round_once(bench: Bench, hang_up: bool) -> None:
+    """Its weights are fetched anew for a kernel that is started anew, and a hub sees when: no clock for a notebook."""
+    bench.chamber.give(1)
+    fetched: list[int] = []
+    bench.chamber.airlock.on_wanted = lambda: fetched.append(1)
+    kernel = bench.socket()
+    assert open_rounds(kernel)["round"] == 1
+    for _ in range(3):
+        if hang_up:
+            kernel.close()
+            kernel = bench.socket()
+        assert code(open_rounds(kernel)) == "given-already"
+    kernel.close()
+    assert fetched == []
 
 
 def test_another_user_may_not_connect(tmp_path: Path) -> None:

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from enclave_scenario import COHORT, Study
+from enclave_scenario import COHORT, Study, signed_count
 from small_estate import aged, group, has, ruled
-from time_attack import signed_count
 
 from flipnb.contracts.controller import Controller
 from flipnb.contracts.count import CountReply, SignedCount
@@ -33,6 +32,8 @@ from flipnb.enclave.stores.store import Store
 from flipnb.estate.disclosure import Cell
 
 TURN = 0.5
+LOADED_S = 5.0
+"""What a machine under load may add."""
 
 
 class StandIn:
@@ -127,7 +128,7 @@ def test_an_answer_is_the_same_bytes_at_the_same_time_whenever_it_is_asked_for(p
         assert place.read(known).people == told.people
         assert (told.answer_seconds, told.budget and told.budget.cost) == (TURN, 1)
         for each in (seconds, later, latest):
-            assert TURN <= each < 3 * TURN
+            assert TURN <= each < TURN + LOADED_S
 
     asyncio.run(asked())
     assert place.estate.asked == 1

@@ -30,6 +30,8 @@ def run(program: bytes, number: int, *arguments: int, architecture: int = X86_64
         place += 1
         if operation == 0x20:
             (accumulator,) = struct.unpack_from("<I", data, k)
+        elif operation == 0x54:
+            accumulator &= k
         elif operation == 0x06:
             return k
         else:
@@ -113,11 +115,26 @@ def test_no_characters_are_put_into_a_terminal(program: bytes) -> None:
 
 
 def test_nobody_asks_what_another_does_with_a_file(program: bytes) -> None:
-    for command in (1, 2, 3, 4, 6, 7, 1030, 1033, 1034):  # descriptors, flags, locks of its own, seals
+    for command in (0, 1, 2, 3, 4, 6, 7, 1030, 1033, 1034):  # descriptors, flags, locks of its own, seals
         assert run(program, 72, 0, command) == ALLOW
-    for command in (5, 36, 1024, 1026):  # F_GETLK, F_OFD_GETLK, F_SETLEASE, F_NOTIFY
+    # F_GETLK, F_OFD_GETLK, F_SETLEASE, F_GETLEASE, F_NOTIFY, F_(GET, SET)_(FILE_)RW_HINT, and what is to come
+    for command in (5, 36, 1024, 1025, 1026, 1027, 1029, 1035, 1036, 1037, 1038, 2000):
         assert run(program, 72, 0, command) == refused(errno.EPERM)
         assert run(program, 72, 0, (1 << 40) | command) == refused(errno.EPERM)
+
+
+@pytest.mark.parametrize("devices", [False, True])
+def test_nobody_asks_a_file_system(devices: bool) -> None:
+    """FS_IOC_GETFSMAP, FS_IOC_FIEMAP, EXT4_IOC_GET_ES_CACHE, XFS_IOC_FSCOUNTS, BTRFS_IOC_SPACE_INFO, PAGEMAP_SCAN."""
+    program = kernel_filter(memfd=False, devices=devices)
+    for request in (0xC0C0583B, 0xC020660B, 0xC020662A, 0x80205871, 0xC0109414, 0xC0606610, 0x80111500):
+        assert run(program, 16, 0, request) == refused(errno.ENOTTY)
+    for request in (0x5401, 0x5411, 0x541B, 0x5421, 0x5451):  # TCGETS, TIOCOUTQ, FIONREAD, FIONBIO, FIOCLEX
+        assert run(program, 16, 0, request) == ALLOW
+    for request in (0xC020462A, 37, 0x30000001):  # NVIDIA's
+        assert run(program, 16, 0, request) == (ALLOW if devices else refused(errno.ENOTTY))
+    for request in (0x5412, 0x541C):
+        assert run(program, 16, 0, request) == refused(errno.EPERM)
 
 
 def test_foreign_numbering_kills(program: bytes) -> None:

@@ -179,6 +179,17 @@ def test_a_kernel_is_told_that_its_sum_was_refused_and_need_not_wait(chamber: Ch
     assert refused(gate.result, 1, 30.0).code == "total-refused"
 
 
+def test_a_sum_that_came_too_early_is_refused_for_good(chamber: Chamber) -> None:
+    """By ever new sums a hub that asks again and again would learn when the notebook asks."""
+    gate, given = chamber.airlock.totals, context(chamber)
+    gate.take(given)
+    before = refused(gate.give, result(given, **FITS)).message
+    gate.submit(VALUES, 0)
+    assert refused(gate.give, result(given, **FITS)).message == before
+    assert refused(gate.give, result(given, sums=(0, 0), n=(10**9,))).message == before
+    assert refused(gate.result, 1, 30.0).message == before
+
+
 def test_a_sum_at_the_edge_of_what_the_members_can_have_sent_is_taken(chamber: Chamber) -> None:
     gate, given = chamber.airlock.totals, context(chamber)
     gate.take(given)

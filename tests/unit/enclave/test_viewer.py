@@ -84,3 +84,31 @@ def test_large_pictures_and_texts_are_cut():
 def test_an_error_shows_its_traceback_as_text():
     (found,) = outputs({"output_type": "error", "ename": "E", "evalue": "bad", "traceback": ["\x1b[0;31mline\x1b[0m"]})
     assert (found.stream, found.text) == ("error", "line\nE: bad")
+
+
+def test_what_is_no_output_hides_none_of_the_others():
+    said = {"output_type": "stream", "name": "stdout", "text": "seen"}
+    odd = [{"output_type": "stream"}, {"output_type": "error"}, {"output_type": "display_data", "data": 1}, 5]
+    found = outputs(*odd, said)
+    assert [output.omitted for output in found[:-1]] == ["an output that is none"] * 4
+    assert found[-1].text == "seen"
+
+
+def test_many_pictures_texts_and_outputs_end_and_hide_nothing_after_them():
+    """60 pictures of 39 million pixels, 400 KB in all, took more than the minute: the whole notebook was not shown."""
+    large = display(image_png=picture(size=(6000, 6000)))
+    said = {"output_type": "stream", "name": "stdout", "text": "seen"}
+    found = outputs(*[large] * 8, said)
+    assert [output.picture is not None for output in found] == [True] * 5 + [False] * 4
+    assert found[7].omitted.startswith("image/png")
+    assert found[8].text == "seen"
+    (*_, text, small) = outputs(*[said | {"text": "x" * 200_000}] * 60, said)
+    assert text.omitted.startswith("stdout, 200,000 characters")
+    assert small.text == "seen" or small.omitted
+    many = outputs(*[said] * 30_000)
+    assert len(many) == 20_001
+    assert many[-1].omitted.startswith("more outputs")
+
+
+def test_an_unfinished_terminal_sequence_hides_no_line():
+    assert harmless("a\x1b]0; title\nstolen rows") == "a\nstolen rows"

@@ -13,6 +13,7 @@ from estate_rows import rows
 
 from flipnb.contracts.problem import FlipError
 from flipnb.estate import Estate, load
+from flipnb.estate.harmonise.source_database import write_query
 from flipnb.estate.omop.cdm import tables
 
 MAPPING = """
@@ -162,6 +163,40 @@ def test_other_sources_give_the_same(source, kind, request):
     (source / "mapping.toml").write_text(mapping)
     load(asked, source / "mapping.toml", source / "estate")
     assert found(source / "estate") == EXPECTED
+
+
+HOSTILE = {
+    "duckdb": (
+        "COPY (SELECT 1) TO 'OUT/written.csv'; SELECT id, sex, born FROM people",
+        "SELECT content AS id, '' AS sex, '' AS born FROM read_text('OUT/secret')",
+        "ATTACH 'OUT/written.duckdb' AS other; SELECT id, sex, born FROM people",
+        "SET enable_external_access = true; SELECT id, sex, born FROM people",
+    ),
+    "sqlite": ("ATTACH 'OUT/written.db' AS other", "VACUUM INTO 'OUT/written.db'", "PRAGMA user_version"),
+    "postgresql": ("SELECT id, sex, born FROM people; COMMIT; DROP TABLE people", "DELETE FROM people RETURNING *"),
+}
+"""What a mapping that somebody else has written may ask of a source, its query alone being SQL."""
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb", pytest.param("postgresql", marks=pytest.mark.slow)])
+def test_a_query_reaches_its_own_database_alone_and_changes_nothing(source, kind, request):
+    out = source / "elsewhere"
+    out.mkdir()
+    (out / "secret").write_text("secret")
+    database = duckdb.connect()
+    for name in ("people", "events"):
+        database.execute(
+            f"CREATE TABLE {name} AS SELECT * FROM read_csv('{source / 'extract' / name}.csv', all_varchar=true)"
+        )
+    asked = filled(kind, database, source, request)
+    for query in HOSTILE[kind]:
+        with pytest.raises(FlipError) as refused:
+            write_query(asked, query.replace("OUT", str(out)), ("id", "sex", "born"), source / "rows.csv")
+        assert refused.value.code in ("bad-query", "bad-header"), query
+        assert [path.name for path in out.iterdir()] == ["secret"], query
+        assert not (source / "rows.csv").exists() or "secret" not in (source / "rows.csv").read_text()
+    write_query(asked, "SELECT count(*) AS n FROM people", ("n",), source / "rows.csv")
+    assert int((source / "rows.csv").read_text().split()[1]) > 0
 
 
 FHIR_FILES = """

@@ -11,7 +11,7 @@ from cohort_evaluator import Evaluator
 from hypothesis import HealthCheck, event, given, settings
 
 from flipnb.contracts.cohort import CohortExpression
-from flipnb.estate.cohort import met
+from flipnb.estate.cohort import compiler, met
 from flipnb.estate.cohort.by_concept import write_by_concept
 from flipnb.estate.cohort.compiler import compile_cohort, compile_steps
 from flipnb.estate.cohort.subqueries import in_dialect
@@ -35,8 +35,8 @@ def test_engines_and_plain_python_agree(engines, expression, people):
     event(f"{'some' if expected else 'no'} rows")
     parsed = CohortExpression.parse(expression)
     concepts = {number: tuple(sorted(found)) for number, found in evaluator.sets.items()}
-    known = compile_steps(parsed, concepts)
     for engine in engines:
+        known = compile_steps(parsed, concepts, dialect=engine.dialect)
         engine.run(filling(people))
         asked = compile_cohort(parsed, engine.dialect)
         assert sorted(engine.fetch(asked)) == expected, engine.dialect
@@ -49,10 +49,15 @@ def test_engines_and_plain_python_agree(engines, expression, people):
     assert concepts_of(DuckDBDatabase(connection), parsed.concept_sets) == concepts
     write_by_concept(connection)
     assert concepts_of(DuckDBDatabase(connection), parsed.concept_sets) == concepts
-    for copies, stacked in ((DuckDBDatabase(connection).copies, 16), (Copies.RECORDS, 0)):
+    for copies, stacked, few in (
+        (DuckDBDatabase(connection).copies, 16, 0),
+        (Copies.RECORDS, 0, 1),
+        (Copies.NONE, 16, 2),
+    ):
         event(f"copies: {copies.name}")
-        # Without a stack, groups of few criteria are asked as those of many are.
-        with patch.object(met, "STACKED", stacked):
+        # Without a stack, groups of few criteria are asked as those of many are; people with more events than few have
+        # many, near which records are found in their order.
+        with patch.object(met, "STACKED", stacked), patch.object(compiler, "FEW", few):
             by_concept = compile_steps(parsed, concepts, copies=copies)
         assert sorted(engines[0].fetch(by_concept.rows())) == expected, copies
         assert engines[0].fetch(by_concept.people()) == [(people_counted,)], copies

@@ -280,3 +280,15 @@ def test_an_installed_strategy_moves_by_what_its_plan_says() -> None:
     assert Reach(wide, SPEC, 1, 3).step(0.0).norm == pytest.approx(20, rel=2e-3)
     with pytest.raises(ValueError, match="reach is for installed strategies"):
         Plan(rounds=9, clip_norm=2, reach=5)
+
+
+@pytest.mark.parametrize("byte", [2, 127, 128, 255])
+def test_a_truth_value_is_0_or_1(byte: int) -> None:
+    """A library that reads a byte of 255 as a truth value does with it what it likes."""
+    spec = TensorSpec(tensors=(Tensor(name="mask", shape=(64,), dtype="bool"),))
+    plan = Plan(rounds=300, clip_norm=1.0)
+    held(plan, spec, {"mask": np.zeros(64, bool)}, {"mask": np.arange(64) % 2 == 0}, 1, 2)
+    odd = np.full(64, byte, np.uint8).view(bool)
+    for since, number in ((1, 2), (1, 300)):
+        with pytest.raises(FlipError, match="'mask' holds no truth values"):
+            held(plan, spec, {"mask": np.ones(64, bool)}, {"mask": odd}, since, number)

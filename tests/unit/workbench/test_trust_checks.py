@@ -8,6 +8,7 @@ from flipnb.contracts.bundle import Environment
 from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.tensors import Tensor, TensorSpec
+from flipnb.contracts.total import DeclaredArray, TotalStep
 from flipnb.contracts.trust_card import Allowance, BuiltEnvironment, TrustCard
 from flipnb.workbench.trust_checks import find_trust_issues
 from flipnb.workbench.validation import Imported
@@ -44,13 +45,17 @@ def card(**changes):
 COUNTER = TensorSpec(tensors=(Tensor(name="seen", shape=(), dtype="int64"),))
 
 
-def found(trust=None, *, imported=(NUMPY,), minimum_trusts=2, tensors=None, **plan):
+SUMS = (TotalStep(arrays=(DeclaredArray(name="sums", minimum=0, maximum=1, decimals=0, shape=(7,)),)),)
+
+
+def found(trust=None, *, imported=(NUMPY,), minimum_trusts=2, tensors=None, totals=(), **plan):
     return list(
         find_trust_issues(
             "Hungary",
             trust or card(),
             plan=Plan(**{"rounds": 10, "clip_norm": 1.0, **plan}),
             outputs=OUTPUTS,
+            totals=totals,
             tensors=tensors,
             minimum_trusts=minimum_trusts,
             environment=ENVIRONMENT,
@@ -71,6 +76,10 @@ def test_a_plan_that_fits_has_no_issue():
         ({"tensors": COUNTER, "integer_clip": 2001}, "allows an integer clip of 2000; the plan has 2001"),
         ({"minimum_trusts": 1}, "takes part from 2 Trusts on; the plan asks for 1"),
         ({"trust": card(allowance=ALLOWANCE.model_copy(update={"bits_per_run": 153}))}, "lets 153 bits of numbers out"),
+        (
+            {"trust": card(allowance=ALLOWANCE.model_copy(update={"bits_per_run": 160})), "totals": SUMS},
+            "what is declared carries 161",
+        ),
         ({"strategy": {"name": "FedMedian"}, "aggregation": "individual"}, "does not let single Trusts' updates out"),
         ({"trust": card(data=None)}, "has loaded no data yet"),
     ],

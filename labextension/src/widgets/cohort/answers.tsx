@@ -1,6 +1,6 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ComponentType, JSX } from 'react';
-import { useEffect, useState } from 'react';
+import { useState } from 'react';
 
 import type { IChartOfTrust, ICountReply, ITrustAnswer } from '../../contracts';
 import type { Chart, CohortModel } from '../../models/cohort';
@@ -10,6 +10,7 @@ import type { IBarsProps } from './bartable';
 import { ShownNumber, SuppressedNote } from './bartable';
 import type { IMissing } from './missingness';
 import { Missingness } from './missingness';
+import { Waiting } from './waiting';
 
 /**
  * What the builder and the counts beside it are made of, in JupyterLab or below a cell.
@@ -105,7 +106,7 @@ export function Answers(props: IAnswersProps): JSX.Element {
             ? trans.__('Asking…')
             : trans.__('Ask the Trusts (%1)', price)}
         </button>
-        <Waiting {...props} />
+        <Waiting model={model} trans={trans} />
         {scarcest !== null && (
           <span className="jp-FlipView-note">
             {trans.__(
@@ -132,50 +133,6 @@ export function Answers(props: IAnswersProps): JSX.Element {
       <Charts {...props} missing={missing} />
     </section>
   );
-}
-
-/**
- * How soon the Trusts answer; while they are asked, for how long already.
- */
-function Waiting(props: IAnswersProps): JSX.Element | null {
-  const { model, trans } = props;
-  const { answerSeconds, counting } = model;
-  const waited = useSeconds(counting);
-  if (answerSeconds === null) {
-    return null;
-  }
-  const words = counting
-    ? waited <= answerSeconds
-      ? trans.__('answers in %1 s', answerSeconds)
-      : trans.__('waits for its turn')
-    : trans.__('answers in %1 s', answerSeconds);
-  return (
-    <span className="jp-FlipView-note">
-      <span role="status">{words}</span>
-      {counting && (
-        <span aria-hidden="true">
-          {', '}
-          {trans.__('%1 s so far', waited)}
-        </span>
-      )}
-    </span>
-  );
-}
-
-/**
- * Whole seconds for which something has gone on.
- */
-function useSeconds(goesOn: boolean): number {
-  const [seconds, setSeconds] = useState(0);
-  useEffect(() => {
-    setSeconds(0);
-    if (!goesOn) {
-      return;
-    }
-    const timer = setInterval(() => setSeconds(before => before + 1), 1000);
-    return () => clearInterval(timer);
-  }, [goesOn]);
-  return seconds;
 }
 
 /**

@@ -26,6 +26,7 @@ import { Region } from '../parts/region';
 import { useSignal } from '../parts/signal';
 import { TrustStateIcon, ToneIcon } from '../parts/states';
 import { Tabs } from '../parts/tabs';
+import { Policy } from './policy';
 
 /**
  * What the views of the desk are made of.
@@ -128,6 +129,11 @@ function Desk(props: IDeskProps): JSX.Element {
                 empty={trans.__('Nothing was decided yet.')}
               />
             )
+          },
+          {
+            id: 'policy',
+            label: trans.__('Policy'),
+            content: <Policy status={desk.status} trans={trans} />
           }
         ]}
       />

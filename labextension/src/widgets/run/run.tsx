@@ -4,35 +4,25 @@ import type { JSX } from 'react';
 import { useEffect, useState } from 'react';
 
 import { CommandIDs } from '../../commands';
-import type { IRunView, ITrustPart } from '../../contracts';
+import type { IRunView } from '../../contracts';
 import {
   agreementCurves,
   byName,
   curvesOf,
   metricNames,
-  secondsLeft,
-  sharesOf
+  secondsLeft
 } from '../../models/curves';
 import type { RunModel } from '../../models/run';
+import { cellOf, eventText } from '../../models/sentences';
 import {
-  cellOf,
-  eventText,
-  memoryText,
-  progressText
-} from '../../models/sentences';
-import {
-  aliveText,
   clock,
   duration,
   failureText,
   hasEnded,
   pointText,
   runStateWord,
-  shareText,
-  shortDigest,
-  trustStateWord
+  shortDigest
 } from '../../models/wording';
-import type { Share } from '../../models/wording';
 import { ContactBanner } from '../parts/contactbanner';
 import { LinkButton } from '../parts/linkbutton';
 import { Problem } from '../parts/problem';
@@ -41,6 +31,7 @@ import { useSignal } from '../parts/signal';
 import { RunStateIcon, TrustStateIcon } from '../parts/states';
 import { Tabs } from '../parts/tabs';
 import { CurveChart } from './chart';
+import { TrustTable } from './trusttable';
 
 /**
  * What the view of a run is made of.
@@ -64,8 +55,6 @@ export class RunWidget extends Region<IRunProps> {
     return this.props.model.run;
   }
 }
-
-const LOOK_MILLISECONDS = 10_000;
 
 function Run(props: IRunProps): JSX.Element {
   const { model, commands, trans } = props;
@@ -121,7 +110,10 @@ function Run(props: IRunProps): JSX.Element {
   );
 }
 
-interface IViewed extends IRunProps {
+/**
+ * A run that is known, and what shows it.
+ */
+export interface IViewed extends IRunProps {
   view: IRunView;
 }
 
@@ -227,132 +219,6 @@ function Announcements(props: IViewed): JSX.Element {
         </p>
       ))}
     </>
-  );
-}
-
-/**
- * A Trust's sign of life is the hub's word of when it last asked for tasks, which no notebook has a part in.
- */
-function useSignsOfLife(model: RunModel, ended: boolean): void {
-  useEffect(() => {
-    if (ended) {
-      return;
-    }
-    const timer = setInterval(() => void model.look(), LOOK_MILLISECONDS);
-    return () => clearInterval(timer);
-  }, [model, ended]);
-}
-
-function TrustTable(props: IViewed): JSX.Element {
-  const { model, view, trans } = props;
-  useSignsOfLife(model, hasEnded(view));
-  const measured = view.trusts.some(
-    part => memoryText(trans, part.progress) !== null
-  );
-  const shares = sharesOf(model.rounds);
-  return (
-    <div className="jp-FlipTable-scroll">
-      <table className="jp-FlipTable">
-        <thead>
-          <tr>
-            <th scope="col">{trans.__('Trust')}</th>
-            <th scope="col">{trans.__('State')}</th>
-            <th scope="col">{trans.__('Progress')}</th>
-            {shares.size > 0 && (
-              <th scope="col" className="jp-mod-number">
-                {trans.__('Share of people')}
-              </th>
-            )}
-            {measured && (
-              <th scope="col" className="jp-mod-number">
-                {trans.__('Memory, at most')}
-              </th>
-            )}
-            <th scope="col" className="jp-mod-number">
-              {trans.__('Heard')}
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {view.trusts.map(part => (
-            <TrustLine
-              key={part.trust}
-              part={part}
-              measured={measured}
-              shares={shares}
-              {...props}
-            />
-          ))}
-        </tbody>
-      </table>
-      {view.state === 'waiting' && (
-        <p className="jp-FlipView-note">
-          {trans.__(
-            'Nothing runs at a Trust before its data controller approves. You can close Lab.'
-          )}
-        </p>
-      )}
-      {model.workbench.trusts.length === 0 && view.trusts.length === 0 && (
-        <p>{trans.__('No Trust takes part.')}</p>
-      )}
-    </div>
-  );
-}
-
-function TrustLine(
-  props: IViewed & {
-    part: ITrustPart;
-    measured: boolean;
-    shares: ReadonlyMap<string, Share>;
-  }
-): JSX.Element {
-  const { model, part, view, shares, trans } = props;
-  const share = shares.get(part.trust);
-  const last = [...model.events]
-    .reverse()
-    .find(event => event.trust === part.trust);
-  const known = model.workbench.trusts.find(trust => trust.key === part.trust);
-  const why = part.failure ? failureText(trans, part.failure) : part.reason;
-  return (
-    <tr>
-      <th scope="row" className="jp-FlipTable-state">
-        <TrustStateIcon state={part.state} />
-        {model.workbench.trustTitle(part.trust)}
-      </th>
-      <td>
-        {trustStateWord(trans, part.state)}
-        {known && !known.online && part.state !== 'finished' && (
-          <span className="jp-FlipView-note">{trans.__(' (offline)')}</span>
-        )}
-      </td>
-      <td>
-        {why ??
-          (part.progress
-            ? progressText(trans, part.progress, view.rounds)
-            : '')}
-        {why === null && typeof part.progress?.eighths === 'number' && (
-          <progress
-            className="jp-FlipEighths"
-            max={8}
-            value={part.progress.eighths}
-            aria-label={trans.__('Epochs of this round')}
-          />
-        )}
-      </td>
-      {shares.size > 0 && (
-        <td className="jp-mod-number">{share && shareText(trans, share)}</td>
-      )}
-      {props.measured && (
-        <td className="jp-mod-number">
-          {memoryText(trans, part.progress) ?? trans.__('kept inside')}
-        </td>
-      )}
-      <td className="jp-mod-number">
-        {hasEnded(view) || part.state === 'finished'
-          ? last && clock(last.at)
-          : aliveText(trans, part.heard, Date.now())}
-      </td>
-    </tr>
   );
 }
 
