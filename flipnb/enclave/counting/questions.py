@@ -70,7 +70,10 @@ class Question:
 
     @cached_property
     def meant(self) -> Meant:
-        """The question by meaning; a large one takes a tenth of a second. Raises FlipError as ``parse``."""
+        """The question by meaning, which of a large one takes a tenth of a second: first asked for in a thread.
+
+        Raises FlipError as ``CohortExpression.parse``.
+        """
         return Meant.of(self)
 
     @property
@@ -119,7 +122,7 @@ class Questions:
         ``current`` raises.
         """
         policy = self._policy()
-        asked = await _asked(question, policy)
+        asked = _asked(question, policy)
         version = await self._version()
         if not asked.costs:
             budget = self._ledger.charge(study, version, {}, policy)
@@ -132,7 +135,7 @@ class Questions:
         Raises FlipError ``budget-spent``, and as ``told`` and ``check`` raise: all before any record is read.
         """
         policy = self._policy()
-        asked = await _asked(question, policy)
+        asked = _asked(question, policy)
         version = await self._version()
         told = self._told(study, version, asked, policy)
         if told is not None:
@@ -247,11 +250,11 @@ class Questions:
         )
 
 
-async def _asked(question: Question, policy: CountPolicy) -> Meant:
+def _asked(question: Question, policy: CountPolicy) -> Meant:
     """Raises FlipError where the text, or the policy for every text, refuses."""
     if question.charts and not policy.charts:
         raise FlipError("charts-refused", "This Trust's policy gives no charts.", status=403)
-    meant = await asyncio.to_thread(lambda: question.meant)
+    meant = question.meant
     if meant.text is not None:
         raise FlipError(
             "text-refused",

@@ -63,7 +63,7 @@ class Place:
 
     def __init__(self, directory: Path, **policy: Any) -> None:
         self.study, self.estate = Study(), StandIn()
-        self.policy = CountPolicy(answer_seconds=TURN, **policy)
+        self.policy = CountPolicy(**({"answer_seconds": TURN} | policy))
         memberships = Memberships(
             directory,
             controllers=lambda: [Controller(name="anna", public_key=self.study.controller.public_key)],
@@ -162,7 +162,7 @@ def test_a_budget_and_a_refusal_by_who_asks_or_what_wait_for_no_turn(place: Plac
 
 
 def test_one_question_too_many_of_a_study_is_refused_at_once_and_others_have_their_turn(tmp_path: Path) -> None:
-    place = Place(tmp_path, waiting_per_study=2)
+    place = Place(tmp_path, waiting_per_study=2, answer_seconds=2.0)  # thirty are refused within one turn
 
     async def asked() -> None:
         good = [asyncio.create_task(place.ask(place.sign(years))) for years in (40, 41, 42)]
