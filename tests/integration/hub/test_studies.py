@@ -66,11 +66,11 @@ def test_a_roster_signed_by_somebody_else_is_refused(hub):
     roster = study.roster.model_copy(update={"study": "invented"})
     sealed = envelope.seal(roster, envelope.ROSTER, hub.foreign.researcher_key)
     assert refusal(study.researcher.call("POST", "/v1/studies", sealed)) == (403, "unknown-key")
-    assert [found["study"] for found in study.researcher.get("/v1/studies")] == ["first"]
+    assert "invented" not in [found["study"] for found in study.researcher.get("/v1/studies")]
 
 
 def test_the_studies_list_says_who_joined(hub):
-    (found,) = hub.first.trusts[0].get("/v1/studies")
+    (found,) = (study for study in hub.first.trusts[0].get("/v1/studies") if study["study"] == "first")
     assert found["joined"] == sorted(trust.key.key_id for trust in hub.first.trusts)
     assert found["purpose"] == "To test a hub"
 
