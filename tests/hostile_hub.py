@@ -167,10 +167,12 @@ class Scene:
 
 
 @contextmanager
-def opened(directory: Path, fill: Callable[[Path], str] = fill_estate) -> Iterator[Scene]:
-    """The hub up, and the Trust's agent, which has joined the study."""
+def opened(directory: Path, fill: Callable[[Path], str] = fill_estate, **policy: Any) -> Iterator[Scene]:
+    """The hub up, and the Trust's agent, which has joined the study; ``policy`` are fields of the Trust's."""
     with tempfile.TemporaryDirectory(prefix="flip") as short:
         scene = Scene(directory, Path(short), fill)
+        file = scene.trust.enclave.policy_file
+        file.write_text(json.dumps(json.loads(file.read_text()) | policy))
         scene.trust.start()
         try:
             scene.trust.ready()

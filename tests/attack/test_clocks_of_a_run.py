@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from enclave_federation import NOTEBOOK, until
-from hostile_hub import Scene
+from hostile_hub import Scene, opened
 
 from flipnb.contracts.notebook import Cell, FrozenNotebook
 from flipnb.contracts.plan import Plan
@@ -24,18 +21,8 @@ GRID_S = 3.0
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    with tempfile.TemporaryDirectory(prefix="flip") as short:
-        scene = Scene(tmp_path_factory.mktemp("clocks"), Path(short))
-        policy = scene.trust.enclave.policy_file
-        policy.write_text(json.dumps(json.loads(policy.read_text()) | {"reply_seconds": GRID_S}))
-        scene.trust.start()
-        try:
-            scene.trust.ready()
-            scene.trust.join(scene.study)
-            yield scene
-        finally:
-            scene.trust.end()
-            scene.hub.close()
+    with opened(tmp_path_factory.mktemp("clocks"), reply_seconds=GRID_S) as scene:
+        yield scene
 
 
 def start(scene: Scene, nonce: str, source: str, **changes: Any) -> tuple[str, Any]:
