@@ -39,7 +39,9 @@ from flipnb.contracts.tensors import Tensor, TensorSpec
 from flipnb.enclave.airlock.airlock import Airlock
 from flipnb.enclave.airlock.facts import RunFacts
 from flipnb.enclave.airlock.lease import Lease
+from flipnb.enclave.setup import create_enclave
 from flipnb.enclave.stores.audit import AuditLog
+from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.store import Store
 
 COHORT: dict[str, Any] = {
@@ -255,6 +257,26 @@ def update(values: tuple[float, float, float]) -> Lease:
     os.pwrite(lease.descriptor, array[:2].tobytes(), slots[0].offset)
     os.pwrite(lease.descriptor, array[2:].tobytes(), slots[1].offset)
     return lease
+
+
+def own_enclave(directory: Path) -> EnclaveDirectory:
+    """A new enclave whose hub is nowhere, for what needs no agent's process."""
+    (directory / "lock.txt").write_bytes(Study.lock)
+    (directory / "ca.pem").write_text("of no hub\n")
+    return create_enclave(
+        directory / "north",
+        name="north",
+        title="North",
+        hub_url="https://hub.test",
+        hub_audience="hub",
+        hub_ca=directory / "ca.pem",
+        controller="anna",
+        controller_passphrase="correct horse",
+        policy=Policy(),
+        environment="test",
+        lock_file=directory / "lock.txt",
+        runtime_dir=directory / "run",
+    )
 
 
 def signed_count(

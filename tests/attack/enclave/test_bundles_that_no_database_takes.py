@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from enclave_scenario import Study
+from enclave_scenario import Study, own_enclave
 from small_estate import EVERYBODY, Person, fill, has
 
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.controller import Controller
 from flipnb.contracts.document import canonical_bytes, sha256
-from flipnb.contracts.policy import Policy
 from flipnb.contracts.task import RunTask, TaskAnswer
 from flipnb.enclave.approvals.decisions import Decisions
 from flipnb.enclave.approvals.membership import Memberships
@@ -23,7 +22,6 @@ from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.runs import Runs
 from flipnb.enclave.runs.slots import Slots
 from flipnb.enclave.sandbox.uids import estate_worker_uid
-from flipnb.enclave.setup import create_enclave
 from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.store import Store
 
@@ -45,23 +43,8 @@ class HubWith:
 
 class Trust:
     def __init__(self, directory: Path) -> None:
-        (directory / "lock.txt").write_bytes(Study.lock)
-        (directory / "ca.pem").write_text("of no hub\n")
         self.hub = HubWith()
-        enclave = create_enclave(
-            directory / "north",
-            name="north",
-            title="North",
-            hub_url="https://hub.test",
-            hub_audience="hub",
-            hub_ca=directory / "ca.pem",
-            controller="anna",
-            controller_passphrase="correct horse",
-            policy=Policy(),
-            environment="test",
-            lock_file=directory / "lock.txt",
-            runtime_dir=directory / "run",
-        )
+        enclave = own_enclave(directory)
         fill(enclave.estate, [Person(number) for number in range(1, 21)])
         node = enclave.load_node_key()
         self.study = Study(node=node)

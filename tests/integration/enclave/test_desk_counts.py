@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import httpx
-from enclave_scenario import Study
+from enclave_scenario import Study, own_enclave
 from small_estate import Person, aged, fill, group, has, ruled
 
-from flipnb.contracts.policy import Policy
 from flipnb.contracts.run import Progress
 from flipnb.enclave.approvals.decisions import Decisions
 from flipnb.enclave.approvals.membership import Memberships
@@ -24,7 +23,6 @@ from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.runs import Runs
 from flipnb.enclave.runs.slots import Slots
 from flipnb.enclave.sandbox.uids import estate_worker_uid
-from flipnb.enclave.setup import create_enclave
 from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.store import Store
@@ -73,22 +71,7 @@ class Office:
 
 @asynccontextmanager
 async def opened(directory: Path) -> AsyncIterator[Office]:
-    (directory / "lock.txt").write_text("numpy==2.0.0\n")
-    (directory / "ca.pem").write_text("of no hub\n")
-    enclave = create_enclave(
-        directory / "north",
-        name="north",
-        title="North",
-        hub_url="https://hub.test",
-        hub_audience="hub",
-        hub_ca=directory / "ca.pem",
-        controller="anna",
-        controller_passphrase="correct horse",
-        policy=Policy(),
-        environment="test",
-        lock_file=directory / "lock.txt",
-        runtime_dir=directory / "run",
-    )
+    enclave = own_enclave(directory)
     fill(
         enclave.estate, [Person(number, born=1940 + number, conditions=frozenset([CONDITION])) for number in range(40)]
     )
