@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.consensus import VALUE_BITS
 from flipnb.contracts.dataset import Dataset, Split
-from flipnb.contracts.document import Digest, Document, Moment
+from flipnb.contracts.document import Digest, Document, Later, Moment
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.notebook import FrozenNotebook
 from flipnb.contracts.outputs import DeclaredOutput
@@ -37,7 +37,10 @@ class Environment(Document):
 
 
 class Bundle(Document):
-    """Everything that decides what runs. Stored as bytes, named by their SHA-256, signed by the researcher."""
+    """Everything that decides what runs. Stored as bytes, named by their SHA-256, signed by the researcher.
+
+    ``notebook_name`` is the file's name at the researcher's, for people alone; empty in earlier bundles.
+    """
 
     version: Literal["flip/bundle/1"] = "flip/bundle/1"
     study: Name
@@ -46,6 +49,7 @@ class Bundle(Document):
     trusts: tuple[KeyId, ...] = Field(min_length=1, max_length=MAX_TRUSTS)
     minimum_trusts: int = Field(ge=1)
     notebook: FrozenNotebook
+    notebook_name: Annotated[Line, Later("")] = ""
     files: tuple[AttachedFile, ...] = Field(default=(), max_length=100)
     parameters: tuple[Parameter, ...] = Field(max_length=1000)
     cohort: dict[str, Any]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from flipnb.contracts.cohort_values import ConceptId, Quantity
-from flipnb.contracts.document import Document
+from flipnb.contracts.document import Document, Later
 from flipnb.contracts.frozen import DECLARABLE
 from flipnb.contracts.text import Identifier, Line
 
@@ -127,8 +127,11 @@ class Split(Document):
     Of m members of a class, ``test`` gets floor(m·test/total), ``validation`` likewise, ``train`` the rest,
     so that a class with one member is in train. Members are ordered by the estate's person id and then shuffled by
     NumPy's PCG64 seeded with ``[seed, class]``.
+    With ``folds`` test is the part number ``fold`` (from 0) of so many equal ones.
     """
 
     seed: int = Field(ge=0, lt=2**31)
     shares: Shares
     stratify: Stratify | None = None
+    folds: Annotated[int | None, Later(None)] = Field(default=None, ge=2, le=100)
+    fold: Annotated[int, Later(0)] = Field(default=0, ge=0, lt=100)

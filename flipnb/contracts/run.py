@@ -16,20 +16,22 @@ from flipnb.contracts.text import Identifier, Line, Name
 
 RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
-RunState = Literal["waiting", "starting", "running", "stopping", "succeeded", "failed", "stopped"]
-"""waiting: for approvals and slots; starting: coordinator and kernels come up; running: rounds."""
+RunState = Literal["waiting", "queued", "starting", "running", "stopping", "succeeded", "failed", "stopped"]
+"""waiting: for approvals; queued: for slots; starting: coordinator and kernels come up; running: rounds."""
 
 TrustState = Literal[
-    "notified", "waiting", "approved", "declined", "refused", "starting", "running",
+    "notified", "waiting", "approved", "queued", "declined", "refused", "starting", "running",
     "finished", "failed", "left-out", "stopped",
 ]  # fmt: skip
-"""waiting: for the Trust's data controller; refused: by the agent, with a reason; left-out: after a deadline."""
+"""waiting: for the Trust's data controller; queued: accepted to start, without a slot; refused: by the agent, with a
+reason; left-out: after a deadline."""
 
 Share = Literal["under-10", "10-to-25", "25-to-50", "over-50"]
 """How much of a sum's weight one Trust has, in per cent: a band, which tells no number of people."""
 
 RUN_TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
-    "waiting": frozenset({"starting", "failed", "stopping", "stopped"}),
+    "waiting": frozenset({"queued", "starting", "failed", "stopping", "stopped"}),
+    "queued": frozenset({"waiting", "starting", "failed", "stopping", "stopped"}),
     "starting": frozenset({"running", "failed", "stopping"}),
     "running": frozenset({"succeeded", "failed", "stopping"}),
     "stopping": frozenset({"stopped"}),
@@ -41,9 +43,10 @@ RUN_TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
 TRUST_TRANSITIONS: Mapping[TrustState, frozenset[TrustState]] = {
     "notified": frozenset({"waiting", "approved", "declined", "refused", "left-out", "stopped"}),
     "waiting": frozenset({"approved", "declined", "refused", "left-out", "stopped"}),
-    "approved": frozenset({"starting", "declined", "refused", "left-out", "stopped", "failed"}),
-    "starting": frozenset({"running", "failed", "left-out", "stopped", "refused"}),
-    "running": frozenset({"finished", "failed", "left-out", "stopped"}),
+    "approved": frozenset({"queued", "starting", "declined", "refused", "left-out", "stopped", "failed"}),
+    "queued": frozenset({"waiting", "starting", "running", "declined", "refused", "left-out", "stopped", "failed"}),
+    "starting": frozenset({"queued", "running", "failed", "left-out", "stopped", "refused"}),
+    "running": frozenset({"queued", "finished", "failed", "left-out", "stopped"}),
     "left-out": frozenset({"running", "finished", "failed", "stopped"}),
     "declined": frozenset(),
     "refused": frozenset(),
@@ -148,6 +151,7 @@ class TrustReport(Document):
     """What an enclave says of its part of a run. ``sequence`` rises by one per run, so that a repeat is known.
 
     ``code`` and ``reason`` say why a state was taken (a FlipError's code and message, or the controller's words).
+    ``executions_left``: how many more runs of the bundle this Trust's approvals cover.
     """
 
     run: RunId
@@ -157,6 +161,7 @@ class TrustReport(Document):
     reason: Line | None = None
     progress: Progress | None = None
     failure: Failure | None = None
+    executions_left: int | None = Field(default=None, ge=0, le=1_000_000)
 
 
 class RoundSummary(Document):
@@ -205,7 +210,8 @@ class RunEvent(Document):
 class TrustPart(Document):
     """One Trust's part of a run as the hub shows it.
 
-    ``heard``: when its agent last asked for tasks, which it does whatever runs there; None where it has not lately.
+    ``executions_left``: how many more runs of the bundle this Trust's approvals cover, as it said last; None where it
+    has not said so. ``heard``: when its agent last asked for tasks, which it does whatever runs there; None where it has not lately.
     """
 
     trust: KeyId
@@ -215,15 +221,21 @@ class TrustPart(Document):
     reason: str | None = None
     failure: Failure | None = None
     progress: Progress | None = None
+    executions_left: int | None = None
     heard: Moment | None = None
 
 
 class RunView(Document):
-    """A run as the hub shows it to the study's members."""
+    """A run as the hub shows it to the study's members.
+
+    ``notebook`` is the name of its notebook's file, empty where the bundle does not say. Between ``submitted`` and
+    ``started`` it waited (for approvals, then for slots), between ``started`` and ``finished`` it ran.
+    """
 
     run: RunId
     study: Name
     title: Line
+    notebook: Line = ""
     bundle: Digest
     researcher: KeyId
     point: dict[Identifier, Scalar]
@@ -231,6 +243,7 @@ class RunView(Document):
     code: str | None = None
     reason: str | None = None
     submitted: Moment
+    started: Moment | None = None
     finished: Moment | None = None
     rounds_done: int
     rounds: int

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from flipnb.contracts.document import Digest, Document, Moment
+from flipnb.contracts.document import Digest, Document, Later, Moment
 from flipnb.contracts.keys import KeyId, PublicKey, key_id
 from flipnb.contracts.plan import MAX_TRUSTS
 from flipnb.contracts.text import Line, Name
@@ -34,11 +34,18 @@ class Trust(Document):
 
 
 class Roster(Document):
-    """Who takes part in a study, by key. Its digest is the membership digest that bundles name."""
+    """Who takes part in a study, by key. Its digest is the membership digest that bundles name.
+
+    ``institution``, ``ethics`` (the ethics committee's reference) and ``governance`` (the information governance
+    reference) are for the data controllers who decide; empty where the study does not give them.
+    """
 
     version: Literal["flip/roster/1"] = "flip/roster/1"
     study: Name
     purpose: Line = Field(min_length=1)
+    institution: Annotated[Line, Later("")] = ""
+    ethics: Annotated[Line, Later("")] = ""
+    governance: Annotated[Line, Later("")] = ""
     researchers: tuple[Researcher, ...] = Field(min_length=1, max_length=1000)
     trusts: tuple[Trust, ...] = Field(min_length=1, max_length=MAX_TRUSTS)
 

@@ -93,6 +93,7 @@ def prepare(
             trusts=trusts,
             minimum_trusts=changes.get("minimum_trusts") or plan_file.minimum_trusts or len(trusts),
             notebook=frozen,
+            notebook_name=notebook.name,
             files=tuple(_attached(name, path) for name, path in files.items()),
             parameters=space,
             cohort=read_cohort(plan_file, plan_path(notebook).parent),

@@ -80,7 +80,11 @@ export interface IBuiltEnvironment {
   distributions: string[];
 }
 
-/** Everything that decides what runs. Stored as bytes, named by their SHA-256, signed by the researcher. */
+/**
+ * Everything that decides what runs. Stored as bytes, named by their SHA-256, signed by the researcher.
+ *
+ * ``notebook_name`` is the file's name at the researcher's, for people alone; empty in earlier bundles.
+ */
 export interface IBundle {
   version: 'flip/bundle/1';
   study: string;
@@ -89,6 +93,7 @@ export interface IBundle {
   trusts: string[];
   minimum_trusts: number;
   notebook: IFrozenNotebook;
+  notebook_name: string;
   files: IAttachedFile[];
   parameters: IParameter[];
   cohort: { [name: string]: unknown };
@@ -374,7 +379,7 @@ export interface IDeskRun {
   bundle: string;
   study: string;
   title: string;
-  state: 'notified' | 'waiting' | 'approved' | 'declined' | 'refused' | 'starting' | 'running' | 'finished' | 'failed' | 'left-out' | 'stopped';
+  state: 'notified' | 'waiting' | 'approved' | 'queued' | 'declined' | 'refused' | 'starting' | 'running' | 'finished' | 'failed' | 'left-out' | 'stopped';
   progress: IProgress | null;
   failure: IFailure | null;
   code: string | null;
@@ -788,9 +793,9 @@ export interface IRunEvent {
   number: number;
   at: string;
   kind: 'state' | 'trust' | 'progress' | 'round';
-  state: 'waiting' | 'starting' | 'running' | 'stopping' | 'succeeded' | 'failed' | 'stopped' | null;
+  state: 'waiting' | 'queued' | 'starting' | 'running' | 'stopping' | 'succeeded' | 'failed' | 'stopped' | null;
   trust: string | null;
-  trust_state: 'notified' | 'waiting' | 'approved' | 'declined' | 'refused' | 'starting' | 'running' | 'finished' | 'failed' | 'left-out' | 'stopped' | null;
+  trust_state: 'notified' | 'waiting' | 'approved' | 'queued' | 'declined' | 'refused' | 'starting' | 'running' | 'finished' | 'failed' | 'left-out' | 'stopped' | null;
   code: string | null;
   reason: string | null;
   failure: IFailure | null;
@@ -826,7 +831,7 @@ export interface IRunRecord {
   cohort: string;
   environment: IEnvironment;
   point: { [name: string]: boolean | number | string };
-  state: 'waiting' | 'starting' | 'running' | 'stopping' | 'succeeded' | 'failed' | 'stopped';
+  state: 'waiting' | 'queued' | 'starting' | 'running' | 'stopping' | 'succeeded' | 'failed' | 'stopped';
   reason: string | null;
   submitted: string;
   started: string | null;
@@ -845,18 +850,25 @@ export interface IRunResults {
   files: IResultFile[];
 }
 
-/** A run as the hub shows it to the study's members. */
+/**
+ * A run as the hub shows it to the study's members.
+ *
+ * ``notebook`` is the name of its notebook's file, empty where the bundle does not say. Between ``submitted`` and
+ * ``started`` it waited (for approvals, then for slots), between ``started`` and ``finished`` it ran.
+ */
 export interface IRunView {
   run: string;
   study: string;
   title: string;
+  notebook: string;
   bundle: string;
   researcher: string;
   point: { [name: string]: boolean | number | string };
-  state: 'waiting' | 'starting' | 'running' | 'stopping' | 'succeeded' | 'failed' | 'stopped';
+  state: 'waiting' | 'queued' | 'starting' | 'running' | 'stopping' | 'succeeded' | 'failed' | 'stopped';
   code: string | null;
   reason: string | null;
   submitted: string;
+  started: string | null;
   finished: string | null;
   rounds_done: number;
   rounds: number;
@@ -935,11 +947,14 @@ export interface IShownOutput {
  * Of m members of a class, ``test`` gets floor(m·test/total), ``validation`` likewise, ``train`` the rest,
  * so that a class with one member is in train. Members are ordered by the estate's person id and then shuffled by
  * NumPy's PCG64 seeded with ``[seed, class]``.
+ * With ``folds`` test is the part number ``fold`` (from 0) of so many equal ones.
  */
 export interface ISplit {
   seed: number;
   shares: IShares;
   stratify: IStratify | null;
+  folds: number | null;
+  fold: number;
 }
 
 /** How many people the cohort has with its first ``rules`` inclusion rules; None where that is suppressed. */
@@ -1058,16 +1073,18 @@ export interface ITrustCard {
 /**
  * One Trust's part of a run as the hub shows it.
  *
- * ``heard``: when its agent last asked for tasks, which it does whatever runs there; None where it has not lately.
+ * ``executions_left``: how many more runs of the bundle this Trust's approvals cover, as it said last; None where it
+ * has not said so. ``heard``: when its agent last asked for tasks, which it does whatever runs there; None where it has not lately.
  */
 export interface ITrustPart {
   trust: string;
   name: string;
-  state: 'notified' | 'waiting' | 'approved' | 'declined' | 'refused' | 'starting' | 'running' | 'finished' | 'failed' | 'left-out' | 'stopped';
+  state: 'notified' | 'waiting' | 'approved' | 'queued' | 'declined' | 'refused' | 'starting' | 'running' | 'finished' | 'failed' | 'left-out' | 'stopped';
   code: string | null;
   reason: string | null;
   failure: IFailure | null;
   progress: IProgress | null;
+  executions_left: number | null;
   heard: string | null;
 }
 

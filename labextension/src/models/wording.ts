@@ -73,7 +73,9 @@ export function runStateWord(
 ): string {
   switch (state) {
     case 'waiting':
-      return trans.__('waiting');
+      return trans.__('waits for approvals');
+    case 'queued':
+      return trans.__('waits for slots');
     case 'starting':
       return trans.__('starting');
     case 'running':
@@ -103,6 +105,8 @@ export function trustStateWord(
       return trans.__('awaiting approval');
     case 'approved':
       return trans.__('approved');
+    case 'queued':
+      return trans.__('waits for a slot');
     case 'declined':
       return trans.__('declined');
     case 'refused':

@@ -40,6 +40,7 @@ export interface IDeskProps {
 const UNDECIDED: ReadonlySet<IRequestSummary['state']> = new Set(['waiting']);
 const GOING_ON: ReadonlySet<IDeskRun['state']> = new Set([
   'approved',
+  'queued',
   'starting',
   'running',
   'left-out'

@@ -19,6 +19,7 @@ type Tone = 'running' | 'success' | 'warn' | 'error' | 'quiet';
 
 const RUNS: { [state in RunState]: [LabIcon, Tone] } = {
   waiting: [lockIcon, 'quiet'],
+  queued: [circleEmptyIcon, 'quiet'],
   starting: [circleEmptyIcon, 'running'],
   running: [circleIcon, 'running'],
   stopping: [stopIcon, 'warn'],
@@ -31,6 +32,7 @@ const TRUSTS: { [state in TrustState]: [LabIcon, Tone] } = {
   notified: [offlineBoltIcon, 'quiet'],
   waiting: [lockIcon, 'quiet'],
   approved: [trustedIcon, 'success'],
+  queued: [circleEmptyIcon, 'quiet'],
   declined: [notTrustedIcon, 'error'],
   refused: [notTrustedIcon, 'error'],
   starting: [circleEmptyIcon, 'running'],
