@@ -20,6 +20,7 @@ from flipnb.estate.database import DuckDBDatabase, reading
 from flipnb.estate.frozen_file import Member, write_frozen
 from flipnb.estate.versions import Bounds, Estate
 from flipnb.files.whole import making
+from flipnb.records.variable import of_person
 
 if TYPE_CHECKING:
     import duckdb
@@ -75,8 +76,8 @@ def freeze(
                 f"SELECT person_id, min(start_date), arg_min(end_date, start_date) FROM ({rows}) GROUP BY 1 ORDER BY 1"
             ).fetchall()
             people = [int(row[0]) for row in members]
-            source.execute("CREATE TEMP TABLE member (person_id BIGINT, until DATE)")
-            _insert(source, "member", ("BIGINT", "DATE"), [(row[0], row[2]) for row in members])
+            source.execute("CREATE TEMP TABLE member (person_id BIGINT, since DATE, until DATE)")
+            _insert(source, "member", ("BIGINT", "DATE", "DATE"), members)
             parts = split_people(people, _classes(source, people, dataset, split), split)
         frozen = [
             Member(int(person), _pseudonym(key, int(person)), start, end, parts[int(person)])
@@ -127,11 +128,9 @@ def _classes(source: duckdb.DuckDBPyConnection, people: list[int], dataset: Data
         raise FlipError(
             "stratum-missing", f"The split's variable {name!r} is no number of a measurement or observation."
         )
-    table = variable.source
+    value = of_person(variable, "m.person_id", "m.since", "m.until")
     rows = source.execute(
-        f"SELECT m.person_id, arg_max(t.value_as_number, (t.{table}_date, t.{table}_id)) FROM member m "
-        f"JOIN {table} t ON t.person_id = m.person_id AND t.{table}_concept_id = {variable.concept_id} "
-        f"AND t.value_as_number IS NOT NULL AND t.{table}_date <= m.until GROUP BY 1"
+        f"SELECT * FROM (SELECT m.person_id, {value} AS value FROM member m) WHERE value IS NOT NULL"
     ).fetchall()
     classes = {int(person): int(value > split.stratify.above) for person, value in rows}
     if len(classes) != len(people):

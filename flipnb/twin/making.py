@@ -6,7 +6,7 @@ hang together: what a model learns of them from a twin is nothing.
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flipnb.contracts.dataset import Dataset, Split, Variable
 from flipnb.contracts.frozen import DATABASE, KIND_TWIN, META_DATASET, META_KIND, TABLES, definitions
 from flipnb.contracts.outputs import Part
+from flipnb.contracts.window import Window
 from flipnb.files.whole import making
 from flipnb.twin.marginals import Marginal, Marginals
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _DAY = date(2020, 1, 1)
 _GENDERS = (8507, 8532)
+_MOST = 50
+"""The most records that are made for a person's count of them."""
 
 
 def make(
@@ -35,7 +38,8 @@ def make(
 ) -> None:
     """Write a twin of ``people`` synthetic persons to the folder ``path``, which must not exist: a frozen cohort.
 
-    The same arguments give the same people. Parts have the split's shares, in order, without stratification. Tables
+    The same arguments give the same people; each record lies on the day of its variable's window that is nearest to
+    the index date. Parts have the split's shares, in order, without stratification. Tables
     that the dataset declares are there, with the variables' rows alone. Without ``marginals``, or where they don't tell
     of a variable, it is drawn from the schema.
     """
@@ -89,7 +93,7 @@ def _add(
     if variable.source == "condition":
         if told.flag(generator) if told is not None else generator.random() < 0.5:
             table = rows["condition_occurrence"]
-            table.append([len(table) + 1, person, variable.concept_id, _DAY, None])
+            table.append([len(table) + 1, person, variable.concept_id, _day_of(variable), None])
         return
     if variable.source not in ("measurement", "observation"):
         return
@@ -101,7 +105,14 @@ def _add(
     if number is None and concept is None:
         return
     table = rows[variable.source]
-    table.append([len(table) + 1, person, variable.concept_id, _DAY, number, concept, variable.unit])
+    for _ in range(min(int(number or 0), _MOST) if variable.take == "count" else 1):
+        drawn = 1.0 if variable.take == "count" else number
+        table.append([len(table) + 1, person, variable.concept_id, _day_of(variable), drawn, concept, variable.unit])
+
+
+def _day_of(variable: Variable) -> date:
+    """A day within the variable's window, the index date where that is."""
+    return _DAY + timedelta(variable.window.nearest_day if isinstance(variable.window, Window) else 0)
 
 
 def _category(variable: Variable, generator: np.random.Generator, told: Marginal | None) -> int | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from flipnb.contracts.dataset import leakage
 from flipnb.contracts.notebook import Cell, FrozenNotebook
 from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.parameters import Parameter
@@ -92,6 +93,7 @@ def find_issues(notebook: Path, *, lock: Path | None = None) -> list[Issue]:
         outputs = plan.outputs
         read_cohort(plan, notebook.parent)
         missing = [name for name in plan.files if not (notebook.parent / name).is_file()]
+        issues += [Issue("warning", "later-window", sentence) for _, sentence in leakage(plan.dataset)]
         issues += [
             Issue("error", "no-file", f"The plan file names {name}, which is not beside it.") for name in missing
         ]
