@@ -1,5 +1,7 @@
 """Totals are exact: bounded integers whose sum over all Trusts is a number that JSON and float64 can hold."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -43,9 +45,21 @@ def test_an_array_without_sense_is_refused(changes, says):
         DeclaredArray(**{"name": "x", "minimum": 0, "maximum": 1, "decimals": 1, **changes})
 
 
-def step(*names, round=0):
+def step(*names, round=0, final=False):
     arrays = tuple(DeclaredArray(name=name, minimum=0, maximum=9, decimals=1) for name in names)
-    return TotalStep(arrays=arrays, round=round)
+    return TotalStep(arrays=arrays, round=round, final=final)
+
+
+def test_a_step_of_the_final_evaluation_is_behind_all_rounds():
+    steps = (step("a"), step("b", round=2), step("c", final=True), step("d", final=True))
+    check_steps(steps, 2)
+    check_steps((step("a"), step("c", final=True)), 0)
+    assert [one.place for one in steps] == [0, 2, "final", "final"]
+    assert "final" not in json.loads(steps[1].to_bytes()) and json.loads(steps[2].to_bytes())["final"] is True
+    with pytest.raises(ValueError, match="stands last"):
+        check_steps((step("c", final=True), step("a")), 2)
+    with pytest.raises(ValidationError, match="not in both"):
+        step("c", round=1, final=True)
 
 
 def test_steps_are_in_order_and_their_names_their_own():
