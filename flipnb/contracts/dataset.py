@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -10,6 +11,7 @@ from pydantic import Field, model_validator
 from flipnb.contracts.cohort_values import ConceptId, Quantity
 from flipnb.contracts.document import Document, Later
 from flipnb.contracts.frozen import DECLARABLE
+from flipnb.contracts.outputs import Part
 from flipnb.contracts.text import Identifier, Line
 from flipnb.contracts.window import ALWAYS, UNTIL_COHORT_END, Window
 
@@ -32,9 +34,9 @@ class Variable(Document):
     ``'flag'``, 1 where one starts within the window. ``"until-cohort-end"`` is every day up to the cohort's end, which
     may lie after the index date; it is what earlier datasets meant. ``take`` says which of the window's values: the
     last or the first (by date, then by the record's id), of numbers also the least, the largest, the mean, and how
-    many there are, 0 where there is none. Otherwise missing stays missing. ``role`` says whether it is what a model is to find out, and
-    so may lie after the index date. ``minimum``, ``maximum`` and ``categories`` say what is plausible; the twin draws
-    from them, nothing is cut off by them.
+    many there are, 0 where there is none. Otherwise missing stays missing. ``role`` says whether it is what a model is
+    to find out, and so may lie after the index date. ``minimum``, ``maximum`` and ``categories`` say what is
+    plausible; the twin draws from them, nothing is cut off by them.
     """
 
     name: Identifier
@@ -220,13 +222,60 @@ class Shares(Document):
         return self.train + self.validation + self.test
 
 
+class SplitByVariable(Document):
+    """Members whose ``variable`` has one of these values are in validation or in test: a centre, a ward, a flag.
+
+    Numbers and concept ids, 1 and 0 of a condition. Every other member, and one without a value, is of the rest.
+    """
+
+    variable: Identifier
+    validation: tuple[Quantity, ...] = Field(default=(), max_length=1000)
+    test: tuple[Quantity, ...] = Field(default=(), max_length=1000)
+
+    @model_validator(mode="after")
+    def _apart(self) -> SplitByVariable:
+        if not (self.validation or self.test):
+            raise ValueError("a split by a variable needs values of validation or of test")
+        if set(self.validation) & set(self.test):
+            raise ValueError("a value of the split is both in validation and in test")
+        return self
+
+    def part(self, value: float | None) -> Part | None:
+        """The part of who has this value; None of the rest."""
+        return "test" if value in self.test else "validation" if value in self.validation else None
+
+
+class SplitByDate(Document):
+    """Members who enter the cohort on ``test_from`` or later are in test, of the others those from
+    ``validation_from`` on in validation; all earlier ones are the rest."""
+
+    validation_from: date | None = None
+    test_from: date | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> SplitByDate:
+        given = [day for day in (self.validation_from, self.test_from) if day is not None]
+        if not given or given != sorted(set(given)):
+            raise ValueError("a split by date needs validation_from or test_from, and the first before the second")
+        return self
+
+    def part(self, start: date) -> Part | None:
+        """The part of who enters on this day; None of the rest."""
+        if self.test_from is not None and start >= self.test_from:
+            return "test"
+        return "validation" if self.validation_from is not None and start >= self.validation_from else None
+
+
 class Split(Document):
     """How members are divided, within each Trust and each class.
 
     Of m members of a class, ``test`` gets floor(m·test/total), ``validation`` likewise, ``train`` the rest,
     so that a class with one member is in train. Members are ordered by the estate's person id and then shuffled by
     NumPy's PCG64 seeded with ``[seed, class]``.
-    With ``folds`` test is the part number ``fold`` (from 0) of so many equal ones.
+    With ``folds`` test is the part number ``fold`` (from 0) of so many equal ones, from floor(m·fold/folds) on in that
+    order, so that over all folds each member is in test once; shares divide the others between train and validation.
+    With ``by_variable`` or ``by_date`` shares divide the rest, who are of neither of its parts. A part that one of
+    these rules makes has no share.
     """
 
     seed: int = Field(ge=0, lt=2**31)
@@ -234,3 +283,44 @@ class Split(Document):
     stratify: Stratify | None = None
     folds: Annotated[int | None, Later(None)] = Field(default=None, ge=2, le=100)
     fold: Annotated[int, Later(0)] = Field(default=0, ge=0, lt=100)
+    by_variable: Annotated[SplitByVariable | None, Later(None)] = None
+    by_date: Annotated[SplitByDate | None, Later(None)] = None
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Split:
+        if sum(rule is not None for rule in (self.folds, self.by_variable, self.by_date)) > 1:
+            raise ValueError("a split is by folds, by a variable or by date, not by two of them")
+        if self.fold and (self.folds is None or self.fold >= self.folds):
+            raise ValueError(f"there is no fold {self.fold} of {self.folds or 'none'}; they count from 0")
+        for part, share in (("validation", self.shares.validation), ("test", self.shares.test)):
+            if share and part in self._ruled:
+                raise ValueError(f"the split says by a rule who is in {part}: its share is 0 then")
+        return self
+
+    @property
+    def _ruled(self) -> frozenset[str]:
+        """The parts that folds, a variable or a date make."""
+        by_value, by_date = self.by_variable, self.by_date
+        found = {
+            "test": self.folds or (by_value and by_value.test) or (by_date and by_date.test_from),
+            "validation": (by_value and by_value.validation) or (by_date and by_date.validation_from),
+        }
+        return frozenset(part for part, rule in found.items() if rule)
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether anybody may be in validation."""
+        return self.shares.validation > 0 or "validation" in self._ruled
+
+    def part_of(self, rank: int, members: int) -> Part:
+        """The part of the one at ``rank`` (from 0) of a class's so many shuffled members, who are of no rule's part."""
+        shares = self.shares
+        if self.folds is None:
+            first, last = 0, members * shares.test // shares.total
+        else:
+            first, last = members * self.fold // self.folds, members * (self.fold + 1) // self.folds
+        if first <= rank < last:
+            return "test"
+        others = members if self.folds is None else members - (last - first)
+        place = rank if rank < first else rank - (last - first)
+        return "validation" if place < others * shares.validation // shares.total else "train"

@@ -192,7 +192,7 @@ def _agreements_and_totals(codes: Sequence[_Code], plan: PlanFile) -> Iterator[I
     if plan.plan.epochs is None and (told := [call for call in calls if call[2] == "progress" and _is_rounds(call[1])]):
         number, call, _ = told[0]
         yield Issue("warning", "no-epochs", NO_EPOCHS, number, call.lineno)
-    if plan.plan.consensus is not None and plan.split.shares.validation == 0:
+    if plan.plan.consensus is not None and not plan.split.has_validation:
         yield Issue("error", "no-validation", "The plan has a consensus, and its split has no validation share.")
     totals = [(number, call) for number, call, name in calls if name == "total" and _is_flips(call)]
     unused = set(range(len(plan.totals)))

@@ -19,7 +19,7 @@ from flipnb.contracts.dataset import Category, Dataset, Shares, Split, Stratify,
 from flipnb.contracts.window import Window
 from flipnb.estate import freeze
 from flipnb.estate.disclosure import tabulate
-from flipnb.estate.freezing import split_people
+from flipnb.estate.splitting import split_people
 from flipnb.records import Records
 from flipnb.twin import make
 
