@@ -14,6 +14,7 @@ from flipnb.estate.harmonise.extract import Row, read_rows
 from flipnb.estate.harmonise.feed import Progress
 from flipnb.estate.harmonise.image_mapping import Series
 from flipnb.estate.harmonise.mapped_images import ImageReader
+from flipnb.estate.harmonise.mapped_life import LifeReader
 from flipnb.estate.harmonise.mapped_text import NoteReader
 from flipnb.estate.harmonise.mapped_values import NO_CONCEPT, Converter, Person, Value, day_of, matches
 from flipnb.estate.harmonise.mapping import CodedEvents, Deaths, FieldMapping, FollowUp, Mapping
@@ -49,8 +50,7 @@ class MappedRows:
         self._numbers = dict.fromkeys(tables(), 0)
         self._people: dict[str, Person] = {}
         self._periods: dict[int, tuple[date, date]] = {}
-        self._died: set[int] = set()
-        self._followed: set[int] = set()
+        self._life = LifeReader()
         self._events = EventTable(build)
         self._notes = NoteReader(mapping.source.abbreviation)
         self._images = ImageReader(mapping.source.abbreviation)
@@ -247,12 +247,10 @@ class MappedRows:
             self._read_rows(name, source, loading, partial(self._read_death, name, self._mapping.death))
 
     def _read_death(self, name: str, deaths: Deaths, row: Row) -> bool:
-        person, died = self._person_of(name, row), row.day(deaths.column)
+        person = self._person_of(name, row)
+        died = None if person is None else self._life.death(row, person, deaths)
         if person is None or died is None:
             return False
-        if person.person_id in self._died:
-            row.refuse("the person's death is there twice", deaths.column)
-        self._died.add(person.person_id)
         self._extend_period(person, died)
         self._add("death", person_id=person.person_id, death_date=died, death_type_concept_id=NO_CONCEPT)
         return name != self._mapping.person.file
@@ -266,15 +264,8 @@ class MappedRows:
         person = self._person_of(name, row)
         if person is None:
             return False
-        if person.person_id in self._followed:
-            row.refuse("the person's follow-up is there twice", self._mapping.person_column(name))
-        first, last = self._periods[person.person_id]
-        start = (row.day(follow_up.start) if follow_up.start is not None else None) or first
-        end = (row.day(follow_up.end) if follow_up.end is not None else None) or last
-        if end < start:
-            row.refuse(f"the follow-up ends on {end}, before it starts on {start}", follow_up.end or follow_up.start)
-        self._followed.add(person.person_id)
-        self._periods[person.person_id] = (start, end)
+        recorded = self._periods[person.person_id]
+        self._periods[person.person_id] = self._life.period(row, person, follow_up, recorded)
         return name != self._mapping.person.file
 
     def _read_documents(self, name: str, source: SourceFile, loading: Loading) -> None:
