@@ -148,6 +148,16 @@ def place_words(place: Place) -> str:
     return f"within round {place}" if place else "before the first round"
 
 
+def require_place(step: TotalStep, place: Place) -> None:
+    """Raise FlipError ``wrong-place`` where a notebook asks for a step at another place than is declared."""
+    if step.place != place:
+        raise FlipError(
+            "wrong-place",
+            f"The total of {', '.join(sorted(step.names))} is declared to be asked for {place_words(step.place)}, "
+            f"and the notebook asks for it {place_words(place)}.",
+        )
+
+
 def find_step(steps: Sequence[TotalStep], names: Sequence[str]) -> int:
     """The 1-based number of the step with these arrays. Raises FlipError ``undeclared-total``."""
     for number, step in enumerate(steps, start=1):

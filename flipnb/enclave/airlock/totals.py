@@ -15,7 +15,7 @@ from flipnb.contracts.envelope import TOTAL_REPLY, peek, seal
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
-from flipnb.contracts.total import Place, TotalContext, TotalReply, TotalSum, Units, find_step, place_words
+from flipnb.contracts.total import Place, TotalContext, TotalReply, TotalSum, Units, find_step, require_place
 from flipnb.enclave.airlock.facts import RunFacts
 from flipnb.enclave.airlock.members import wrong_members
 from flipnb.enclave.stores.audit import AuditLog
@@ -110,12 +110,7 @@ class TotalsGate:
                 if known is not None and known.reply is not None:
                     return step
                 declared = steps[step - 1]
-                if declared.place != place:
-                    raise FlipError(
-                        "wrong-place",
-                        f"The total of {', '.join(sorted(declared.names))} is declared to be asked for "
-                        f"{place_words(declared.place)}, and the notebook asks for it {place_words(place)}.",
-                    )
+                require_place(declared, place)
                 self._values[step] = declared.admit(values)
             except FlipError as error:
                 self._record_refusal(step, error)
