@@ -239,6 +239,7 @@ class Federation:
             counts=CountPolicy(answer_seconds=1),
             per_trust_metrics=True,
             memory_use=True,
+            one_trust_runs=True,
             kernel=KernelLimits(memory_bytes=1 << 30, scratch_bytes=16 << 20, shm_bytes=16 << 20),
         )
         self.trusts = [

@@ -29,6 +29,8 @@ class Person:
     note: str = ""
     recorded: Sequence[tuple[int, date]] = ()
     """Conditions with days of their own, as often as they stand here."""
+    measured: Sequence[tuple[int, date, float | None, int | None]] = ()
+    """Measurements with days of their own: concept, day, number, coded value."""
     mentions: frozenset[int] = frozenset()
     """Concepts that a clinical note of ``since`` asserts."""
 
@@ -41,9 +43,9 @@ def fill(directory: Path, people: Iterable[Person]) -> str:
         for p in people
         for c, day in ((EVERYBODY, p.since), *((c, p.since) for c in sorted(p.conditions)), *p.recorded)
     ]
-    values = [(p, c, v) for p in people for c, v in p.values.items()]
+    values = [(p, *one) for p in people for one in (*((c, p.since, v, None) for c, v in p.values.items()), *p.measured)]
     mentions = [(p, c) for p in people for c in sorted(p.mentions)]
-    concepts = {c for _, c, _ in conditions} | {c for _, c in mentions} | {c for _, c, _ in values}
+    concepts = {c for _, c, _ in conditions} | {c for _, c in mentions} | {c for _, c, *_ in values}
     rows: dict[str, list[dict[str, Any]]] = {
         "person": [
             {"person_id": p.number, "gender_concept_id": p.gender, "year_of_birth": p.born} for p in people
@@ -59,16 +61,20 @@ def fill(directory: Path, people: Iterable[Person]) -> str:
             for n, (p, c, day) in enumerate(conditions)
         ],
         "measurement": [
-            {"measurement_id": n, "person_id": p.number, "measurement_concept_id": c, "measurement_date": p.since,
-             "value_as_number": v}
-            for n, (p, c, v) in enumerate(values)
+            {"measurement_id": n, "person_id": p.number, "measurement_concept_id": c, "measurement_date": day,
+             "value_as_number": v, "value_as_concept_id": code}
+            for n, (p, c, day, v, code) in enumerate(values)
         ],
         "note": [{"note_id": p.number, "person_id": p.number, "note_date": p.since} for p in people if p.mentions],
         "note_nlp": [
             {"note_nlp_id": n, "note_id": p.number, "note_nlp_concept_id": c, "term_exists": "Y"}
             for n, (p, c) in enumerate(mentions)
         ],
-        "concept": [{"concept_id": c, "concept_name": str(c), "concept_code": str(c)} for c in sorted(concepts)],
+        "concept": [
+            {"concept_id": c, "concept_name": str(c), "concept_code": str(c), "domain_id": "", "vocabulary_id": "",
+             "concept_class_id": ""}
+            for c in sorted(concepts)
+        ],
     }  # fmt: skip
 
     def write(path: Path) -> str:

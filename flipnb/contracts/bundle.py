@@ -86,12 +86,12 @@ class Bundle(Document):
         if self.not_before >= self.expires:
             raise ValueError("the bundle expires before it is valid")
         check_steps(self.totals, self.plan.rounds)
-        if self.plan.consensus is not None and self.split.shares.validation == 0:
+        if self.plan.consensus is not None and not self.split.has_validation:
             raise ValueError("consensus is reached over validation data, and the split has no validation share")
-        if self.split.stratify is not None:
-            names = [variable.name for variable in self.dataset.variables]
-            if self.split.stratify.variable not in names:
-                raise ValueError(f"the split names the variable {self.split.stratify.variable!r}, which is not there")
+        names = [variable.name for variable in self.dataset.variables]
+        for rule in (self.split.stratify, self.split.by_variable):
+            if rule is not None and rule.variable not in names:
+                raise ValueError(f"the split names the variable {rule.variable!r}, which is not there")
         return self
 
     @property

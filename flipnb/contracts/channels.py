@@ -21,6 +21,7 @@ from flipnb.contracts.document import Document
 from flipnb.contracts.failure import ERROR_CLASSES, REFUSALS
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.tensors import FLOATS, Tensor
+from flipnb.contracts.total import Place
 
 DEATHS_IN_A_RUN = 12
 """A kernel that dies so often is not started again (``enclave.runs.deaths``)."""
@@ -99,14 +100,15 @@ def _declared(bundle: Bundle, policy: Policy) -> list[Channel]:
     plan, rounds = bundle.plan, bundle.plan.rounds
     numbers = (rounds + 1) * sum(output.bits for output in bundle.outputs)
     names = ", ".join(output.name for output in bundle.outputs)
+    alone = "; this Trust's own numbers where it is alone" if policy.least_trusts(bundle) == 1 else ""
     found = [
-        Channel(name="numbers", bits=numbers, what=f"{names}, in {rounds + 1} reports", counted=True),
+        Channel(name="numbers", bits=numbers, what=f"{names}, in {rounds + 1} reports{alone}", counted=True),
     ]
     totals = [array for step in bundle.totals for array in step.arrays]
     if totals:
         names = ", ".join(array.name for array in totals)
         bits = sum(array.bits for array in totals)
-        found.append(Channel(name="totals", bits=bits, what=f"the arrays {names}, once each", counted=True))
+        found.append(Channel(name="totals", bits=bits, what=f"the arrays {names}, once each{alone}", counted=True))
     if plan.consensus is not None:
         found.append(Channel(name="votes", bits=rounds, what=f"a vote, 0 or 1, in {rounds} rounds", counted=True))
         if policy.per_trust_metrics:
@@ -159,7 +161,7 @@ def _replies(bundle: Bundle, policy: Policy) -> Channel:
     """
     replies = bundle.plan.rounds + 1 + len(bundle.totals)
     orders = math.prod(
-        _orders(number, place) for place, number in Counter(step.round for step in bundle.totals).items()
+        _orders(number, place) for place, number in Counter(step.place for step in bundle.totals).items()
     )
     return Channel(
         name="replies",
@@ -169,7 +171,7 @@ def _replies(bundle: Bundle, policy: Policy) -> Channel:
     )
 
 
-def _orders(totals: int, place: int) -> int:
+def _orders(totals: int, place: Place) -> int:
     """How many sequences so many totals of one place can make, with the answer of the round that they stand in."""
     return sum(math.perm(totals, asked) * (asked + 1 if place else 1) for asked in range(totals + 1))
 

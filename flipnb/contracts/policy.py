@@ -8,10 +8,15 @@ from pydantic import Field, field_validator
 
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.document import Document, Later
-from flipnb.contracts.plan import MAX_INTEGER_CLIP
+from flipnb.contracts.plan import MAX_INTEGER_CLIP, Plan
 from flipnb.contracts.problem import FlipError
 
 MIB = 1 << 20
+
+
+def least_trusts(plan: Plan, minimum: int, one_trust_runs: bool) -> int:
+    """The least number of Trusts by a policy's ``minimum``: 1 where nothing is trained and the policy allows that."""
+    return 1 if one_trust_runs and plan.rounds == 0 else minimum
 
 
 class CountPolicy(Document):
@@ -71,7 +76,9 @@ class Policy(Document):
     progress says how much memory a kernel has used, in eighths of its limit, and of a GPU in eighths of that.
     ``approvals``: how many different data controllers must approve a bundle before anything of it runs.
     ``maximum_clip_norm`` and ``maximum_integer_clip`` bound what a plan may let a round change of float tensors (L2
-    norm), and of an element of integer tensors.
+    norm), and of an element of integer tensors. ``one_trust_runs``: whether a run that trains nothing may have this
+    Trust alone, whatever ``minimum_trusts`` says, where its bundle asks for one: its totals and metrics are then this
+    Trust's own numbers.
 
     Approvals name this document's digest. A field that an upgrade brings, at its first default, is left out of it
     (``document.Later``), since that allows nothing more than what was approved: so no upgrade voids approvals.
@@ -86,6 +93,7 @@ class Policy(Document):
     individual_updates: bool = False
     approvals: int = Field(default=1, ge=1, le=2)
     minimum_trusts: int = Field(default=2, ge=1)
+    one_trust_runs: Annotated[bool, Later(False)] = False
     minimum_train: int = Field(default=10, ge=1)
     maximum_clip_norm: float = Field(default=1000.0, gt=0)
     maximum_integer_clip: Annotated[int, Later(MAX_INTEGER_CLIP)] = Field(default=MAX_INTEGER_CLIP, ge=0)
@@ -97,6 +105,10 @@ class Policy(Document):
     reply_seconds: Annotated[float, Later(0.1)] = Field(default=0.1, ge=0.01, le=60)
     kernel: KernelLimits = KernelLimits()
 
+    def least_trusts(self, bundle: Bundle) -> int:
+        """Of how many Trusts every round and total of a run must be at least, by this policy and the bundle."""
+        return max(bundle.minimum_trusts, least_trusts(bundle.plan, self.minimum_trusts, self.one_trust_runs))
+
     def refuse_bundle(self, bundle: Bundle) -> None:
         """Raise FlipError ``policy-refuses`` that names what this policy does not allow."""
         plan = bundle.plan
@@ -104,8 +116,8 @@ class Policy(Document):
         reasons = [
             (plan.aggregation == "individual" and not self.individual_updates,
              "single Trusts' updates (aggregation 'individual') may not leave"),
-            (bundle.minimum_trusts < self.minimum_trusts,
-             f"a run needs at least {self.minimum_trusts} Trusts, the bundle asks for {bundle.minimum_trusts}"),
+            (bundle.minimum_trusts < self.least_trusts(bundle),
+             f"a run needs at least {self.least_trusts(bundle)} Trusts, the bundle asks for {bundle.minimum_trusts}"),
             (plan.clip_norm > self.maximum_clip_norm,
              f"clip_norm {plan.clip_norm} is above {self.maximum_clip_norm}"),
             (bool(bundle.tensors.integers) and plan.integer_clip > self.maximum_integer_clip,

@@ -1,4 +1,5 @@
-"""Federated sums of declared arrays, before the first round or within one: ``flip.total({name: array})``.
+"""Federated sums of declared arrays, before the first round, within one, or in the final evaluation:
+``flip.total({name: array})``.
 
 A step is one call. Its arrays are declared in the bundle with shape, bounds and decimals; an airlock turns them into
 integers (units of the last decimal), each Trust answers a step once, the coordinator adds, and every Trust's kernel is
@@ -10,11 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from flipnb.contracts.document import Digest, Document
+from flipnb.contracts.document import Digest, Document, Later
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.plan import MAX_TRUSTS
 from flipnb.contracts.problem import FlipError
@@ -24,6 +25,9 @@ from flipnb.contracts.units import UnitRange, finite
 
 MAX_ELEMENTS = 2000
 MAX_UNITS = 2**46
+
+Place = int | Literal["final"]
+"""Where a total stands: before the first round (0), within a training round, or in the final evaluation."""
 
 Units = tuple[int, ...]
 """The elements of an array in C order, in units of 10^-decimals."""
@@ -85,16 +89,28 @@ class DeclaredArray(Document):
 
 
 class TotalStep(Document):
-    """One call of ``flip.total`` with these arrays: within round ``round``, or before the first (0)."""
+    """One call of ``flip.total`` with these arrays: within round ``round``, or before the first (0).
+
+    With ``final`` it is in the last evaluation, after all training rounds, however many there were: where the loop's
+    ``rnd.training`` is False.
+    """
 
     arrays: tuple[DeclaredArray, ...] = Field(min_length=1, max_length=100)
     round: int = Field(default=0, ge=0)
+    final: Annotated[bool, Later(False)] = False
 
     @model_validator(mode="after")
     def _small(self) -> TotalStep:
+        if self.final and self.round:
+            raise ValueError("a total is in a training round or in the final evaluation, not in both")
         if sum(array.elements for array in self.arrays) > MAX_ELEMENTS:
             raise ValueError(f"one total has at most {MAX_ELEMENTS} elements")
         return self
+
+    @property
+    def place(self) -> Place:
+        """Where the call stands."""
+        return "final" if self.final else self.round
 
     @property
     def names(self) -> frozenset[str]:
@@ -117,9 +133,29 @@ def check_steps(steps: Sequence[TotalStep], rounds: int) -> None:
     names = [array.name for step in steps for array in step.arrays]
     if len(set(names)) != len(names):
         raise ValueError("an array of the totals is declared twice")
-    places = [step.round for step in steps]
-    if places != sorted(places) or any(place > rounds for place in places):
-        raise ValueError("the totals are not in the order of their rounds, or behind the last training round")
+    places = [(step.final, step.round) for step in steps]
+    if places != sorted(places) or any(step.round > rounds for step in steps):
+        raise ValueError(
+            "the totals are not in the order of their rounds, or behind the last training round "
+            '(a total of the final evaluation has "final": true, and stands last)'
+        )
+
+
+def place_words(place: Place) -> str:
+    """For people: ``before the first round``, ``within round 3``, ``in the final evaluation``."""
+    if place == "final":
+        return "in the final evaluation"
+    return f"within round {place}" if place else "before the first round"
+
+
+def require_place(step: TotalStep, place: Place) -> None:
+    """Raise FlipError ``wrong-place`` where a notebook asks for a step at another place than is declared."""
+    if step.place != place:
+        raise FlipError(
+            "wrong-place",
+            f"The total of {', '.join(sorted(step.names))} is declared to be asked for {place_words(step.place)}, "
+            f"and the notebook asks for it {place_words(place)}.",
+        )
 
 
 def find_step(steps: Sequence[TotalStep], names: Sequence[str]) -> int:

@@ -29,6 +29,7 @@ class Allowance(Document):
     per_trust_metrics: bool
     individual_updates: bool
     minimum_trusts: int
+    one_trust_runs: Annotated[bool, Later(False)] = False
     minimum_train: int
     maximum_clip_norm: float
     maximum_integer_clip: Annotated[int, Later(MAX_INTEGER_CLIP)] = MAX_INTEGER_CLIP

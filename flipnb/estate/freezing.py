@@ -5,24 +5,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.dataset import Dataset, Split
 from flipnb.contracts.frozen import DATABASE
-from flipnb.contracts.outputs import Part
 from flipnb.contracts.problem import FlipError
 from flipnb.estate.cohort.generation import compiled_for, count_people
 from flipnb.estate.database import DuckDBDatabase, reading
 from flipnb.estate.frozen_file import Member, write_frozen
+from flipnb.estate.splitting import parts_of
 from flipnb.estate.versions import Bounds, Estate
 from flipnb.files.whole import making
-
-if TYPE_CHECKING:
-    import duckdb
 
 
 @dataclass(frozen=True)
@@ -75,9 +71,7 @@ def freeze(
                 f"SELECT person_id, min(start_date), arg_min(end_date, start_date) FROM ({rows}) GROUP BY 1 ORDER BY 1"
             ).fetchall()
             people = [int(row[0]) for row in members]
-            source.execute("CREATE TEMP TABLE member (person_id BIGINT, until DATE)")
-            _insert(source, "member", ("BIGINT", "DATE"), [(row[0], row[2]) for row in members])
-            parts = split_people(people, _classes(source, people, dataset, split), split)
+            parts = parts_of(source, members, dataset, split)
         frozen = [
             Member(int(person), _pseudonym(key, int(person)), start, end, parts[int(person)])
             for person, start, end in members
@@ -96,60 +90,6 @@ def commitment_to(version: str, people: Sequence[int], salt: bytes) -> str:
     """The commitment to ``people`` (ids of the estate, ascending) of an estate version; see FrozenCohort."""
     message = f"flip/members/1\n{version}\n{','.join(map(str, people))}"
     return hmac.new(salt, message.encode(), hashlib.sha256).hexdigest()
-
-
-def split_people(people: Iterable[int], classes: Mapping[int, int], split: Split) -> dict[int, Part]:
-    """Each person's part, by the rule of ``contracts.dataset.Split``; ``people`` are in ascending order."""
-    import numpy as np
-
-    parts: dict[int, Part] = {}
-    ordered = list(people)
-    for label in sorted(set(classes.values())):
-        group = [person for person in ordered if classes[person] == label]
-        shuffled = np.random.Generator(np.random.PCG64([split.seed, label])).permutation(len(group))
-        test = len(group) * split.shares.test // split.shares.total
-        validation = len(group) * split.shares.validation // split.shares.total
-        for rank, index in enumerate(shuffled):
-            part: Part = "test" if rank < test else "validation" if rank < test + validation else "train"
-            parts[group[int(index)]] = part
-    return parts
-
-
-def _classes(source: duckdb.DuckDBPyConnection, people: list[int], dataset: Dataset, split: Split) -> dict[int, int]:
-    """0 or 1 for each person, or 0 for all where the split is not stratified."""
-    if split.stratify is None:
-        return dict.fromkeys(people, 0)
-    name = split.stratify.variable
-    variable = next((variable for variable in dataset.variables if variable.name == name), None)
-    if variable is None:
-        raise FlipError("stratum-missing", f"The split's variable {name!r} is not in the dataset.")
-    if variable.source not in ("measurement", "observation") or variable.value != "number":
-        raise FlipError(
-            "stratum-missing", f"The split's variable {name!r} is no number of a measurement or observation."
-        )
-    table = variable.source
-    rows = source.execute(
-        f"SELECT m.person_id, arg_max(t.value_as_number, (t.{table}_date, t.{table}_id)) FROM member m "
-        f"JOIN {table} t ON t.person_id = m.person_id AND t.{table}_concept_id = {variable.concept_id} "
-        f"AND t.value_as_number IS NOT NULL AND t.{table}_date <= m.until GROUP BY 1"
-    ).fetchall()
-    classes = {int(person): int(value > split.stratify.above) for person, value in rows}
-    if len(classes) != len(people):
-        raise FlipError(
-            "stratum-missing",
-            f"The split's variable {name!r} is missing for some members.",
-            remedy="Ask for it in the cohort's inclusion rules.",
-        )
-    return classes
-
-
-def _insert(
-    connection: duckdb.DuckDBPyConnection, table: str, types: Sequence[str], rows: Sequence[tuple[Any, ...]]
-) -> None:
-    """Whole columns at once: row by row is a hundred times slower."""
-    if rows:
-        lists = ", ".join(f"unnest(?::{kind}[])" for kind in types)
-        connection.execute(f"INSERT INTO {table} SELECT {lists}", [list(column) for column in zip(*rows, strict=True)])
 
 
 def _pseudonym(key: bytes, person: int) -> int:

@@ -1,5 +1,7 @@
 """Writing a frozen cohort's file: the members' rows of what the dataset declares, under pseudonyms.
 
+Of a variable with a window there are the rows within it and no others, so that a kernel can't read the future by SQL.
+
 Rows go from the estate's file to the frozen one inside DuckDB. Every id of a row is its number in pseudonymous order,
 so that it tells nothing of the estate's; references to visits follow.
 """
@@ -15,6 +17,8 @@ from flipnb.contracts.dataset import Dataset, Variable
 from flipnb.contracts.frozen import KIND_REAL, META_DATASET, META_KIND, columns_of, definitions, key_of
 from flipnb.contracts.outputs import Part
 from flipnb.contracts.problem import FlipError
+from flipnb.contracts.window import Window
+from flipnb.records.variable import within_window
 
 if TYPE_CHECKING:
     import duckdb
@@ -54,6 +58,13 @@ def write_frozen(target: duckdb.DuckDBPyConnection, estate: Path, dataset: Datas
         _FrozenFile(target, dataset).write(members)
     finally:
         target.execute("DETACH estate")
+
+
+def _of_variable(variable: Variable) -> str:
+    found = f"t.{variable.source}_concept_id = {variable.concept_id}"
+    if not isinstance(variable.window, Window):
+        return found
+    return f"({found} AND {within_window(variable, 'm.first', 'm.last')})"
 
 
 class _FrozenFile:
@@ -106,16 +117,17 @@ class _FrozenFile:
         )
 
     def _wanted(self, table: str, variables: Sequence[Variable]) -> str:
-        """The condition on rows: of the variables' concepts, or of what is declared of the whole table."""
-        concepts = {variable.concept_id or 0 for variable in variables}
+        """The condition on rows: of a variable's concept within its window, or of what is declared of the whole table.
+
+        Of a variable that is read up to the cohort's end every row of the concept is there, as it always was.
+        """
+        wanted = [_of_variable(variable) for variable in variables]
         if table in self._declared:
             selected = self._selected[table]
             if not selected:
                 return ""
-            concepts |= set(selected)
-        if not concepts:
-            return " WHERE FALSE"
-        return f" WHERE t.{_CONCEPT_OF[table]} IN ({', '.join(map(str, sorted(concepts)))})"
+            wanted.append(f"t.{_CONCEPT_OF[table]} IN ({', '.join(map(str, sorted(selected)))})")
+        return f" WHERE ({' OR '.join(wanted)})" if wanted else " WHERE FALSE"
 
     def _rows(self, table: str, variables: Sequence[Variable], joins: str) -> str:
         return f"estate.{table} t JOIN member m ON m.person_id = t.person_id{joins}{self._wanted(table, variables)}"

@@ -11,6 +11,7 @@ from flipnb.contracts.dataset import Dataset, Variable
 from flipnb.contracts.frozen import DATABASE, KIND_TWIN, META_DATASET, META_KIND
 from flipnb.contracts.outputs import Part
 from flipnb.contracts.problem import FlipError
+from flipnb.records.variable import of_person
 
 if TYPE_CHECKING:
     import duckdb
@@ -212,14 +213,4 @@ def _expression(variable: Variable) -> str:
         return "year(c.cohort_start_date) - p.year_of_birth"
     if variable.source == "sex":
         return "p.gender_concept_id"
-    if variable.source == "condition":
-        return (
-            "EXISTS (SELECT 1 FROM condition_occurrence t WHERE t.person_id = c.subject_id "
-            f"AND t.condition_concept_id = {variable.concept_id} AND t.condition_start_date <= c.cohort_end_date)::INT"
-        )
-    table, column = variable.source, "value_as_number" if variable.value == "number" else "value_as_concept_id"
-    return (
-        f"(SELECT arg_max(t.{column}, (t.{table}_date, t.{table}_id)) FROM {table} t "
-        f"WHERE t.person_id = c.subject_id AND t.{table}_concept_id = {variable.concept_id} "
-        f"AND t.{column} IS NOT NULL AND t.{table}_date <= c.cohort_end_date)"
-    )
+    return of_person(variable, "c.subject_id", "c.cohort_start_date", "c.cohort_end_date")

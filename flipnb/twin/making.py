@@ -6,7 +6,8 @@ hang together: what a model learns of them from a twin is nothing.
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Mapping
+from datetime import date, timedelta
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from flipnb.contracts.dataset import Dataset, Split, Variable
 from flipnb.contracts.frozen import DATABASE, KIND_TWIN, META_DATASET, META_KIND, TABLES, definitions
 from flipnb.contracts.outputs import Part
+from flipnb.contracts.window import Window
 from flipnb.files.whole import making
 from flipnb.twin.marginals import Marginal, Marginals
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 _DAY = date(2020, 1, 1)
 _GENDERS = (8507, 8532)
+_MOST = 50
+"""The most records that are made for a person's count of them."""
 
 
 def make(
@@ -35,7 +39,9 @@ def make(
 ) -> None:
     """Write a twin of ``people`` synthetic persons to the folder ``path``, which must not exist: a frozen cohort.
 
-    The same arguments give the same people. Parts have the split's shares, in order, without stratification. Tables
+    The same arguments give the same people; each record lies on the day of its variable's window that is nearest to
+    the index date. Parts have the split's shares or folds, in order, without stratification;
+    of a split by date people enter before and from its days on, and one by a variable goes by what was drawn. Tables
     that the dataset declares are there, with the variables' rows alone. Without ``marginals``, or where they don't tell
     of a variable, it is drawn from the schema.
     """
@@ -46,12 +52,16 @@ def make(
     with making(path) as folder, duckdb.connect(str(folder / DATABASE)) as connection:
         for table, columns in definitions(dataset.declared).items():
             connection.execute(f"CREATE TABLE {table} ({columns})")
-        parts = _parts(split, people)
+        days = _days(split, people)
+        ruled: dict[int, Part] = {}
         rows: dict[str, list[list[Any]]] = {table: [] for table in TABLES}
         rows["meta"] = [[META_DATASET, dataset.model_dump_json()], [META_KIND, KIND_TWIN]]
         told = {v.name: marginals.of(v) if marginals is not None else None for v in dataset.variables}
         for person in range(1, people + 1):
-            rows["cohort"].append([person, _DAY, _DAY, parts[person - 1]])
+            day, part = days[person - 1]
+            if part is not None:
+                ruled[person] = part
+            drawn: dict[str, float | None] = {}
             gender = _GENDERS[int(generator.integers(2))]
             age = int(generator.integers(30, 80))
             for variable in dataset.variables:
@@ -60,8 +70,14 @@ def make(
                 elif variable.source == "sex" and (variable.categories or told[variable.name]):
                     gender = _category(variable, generator, told[variable.name]) or gender
                 else:
-                    _add(rows, person, variable, generator, told[variable.name])
-            rows["person"].append([person, gender, _DAY.year - age])
+                    drawn[variable.name] = _add(rows, person, day, variable, generator, told[variable.name])
+            rows["person"].append([person, gender, day.year - age])
+            drawn |= {v.name: age if v.source == "age" else gender for v in dataset.variables if not v.is_windowed}
+            by_value = split.by_variable
+            if by_value is not None and (placed := by_value.part(drawn[by_value.variable])) is not None:
+                ruled[person] = placed
+        parts = _parts(split, people, ruled)
+        rows["cohort"] = [[person, day, day, parts[person]] for person, (day, _) in enumerate(days, start=1)]
         for table, values in rows.items():
             if values:
                 # Whole columns at once: row by row is a hundred times slower.
@@ -72,36 +88,58 @@ def make(
                 connection.execute(f"INSERT INTO {table} ({names}) SELECT {lists}", whole)
 
 
-def _parts(split: Split, people: int) -> list[Part]:
-    test = people * split.shares.test // split.shares.total
-    validation = people * split.shares.validation // split.shares.total
-    parts: list[Part] = ["train"] * (people - test - validation)
-    return parts + ["validation"] * validation + ["test"] * test
+def _parts(split: Split, people: int, ruled: Mapping[int, Part]) -> dict[int, Part]:
+    """Each person's part: by its rule, else by shares in order, without a shuffle."""
+    rest = [person for person in range(1, people + 1) if person not in ruled]
+    shared = {person: split.part_of(len(rest) - place, len(rest)) for place, person in enumerate(rest, start=1)}
+    return {**shared, **ruled}
+
+
+def _days(split: Split, people: int) -> list[tuple[date, Part | None]]:
+    """Each person's index date; by a split by date a quarter of them are in each of the parts that it makes."""
+    by_date = split.by_date
+    if by_date is None:
+        return [(_DAY, None)] * people
+    boundaries = [day for day in (by_date.validation_from, by_date.test_from) if day is not None]
+    chosen = [boundaries[0] - timedelta(1)] * (4 - len(boundaries)) + boundaries
+    return [(day, by_date.part(day)) for day in (chosen[person % 4] for person in range(people))]
 
 
 def _add(
     rows: dict[str, list[list[Any]]],
     person: int,
+    day: date,
     variable: Variable,
     generator: np.random.Generator,
     told: Marginal | None,
-) -> None:
+) -> float | None:
+    """Draw a person's records of a variable; gives its value, None where it is missing."""
     if variable.source == "condition":
-        if told.flag(generator) if told is not None else generator.random() < 0.5:
+        flag = told.flag(generator) if told is not None else bool(generator.random() < 0.5)
+        if flag:
             table = rows["condition_occurrence"]
-            table.append([len(table) + 1, person, variable.concept_id, _DAY, None])
-        return
+            table.append([len(table) + 1, person, variable.concept_id, _day_of(variable, day), None])
+        return float(flag)
     if variable.source not in ("measurement", "observation"):
-        return
+        return None
     number = concept = None
     if variable.value == "concept":
         concept = _category(variable, generator, told)
     else:
         number = _number(variable, generator, told)
     if number is None and concept is None:
-        return
+        return None
     table = rows[variable.source]
-    table.append([len(table) + 1, person, variable.concept_id, _DAY, number, concept, variable.unit])
+    for _ in range(min(int(number or 0), _MOST) if variable.take == "count" else 1):
+        drawn = 1.0 if variable.take == "count" else number
+        record = [len(table) + 1, person, variable.concept_id, _day_of(variable, day), drawn, concept, variable.unit]
+        table.append(record)
+    return number if concept is None else concept
+
+
+def _day_of(variable: Variable, index: date) -> date:
+    """A day within the variable's window, the index date where that is."""
+    return index + timedelta(variable.window.nearest_day if isinstance(variable.window, Window) else 0)
 
 
 def _category(variable: Variable, generator: np.random.Generator, told: Marginal | None) -> int | None:

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ from flipnb.contracts.outputs import DeclaredOutput, admit_report
 from flipnb.contracts.plan import INTEGERS_REMEDY, MAX_INTEGER_CLIP
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.tensors import Tensor
-from flipnb.contracts.total import TotalStep, find_step
+from flipnb.contracts.total import Place, TotalStep, find_step, require_place
 from flipnb.session.model import Model
 from flipnb.workbench.plan_file import NO_EPOCHS
 
@@ -37,6 +38,9 @@ class LocalChannel:
     An update is judged as an airlock would: one that is not finite is refused (FlipError ``not-finite``), and one whose
     integers changed by more than ``integer_clip``; one whose L2 norm is above ``clip_norm`` is told of.
     """
+
+    _place: ClassVar[Place] = 0
+    """Where this kernel's notebook is: a total has a channel of its own."""
 
     def __init__(
         self,
@@ -115,8 +119,16 @@ class LocalChannel:
             print(NO_EPOCHS, file=sys.stderr)  # noqa: T201 - the notebook's reader wants to see it
 
     def total(self, request: AskTotal) -> Totalled:
-        """The twin's own arrays, rounded as declared. Raises FlipError ``undeclared-total``, ``wrong-total``."""
+        """The twin's own arrays, rounded as declared.
+
+        Raises FlipError ``undeclared-total``, ``wrong-total``; ``wrong-place`` in a recorded rehearsal.
+        """
         step = self._totals[find_step(self._totals, list(request.values)) - 1]
+        if self._record is not None:  # from top to bottom; who tries cells by hand may go back
+            place = LocalChannel._place
+            # A rehearsal has fewer rounds than the plan: in which of them it is asked for can't be compared.
+            within = place not in (0, "final") and step.place not in (0, "final")
+            require_place(step, step.place if within else place)
         own = step.restore(step.admit(request.values))
         return Totalled(values={name: tuple(values) for name, values in own.items()})
 
@@ -168,9 +180,11 @@ class LocalChannel:
 
     def _next(self, number: int) -> NextRound:
         training = number <= self._rounds and not self._ended
+        LocalChannel._place = number if training else "final"
         return NextRound(round=number, of=self._rounds, training=training, config=self._config if training else {})
 
     def _finish(self, *, left: bool) -> None:
+        LocalChannel._place = 0
         if self._record is None:
             return
         assert self._model is not None

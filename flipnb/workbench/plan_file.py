@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from flipnb.contracts.cohort import CohortExpression
-from flipnb.contracts.dataset import Dataset, Split
+from flipnb.contracts.dataset import Dataset, Split, require_windows
 from flipnb.contracts.document import Document, invalid, load_json
 from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.plan import Plan
@@ -38,6 +38,12 @@ class PlanFile(Document):
     start_from: str | None = Field(default=None, pattern=r"^([0-9a-f]{32}|[0-9a-f]{64})$")
     files: tuple[str, ...] = ()
     valid_days: int = Field(default=30, ge=1, le=365)
+
+    @field_validator("dataset")
+    @classmethod
+    def _windows_are_stated(cls, dataset: Dataset) -> Dataset:
+        require_windows(dataset)
+        return dataset
 
 
 def plan_path(notebook: Path) -> Path:

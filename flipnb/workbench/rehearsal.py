@@ -184,7 +184,8 @@ def local_twin(path: Path, plan: PlanFile) -> Path:
     directory = path.parent / ".flip" / path.name.removesuffix(".flip.json")
     directory.mkdir(parents=True, exist_ok=True)
     marginals = kept_marginals(path, plan)
-    shape = plan.dataset.digest() if marginals is None else marginals.digest()
+    told = "" if marginals is None else marginals.digest()
+    shape = sha256(f"{plan.dataset.digest()} {plan.split.digest()} {told}".encode())
     twin = directory / f"{_TWIN}-{shape[:12]}"
     if not twin.exists():
         make(plan.dataset, plan.split, twin, marginals=marginals)

@@ -9,6 +9,7 @@ from functools import cache
 from flipnb.contracts.bundle import Environment, agreement_bits, report_bits
 from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.plan import Plan
+from flipnb.contracts.policy import least_trusts
 from flipnb.contracts.tensors import TensorSpec
 from flipnb.contracts.total import TotalStep
 from flipnb.contracts.trust_card import TrustCard
@@ -33,11 +34,12 @@ def find_trust_issues(
     """
     allowance = card.allowance
     bits = report_bits(plan, outputs, totals) + (agreement_bits(plan) if allowance.per_trust_metrics else 0)
+    least = least_trusts(plan, allowance.minimum_trusts, allowance.one_trust_runs)
+    alone = "" if plan.rounds or allowance.one_trust_runs else ", which its policy does not allow (one_trust_runs)"
     refusals = (
         (plan.aggregation == "individual" and not allowance.individual_updates,
          "does not let single Trusts' updates out, which this strategy needs"),
-        (minimum_trusts < allowance.minimum_trusts,
-         f"takes part from {allowance.minimum_trusts} Trusts on; the plan asks for {minimum_trusts}"),
+        (minimum_trusts < least, f"takes part from {least} Trusts on; the plan asks for {minimum_trusts}{alone}"),
         (plan.clip_norm > allowance.maximum_clip_norm,
          f"allows a clip norm of {allowance.maximum_clip_norm:g}; the plan has {plan.clip_norm:g}"),
         (tensors is not None and tensors.integers and plan.integer_clip > allowance.maximum_integer_clip,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from flipnb.contracts.dataset import leakage
 from flipnb.contracts.notebook import Cell, FrozenNotebook
 from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.parameters import Parameter
@@ -92,6 +93,7 @@ def find_issues(notebook: Path, *, lock: Path | None = None) -> list[Issue]:
         outputs = plan.outputs
         read_cohort(plan, notebook.parent)
         missing = [name for name in plan.files if not (notebook.parent / name).is_file()]
+        issues += [Issue("warning", "later-window", sentence) for _, sentence in leakage(plan.dataset)]
         issues += [
             Issue("error", "no-file", f"The plan file names {name}, which is not beside it.") for name in missing
         ]
@@ -190,7 +192,7 @@ def _agreements_and_totals(codes: Sequence[_Code], plan: PlanFile) -> Iterator[I
     if plan.plan.epochs is None and (told := [call for call in calls if call[2] == "progress" and _is_rounds(call[1])]):
         number, call, _ = told[0]
         yield Issue("warning", "no-epochs", NO_EPOCHS, number, call.lineno)
-    if plan.plan.consensus is not None and plan.split.shares.validation == 0:
+    if plan.plan.consensus is not None and not plan.split.has_validation:
         yield Issue("error", "no-validation", "The plan has a consensus, and its split has no validation share.")
     totals = [(number, call) for number, call, name in calls if name == "total" and _is_flips(call)]
     unused = set(range(len(plan.totals)))

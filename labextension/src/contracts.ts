@@ -20,6 +20,7 @@ export interface IAllowance {
   per_trust_metrics: boolean;
   individual_updates: boolean;
   minimum_trusts: number;
+  one_trust_runs: boolean;
   minimum_train: number;
   maximum_clip_norm: number;
   maximum_integer_clip: number;
@@ -622,7 +623,9 @@ export interface IPlanOutput {
  * progress says how much memory a kernel has used, in eighths of its limit, and of a GPU in eighths of that.
  * ``approvals``: how many different data controllers must approve a bundle before anything of it runs.
  * ``maximum_clip_norm`` and ``maximum_integer_clip`` bound what a plan may let a round change of float tensors (L2
- * norm), and of an element of integer tensors.
+ * norm), and of an element of integer tensors. ``one_trust_runs``: whether a run that trains nothing may have this
+ * Trust alone, whatever ``minimum_trusts`` says, where its bundle asks for one: its totals and metrics are then this
+ * Trust's own numbers.
  *
  * Approvals name this document's digest. A field that an upgrade brings, at its first default, is left out of it
  * (``document.Later``), since that allows nothing more than what was approved: so no upgrade voids approvals.
@@ -637,6 +640,7 @@ export interface IPolicy {
   individual_updates: boolean;
   approvals: number;
   minimum_trusts: number;
+  one_trust_runs: boolean;
   minimum_train: number;
   maximum_clip_norm: number;
   maximum_integer_clip: number;
@@ -947,7 +951,10 @@ export interface IShownOutput {
  * Of m members of a class, ``test`` gets floor(m·test/total), ``validation`` likewise, ``train`` the rest,
  * so that a class with one member is in train. Members are ordered by the estate's person id and then shuffled by
  * NumPy's PCG64 seeded with ``[seed, class]``.
- * With ``folds`` test is the part number ``fold`` (from 0) of so many equal ones.
+ * With ``folds`` test is the part number ``fold`` (from 0) of so many equal ones, from floor(m·fold/folds) on in that
+ * order, so that over all folds each member is in test once; shares divide the others between train and validation.
+ * With ``by_variable`` or ``by_date`` shares divide the rest, who are of neither of its parts. A part that one of
+ * these rules makes has no share.
  */
 export interface ISplit {
   seed: number;
@@ -955,6 +962,28 @@ export interface ISplit {
   stratify: IStratify | null;
   folds: number | null;
   fold: number;
+  by_variable: ISplitByVariable | null;
+  by_date: ISplitByDate | null;
+}
+
+/**
+ * Members who enter the cohort on ``test_from`` or later are in test, of the others those from
+ * ``validation_from`` on in validation; all earlier ones are the rest.
+ */
+export interface ISplitByDate {
+  validation_from: string | null;
+  test_from: string | null;
+}
+
+/**
+ * Members whose ``variable`` has one of these values are in validation or in test: a centre, a ward, a flag.
+ *
+ * Numbers and concept ids, 1 and 0 of a condition. Every other member, and one without a value, is of the rest.
+ */
+export interface ISplitByVariable {
+  variable: string;
+  validation: number[];
+  test: number[];
 }
 
 /** How many people the cohort has with its first ``rules`` inclusion rules; None where that is suppressed. */
@@ -1034,10 +1063,16 @@ export interface ITensorSpec {
   tensors: ITensor[];
 }
 
-/** One call of ``flip.total`` with these arrays: within round ``round``, or before the first (0). */
+/**
+ * One call of ``flip.total`` with these arrays: within round ``round``, or before the first (0).
+ *
+ * With ``final`` it is in the last evaluation, after all training rounds, however many there were: where the loop's
+ * ``rnd.training`` is False.
+ */
 export interface ITotalStep {
   arrays: IDeclaredArray[];
   round: number;
+  final: boolean;
 }
 
 /** ``reply`` is None where a Trust has not answered; ``problem`` says why an answer can't be used. */
@@ -1102,10 +1137,14 @@ export interface ITwinCount {
 /**
  * A column of ``flip.data().train.frame()``: one value per person.
  *
- * ``age`` is in years at the cohort's start, ``sex`` a gender concept id. A measurement or observation is the last
- * one up to the cohort's end: ``value='number'`` (in ``unit``, UCUM) or ``'concept'`` (a concept id);
- * a condition is ``'flag'``. Missing stays missing. ``minimum``, ``maximum`` and ``categories`` say
- * what is plausible; the twin draws from them, nothing is cut off by them.
+ * ``age`` is in years at the cohort's start, ``sex`` a gender concept id. A measurement or observation is of the days
+ * of its ``window``: ``value='number'`` (in ``unit``, UCUM) or ``'concept'`` (a concept id); a condition is
+ * ``'flag'``, 1 where one starts within the window. ``"until-cohort-end"`` is every day up to the cohort's end, which
+ * may lie after the index date; it is what earlier datasets meant. ``take`` says which of the window's values: the
+ * last or the first (by date, then by the record's id), of numbers also the least, the largest, the mean, and how
+ * many there are, 0 where there is none. Otherwise missing stays missing. ``role`` says whether it is what a model is
+ * to find out, and so may lie after the index date. ``minimum``, ``maximum`` and ``categories`` say what is
+ * plausible; the twin draws from them, nothing is cut off by them.
  */
 export interface IVariableInput {
   name: string;
@@ -1117,15 +1156,22 @@ export interface IVariableInput {
   maximum?: number | null;
   categories?: ICategory[];
   label?: string;
+  window?: IWindow | 'until-cohort-end';
+  take?: 'last' | 'first' | 'minimum' | 'maximum' | 'mean' | 'count';
+  role?: 'feature' | 'outcome';
 }
 
 /**
  * A column of ``flip.data().train.frame()``: one value per person.
  *
- * ``age`` is in years at the cohort's start, ``sex`` a gender concept id. A measurement or observation is the last
- * one up to the cohort's end: ``value='number'`` (in ``unit``, UCUM) or ``'concept'`` (a concept id);
- * a condition is ``'flag'``. Missing stays missing. ``minimum``, ``maximum`` and ``categories`` say
- * what is plausible; the twin draws from them, nothing is cut off by them.
+ * ``age`` is in years at the cohort's start, ``sex`` a gender concept id. A measurement or observation is of the days
+ * of its ``window``: ``value='number'`` (in ``unit``, UCUM) or ``'concept'`` (a concept id); a condition is
+ * ``'flag'``, 1 where one starts within the window. ``"until-cohort-end"`` is every day up to the cohort's end, which
+ * may lie after the index date; it is what earlier datasets meant. ``take`` says which of the window's values: the
+ * last or the first (by date, then by the record's id), of numbers also the least, the largest, the mean, and how
+ * many there are, 0 where there is none. Otherwise missing stays missing. ``role`` says whether it is what a model is
+ * to find out, and so may lie after the index date. ``minimum``, ``maximum`` and ``categories`` say what is
+ * plausible; the twin draws from them, nothing is cut off by them.
  */
 export interface IVariableOutput {
   name: string;
@@ -1137,6 +1183,9 @@ export interface IVariableOutput {
   maximum: number | null;
   categories: ICategory[];
   label: string;
+  window: IWindow | 'until-cohort-end';
+  take: 'last' | 'first' | 'minimum' | 'maximum' | 'mean' | 'count';
+  role: 'feature' | 'outcome';
 }
 
 /**
@@ -1159,6 +1208,16 @@ export interface IVariableChartInput {
 export interface IVariableChartOutput {
   by: 'variable';
   variable: IVariableOutput;
+}
+
+/**
+ * From ``start_days`` to ``end_days`` after the index date, both days within; None is without an end.
+ *
+ * Day 0 is the index date, -1 the day before: ``Window(start_days=-365, end_days=0)`` is the year up to it.
+ */
+export interface IWindow {
+  start_days: number | null;
+  end_days: number | null;
 }
 
 /** The calendar year of the cohort's start, from ``first`` to ``last``, one bar each. */

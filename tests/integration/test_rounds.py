@@ -187,6 +187,27 @@ def test_totals_are_added_once_and_given_to_all_who_are_in_them(fed):
     assert [len(summary.members) for summary in fed.rounds(run)] == [4, 3, 3, 3]
 
 
+@pytest.mark.parametrize("rounds", [0, 2])
+def test_a_total_of_the_final_evaluation_is_added_after_the_last_round(fed, rounds):
+    """The coordinator is killed once it has asked, and asks once all the same. These Trusts end without the sum."""
+    steps = (TotalStep(arrays=(array("n"),)), TotalStep(arrays=(array("bins", shape=(2,)),), final=True))
+    for number, trust in enumerate(fed.trusts[:3]):
+        trust.totals = lambda context, number=number: {"n": (1,)} if context.step == 1 else {"bins": (number, 1)}
+        trust.summed.clear()
+        trust.asked.clear()
+    run = fed.submit(3, Plan(rounds=rounds, clip_norm=10.0), minimum=3, totals=steps)
+    while not any(context.step == 2 for context in fed.trusts[2].asked):
+        time.sleep(0.01)
+    fed.coordinator(run).kill()
+    view = fed.ended(run)
+    assert view.state == "succeeded", fed.log(run)
+    for trust in fed.trusts[:3]:
+        assert trust.summed[0].values == {"n": (3,)}
+        assert [context.step for context in trust.asked] == [1, 2]
+    assert '"step": 2, "members": 3' in fed.log(run)
+    assert [summary.training for summary in fed.rounds(run)] == [True] * rounds + [False]
+
+
 def test_no_total_of_fewer_than_the_bundle_demands_is_given_out(fed):
     for trust in fed.trusts[:2]:
         trust.summed.clear()

@@ -29,6 +29,7 @@ def make_card(directory: EnclaveDirectory, trust: str) -> TrustCard:
             per_trust_metrics=policy.per_trust_metrics,
             individual_updates=policy.individual_updates,
             minimum_trusts=policy.minimum_trusts,
+            one_trust_runs=policy.one_trust_runs,
             minimum_train=policy.minimum_train,
             maximum_clip_norm=policy.maximum_clip_norm,
             maximum_integer_clip=policy.maximum_integer_clip,

@@ -25,6 +25,7 @@ from flipnb.contracts.outputs import admit_report
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext, RoundReply
+from flipnb.contracts.total import Place
 from flipnb.enclave.airlock.facts import RunFacts
 from flipnb.enclave.airlock.given import GivenWeights, Named
 from flipnb.enclave.airlock.lease import Lease, Writes
@@ -216,10 +217,12 @@ class Airlock:
             return given.context.round if given is not None else None
 
     @property
-    def place(self) -> int:
+    def place(self) -> Place:
         """The round that is open or was the last, 0 before the first: where a total may stand."""
         last = self._store.rounds.last(self.facts.run)
-        return last.round if last is not None else 0
+        if last is None:
+            return 0
+        return last.round if last.training else "final"
 
     @property
     def finished(self) -> bool:
@@ -430,7 +433,7 @@ class Airlock:
                 context.members,
                 started=facts.members,
                 own_key=self._key.key_id,
-                least=max(facts.bundle.minimum_trusts, self._policy.minimum_trusts),
+                least=self._policy.least_trusts(facts.bundle),
             ),
         )
         for wrong, reason in checks:

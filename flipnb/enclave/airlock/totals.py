@@ -15,7 +15,7 @@ from flipnb.contracts.envelope import TOTAL_REPLY, peek, seal
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
-from flipnb.contracts.total import TotalContext, TotalReply, TotalSum, Units, find_step
+from flipnb.contracts.total import Place, TotalContext, TotalReply, TotalSum, Units, find_step, require_place
 from flipnb.enclave.airlock.facts import RunFacts
 from flipnb.enclave.airlock.members import wrong_members
 from flipnb.enclave.stores.audit import AuditLog
@@ -96,8 +96,8 @@ class TotalsGate:
 
     # The kernel's side
 
-    def submit(self, values: Mapping[str, Sequence[float]], place: int) -> int:
-        """Take a notebook's arrays; returns the step's number. ``place`` is the round in which it calls, 0 before any.
+    def submit(self, values: Mapping[str, Sequence[float]], place: Place) -> int:
+        """Take a notebook's arrays; returns the step's number. ``place`` is where it calls.
 
         A kernel that was started anew calls again: the step that was answered stays as it is. Raises FlipError
         ``undeclared-total``, ``wrong-total``, ``wrong-place``.
@@ -110,12 +110,7 @@ class TotalsGate:
                 if known is not None and known.reply is not None:
                     return step
                 declared = steps[step - 1]
-                if declared.round != place:
-                    raise FlipError(
-                        "wrong-place",
-                        f"The total of {', '.join(sorted(declared.names))} is declared for round {declared.round} "
-                        f"(0: before the first), and the notebook asks for it in round {place}.",
-                    )
+                require_place(declared, place)
                 self._values[step] = declared.admit(values)
             except FlipError as error:
                 self._record_refusal(step, error)
@@ -171,7 +166,7 @@ class TotalsGate:
                 context.members,
                 started=facts.members,
                 own_key=self._key.key_id,
-                least=max(facts.bundle.minimum_trusts, self._policy.minimum_trusts),
+                least=self._policy.least_trusts(facts.bundle),
             ),
         )
         for wrong, reason in checks:
@@ -187,7 +182,7 @@ class TotalsGate:
             members,
             started=result.context.members,
             own_key=self._key.key_id,
-            least=max(self._facts.bundle.minimum_trusts, self._policy.minimum_trusts),
+            least=self._policy.least_trusts(self._facts.bundle),
         ):
             if wrong:
                 raise _refused(f"of the sum, {reason}")

@@ -7,12 +7,18 @@ from collections.abc import Sequence
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.channels import WEIGHTS, Channel
 from flipnb.contracts.policy import Policy
+from flipnb.contracts.total import place_words
 from flipnb.federation.reach import Reach
 
 
 def caution(bundle: Bundle, policy: Policy) -> str:
-    """In one sentence, what no check of weights can prevent."""
-    return (
+    """What no check of weights can prevent, after what a run of one Trust means where the bundle asks for it."""
+    alone = (
+        "This run may have this Trust alone: its totals and numbers are then this Trust's own, added to nobody's. "
+        if policy.least_trusts(bundle) == 1
+        else ""
+    )
+    return alone + (
         "Approved code can write what it reads into the weights (240,000 bits in one round of 10,000 weights were "
         f"shown); what limits it is that you approve the code itself, the clip of {bundle.plan.clip_norm:g}, the "
         f"{policy.minimum_train} people in train that a run needs at least, and, once it comes, the secure sum that "
@@ -30,10 +36,12 @@ def what_leaves(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
     )
     lines = [
         f"In each of {plan.rounds} rounds: the change of {bundle.tensors.elements:,} model weights, clipped to an L2 "
-        f"norm of {plan.clip_norm:g} {how}. The hub can see it.",
-        "With each of them: the number of people in train, validation and test, each at most "
-        f"{plan.weight_cap:,}, as the weights of the average. The hub can see them; the study is shown this Trust's "
-        "share of all people in train as one of four bands.",
+        f"norm of {plan.clip_norm:g} {how}. The hub can see it."
+        if plan.rounds
+        else "Nothing is trained: no weights leave.",
+        f"With {'each of them' if plan.rounds else 'the evaluation'}: the number of people in train, validation and "
+        f"test, each at most {plan.weight_cap:,}, as the weights of the average. The hub can see them; the study is "
+        "shown this Trust's share of all people in train as one of four bands.",
     ]
     if bundle.tensors.integers:
         elements = sum(tensor.elements for tensor in bundle.tensors.integers)
@@ -44,6 +52,10 @@ def what_leaves(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
         )
     lines += _chosen_weights(bundle)
     whose = "this Trust's own, and in the average" if per_trust_metrics else "in the average over the Trusts"
+    summed = "summed with the other Trusts'"
+    if policy.least_trusts(bundle) == 1:
+        lines.insert(0, "This run may have this Trust alone. What is averaged or summed below is then its own number.")
+        summed = "summed with the other Trusts', where others take part: else this Trust's own"
     lines += [
         f"In each round and once more at the end: the number {output.name} over {output.over}, between "
         f"{output.minimum:g} and {output.maximum:g}, {output.decimals} decimals, {whose}."
@@ -53,9 +65,9 @@ def what_leaves(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
         value = f"; the {plan.consensus.measure} itself, 4 decimals, too" if per_trust_metrics else ""
         lines.append(f"In each training round: a vote, 0 or 1, whether this Trust's model agrees with all{value}.")
     lines += [
-        f"Once, {f'in round {step.round}' if step.round else 'before the first round'}: the array {array.name}, "
+        f"Once, {place_words(step.place)}: the array {array.name}, "
         f"{array.elements:,} numbers between {array.minimum:g} and {array.maximum:g}, {array.decimals} decimals, "
-        "summed with the other Trusts'. The hub can see it."
+        f"{summed}. The hub can see it."
         for step in bundle.totals
         for array in step.arrays
     ]

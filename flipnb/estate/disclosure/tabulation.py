@@ -25,6 +25,7 @@ from flipnb.estate.cohort.generation import compiled_for
 from flipnb.estate.database import DuckDBDatabase, EstateDatabase, incomplete
 from flipnb.estate.disclosure.release import Cell
 from flipnb.estate.versions import Bounds, Estate
+from flipnb.records.variable import has_value, of_person, table_of, taken, within_window
 
 if TYPE_CHECKING:
     import duckdb
@@ -158,18 +159,19 @@ def _variable(chart: VariableChart) -> str:
     variable = chart.variable
     missing = len(chart.labels) - 1
     if variable.source == "condition":
-        recorded = _recorded("condition", variable.concept_id or 0, "")
-        return f"SELECT m.person_id, CASE WHEN {recorded} THEN 0 ELSE 1 END AS bar FROM member m"
+        found = of_person(variable, "m.person_id", "m.since", "m.until")
+        return f"SELECT m.person_id, 1 - {found} AS bar FROM member m"
     if variable.source == "age":
         return f"SELECT m.person_id, {_over_edges(_age('m.since'), chart.edges, missing)} AS bar {_PERSON}"
     codes = chart.codes
     if variable.source == "sex":
         return f"SELECT m.person_id, {_one_of('p.gender_concept_id', codes, missing - 1)} AS bar {_PERSON}"
-    value = _last(variable)
+    value = _values(variable)
     if variable.value == "concept":
         bar = f"CASE WHEN v.value IS NULL THEN {missing} ELSE {_one_of('v.value', codes, missing - 1)} END"
     else:
-        bar = _over_edges("v.value", chart.edges, missing)
+        number = "coalesce(v.value, 0)" if variable.take == "count" else "v.value"
+        bar = _over_edges(number, chart.edges, missing)
     return f"SELECT m.person_id, {bar} AS bar FROM member m LEFT JOIN ({value}) v ON v.person_id = m.person_id"
 
 
@@ -207,16 +209,14 @@ def _recorded(source: str, concept: int, value: str) -> str:
     )
 
 
-def _last(variable: Variable) -> str:
-    """Each member's last value up to the cohort's end, in the declared unit; others count as missing."""
-    table = variable.source
-    column = "value_as_number" if variable.value == "number" else "value_as_concept_id"
+def _values(variable: Variable) -> str:
+    """Each member's value in the variable's window, in the declared unit; what is in others counts as missing."""
     unit = ""
     if variable.unit is not None and variable.value == "number":
         code = variable.unit.replace("'", "''")
         unit = f" JOIN concept u ON u.concept_id = t.unit_concept_id AND u.concept_code = '{code}'"
     return (
-        f"SELECT t.person_id, arg_max(t.{column}, (t.{table}_date, t.{table}_id)) AS value FROM {table} t "
-        f"JOIN member m ON m.person_id = t.person_id AND t.{table}_date <= m.until{unit} "
-        f"WHERE t.{table}_concept_id = {variable.concept_id} AND t.{column} IS NOT NULL GROUP BY 1"
+        f"SELECT t.person_id, {taken(variable)} AS value FROM {table_of(variable)} t JOIN member m "
+        f"ON m.person_id = t.person_id AND {within_window(variable, 'm.since', 'm.until')}{unit} "
+        f"WHERE {has_value(variable)} GROUP BY 1"
     )

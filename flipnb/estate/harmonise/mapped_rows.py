@@ -14,9 +14,10 @@ from flipnb.estate.harmonise.extract import Row, read_rows
 from flipnb.estate.harmonise.feed import Progress
 from flipnb.estate.harmonise.image_mapping import Series
 from flipnb.estate.harmonise.mapped_images import ImageReader
+from flipnb.estate.harmonise.mapped_life import LifeReader
 from flipnb.estate.harmonise.mapped_text import NoteReader
 from flipnb.estate.harmonise.mapped_values import NO_CONCEPT, Converter, Person, Value, day_of, matches
-from flipnb.estate.harmonise.mapping import CodedEvents, FieldMapping, Mapping
+from flipnb.estate.harmonise.mapping import CodedEvents, Deaths, FieldMapping, FollowUp, Mapping
 from flipnb.estate.harmonise.mapping_parts import Codes
 from flipnb.estate.harmonise.rejects import BadRow, Reject
 from flipnb.estate.harmonise.source import SourceFile
@@ -49,6 +50,7 @@ class MappedRows:
         self._numbers = dict.fromkeys(tables(), 0)
         self._people: dict[str, Person] = {}
         self._periods: dict[int, tuple[date, date]] = {}
+        self._life = LifeReader()
         self._events = EventTable(build)
         self._notes = NoteReader(mapping.source.abbreviation)
         self._images = ImageReader(mapping.source.abbreviation)
@@ -66,9 +68,13 @@ class MappedRows:
                 self._read_events(name, *place)
                 self._read_documents(name, *place)
                 self._read_series(name, *place)
+                self._read_deaths(name, *place)
         for name, file in self._mapping.files.items():
             for place in places[file.path]:
                 self._read_mentions(name, *place)
+        for name, file in self._mapping.files.items():
+            for place in places[file.path]:
+                self._read_follow_up(name, *place)
         self._loading = self._own
         for person_id, (start, end) in self._periods.items():
             self._add(
@@ -158,7 +164,8 @@ class MappedRows:
             row.refuse("the person's age or year of birth is missing", persons.age or persons.birth_year)
         if not day.year - 130 <= born <= day.year:
             row.refuse(f"{born} is no plausible year of birth", persons.age or persons.birth_year)
-        gender = row.code(persons.sex.column, persons.sex.codes) or NO_CONCEPT
+        sex = persons.sex
+        gender = NO_CONCEPT if sex is None else row.code(sex.column, sex.codes) or NO_CONCEPT
         person = Person(len(self._people) + 1, day)
         self._people[source_id] = person
         self._extend_period(person, day)
@@ -170,7 +177,7 @@ class MappedRows:
             race_concept_id=NO_CONCEPT,
             ethnicity_concept_id=NO_CONCEPT,
             person_source_value=source_id[:_SOURCE_LENGTH],
-            gender_source_value=(row.text(persons.sex.column) or "")[:_SOURCE_LENGTH] or None,
+            gender_source_value=None if sex is None else (row.text(sex.column) or "")[:_SOURCE_LENGTH] or None,
         )
         return True
 
@@ -234,6 +241,32 @@ class MappedRows:
 
         self._read_rows(name, source, loading, read)
         self._events.route(loading)
+
+    def _read_deaths(self, name: str, source: SourceFile, loading: Loading) -> None:
+        if self._mapping.death is not None and name == self._mapping.death_file:
+            self._read_rows(name, source, loading, partial(self._read_death, name, self._mapping.death))
+
+    def _read_death(self, name: str, deaths: Deaths, row: Row) -> bool:
+        person = self._person_of(name, row)
+        died = None if person is None else self._life.death(row, person, deaths)
+        if person is None or died is None:
+            return False
+        self._extend_period(person, died)
+        self._add("death", person_id=person.person_id, death_date=died, death_type_concept_id=NO_CONCEPT)
+        return name != self._mapping.person.file
+
+    def _read_follow_up(self, name: str, source: SourceFile, loading: Loading) -> None:
+        if self._mapping.follow_up is not None and name == self._mapping.follow_up_file:
+            self._read_rows(name, source, loading, partial(self._read_period, name, self._mapping.follow_up))
+
+    def _read_period(self, name: str, follow_up: FollowUp, row: Row) -> bool:
+        """What the row says of the observation period takes the place of the first and last record."""
+        person = self._person_of(name, row)
+        if person is None:
+            return False
+        recorded = self._periods[person.person_id]
+        self._periods[person.person_id] = self._life.period(row, person, follow_up, recorded)
+        return name != self._mapping.person.file
 
     def _read_documents(self, name: str, source: SourceFile, loading: Loading) -> None:
         for documents in self._mapping.documents:

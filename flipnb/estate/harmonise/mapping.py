@@ -93,18 +93,21 @@ class ExtractFile(MappingPart):
 
 
 class Sex(MappingPart):
-    """``codes`` from the extract's text to a gender concept."""
+    """``codes`` from the extract's text to a gender concept; 0 is a sex that is not known, as is a missing value."""
 
     column: str
     codes: dict[str, int] = Field(min_length=1)
 
 
 class Persons(MappingPart):
-    """The file with one row per person. Birth is a column of years, or of ages in whole years at ``date``."""
+    """The file with one row per person. Birth is a column of years, or of ages in whole years at ``date``.
+
+    Without ``sex`` nobody's is known (concept 0).
+    """
 
     file: str
     id: str
-    sex: Sex
+    sex: Sex | None = None
     birth_year: str | None = None
     age: str | None = None
     date: EventDate
@@ -113,6 +116,32 @@ class Persons(MappingPart):
     def _birth(self) -> Persons:
         if (self.birth_year is None) == (self.age is None):
             raise ValueError("a person's birth is either birth_year or age")
+        return self
+
+
+class Deaths(MappingPart):
+    """A ``column`` with the day on which a person died, empty where that is not known; in the people's own file, or in
+    another ``file`` that names each person once at most."""
+
+    file: str | None = None
+    column: str
+
+
+class FollowUp(MappingPart):
+    """Columns with the first and the last day on which a person was followed (the observation period); either may be
+    left out, or empty in a row: the first or last record is taken then. What is recorded beyond stays, unobserved.
+
+    In the people's own file, or in another ``file`` that names each person once at most.
+    """
+
+    file: str | None = None
+    start: str | None = None
+    end: str | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> FollowUp:
+        if self.start is None and self.end is None:
+            raise ValueError("follow-up needs a column of its start or its end")
         return self
 
 
@@ -203,6 +232,8 @@ class Mapping(MappingPart):
     vocabulary: tuple[str, ...] = ()
     files: dict[Identifier, ExtractFile] = Field(min_length=1)
     person: Persons
+    death: Deaths | None = None
+    follow_up: FollowUp | None = None
     fields: tuple[FieldMapping, ...] = ()
     code_lists: dict[Identifier, str] = Field(default_factory=dict)
     events: tuple[CodedEvents, ...] = ()
@@ -237,10 +268,13 @@ class Mapping(MappingPart):
 
     def _uses(self) -> Iterator[tuple[str, str, str]]:
         person = self.person
-        columns = [person.id, person.sex.column, person.birth_year, person.age, person.date.column]
-        for column in columns:
+        sex = person.sex.column if person.sex is not None else None
+        for column in (person.id, sex, person.birth_year, person.age, person.date.column):
             if column is not None:
                 yield "person", person.file, column
+        for place, file, column in self._ends():
+            yield place, file, self.person_column(file)
+            yield place, file, column
         for index, field in enumerate(self.fields):
             dated = [field.date.column] if field.date is not None and field.date.column is not None else []
             for column in (self.person_column(field.file), field.column, *field.where, *dated):
@@ -258,6 +292,25 @@ class Mapping(MappingPart):
             for column in (self.person_column(series.file), *series.columns()):
                 yield f"series[{index}]", series.file, column
 
+    def _ends(self) -> Iterator[tuple[str, str, str]]:
+        """Where it reads deaths and follow-up: place, file, column."""
+        if self.death is not None and self.death_file is not None:
+            yield "death", self.death_file, self.death.column
+        if self.follow_up is not None and self.follow_up_file is not None:
+            for column in (self.follow_up.start, self.follow_up.end):
+                if column is not None:
+                    yield "follow_up", self.follow_up_file, column
+
+    @property
+    def death_file(self) -> str | None:
+        """The file whose rows say when people died; None where none does."""
+        return None if self.death is None else self.death.file or self.person.file
+
+    @property
+    def follow_up_file(self) -> str | None:
+        """The file whose rows say how long people were followed; None where none does."""
+        return None if self.follow_up is None else self.follow_up.file or self.person.file
+
     def _coded(self) -> Iterator[tuple[str, Codes]]:
         for index, events in enumerate(self.events):
             yield f"events[{index}]", events
@@ -268,8 +321,8 @@ class Mapping(MappingPart):
 
     def concepts(self) -> Iterator[tuple[str, int, str]]:
         """Every concept that the mapping names: where, its id, and the domain that it must have."""
-        for text, concept in self.person.sex.codes.items():
-            yield f"person.sex.codes.{text}", concept, "Gender"
+        codes = self.person.sex.codes if self.person.sex is not None else {}
+        yield from ((f"person.sex.codes.{text}", concept, "Gender") for text, concept in codes.items() if concept)
         for index, field in enumerate(self.fields):
             domain = {"measurement": "Measurement", "observation": "Observation"}.get(field.table, "Condition")
             yield f"fields[{index}].concept", field.concept, domain

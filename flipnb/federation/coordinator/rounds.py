@@ -134,7 +134,7 @@ class Rounds:
         self._hold(checkpoint)
         context = self._context(number, checkpoint, training=training, config=config)
         self._hub.give(checkpoint.weights, context.weights)
-        steps = self._totals.pending(number)
+        steps = self._totals.pending(number if training else "final")
         if steps:
             self._hub.ask(context, 0, 0.0)
         for step in steps:

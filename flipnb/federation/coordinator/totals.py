@@ -13,7 +13,7 @@ from flipnb.contracts.coordinator import Resume, RoundReplies
 from flipnb.contracts.keys import KeyId, PublicKey
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import as_line
-from flipnb.contracts.total import TotalContext, TotalReply, TotalSum, Units, add_units
+from flipnb.contracts.total import Place, TotalContext, TotalReply, TotalSum, Units, add_units
 
 log = logging.getLogger("flip.coordinator")
 
@@ -54,10 +54,10 @@ class Totals:
         self._posted = {context.step: context for context in resume.totals} if resume is not None else {}
         self._summed = set(resume.summed) if resume is not None else set()
 
-    def pending(self, number: int) -> tuple[int, ...]:
-        """The steps of round ``number`` (0: before the first) whose sum is not there yet."""
+    def pending(self, place: Place) -> tuple[int, ...]:
+        """The steps of a place whose sum is not there yet."""
         steps = enumerate(self._bundle.totals, start=1)
-        return tuple(step for step, declared in steps if declared.round == number and step not in self._summed)
+        return tuple(step for step, declared in steps if declared.place == place and step not in self._summed)
 
     def sum(self, step: int, members: Sequence[KeyId], deadline: float) -> dict[KeyId, str]:
         """Ask, add and give back; returns who is not in the sum, and why. ``deadline`` is on the monotonic clock.

@@ -324,6 +324,37 @@ def test_a_run_goes_on_after_its_agent_was_killed(federation: Federation) -> Non
     assert [entry["details"]["round"] for entry in released] == [1, 2, 3]
 
 
+def test_one_trust_evaluates_alone_and_totals_in_the_end_over_a_killed_kernel(federation: Federation) -> None:
+    """The agent is killed, and its kernel with it, once the total is answered: the kernel that follows has its sum."""
+    place = "flip.total({'people': len(data)}); __import__('time').sleep(3)"
+    north = federation.trusts[0]
+    people = DeclaredArray(name="people", minimum=0, maximum=1000, decimals=0)
+    bundle, run = federation.submit(
+        nonce="d",
+        place=place,
+        plan=Plan(rounds=0, clip_norm=1.0),
+        trusts=(north.node.key_id,),
+        minimum_trusts=1,
+        totals=(TotalStep(arrays=(people,), final=True),),
+    )
+    until(lambda: north.waits_for(bundle.digest()))
+    detail = north.get(f"/requests/{bundle.digest()}")
+    assert detail["caution"].startswith("This run may have this Trust alone")
+    assert any("in the final evaluation: the array people" in line for line in detail["what_leaves"])
+    assert all("where it is alone" in c["what"] for c in detail["channels"] if c["name"] in ("numbers", "totals"))
+    assert north.approve(bundle.digest()).is_success
+    until(lambda: "total-released" in north.audited(run.run))
+    north.end(signal.SIGKILL)
+    until(lambda: not kernels_of(north), 5)
+    north.start()
+    north.ready()
+    view = federation.reaches(run.run, "succeeded", "failed")
+    assert view.state == "succeeded", view
+    assert north.audited(run.run).count("total-released") == 1
+    (released,) = (e["details"] for e in north.audit() if e["kind"] == "total-released")
+    assert released["values"] == {"people": [str(PEOPLE)]}
+
+
 def test_a_hub_that_is_down_loses_no_word(federation: Federation) -> None:
     """The kernel ends while the hub is away; its end is told when the hub is back."""
     place = "__import__('time').sleep(2); raise ValueError"

@@ -1,5 +1,7 @@
 """Totals are exact: bounded integers whose sum over all Trusts is a number that JSON and float64 can hold."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,9 +9,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from flipnb.contracts.broker import AskTotal
+from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.plan import MAX_TRUSTS
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.total import DeclaredArray, TotalStep, add_units, check_steps, find_step
+from flipnb.session.rounds import Rounds
 from flipnb.session.total import ask_total
 from flipnb.workbench.local_channel import LocalChannel
 
@@ -43,9 +47,21 @@ def test_an_array_without_sense_is_refused(changes, says):
         DeclaredArray(**{"name": "x", "minimum": 0, "maximum": 1, "decimals": 1, **changes})
 
 
-def step(*names, round=0):
+def step(*names, round=0, final=False):
     arrays = tuple(DeclaredArray(name=name, minimum=0, maximum=9, decimals=1) for name in names)
-    return TotalStep(arrays=arrays, round=round)
+    return TotalStep(arrays=arrays, round=round, final=final)
+
+
+def test_a_step_of_the_final_evaluation_is_behind_all_rounds():
+    steps = (step("a"), step("b", round=2), step("c", final=True), step("d", final=True))
+    check_steps(steps, 2)
+    check_steps((step("a"), step("c", final=True)), 0)
+    assert [one.place for one in steps] == [0, 2, "final", "final"]
+    assert "final" not in json.loads(steps[1].to_bytes()) and json.loads(steps[2].to_bytes())["final"] is True
+    with pytest.raises(ValueError, match="stands last"):
+        check_steps((step("c", final=True), step("a")), 2)
+    with pytest.raises(ValidationError, match="not in both"):
+        step("c", round=1, final=True)
 
 
 def test_steps_are_in_order_and_their_names_their_own():
@@ -58,6 +74,28 @@ def test_steps_are_in_order_and_their_names_their_own():
     for wrong in ((step("a"), step("a")), (step("a", round=1), step("b")), (step("a", round=3),)):
         with pytest.raises(ValueError, match="totals"):
             check_steps(wrong, 2)
+
+
+def test_a_recorded_rehearsal_refuses_a_total_at_another_place(tmp_path):
+    """But not which of the training rounds: a rehearsal has fewer than the plan."""
+    totals = (step("a"), step("b", round=40), step("c", final=True))
+    outputs = (DeclaredOutput(name="loss", minimum=0, maximum=9, decimals=1),)
+
+    def channel():
+        return LocalChannel(outputs, 2, config={}, clip_norm=100.0, totals=totals, record=tmp_path)
+
+    def refused(name):
+        with pytest.raises(FlipError) as caught:
+            ask_total(channel(), {name: 1})
+        return caught.value.code == "wrong-place"
+
+    assert ask_total(channel(), {"a": 2})["a"] == 2 and refused("b") and refused("c")
+    for rnd in Rounds(channel(), {"w": np.zeros(1)}):
+        assert refused("a")
+        assert ask_total(channel(), {"b" if rnd.training else "c": 3})
+        assert refused("c" if rnd.training else "b")
+        rnd.report(loss=1)
+    assert ask_total(channel(), {"a": 2})["a"] == 2
 
 
 def test_a_rehearsal_totals_the_twin_alone():

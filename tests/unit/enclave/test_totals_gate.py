@@ -11,6 +11,7 @@ from enclave_scenario import Chamber, Study, update
 
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.envelope import TOTAL_REPLY, unseal
+from flipnb.contracts.plan import Plan
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.total import DeclaredArray, TotalContext, TotalReply, TotalStep, TotalSum
@@ -22,12 +23,13 @@ BEFORE = TotalStep(
     )
 )
 WITHIN = TotalStep(arrays=(DeclaredArray(name="labels", shape=(3,), minimum=0, maximum=100, decimals=0),), round=1)
+AFTER = TotalStep(arrays=(DeclaredArray(name="bins", shape=(2,), minimum=0, maximum=100, decimals=0),), final=True)
 VALUES = {"sums": (1.005, -0.25), "n": (40.0,)}
 
 
 @pytest.fixture
 def chamber(tmp_path: Path) -> Chamber:
-    return Chamber(Study(), tmp_path, totals=(BEFORE, WITHIN))
+    return Chamber(Study(), tmp_path, totals=(BEFORE, WITHIN, AFTER))
 
 
 def context(chamber: Chamber, step: int = 1, **changes: Any) -> TotalContext:
@@ -96,6 +98,7 @@ def test_other_values_change_nothing_once_it_is_answered_also_after_a_restart(ch
         ({**VALUES, "n": (float("nan"),)}, "wrong-total"),
         ({**VALUES, "sums": (1.0, 2.0, 3.0)}, "wrong-total"),
         ({"labels": (1.0, 2.0, 3.0)}, "wrong-place"),
+        ({"bins": (1.0, 2.0)}, "wrong-place"),
     ],
 )
 def test_only_what_is_declared_is_totalled(chamber: Chamber, values: dict[str, Any], code: str) -> None:
@@ -116,7 +119,7 @@ def test_a_total_within_a_round_waits_for_that_round(chamber: Chamber) -> None:
     ("changes", "words"),
     [
         ({"bundle": "0" * 64}, "another run or bundle"),
-        ({"step": 3}, "has 2 totals"),
+        ({"step": 4}, "has 3 totals"),
         ({"members": ("f" * 64,)}, "did not start"),
     ],
 )
@@ -125,6 +128,48 @@ def test_a_context_that_does_not_fit_is_refused(chamber: Chamber, changes: dict[
     assert error.code == "total-refused"
     assert words in error.message
     assert chamber.kinds() == ["total-refused"]
+
+
+def test_a_total_of_the_final_evaluation_waits_for_it(chamber: Chamber) -> None:
+    gate, bins = chamber.airlock.totals, {"bins": (3.0, 4.0)}
+    gate.take(context(chamber, 3))
+    chamber.give(1)
+    error = refused(gate.submit, bins, chamber.airlock.place)
+    assert error.code == "wrong-place"
+    assert "in the final evaluation, and the notebook asks for it within round 1" in error.message
+    chamber.answer(1)
+    chamber.give(2)
+    chamber.answer(2)
+    chamber.give(3)
+    assert gate.submit(bins, chamber.airlock.place) == 3
+    assert opened(chamber, gate.reply(3)).values == {"bins": (3, 4)}
+    again = chamber.open()
+    assert again.place == "final"
+    assert again.totals.submit({"bins": (9.0, 9.0)}, again.place) == 3, "a kernel started anew is given the same"
+    assert again.totals.reply(3) == gate.reply(3)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "allowed", "minimum", "taken"),
+    [(0, True, 1, True), (0, False, 1, False), (1, True, 1, False), (0, True, 2, False)],
+)
+def test_one_trust_alone_is_for_runs_without_training_where_the_policy_allows_it(
+    tmp_path: Path, rounds: int, allowed: bool, minimum: int, taken: bool
+) -> None:
+    """Its sum is its own part, and no other is taken for it."""
+    policy = Policy(one_trust_runs=allowed)
+    plan = Plan(rounds=rounds, clip_norm=1.0)
+    chamber = Chamber(Study(), tmp_path, totals=(BEFORE,), policy=policy, plan=plan, minimum_trusts=minimum)
+    alone = context(chamber, members=(chamber.study.node.key_id,))
+    if not taken:
+        assert "fewer than" in refused(chamber.airlock.totals.take, alone).message
+        return
+    policy.refuse_bundle(chamber.bundle)
+    gate = chamber.airlock.totals
+    gate.take(alone)
+    gate.submit(VALUES, 0)
+    assert "is none that 1 Trusts can have sent" in refused(gate.give, result(alone, sums=(101, -25), n=(40,))).message
+    chamber.close()
 
 
 def test_a_policy_demands_a_number_of_trusts(tmp_path: Path) -> None:
@@ -210,7 +255,7 @@ def test_closing_frees_who_waits(chamber: Chamber) -> None:
 def test_bits_of_totals_count_against_the_policy(chamber: Chamber) -> None:
     bundle: Bundle = chamber.bundle
     bits = sum(array.bits for step in bundle.totals for array in step.arrays)
-    assert bits == 2 * 11 + 7 + 3 * 7
+    assert bits == 2 * 11 + 7 + 3 * 7 + 2 * 7
     free = bundle.model_copy(update={"totals": ()})
     assert bundle.report_bits == free.report_bits + bits
     Policy(bits_per_run=free.report_bits + bits).refuse_bundle(bundle)

@@ -90,6 +90,40 @@ def test_a_simulation_is_a_run_of_twins(write, tmp_path):
     assert all((found.directory / name / "executed.ipynb").exists() for name in found.people)
 
 
+FINAL = """import numpy as np
+import flipnb as flip
+
+weights = {"w": np.zeros(1)}
+for rnd in flip.rounds(weights):
+    if rnd.training:
+        weights["w"] += 1
+    else:
+        age = flip.data().test.frame()["age"].to_numpy(float)
+        counts = flip.total({"old": [(age > 50).sum(), (age <= 50).sum()], "weight": weights["w"]})
+        print(counts["old"].tolist(), counts["weight"].tolist())
+    rnd.report(loss=1, accuracy=0.5)
+"""
+
+
+@pytest.mark.slow
+def test_a_total_of_the_final_evaluation_is_of_the_final_weights(write):
+    arrays = [
+        {"name": "old", "shape": [2], "minimum": 0, "maximum": 1000, "decimals": 0},
+        {"name": "weight", "shape": [1], "minimum": 0, "maximum": 10, "decimals": 3},
+    ]
+    notebook = write(FINAL, totals=[{"arrays": arrays, "final": True}])
+    found = flip.rehearse(notebook, trusts=2)
+    assert [summary.training for summary in found.rounds] == [True, True, True, False]
+    plan = read_plan(notebook.with_name("study.flip.json"))
+    ages = []
+    for number, people in enumerate(found.people.values(), start=1):
+        make(plan.dataset, plan.split, notebook.parent / f"{number}", people=people, seed=number)
+        ages += Records(notebook.parent / f"{number}").test.frame()["age"].tolist()
+    old = float(sum(age > 50 for age in ages))
+    executed = (found.directory / "twin-1" / "executed.ipynb").read_text()
+    assert f"[{old}, {len(ages) - old}] [6.0]" in executed
+
+
 @pytest.mark.slow
 def test_a_twin_that_fails_is_named_with_cell_line_and_error(write):
     notebook = write(FAILING, minimum_trusts=2)

@@ -42,6 +42,15 @@ def card(**changes):
     return TrustCard(**{**fields, **changes})
 
 
+def test_a_run_of_one_trust_is_for_evaluations_where_the_policy_allows_it():
+    allowing = card(allowance=ALLOWANCE.model_copy(update={"one_trust_runs": True}))
+    assert found(allowing, minimum_trusts=1, rounds=0) == []
+    (trained,) = found(allowing, minimum_trusts=1)
+    assert trained.message == "Hungary takes part from 2 Trusts on; the plan asks for 1."
+    (refused,) = found(minimum_trusts=1, rounds=0)
+    assert refused.message.endswith("the plan asks for 1, which its policy does not allow (one_trust_runs).")
+
+
 COUNTER = TensorSpec(tensors=(Tensor(name="seen", shape=(), dtype="int64"),))
 
 

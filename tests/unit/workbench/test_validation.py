@@ -120,3 +120,18 @@ def test_agreement_and_totals_fit_the_plan(write, source, consensus, arrays, cod
     assert (code, line) in [(issue.code, issue.line) for issue in find_issues(notebook)]
     path.write_text(json.dumps(plan | {"totals": [{"arrays": [ARRAY]}], "plan": {**plan["plan"], "consensus": None}}))
     assert not {"undeclared-total", "no-agreement"} & {issue.code for issue in find_issues(notebook)}
+
+
+def test_a_window_that_may_look_into_the_future_is_told_of(write):
+    notebook = write(parameters(), cell(ROUNDS))
+    path = plan_path(notebook)
+    plan = json.loads(path.read_text())
+    variables = {one["name"]: one for one in plan["dataset"]["variables"]}
+    variables["thalach"]["window"] = {"start_days": -30, "end_days": 30}
+    variables["chol"]["window"] = "until-cohort-end"
+    variables["num"]["window"] = "until-cohort-end"
+    path.write_text(json.dumps(plan))
+    told = [issue.message for issue in find_issues(notebook) if issue.code == "later-window"]
+    assert any(one.startswith("chol may lie after the index date: it is read up to the cohort's end") for one in told)
+    assert any(one.startswith("thalach may lie after the index date (window from 30 days before") for one in told)
+    assert not any(one.startswith("num") for one in told), "an outcome may lie later"
