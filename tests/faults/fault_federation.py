@@ -179,7 +179,7 @@ class SevenTrusts(Federation):
         return bundle
 
     def sweep(self, bundle: Bundle, number: int, chance: random.Random) -> list[str]:
-        """Submit so many runs, then have the controllers approve all of them, one Trust after the other in any order."""
+        """Submit so many runs, then have the controllers approve all of them, Trust by Trust in any order."""
         asked = [self.study.request(bundle.digest(), nonce=secrets.token_hex(16)) for _ in range(number)]
         runs = [str(self.ask("POST", "/v1/studies/heart/runs", one.envelope)["run"]) for one in asked]
         for trust in chance.sample(self.trusts, len(self.trusts)):
