@@ -19,6 +19,9 @@ RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 RunState = Literal["waiting", "queued", "starting", "running", "stopping", "succeeded", "failed", "stopped"]
 """waiting: for approvals; queued: for slots; starting: coordinator and kernels come up; running: rounds."""
 
+SLOT_RELEASED = "slot-released"
+"""The code of a part that is ``queued`` since it gave its slot to others while it waited for its next round."""
+
 TrustState = Literal[
     "notified", "waiting", "approved", "queued", "declined", "refused", "starting", "running",
     "finished", "failed", "left-out", "stopped",
@@ -211,7 +214,8 @@ class TrustPart(Document):
     """One Trust's part of a run as the hub shows it.
 
     ``executions_left``: how many more runs of the bundle this Trust's approvals cover, as it said last; None where it
-    has not said so. ``heard``: when its agent last asked for tasks, which it does whatever runs there; None where it has not lately.
+    has not said so. ``heard``: when its agent last asked for tasks, which it does whatever runs there; None where it
+    has not lately.
     """
 
     trust: KeyId

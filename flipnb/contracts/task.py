@@ -74,8 +74,17 @@ class RunTask(_Asked):
     run_request: str = Field(max_length=REQUEST_BYTES)
 
 
+class AcceptTask(_Asked):
+    """Every Trust of the run has a free slot: may it start now, with ``members``? Answered when it may; nothing is
+    started, and no slot is held, before all have answered."""
+
+    kind: Literal["accept"] = "accept"
+    run: RunId
+    members: tuple[KeyId, ...] = Field(max_length=MAX_TRUSTS)
+
+
 class StartTask(_Asked):
-    """Quorum is there: freeze, start the kernel. ``members`` are those who take part. Answered when taken on."""
+    """All have accepted: freeze, start the kernel. ``members`` are those who take part. Answered when taken on."""
 
     kind: Literal["start"] = "start"
     run: RunId
@@ -114,9 +123,12 @@ class StopTask(_Asked):
 
 
 Task = Annotated[
-    CountTask | RunTask | StartTask | RoundTask | TotalTask | SummedTask | StopTask, Field(discriminator="kind")
+    CountTask | RunTask | AcceptTask | StartTask | RoundTask | TotalTask | SummedTask | StopTask,
+    Field(discriminator="kind"),
 ]
-TASK: TypeAdapter[CountTask | RunTask | StartTask | RoundTask | TotalTask | SummedTask | StopTask] = TypeAdapter(Task)
+TASK: TypeAdapter[CountTask | RunTask | AcceptTask | StartTask | RoundTask | TotalTask | SummedTask | StopTask] = (
+    TypeAdapter(Task)
+)
 
 
 class UnreadableTask(Document):

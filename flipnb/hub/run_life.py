@@ -25,11 +25,12 @@ from flipnb.contracts.run import (
     TRUST_TRANSITIONS,
     Failure,
     RoundSummary,
+    RunState,
     TrustReport,
     TrustState,
     advance_trust,
 )
-from flipnb.contracts.task import RoundTask, StartTask, TaskAnswer
+from flipnb.contracts.task import RoundTask, TaskAnswer
 from flipnb.hub import lateness
 from flipnb.hub.blob_grants import is_there
 from flipnb.hub.bundles import bundle_of
@@ -37,12 +38,15 @@ from flipnb.hub.configuration import HubConfiguration
 from flipnb.hub.runs import become, parts_of, tell_part, tell_progress, tell_round
 from flipnb.hub.store.tables import CoordinatorRow, PartRow, RoundRow, RunRow, TaskRow
 from flipnb.hub.tasks import Asking, ask, ask_stop
-from flipnb.hub.waits import replies_of, ring
+from flipnb.hub.waits import EVENTS, replies_of, ring
 
 log = logging.getLogger("flip.hub.runs")
 
+BEFORE_THE_START: frozenset[RunState] = frozenset({"waiting", "queued"})
 UNDECIDED: frozenset[TrustState] = frozenset({"notified", "waiting"})
-ACTIVE: frozenset[TrustState] = frozenset({"approved", "starting", "running"})
+WILLING: frozenset[TrustState] = frozenset({"approved", "queued"})
+"""Before the start: approved, and maybe asked to accept already."""
+ACTIVE: frozenset[TrustState] = frozenset({"approved", "queued", "starting", "running"})
 EXCHANGES = ("round", "total")
 """Kinds of tasks that the coordinator waits for."""
 
@@ -63,7 +67,7 @@ def report(session: Session, configuration: HubConfiguration, run: RunRow, part:
         if over and said.state not in TRUST_TRANSITIONS[part.state]:
             log.info("late report", extra={"run": run.id, "trust": part.name, "is": part.state, "said": said.state})
             return
-        _become_part(session, run, part, said.state, code=said.code, reason=said.reason, failure=said.failure)
+        become_part(session, run, part, said.state, code=said.code, reason=said.reason, failure=said.failure)
         if said.state == "running" and run.state == "starting":
             become(session, run, "running")
     elif said.failure is not None:
@@ -97,12 +101,14 @@ def answer(session: Session, configuration: HubConfiguration, task: TaskRow, sai
         part.code = part.reason = part.failure = None  # whatever it was, the Trust has recovered from it
     if exchange:
         ring(session, replies_of(run.id))
-    if refused and task.kind in ("run", "start") and "refused" in TRUST_TRANSITIONS[part.state]:
-        _become_part(session, run, part, "refused", code=said.code, reason=said.reason)
+    elif task.kind == "accept":
+        ring(session, EVENTS)  # the line of runs moves on
+    if refused and task.kind in ("run", "accept", "start") and "refused" in TRUST_TRANSITIONS[part.state]:
+        become_part(session, run, part, "refused", code=said.code, reason=said.reason)
     elif refused and exchange and "left-out" in TRUST_TRANSITIONS[part.state]:
         leave_out(session, run, part, said.code or "no-reply", said.reason or f"refused {task.kind} {task.round}")
     elif task.kind == "stop" and part.state not in FINAL_TRUST_STATES:
-        _become_part(session, run, part, "stopped", code=said.code, reason=said.reason)
+        become_part(session, run, part, "stopped", code=said.code, reason=said.reason)
     consider(session, configuration, run)
     return None
 
@@ -116,7 +122,7 @@ def _late(session: Session, run: RunRow, part: PartRow, task: TaskRow) -> FlipEr
         return None
     refusal = lateness.late_reply(part, task)
     task.state, task.envelope = "void", None
-    _become_part(session, run, part, "running", code=refusal.code, reason=refusal.message)
+    become_part(session, run, part, "running", code=refusal.code, reason=refusal.message)
     return refusal
 
 
@@ -133,12 +139,12 @@ def settle_stop(session: Session, run: RunRow, *, at_deadline: bool = False) -> 
     """``stopping`` ends when the coordinator is gone and every Trust has answered, or at the deadline."""
     if run.state != "stopping" or session.get(CoordinatorRow, run.id) is not None:
         return
-    unanswered = _tasks(session, run.id, ("stop",))
+    unanswered = open_tasks_of(session, run.id, ("stop",))
     if unanswered and not at_deadline:
         return
     for part in parts_of(session, run.id):
         if part.state not in FINAL_TRUST_STATES:
-            _become_part(session, run, part, "stopped", code="unconfirmed", reason="has not confirmed the stop yet")
+            become_part(session, run, part, "stopped", code="unconfirmed", reason="has not confirmed the stop yet")
     become(session, run, "stopped", code=run.code, reason=run.reason)
 
 
@@ -152,7 +158,7 @@ def fail(session: Session, run: RunRow, code: str, reason: str) -> None:
 
 def consider(session: Session, configuration: HubConfiguration, run: RunRow) -> None:
     """Take the step that follows from the parts' states and the clock, if any."""
-    if run.state == "waiting":
+    if run.state in BEFORE_THE_START:
         _gather(session, run, configuration.gather_seconds)
     elif run.state in ("starting", "running"):
         _keep_quorum(session, run)
@@ -168,12 +174,13 @@ def tick(session: Session, configuration: HubConfiguration) -> None:
             settle_stop(session, run, at_deadline=now - (run.stopping or now) >= configuration.stop_seconds)
             continue
         bundle = bundle_of(session, run.bundle)
-        if run.state == "waiting" and datetime.now(UTC) >= bundle.expires:
-            names = _named(part for part in parts_of(session, run.id) if part.state in UNDECIDED)
-            fail(session, run, "expired", f"The bundle expired before enough Trusts had approved. {names}".strip())
+        if run.state in BEFORE_THE_START and datetime.now(UTC) >= bundle.expires:
+            lacked = "enough Trusts had approved" if run.state == "waiting" else "every Trust had a slot"
+            names = named(part for part in parts_of(session, run.id) if part.state in UNDECIDED | {"queued"})
+            fail(session, run, "expired", f"The bundle expired before {lacked}. {names}".strip())
         elif run.starting is not None and now - run.starting > bundle.plan.run_seconds:
             fail(session, run, "time-limit", f"The run took longer than its plan's {bundle.plan.run_seconds} s.")
-        elif run.state == "waiting":
+        elif run.state in BEFORE_THE_START:
             _gather(session, run, configuration.gather_seconds)
 
 
@@ -293,36 +300,31 @@ def _round_done(session: Session, configuration: HubConfiguration, run: RunRow, 
             continue
         if trust not in summary.late:
             leave_out(session, run, part, "left-out", reason)
-        elif _tasks(session, run.id, ("round",), trust):
-            _become_part(session, run, part, "left-out", code=lateness.LATE, reason=f"round {summary.round}: {reason}")
+        elif open_tasks_of(session, run.id, ("round",), trust):
+            become_part(session, run, part, "left-out", code=lateness.LATE, reason=f"round {summary.round}: {reason}")
         # Else its reply came between the deadline and this word of it: it is back already.
     consider(session, configuration, run)
 
 
 def _gather(session: Session, run: RunRow, gather_seconds: float) -> None:
-    bundle = bundle_of(session, run.bundle)
+    """Line a run up for slots once enough Trusts have approved, and take it out of the line where they have not."""
+    minimum = bundle_of(session, run.bundle).minimum_trusts
     parts = parts_of(session, run.id)
-    approved = [part for part in parts if part.state == "approved"]
+    willing = [part for part in parts if part.state in WILLING]
     undecided = [part for part in parts if part.state in UNDECIDED]
-    minimum = bundle.minimum_trusts
-    if len(approved) + len(undecided) < minimum:
-        lost = _named(part for part in parts if part.state not in UNDECIDED and part.state != "approved")
+    if len(willing) + len(undecided) < minimum:
+        lost = named(part for part in parts if part.state not in UNDECIDED | WILLING)
         fail(session, run, "quorum-unreachable", f"{minimum} Trusts must take part. {lost}")
         return
-    if len(approved) < minimum:
+    if len(willing) < minimum:
         run.quorum = None
+        if run.state == "queued":
+            become(session, run, "waiting")
         return
     now = time.time()
     run.quorum = run.quorum or now
-    if undecided and now - run.quorum < gather_seconds:
-        return
-    become(session, run, "starting")
-    members = tuple(sorted(part.trust for part in approved))
-    for part in approved:
-        part.member = True
-        ask(session, part.trust, partial(StartTask, study=run.study, run=run.id, members=members))
-    for part in undecided:
-        leave_out(session, run, part, "undecided", "had not decided when the run started")
+    if run.state == "waiting" and not (undecided and now - run.quorum < gather_seconds):
+        become(session, run, "queued")
 
 
 def _keep_quorum(session: Session, run: RunRow) -> None:
@@ -331,11 +333,11 @@ def _keep_quorum(session: Session, run: RunRow) -> None:
     members = [part for part in parts_of(session, run.id) if part.member]
     there = [part for part in members if part.state in ACTIVE or part.state == "finished"]
     if len(there) < minimum:
-        lost = _named(part for part in members if part not in there)
+        lost = named(part for part in members if part not in there)
         fail(session, run, "quorum-lost", f"{len(there)} of at least {minimum} Trusts are left. {lost}")
 
 
-def _become_part(
+def become_part(
     session: Session,
     run: RunRow,
     part: PartRow,
@@ -345,6 +347,7 @@ def _become_part(
     reason: str | None = None,
     failure: Failure | None = None,
 ) -> None:
+    """Take a step of a part's state machine, with its event. Raises FlipError ``wrong-state``."""
     part.state = advance_trust(part.state, state)
     if part.code == lateness.BACK:
         part.code = part.reason = None  # it was late once, which says nothing of how it went on
@@ -353,7 +356,7 @@ def _become_part(
         part.failure = failure.model_dump_json(exclude_none=True)
     tell_part(session, run, part, state, failure)
     if not _may_still_answer(part):
-        for task in _tasks(session, run.id, EXCHANGES, part.trust):
+        for task in open_tasks_of(session, run.id, EXCHANGES, part.trust):
             task.state, task.reason = "void", why_of(part)
             ring(session, replies_of(run.id))
 
@@ -372,35 +375,37 @@ def _dismiss(session: Session, run: RunRow) -> None:
     members = RoundContext.model_validate_json(last).members if last is not None else ()
     for part in parts_of(session, run.id):
         if part.member and part.state not in FINAL_TRUST_STATES and part.trust not in members:
-            for task in _tasks(session, run.id, ("round",), part.trust):
+            for task in open_tasks_of(session, run.id, ("round",), part.trust):
                 task.state, task.reason = "void", "the run is over"
             ask_stop(session, run, part.trust)
 
 
 def leave_out(session: Session, run: RunRow, part: PartRow, code: str, reason: str) -> None:
     """Go on without a Trust, by name and reason, and tell its agent to stop."""
-    _become_part(session, run, part, "left-out", code=code, reason=reason)
+    become_part(session, run, part, "left-out", code=code, reason=reason)
     ask_stop(session, run, part.trust)
 
 
 def _stop_parts(session: Session, run: RunRow) -> None:
     """Whatever was asked and is unanswered is void; those still in the run are asked to stop, once."""
-    for task in _tasks(session, run.id, ("run", "start", *EXCHANGES)):
+    for task in open_tasks_of(session, run.id, ("run", "accept", "start", *EXCHANGES)):
         if task.kind != "run":
             task.state, task.reason = "void", f"the run is {run.state}"
     ring(session, replies_of(run.id))
-    asked = {task.trust for task in _tasks(session, run.id, ("stop",))}
+    asked = {task.trust for task in open_tasks_of(session, run.id, ("stop",))}
     for part in parts_of(session, run.id):
         if part.state not in FINAL_TRUST_STATES and part.trust not in asked:
             ask_stop(session, run, part.trust)
 
 
-def _tasks(session: Session, run: str, kinds: Sequence[str], trust: str | None = None) -> Sequence[TaskRow]:
+def open_tasks_of(session: Session, run: str, kinds: Sequence[str], trust: str | None = None) -> Sequence[TaskRow]:
+    """A run's tasks of these kinds that are neither answered nor void; one Trust's where ``trust`` is given."""
     found = select(TaskRow).where(TaskRow.run == run, TaskRow.kind.in_(kinds), TaskRow.state == "open")
     return session.scalars(found if trust is None else found.where(TaskRow.trust == trust)).all()
 
 
-def _named(parts: Iterable[PartRow]) -> str:
+def named(parts: Iterable[PartRow]) -> str:
+    """Each part's Trust and how it is, for people."""
     return "; ".join(f"{part.name}: {why_of(part)}" for part in parts)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import itertools
 import logging
 import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 
 from sqlalchemy import delete, select
 
@@ -19,9 +21,10 @@ from flipnb.contracts.keys import SigningKey
 from flipnb.files.logs import open_log
 from flipnb.hub import run_life
 from flipnb.hub.configuration import HubDirectory
+from flipnb.hub.run_queue import RunQueue
 from flipnb.hub.service import Hub
 from flipnb.hub.store.tables import CoordinatorRow, RunRow
-from flipnb.hub.waits import RUNS
+from flipnb.hub.waits import EVENTS, RUNS
 from flipnb.link.key_files import save_key
 
 log = logging.getLogger("flip.hub.supervisor")
@@ -32,6 +35,7 @@ _HEALTHY_SECONDS = 60.0
 _LAST_WORDS_SECONDS = 5.0
 _KILL_SECONDS = 2.0
 _TICK_SECONDS = 0.5
+_PAUSE_SECONDS = 0.1
 _PR_SET_PDEATHSIG = 1
 _prctl = ctypes.CDLL(None).prctl
 
@@ -39,6 +43,12 @@ _prctl = ctypes.CDLL(None).prctl
 def _die_with_hub() -> None:
     """A coordinator whose hub is killed must not go on beside the one that the next hub starts."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _at_the_next_ring() -> Callable[[], tuple[bool, None]]:
+    """For ``Waits.until``: what it waits for is a ring, whatever it is about."""
+    looks = itertools.count()
+    return lambda: (next(looks) > 0, None)
 
 
 class Supervisor:
@@ -54,7 +64,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Until the hub stops. Keys of an earlier hub process's coordinators open nothing."""
-        clock = asyncio.create_task(self._tick())
+        clocks = [asyncio.create_task(self._tick()), asyncio.create_task(self._start_what_can())]
         swept = False
         try:
             while not self._hub.waits.closing:
@@ -68,7 +78,8 @@ class Supervisor:
                     log.exception("looking at the runs failed")
                     await asyncio.sleep(_LONGEST_PAUSE)
         finally:
-            clock.cancel()
+            for clock in clocks:
+                clock.cancel()
 
     def _sweep(self) -> None:
         with self._hub.database.transaction() as session:
@@ -89,6 +100,18 @@ class Supervisor:
             except Exception:
                 log.exception("the clock's steps failed")
             await asyncio.sleep(_TICK_SECONDS)
+
+    async def _start_what_can(self) -> None:
+        """Look at the line of runs at each event, but not more often than ten times a second."""
+        line = RunQueue(self._hub.configuration, self._hub.presence)
+        while True:
+            try:
+                with self._hub.database.transaction() as session:
+                    line.start_what_can(session)
+                await self._hub.waits.until(EVENTS, _at_the_next_ring(), _TICK_SECONDS, who="run-queue")
+            except Exception:
+                log.exception("looking at the line of runs failed")
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     def _changed(self) -> tuple[bool, None]:
         return self._wanted() != {run for run, event in self._unwanted.items() if not event.is_set()}, None

@@ -1109,7 +1109,8 @@ export interface ITrustCard {
  * One Trust's part of a run as the hub shows it.
  *
  * ``executions_left``: how many more runs of the bundle this Trust's approvals cover, as it said last; None where it
- * has not said so. ``heard``: when its agent last asked for tasks, which it does whatever runs there; None where it has not lately.
+ * has not said so. ``heard``: when its agent last asked for tasks, which it does whatever runs there; None where it
+ * has not lately.
  */
 export interface ITrustPart {
   trust: string;

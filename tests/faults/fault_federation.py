@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import secrets
 import socket
 import sys
@@ -33,6 +34,8 @@ from flipnb.demo import federation as product
 from flipnb.demo.certificates import make_ca, make_server_certificate
 
 NAMES = ("ash", "birch", "cedar", "elm", "fir", "hazel", "oak")
+NARROW = "ash"
+"""The Trust that runs one kernel at a time; the others run two."""
 IMPATIENT = "oak"
 """The Trust whose kernels give back their slot when they wait longer than a few seconds."""
 PEOPLE = DeclaredArray(name="people", minimum=0, maximum=1000, decimals=0)
@@ -113,7 +116,9 @@ class SevenTrusts(Federation):
 
     def _trust(self, number: int, name: str) -> Trust:
         limits = KernelLimits(memory_bytes=1 << 30, scratch_bytes=16 << 20, shm_bytes=16 << 20)
-        policy = Policy(kernel=limits, waiting_seconds=4 if name == IMPATIENT else 900)
+        policy = Policy(
+            kernel=limits, waiting_seconds=4 if name == IMPATIENT else 900, slots=1 if name == NARROW else 2
+        )
         url = f"https://127.0.0.1:{self.network.lines[name].port}"
         trust = Trust(name, self.directory / name, Path(self._short.name) / name, url, self.ca, policy)
         fill_estate(trust.enclave.estate, 40 + number)
@@ -172,6 +177,16 @@ class SevenTrusts(Federation):
         )
         self.ask("POST", "/v1/studies/heart/bundles", self.study.bundle_envelope(bundle))
         return bundle
+
+    def sweep(self, bundle: Bundle, number: int, chance: random.Random) -> list[str]:
+        """Submit so many runs, then have the controllers approve all of them, Trust by Trust in any order."""
+        asked = [self.study.request(bundle.digest(), nonce=secrets.token_hex(16)) for _ in range(number)]
+        runs = [str(self.ask("POST", "/v1/studies/heart/runs", one.envelope)["run"]) for one in asked]
+        for trust in chance.sample(self.trusts, len(self.trusts)):
+            for run in runs:
+                until(lambda trust=trust, run=run: trust.run_state(run) == "waiting", 120)
+            assert trust.approve(bundle.digest(), executions=number).is_success
+        return runs
 
     def run(self, bundle: Bundle, *, executions: int) -> str:
         """Submit a run; the controllers approve where they are asked to. Returns the run's id."""
@@ -247,4 +262,4 @@ def plan(rounds: int, **changes: Any) -> Plan:
     return Plan(**({"rounds": rounds, "clip_norm": 10.0, "strategy": FED_ADAM} | changes))
 
 
-__all__ = ["IMPATIENT", "NAMES", "SevenTrusts", "SigningKey", "plan"]
+__all__ = ["IMPATIENT", "NAMES", "NARROW", "SevenTrusts", "SigningKey", "plan"]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from enclave_federation import until
 from fault_campaign import Follower, disturbed, rounds_for, undisturbed
-from fault_federation import IMPATIENT, NAMES, SevenTrusts, plan
+from fault_federation import IMPATIENT, NAMES, NARROW, SevenTrusts, plan
 from fault_invariants import answers, whole
 from fault_kinds import kinds
 
@@ -38,6 +38,20 @@ def test_a_run_goes_on_by_itself_bit_for_bit(federation: SevenTrusts) -> None:
     struck = disturbed(federation, bundle, [(kind, named[kind]) for kind in order], steady, random.Random(SEED))
     assert [one.kind for one in struck] == order
     assert all(one.same for one in struck)
+
+
+def test_all_runs_of_a_sweep_succeed_though_there_are_fewer_slots(federation: SevenTrusts) -> None:
+    """Four runs at seven Trusts, one of which has one slot and the others two: they wait, by name, and none fails."""
+    bundle = federation.bundle_for(plan(1))
+    runs = federation.sweep(bundle, 4, random.Random(SEED))
+    followers = [Follower(federation, run) for run in runs]
+    for follower in followers:
+        follower.to_the_end()
+    assert [follower.state for follower in followers] == ["succeeded"] * 4
+    narrow = federation.trusts[NAMES.index(NARROW)].node.key_id
+    told = [event for follower in followers for _, event in follower.heard if event.trust == narrow]
+    assert "no-slot" in {event.code for event in told if event.trust_state == "queued"}
+    until(lambda: all(federation.finished(run) for run in runs), 60)
 
 
 def test_a_trust_that_stays_away_comes_back_and_slots_are_lent(federation: SevenTrusts) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 from flipnb.contracts.disk import is_full
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.task import (
+    AcceptTask,
     CountTask,
     RoundTask,
     RunTask,
@@ -42,6 +43,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
 _WIDTHS = {
     "stop": Width(64, 500),
     "run": Width(16, 200),
+    "accept": Width(64, 200),
     "start": Width(64, 200),
     "round": Width(500, 100),
     "total": Width(500, 100),
@@ -133,6 +135,8 @@ class Tasks:
                 return await self._counts.answer(task.study, task.count)
             case RunTask():
                 return await self._runs.on_run(task)
+            case AcceptTask():
+                return await self._runs.on_accept(task)
             case StartTask():
                 return await self._runs.on_start(task)
             case RoundTask():

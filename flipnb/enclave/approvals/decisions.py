@@ -105,6 +105,13 @@ class Decisions:
             )
         return "waiting"
 
+    async def require_startable(self, run: StoredRun, members: tuple[str, ...]) -> None:
+        """Whether ``start`` with the same would be let through now; nothing is taken. Raises FlipError as it does."""
+        bundle = self._requests.content(run.bundle)
+        self._requests.require_runnable(bundle)
+        require_members(bundle, members, own_key=self._own_key)
+        Approvals(self._store.approvals.of(run.bundle), self.terms(await self._estate_version())).usable()
+
     async def start(self, run: StoredRun, members: tuple[str, ...]) -> None:
         """Let a run start with ``members``: one execution is taken from each approval that is demanded.
 

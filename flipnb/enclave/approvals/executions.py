@@ -6,6 +6,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import FINAL_TRUST_STATES
 from flipnb.enclave.approvals.approvals import Approvals, Terms, VerifiedApproval
 from flipnb.enclave.stores.store import Store
+from flipnb.enclave.stores.stored import STARTED
 
 
 def keep_approval(store: Store, verified: VerifiedApproval, terms: Terms) -> bool:
@@ -36,7 +37,7 @@ def take_execution(store: Store, run: str, members: tuple[str, ...], terms: Term
         stored = store.runs.get(run)
         if stored is None:
             raise FlipError("unknown-run", f"The run {run} was never admitted here.", status=404)
-        if stored.state in ("starting", "running"):
+        if stored.state in STARTED:
             return False
         if stored.state in FINAL_TRUST_STATES or stored.state == "left-out":
             raise FlipError("wrong-state", f"The run {run} is {stored.state} here.", status=409)

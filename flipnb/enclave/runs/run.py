@@ -13,7 +13,7 @@ from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.outputs import Part
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
-from flipnb.contracts.run import TrustState
+from flipnb.contracts.run import SLOT_RELEASED, TrustState
 from flipnb.enclave.airlock.airlock import Airlock
 from flipnb.enclave.airlock.door import Door, Hearers
 from flipnb.enclave.airlock.facts import RunFacts
@@ -26,6 +26,7 @@ from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.kernel import RunKernel
 from flipnb.enclave.runs.outcome import Outcome
 from flipnb.enclave.runs.progress import ProgressKeeper
+from flipnb.enclave.runs.slots import Place
 from flipnb.enclave.stores.grid import Grid
 from flipnb.enclave.stores.stored import StoredRun
 
@@ -138,12 +139,15 @@ class ActiveRun:
 
     async def _live(self) -> Outcome:
         door: Door | None = None
-        deadline = self._loop.call_later(self._bundle.plan.run_seconds, self.interrupt, ends.TOO_LONG)
+        deadline: asyncio.TimerHandle | None = None
         try:
             while self._ending is None:
-                async with self._enclave.slots.one(lambda: self.ending) as slot:
+                async with self._enclave.slots.one(self._place, lambda: self.ending, self._wait_for_a_slot) as slot:
                     if slot is None:
                         break
+                    deadline = deadline or self._loop.call_later(
+                        self._bundle.plan.run_seconds, self.interrupt, ends.TOO_LONG
+                    )
                     uid = self._enclave.run_uid(slot)
                     door = door or await self._open()
                     outcome = await self._keep_kernel(door, uid) if door is not None else None
@@ -155,9 +159,23 @@ class ActiveRun:
             assert self._ending is not None
             return self._ending
         finally:
-            deadline.cancel()
+            if deadline is not None:
+                deadline.cancel()
             if door is not None:
                 door.close()
+
+    @property
+    def _place(self) -> Place:
+        """Among the runs that wait for a slot here."""
+        assert self._stored.started is not None
+        return self._stored.started, self.run
+
+    def _wait_for_a_slot(self) -> None:
+        try:
+            self._enclave.store.runs.advance(self.run, "queued", code="no-slot", reason="All of its slots are in use.")
+        except FlipError as error:  # on a full disk it waits without a word
+            if error.code != disk.CODE:
+                raise
 
     def _goes_on(self, airlock: Airlock) -> bool:
         """Whether there is what a kernel waited for that gave its slot back."""
@@ -216,6 +234,13 @@ class ActiveRun:
                 break
             if kernel.released:
                 self._enclave.audit.append("slot-released", run=self.run, round=self._progress.number)
+                self._enclave.store.runs.advance(
+                    self.run,
+                    "queued",
+                    code=SLOT_RELEASED,
+                    reason="Gave its slot to others while it waited for its next round.",
+                    due=self._grid.next,
+                )
                 return None
             if not self._deaths.start_anew(verdict, self._progress.number):
                 return self._judge(verdict, door.airlock)

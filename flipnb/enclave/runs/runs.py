@@ -10,7 +10,7 @@ from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.count import ESTATE_FAILED
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import TrustState
-from flipnb.contracts.task import RunTask, StartTask, StopTask, TaskAnswer
+from flipnb.contracts.task import AcceptTask, RunTask, StartTask, StopTask, TaskAnswer
 from flipnb.enclave.approvals.decisions import Decisions
 from flipnb.enclave.approvals.requests import Requests
 from flipnb.enclave.runs.directory import clear
@@ -19,13 +19,13 @@ from flipnb.enclave.runs.hub import Hub
 from flipnb.enclave.runs.outcome import ENCLAVE_FAILED, GOES_ON_LATER, Outcome
 from flipnb.enclave.runs.run import ActiveRun
 from flipnb.enclave.stores.grid import Grid
-from flipnb.enclave.stores.stored import StoredRun
+from flipnb.enclave.stores.stored import STARTED, StoredRun
 
 _LOG = logging.getLogger("flipnb.enclave.runs")
 
 
 class Runs:
-    """Handles the tasks ``run``, ``start`` and ``stop``.
+    """Handles the tasks ``run``, ``accept``, ``start`` and ``stop``.
 
     Every handler may be called again with the same task: it decides from what is on disk.
     """
@@ -37,6 +37,8 @@ class Runs:
         self._lives: set[asyncio.Task[None]] = set()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """By run, for as long as one is held: a hub may name as many runs as it likes."""
+        self._in_order = asyncio.Lock()
+        """Runs stand in the line for slots as they were started, which is as the hub asked for them."""
         self._ending = False
 
     @property
@@ -55,7 +57,7 @@ class Runs:
         """
         for run in self._store.runs.all():
             last = self._store.rounds.last(run.run)
-            if run.state in ("starting", "running"):
+            if run.state in STARTED:
                 if last is not None and last.reply is not None and not last.training:
                     # It ended between the last answer and the word of it.
                     self._over(run, Outcome("finished"))
@@ -86,6 +88,19 @@ class Runs:
                     return self._refuse(task.run, task.study, error)
             return TaskAnswer()
 
+    async def on_accept(self, task: AcceptTask) -> TaskAnswer:
+        """Say that a run may start with these members, or refuse it by a report; nothing is taken yet."""
+        async with self._turn(task.run):
+            try:
+                stored = self._known(task.run)
+                if stored.state not in STARTED:
+                    if self._ending:
+                        raise FlipError("agent-ends", "The enclave is being stopped.", status=503)
+                    await self._decisions.require_startable(stored, task.members)
+            except FlipError as error:
+                return self._refuse(task.run, task.study, error)
+            return TaskAnswer()
+
     async def on_start(self, task: StartTask) -> TaskAnswer:
         """Start a run that is approved, or refuse it by a report; one that was started here is left alone.
 
@@ -97,10 +112,11 @@ class Runs:
                 if before is not None and before.state in ("left-out", "finished", "failed", "stopped"):
                     return TaskAnswer()
                 stored = self._known(task.run)
-                if stored.state not in ("starting", "running"):
+                if stored.state not in STARTED:
                     if self._ending:
                         raise FlipError("agent-ends", "The enclave is being stopped.", status=503)
-                    await self._decisions.start(stored, task.members)
+                    async with self._in_order:
+                        await self._decisions.start(stored, task.members)
             except FlipError as error:
                 return self._refuse(task.run, task.study, error)
             self._launch(self._known(task.run))

@@ -63,6 +63,10 @@ class StoredApproval:
         )
 
 
+STARTED: frozenset[TrustState] = frozenset({"starting", "queued", "running"})
+"""An execution was taken for it, and it goes on; ``queued``: without a slot."""
+
+
 @dataclass(frozen=True)
 class StoredRun:
     """A run's part at this Trust, as it was last written."""

@@ -89,6 +89,7 @@ class RunRow(Table):
     request: Mapped[bytes]
     researcher: Mapped[str]
     title: Mapped[str]
+    notebook: Mapped[str] = mapped_column(default="")
     point: Mapped[str]
     rounds: Mapped[int]
     state: Mapped[RunState] = mapped_column(index=True)

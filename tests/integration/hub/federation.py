@@ -265,6 +265,8 @@ class Study:
         for trust in self.trusts:
             trust.report(run, 1, state="approved")
         for trust in self.trusts:
+            trust.answer(trust.task("accept", run))
+        for trust in self.trusts:
             trust.answer(trust.task("start", run))
             trust.report(run, 2, state="starting")
             trust.report(run, 3, state="running")

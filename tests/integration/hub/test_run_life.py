@@ -64,7 +64,7 @@ def test_a_run_goes_from_waiting_to_succeeded(hub):
     view = study.researcher.wait_for(run, "succeeded", "failed")
     assert RunView.model_validate_json(json.dumps(view)).state == "succeeded"
     assert view["rounds_done"] == 2
-    assert run_states(study, run) == ["waiting", "starting", "running", "succeeded"]
+    assert run_states(study, run) == ["waiting", "queued", "starting", "running", "succeeded"]
     numbers = [event["number"] for event in events(study, run)]
     assert numbers == list(range(1, view["last_event"] + 1))
     assert [event["number"] for event in study.researcher.get(f"/v1/runs/{run}/events?after=3")["events"]] == numbers[
@@ -234,8 +234,11 @@ def test_a_quorum_waits_for_the_undecided_as_long_as_the_hub_gathers(hasty_hub):
     for trust in study.trusts[:2]:
         trust.report(run, 1, state="approved")
     assert study.researcher.get(f"/v1/runs/{run}")["state"] == "waiting"
+    study.researcher.wait_for(run, "queued")
+    for trust in study.trusts[:2]:
+        trust.answer(trust.task("accept", run))
     view = study.researcher.wait_for(run, "starting")
-    assert [part["state"] for part in view["trusts"]] == ["approved", "approved", "left-out"]
+    assert [part["state"] for part in view["trusts"]] == ["queued", "queued", "left-out"]
     start = study.trusts[0].task("start", run)
     assert start["members"] == sorted(trust.key.key_id for trust in study.trusts[:2])
 
@@ -402,6 +405,8 @@ def test_a_run_ends_at_its_plans_time_limit(hasty_hub):
     run = study.submit(plan=Plan(rounds=2, clip_norm=1.0, run_seconds=1))
     for trust in study.trusts:
         trust.report(run, 1, state="approved")
+    for trust in study.trusts:
+        trust.answer(trust.task("accept", run))
     assert study.researcher.wait_for(run, "failed")["code"] == "time-limit"
 
 

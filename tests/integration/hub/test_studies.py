@@ -220,6 +220,7 @@ def test_studies_of_before_keep_their_members(hub, tmp_path):
     with sqlite3.connect(file) as db:
         db.execute("DROP TABLE members")
         db.execute("ALTER TABLE studies DROP COLUMN purpose")
+        db.execute("ALTER TABLE runs DROP COLUMN notebook")
         db.execute("UPDATE alembic_version SET version_num='0002'")
         db.execute("INSERT INTO studies VALUES (?, ?, ?, 1.0)", ("first", study.roster.digest(), study.sealed_roster))
     db.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from flipnb.contracts.channels import DEATHS_IN_A_RUN
 from flipnb.contracts.run import Failure, Progress
 from flipnb.enclave.runner.order import Reason, Verdict
 from flipnb.enclave.runs.deaths import IN_A_ROUND, Deaths, failure_of
-from flipnb.enclave.runs.slots import Slots
 
 KILLED = Verdict(outcome="failed", error_class="KernelDied", cell=2, reason="signal", status=137)
 
@@ -66,34 +64,3 @@ def test_progress_does_not_overwrite_a_death_that_waits_to_be_told(tmp_path: Pat
         store.outbox.sent(report.number)
     assert [(said["sequence"], said.get("code")) for said in told] == [(1, None), (2, "recovering"), (3, None)]
     assert told[2]["progress"]["cell"] == 2
-
-
-def test_no_more_kernels_than_slots_and_a_stop_does_not_wait_for_one() -> None:
-    async def scene() -> None:
-        slots = Slots(lambda: 1)
-        stopped = False
-        order: list[str] = []
-
-        async def run(name: str, *, given_up: bool) -> None:
-            async with slots.one(lambda: given_up and stopped) as slot:
-                order.append(f"{name} {slot}")
-                await release.wait()
-
-        release = asyncio.Event()
-        first = asyncio.create_task(run("first", given_up=False))
-        await asyncio.sleep(0)
-        second = asyncio.create_task(run("second", given_up=False))
-        third = asyncio.create_task(run("third", given_up=True))
-        await asyncio.sleep(0.05)
-        assert order == ["first 0"]
-        assert slots.used == 1
-        stopped = True
-        while len(order) < 2:
-            await asyncio.sleep(0.01)
-        assert order[1] == "third None"
-        release.set()
-        await asyncio.gather(first, second, third)
-        assert order == ["first 0", "third None", "second 0"]
-        assert slots.used == 0
-
-    asyncio.run(scene())
