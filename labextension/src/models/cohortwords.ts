@@ -9,7 +9,14 @@ import type {
   IGroup,
   IRange
 } from './definition';
-import { domainOf, FEMALE, fieldsOf, hasConcepts, MALE } from './definition';
+import {
+  domainOf,
+  FEMALE,
+  fieldsOf,
+  hasConcepts,
+  MALE,
+  sexOf
+} from './definition';
 
 type Sets = ReadonlyArray<IConceptSet>;
 
@@ -111,9 +118,12 @@ export function criterionText(
       ? trans.__('%1 %2', word, setName(trans, sets, id))
       : word;
   const first = fields.First ? trans.__('first-ever %1', named) : named;
-  return fields.ValueAsNumber
+  const valued = fields.ValueAsNumber
     ? `${first} ${rangeText(trans, fields.ValueAsNumber)}`
     : first;
+  return fields.Age
+    ? trans.__('%1 at age %2', valued, rangeText(trans, fields.Age))
+    : valued;
 }
 
 /**
@@ -191,20 +201,37 @@ function demographicText(
   trans: TranslationBundle,
   demographic: IDemographic
 ): string {
-  const sexes = (demographic.Gender ?? []).map(({ CONCEPT_ID }) => CONCEPT_ID);
+  const sex = sexOf(demographic);
   const parts = [
     ...(demographic.Age
       ? [trans.__('age %1', rangeText(trans, demographic.Age))]
       : []),
-    ...sexes.map(id =>
-      id === FEMALE
-        ? trans.__('female')
-        : id === MALE
-          ? trans.__('male')
-          : trans.__('sex %1', id)
-    )
+    ...(sex === 'any' ? [] : [sexWord(trans, sex)])
   ];
   return parts.join(', ') || trans.__('any age and sex');
+}
+
+/**
+ * What a choice of sexes is called.
+ */
+export function sexWord(
+  trans: TranslationBundle,
+  sex: ReturnType<typeof sexOf>
+): string {
+  switch (sex) {
+    case 'any':
+      return trans.__('any');
+    case 'both':
+      return trans.__('female or male');
+    case FEMALE:
+      return trans.__('female');
+    case MALE:
+      return trans.__('male');
+    case null:
+      return trans.__('one of several');
+    default:
+      return trans.__('concept %1', sex);
+  }
 }
 
 function countedText(

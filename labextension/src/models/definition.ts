@@ -269,6 +269,9 @@ const NUMBERED: ReadonlySet<string> = new Set(['Measurement', 'Observation']);
 const CODED: ReadonlySet<string> = new Set(
   DOMAINS.filter(domain => domain !== 'ObservationPeriod')
 );
+const AGED: ReadonlySet<string> = new Set(
+  DOMAINS.filter(domain => !/Era$|^ObservationPeriod$/.test(domain))
+);
 const FIRST: ReadonlySet<string> = new Set(
   DOMAINS.filter(domain => domain !== 'Death')
 );
@@ -349,6 +352,13 @@ export function hasFirst(domain: string): boolean {
 }
 
 /**
+ * Whether a person's age at records of a domain can be asked for.
+ */
+export function hasAge(domain: string): boolean {
+  return AGED.has(domain);
+}
+
+/**
  * Whether a domain is of what notes say.
  */
 export function isText(domain: string): boolean {
@@ -380,7 +390,7 @@ export function beyondAtlas(definition: IDefinition): string[] {
  * Another domain for a criterion: its concepts stay, what the new domain does not have goes.
  */
 export function withDomain(criterion: ICriterion, domain: string): ICriterion {
-  const { CodesetId, First, ValueAsNumber, UnitCS, CorrelatedCriteria } =
+  const { CodesetId, First, ValueAsNumber, UnitCS, Age, CorrelatedCriteria } =
     fieldsOf(criterion);
   return {
     [domain]: {
@@ -388,6 +398,7 @@ export function withDomain(criterion: ICriterion, domain: string): ICriterion {
       ...(hasFirst(domain) && First ? { First } : {}),
       ...(hasNumber(domain) && ValueAsNumber ? { ValueAsNumber } : {}),
       ...(hasNumber(domain) && UnitCS ? { UnitCS } : {}),
+      ...(hasAge(domain) && Age ? { Age } : {}),
       ...(CorrelatedCriteria ? { CorrelatedCriteria } : {})
     }
   };
@@ -435,6 +446,8 @@ function isEdited(domain: string, name: string): boolean {
   switch (name) {
     case 'CodesetId':
       return hasConcepts(domain);
+    case 'Age':
+      return hasAge(domain);
     case 'First':
       return hasFirst(domain);
     case 'ValueAsNumber':
@@ -490,4 +503,25 @@ export function isEmpty(definition: IDefinition): boolean {
       criterion => domainOf(criterion) === 'ObservationPeriod'
     )
   );
+}
+
+/**
+ * The sexes that a person may have, as a choice: one concept, both, none for any; null for what is no such choice.
+ */
+export function sexOf(
+  demographic: IDemographic
+): 'any' | 'both' | number | null {
+  const sexes = (demographic.Gender ?? []).map(({ CONCEPT_ID }) => CONCEPT_ID);
+  switch (sexes.length) {
+    case 0:
+      return 'any';
+    case 1:
+      return sexes[0];
+    default:
+      return sexes.length === 2 &&
+        sexes.includes(MALE) &&
+        sexes.includes(FEMALE)
+        ? 'both'
+        : null;
+  }
 }

@@ -9,7 +9,14 @@ import type {
   IGroup,
   IRange
 } from './definition';
-import { DOMAINS, domainOf, fieldsOf, otherFields, says } from './definition';
+import {
+  DOMAINS,
+  domainOf,
+  fieldsOf,
+  otherFields,
+  says,
+  sexOf
+} from './definition';
 
 /**
  * A part of a file that the builder can't edit: where it stands, and what it says.
@@ -137,10 +144,7 @@ class Reader {
     const trans = this._trans;
     (group.DemographicCriteriaList ?? []).forEach((one, index) => {
       const line = trans.__('%1, person %2', place, index + 1);
-      const edited = [
-        'Age',
-        ...((one.Gender ?? []).length > 1 ? [] : ['Gender'])
-      ];
+      const edited = ['Age', ...(sexOf(one) === null ? [] : ['Gender'])];
       this.others(line, one, edited);
     });
     (group.CriteriaList ?? []).forEach((one, index) =>

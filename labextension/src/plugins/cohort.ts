@@ -31,7 +31,6 @@ import { addToPalette, CommandIDs, NO_ARGS } from '../commands';
 import { cohortIcon } from '../icons';
 import type { IDraft } from '../models/cohortfile';
 import type { IDefinition } from '../models/definition';
-import { beyondAtlas } from '../models/definition';
 import { IWorkbench } from '../tokens';
 import { Views } from '../views';
 import type { CohortView } from '../widgets/cohort/cohort';
@@ -295,6 +294,7 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
       describedBy: NO_ARGS,
       execute: async () => {
         const model = views.current?.model;
+        const { beyondAtlas } = await import('../models/definition');
         if (model && (await forAtlas(beyondAtlas(model.expression)))) {
           const name = model.path?.split('/').pop() ?? `cohort${SUFFIX}`;
           const { saveAs } = await import('../widgets/parts/saveas');

@@ -1,7 +1,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { JSX } from 'react';
 
-import { domainWord } from '../../models/cohortwords';
+import { domainWord, sexWord } from '../../models/cohortwords';
 import type {
   GroupType,
   IConceptSet,
@@ -19,6 +19,7 @@ import {
   emptyCounted,
   FEMALE,
   fieldsOf,
+  hasAge,
   hasConcepts,
   hasFirst,
   hasNumber,
@@ -26,6 +27,7 @@ import {
   isText,
   MALE,
   replaced,
+  sexOf,
   withDomain,
   withFields
 } from '../../models/definition';
@@ -108,6 +110,17 @@ export function CriterionFields(
           trans={trans}
           onChange={UnitCS => onChange(withFields(criterion, { UnitCS }))}
         />
+      )}
+      {hasAge(domain) && fields.Age && (
+        <>
+          {trans.__('at age')}
+          <RangeFields
+            label={trans.__('Age')}
+            range={fields.Age}
+            trans={trans}
+            onChange={Age => onChange(withFields(criterion, { Age }))}
+          />
+        </>
       )}
       {isText(domain) && (
         <TextFields
@@ -332,8 +345,8 @@ function DemographicFields(props: {
   trans: TranslationBundle;
 }): JSX.Element {
   const { demographic, onChange, trans } = props;
-  const sexes = (demographic.Gender ?? []).map(concept => concept.CONCEPT_ID);
-  const sex = sexes.length === 1 ? sexes[0] : '';
+  const sex = sexOf(demographic);
+  const choices = ['any' as const, FEMALE, MALE, 'both' as const, sex];
   return (
     <span className="jp-FlipCriterion">
       {trans.__('Age')}
@@ -347,24 +360,30 @@ function DemographicFields(props: {
       <select
         className="jp-mod-styled"
         aria-label={trans.__('Sex')}
-        value={sexes.length > 1 ? 'several' : sex}
-        onChange={event => {
-          const id = Number(event.target.value);
-          onChange({ ...demographic, Gender: id ? [{ CONCEPT_ID: id }] : [] });
-        }}
+        value={String(sex)}
+        onChange={event => onChange(withSex(demographic, event.target.value))}
       >
-        <option value="">{trans.__('any')}</option>
-        <option value={FEMALE}>{trans.__('female')}</option>
-        <option value={MALE}>{trans.__('male')}</option>
-        {sex !== '' && sex !== FEMALE && sex !== MALE && (
-          <option value={sex}>{trans.__('concept %1', sex)}</option>
-        )}
-        {sexes.length > 1 && (
-          <option value="several">{trans.__('several')}</option>
-        )}
+        {[...new Set(choices)].map(choice => (
+          <option key={choice} value={String(choice)}>
+            {sexWord(trans, choice)}
+          </option>
+        ))}
       </select>
     </span>
   );
+}
+
+function withSex(demographic: IDemographic, choice: string): IDemographic {
+  const concepts: { [choice: string]: number[] } = {
+    any: [],
+    both: [FEMALE, MALE]
+  };
+  return {
+    ...demographic,
+    Gender: (concepts[choice] ?? [Number(choice)]).map(CONCEPT_ID => ({
+      CONCEPT_ID
+    }))
+  };
 }
 
 function CountedFields(

@@ -65,8 +65,11 @@ export function Leave(props: ILeaveProps): JSX.Element {
             )}
           </p>
           <p className="jp-FlipCriterion jp-FlipChoice">
-            {choice(Boolean(DateOffset), trans.__('after days'), () =>
-              change({ DateOffset: { DateField: 'StartDate', Offset: 365 } })
+            {choice(
+              Boolean(DateOffset),
+              DateOffset ? trans.__('after') : trans.__('after some days'),
+              () =>
+                change({ DateOffset: { DateField: 'StartDate', Offset: 365 } })
             )}
             {DateOffset && (
               <>
@@ -80,7 +83,7 @@ export function Leave(props: ILeaveProps): JSX.Element {
                     })
                   }
                 />
-                {trans.__('days after')}
+                {trans.__('days from')}
                 <select
                   className="jp-mod-styled"
                   aria-label={trans.__('Days are counted from')}

@@ -28,6 +28,7 @@ export function AddMenu(props: {
   useEffect(() => {
     if (open) {
       menu.current?.querySelector('button')?.focus();
+      menu.current?.scrollIntoView({ block: 'nearest' });
     }
   }, [open]);
 

@@ -6,8 +6,10 @@ import { useEffect, useRef } from 'react';
  */
 export type Find = (host: HTMLElement) => Element | null | undefined;
 
-const FIELDS =
-  'input:not([type="checkbox"], [type="radio"]), select, summary, button';
+const FIELDS = [
+  'input:not([type="checkbox"], [type="radio"]), select',
+  'summary, button'
+];
 
 /**
  * A host, and a way to put the focus into its first field of what was just added, or beside what was just removed.
@@ -25,7 +27,8 @@ export function useFocus<T extends HTMLElement>(): [
     }
     wanted.current = null;
     const found = find(host.current);
-    const field = found?.matches(FIELDS) ? found : firstField(found);
+    const isField = found?.matches(FIELDS.join(', ')) ?? false;
+    const field = isField ? found : firstField(found);
     (field as HTMLElement | undefined)?.focus();
   });
   return [
@@ -43,8 +46,11 @@ export function childAt(index: number): Find {
   return host => host.children[index] ?? host.lastElementChild;
 }
 
+/**
+ * The first that can be seen: of what is written into, else of what opens or does something.
+ */
 function firstField(found: Element | null | undefined): Element | undefined {
-  return [...(found?.querySelectorAll(FIELDS) ?? [])].find(
-    field => (field as HTMLElement).getClientRects().length > 0
-  );
+  return FIELDS.flatMap(fields => [
+    ...(found?.querySelectorAll(fields) ?? [])
+  ]).find(field => (field as HTMLElement).getClientRects().length > 0);
 }
