@@ -147,7 +147,7 @@ def test_define_ask_save_and_reopen(server, page, home):
     view.locator(".js-plotly-plot").first.wait_for()
 
     # The headline is the last step, and the number at the end of the last rule's line.
-    headline = re.search(r"n ≈ ([\d,]+)", view.locator(".jp-FlipAnswers").inner_text())
+    headline = re.search(r"n ≈ ((\d|,\d)+)", view.locator(".jp-FlipAnswers").inner_text())
     last = view.locator(".jp-FlipSteps").inner_text().split()[-1]
     assert headline is None or headline[1] == last
     line = view.locator(".jp-FlipRule .jp-FlipLine-number [aria-hidden]").last.inner_text()
@@ -181,7 +181,7 @@ def test_define_ask_save_and_reopen(server, page, home):
     page.see("pressure.cohort.json was changed elsewhere")
     page.page.get_by_role("button", name="Keep Mine").click()
     view.get_by_text("saved", exact=True).wait_for()
-    assert json.loads(file.read_text())["InclusionRules"] == [expression["InclusionRules"][0]]
+    assert json.loads(file.read_text())["InclusionRules"] == []
 
     page.theme(DARK)
     assert serious(page, ".jp-FlipCohort") == []
@@ -272,6 +272,15 @@ def test_exits_censoring_dates_and_eras_of_a_file_are_seen_and_edited_and_the_re
     view.get_by_text("Keep, rule 1, group 2, line 1").wait_for()
     assert view.locator(".jp-FlipRemainder dd").inner_text() == "value as concept: <b>Positive</b>"
     assert serious(page, ".jp-FlipCohort") == []
+
+    # In half of a window nothing is cut: every line of an open rule breaks instead.
+    view.locator(".jp-FlipRule summary").press("Enter")
+    page.page.set_viewport_size({"width": 800, "height": 800})
+    fits = "node => node.scrollWidth <= node.clientWidth"
+    assert view.evaluate(fits)
+    page.shot("/tmp/builder_shots/narrow.png")
+    page.page.set_viewport_size({"width": 1280, "height": 800})
+    assert view.evaluate(fits)
 
     view.get_by_role("spinbutton", name="Days until people leave").fill("365")
     menu(view, view.get_by_role("button", name="Add what people leave on at once"), "Records")
@@ -442,7 +451,7 @@ def test_in_a_notebook_the_python_object_and_the_screen_stay_in_step(server, pag
     assert days.input_value() == "-1"
     widget.get_by_role("button", name="Reload").click()
     widget.get_by_text("in step with Python, revision 4").wait_for()
-    assert rule.input_value() == "Men" and days.input_value() == "0"
+    assert widget.locator(".jp-FlipRule summary").nth(1).inner_text() == "Men" and days.input_value() == "0"
     widget.get_by_role("button", name="Undo").click()
     days.fill("1")
     widget.get_by_text("in step with Python, revision 5").wait_for()

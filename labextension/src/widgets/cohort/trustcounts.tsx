@@ -50,9 +50,18 @@ export function TrustCounts(props: ICountsProps): JSX.Element | null {
       {counted && (
         <p role="status">
           <strong>
-            {answers.people === null
-              ? trans.__('No number was released')
-              : `n ≈ ${answers.people.toLocaleString()}`}
+            {answers.people === null ? (
+              trans.__('No number was released')
+            ) : (
+              <>
+                <span aria-hidden="true">
+                  {`n ≈ ${answers.people.toLocaleString()}`}
+                </span>
+                <span className="jp-FlipHidden">
+                  {trans.__('about %1', answers.people.toLocaleString())}
+                </span>
+              </>
+            )}
           </strong>
           {', '}
           {trans.__('%1 of %2 Trusts', total - silent, total)}
