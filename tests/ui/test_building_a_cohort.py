@@ -278,7 +278,6 @@ def test_exits_censoring_dates_and_eras_of_a_file_are_seen_and_edited_and_the_re
     page.page.set_viewport_size({"width": 800, "height": 800})
     fits = "node => node.scrollWidth <= node.clientWidth"
     assert view.evaluate(fits)
-    page.shot("/tmp/builder_shots/narrow.png")
     page.page.set_viewport_size({"width": 1280, "height": 800})
     assert view.evaluate(fits)
 

@@ -1,23 +1,19 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { JSX } from 'react';
 
-import { domainWord, sexWord } from '../../models/cohortwords';
+import { domainWord } from '../../models/cohortwords';
 import type {
   GroupType,
   IConceptSet,
   ICounted,
   ICriterion,
-  IDemographic,
-  IEdge,
   IGroup,
-  IOccurrence,
-  IWindow
+  IOccurrence
 } from '../../models/definition';
 import {
   DOMAINS,
   domainOf,
   emptyCounted,
-  FEMALE,
   fieldsOf,
   hasAge,
   hasConcepts,
@@ -25,9 +21,7 @@ import {
   hasNumber,
   isImage,
   isText,
-  MALE,
   replaced,
-  sexOf,
   withDomain,
   withFields
 } from '../../models/definition';
@@ -36,6 +30,7 @@ import type { IAddition } from '../parts/addmenu';
 import { AddMenu } from '../parts/addmenu';
 import { useFocus } from '../parts/focus';
 import { LinkButton } from '../parts/linkbutton';
+import { DemographicFields } from './demographic';
 import { NumberInput, RangeFields } from './rangefields';
 import {
   FeatureFields,
@@ -43,6 +38,7 @@ import {
   TextFields,
   UnitChoice
 } from './textandimage';
+import { WindowFields } from './windowfields';
 
 interface IPart {
   sets: ReadonlyArray<IConceptSet>;
@@ -339,53 +335,6 @@ function Condition(props: {
   );
 }
 
-function DemographicFields(props: {
-  demographic: IDemographic;
-  onChange: (demographic: IDemographic) => void;
-  trans: TranslationBundle;
-}): JSX.Element {
-  const { demographic, onChange, trans } = props;
-  const sex = sexOf(demographic);
-  const choices = ['any' as const, FEMALE, MALE, 'both' as const, sex];
-  return (
-    <span className="jp-FlipCriterion">
-      {trans.__('Age')}
-      <RangeFields
-        label={trans.__('Age')}
-        range={demographic.Age ?? null}
-        trans={trans}
-        onChange={Age => onChange({ ...demographic, Age })}
-      />
-      {trans.__('sex')}
-      <select
-        className="jp-mod-styled"
-        aria-label={trans.__('Sex')}
-        value={String(sex)}
-        onChange={event => onChange(withSex(demographic, event.target.value))}
-      >
-        {[...new Set(choices)].map(choice => (
-          <option key={choice} value={String(choice)}>
-            {sexWord(trans, choice)}
-          </option>
-        ))}
-      </select>
-    </span>
-  );
-}
-
-function withSex(demographic: IDemographic, choice: string): IDemographic {
-  const concepts: { [choice: string]: number[] } = {
-    any: [],
-    both: [FEMALE, MALE]
-  };
-  return {
-    ...demographic,
-    Gender: (concepts[choice] ?? [Number(choice)]).map(CONCEPT_ID => ({
-      CONCEPT_ID
-    }))
-  };
-}
-
 function CountedFields(
   props: IPart & {
     counted: ICounted;
@@ -472,89 +421,6 @@ function CountedFields(
           {label}
         </label>
       ))}
-    </span>
-  );
-}
-
-/**
- * From when to when a record starts or ends, around the start or the end of what people entered on.
- */
-function WindowFields(props: {
-  window: IWindow;
-  verb: string;
-  onChange: (window: IWindow) => void;
-  trans: TranslationBundle;
-}): JSX.Element {
-  const { window, verb, onChange, trans } = props;
-  return (
-    <span className="jp-FlipCriterion">
-      {verb}
-      <EdgeFields
-        label={trans.__('Window from')}
-        edge={window.Start}
-        trans={trans}
-        onChange={Start => onChange({ ...window, Start })}
-      />
-      {trans.__('to')}
-      <EdgeFields
-        label={trans.__('Window to')}
-        edge={window.End}
-        trans={trans}
-        onChange={End => onChange({ ...window, End })}
-      />
-      <select
-        className="jp-mod-styled"
-        aria-label={trans.__('Window around')}
-        value={window.UseIndexEnd ? 'end' : 'start'}
-        onChange={event =>
-          onChange({ ...window, UseIndexEnd: event.target.value === 'end' })
-        }
-      >
-        <option value="start">{trans.__('the start')}</option>
-        <option value="end">{trans.__('the end')}</option>
-      </select>
-    </span>
-  );
-}
-
-function EdgeFields(props: {
-  label: string;
-  edge: IEdge;
-  onChange: (edge: IEdge) => void;
-  trans: TranslationBundle;
-}): JSX.Element {
-  const { label, edge, onChange, trans } = props;
-  const unbounded = edge.Days === null || edge.Days === undefined;
-  const choice = unbounded ? `all ${edge.Coeff}` : String(edge.Coeff);
-  return (
-    <span className="jp-FlipRange">
-      {!unbounded && (
-        <NumberInput
-          label={trans.__('%1: days', label)}
-          minimum={0}
-          value={edge.Days ?? 0}
-          onChange={Days => onChange({ ...edge, Days })}
-        />
-      )}
-      <select
-        className="jp-mod-styled"
-        aria-label={label}
-        value={choice}
-        onChange={event => {
-          const [first, second] = event.target.value.split(' ');
-          const Coeff = Number(second ?? first) as -1 | 1;
-          onChange({
-            ...edge,
-            Coeff,
-            Days: first === 'all' ? null : (edge.Days ?? 0)
-          });
-        }}
-      >
-        <option value="all -1">{trans.__('any time before')}</option>
-        <option value="-1">{trans.__('days before')}</option>
-        <option value="1">{trans.__('days after')}</option>
-        <option value="all 1">{trans.__('any time after')}</option>
-      </select>
     </span>
   );
 }
