@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,18 +50,23 @@ def count(
         raise typer.BadParameter("Give --study, or --twin.")
     from flipnb.workbench.chart_words import read_chart
     from flipnb.workbench.counting import count as ask
+    from flipnb.workbench.counting import total
     from flipnb.workbench.home import Home
     from flipnb.workbench.plan_file import load_cohort
 
     charts = [read_chart(words) for words in chart or ()]
-    counts = ask(Home.find(), study, load_cohort(cohort), funnel=funnel, charts=charts, wait_seconds=wait)
+    expression = load_cohort(cohort)
+    counts = ask(Home.find(), study, expression, funnel=funnel, charts=charts, wait_seconds=wait)
     if as_json:
         print_json([_answer(item) for item in counts])
         return
-    print_table(["Trust", "people", "cost", "left"], [[item.trust.title, item.text, *_budget(item)] for item in counts])
+    rows = [[item.trust.title, item.text, *_budget(item)] for item in counts]
+    people = total([item.reply.people if item.reply is not None else None for item in counts])
+    print_table(["Trust", "people", "cost", "left"], [*rows, ["all", people, None, None]])
+    _print_funnel(expression, counts)
     for item in counts:
-        if item.reply is not None and (item.reply.funnel or item.reply.charts):
-            _print_parts(item)
+        if item.reply is not None and item.reply.charts:
+            _print_charts(item)
 
 
 def _count_twin(cohort: Path, plan: Path | None, as_json: bool) -> None:
@@ -86,30 +92,50 @@ def price(
 ) -> None:
     """What asking would cost of each Trust's budget, at most: nobody is asked for a count.
 
-    A count costs 1, each further step of a funnel 1, a chart 2. What a Trust has told before is free.
+    A count costs 1, each further step of a funnel 1, a chart 2. What a Trust has told before is free: with ``--study``
+    what it told you is left out.
     """
     from flipnb.workbench.chart_words import read_chart
     from flipnb.workbench.counting import count as ask
     from flipnb.workbench.counting import price as price_of
+    from flipnb.workbench.counting import prices
     from flipnb.workbench.home import Home
     from flipnb.workbench.plan_file import load_cohort
 
     expression = load_cohort(cohort)
-    cost = price_of(expression, funnel=funnel, charts=[read_chart(words) for words in chart or ()])
-    budgets = ask(Home.find(), study, expression, people=False, wait_seconds=wait) if study is not None else []
+    charts = [read_chart(words) for words in chart or ()]
+    if study is None:
+        cost = price_of(expression, funnel=funnel, charts=charts)
+        print_json({"price": cost, "trusts": []}) if as_json else print(f"It costs {cost} at each Trust, at most.")
+        return
+    home = Home.find()
+    budgets = ask(home, study, expression, people=False, wait_seconds=wait)
+    costs = {trust.name: cost for trust, cost in prices(home, study, expression, funnel=funnel, charts=charts)}
+    dearest = max(costs.values())
     if as_json:
         trusts = [
-            {"trust": item.trust.name, "left": _budget(item)[1], "answer_seconds": _seconds(item)} for item in budgets
-        ]
-        print_json({"price": cost, "trusts": trusts})
-        return
-    print(f"It costs {cost} at each Trust, at most.")
-    if budgets:
-        rows = [
-            [item.trust.title, _budget(item)[1], f"{seconds:g} s" if (seconds := _seconds(item)) else "", item.text]
+            {
+                "trust": item.trust.name,
+                "cost": costs[item.trust.name],
+                "left": _budget(item)[1],
+                "answer_seconds": _seconds(item),
+            }
             for item in budgets
         ]
-        print_table(["Trust", "left", "answers in", ""], rows)
+        print_json({"price": dearest, "trusts": trusts})
+        return
+    print(f"It costs {dearest} at each Trust, at most." if dearest else "It is free: each Trust told you all of it.")
+    rows = [
+        [
+            item.trust.title,
+            costs[item.trust.name],
+            _budget(item)[1],
+            f"{seconds:g} s" if (seconds := _seconds(item)) else "",
+            item.text,
+        ]
+        for item in budgets
+    ]
+    print_table(["Trust", "costs", "left", "answers in", ""], rows)
 
 
 @app.command()
@@ -163,13 +189,40 @@ def _answer(item: TrustCount) -> dict[str, Any]:
     }
 
 
-def _print_parts(item: TrustCount) -> None:
+def _print_funnel(cohort: dict[str, Any], counts: Sequence[TrustCount]) -> None:
+    """A row for each rule by its name, a column for each Trust that told its funnel, and all of them together."""
+    from flipnb.workbench.counting import rule_names, total
+
+    told = [item for item in counts if item.reply is not None and item.reply.funnel]
+    if not told:
+        return
+    rows = []
+    for step, name in enumerate(rule_names(cohort)):
+        people = [_step(item, step) for item in told]
+        shown = [_short(item, number) for item, number in zip(told, people, strict=True)]
+        rows.append([name, *shown, total([*people, *[None] * (len(counts) - len(told))])])
+    print()
+    print_table(["rule", *(item.trust.title for item in told), "all"], rows)
+    print("Each number has noise of its own: a rule that keeps nearly everybody may seem to add a few.")
+    if any(_step(item, step) is None for item in told for step in range(len(rows))):
+        print("<: fewer, or not answered in time; such Trusts are not in all.")
+
+
+def _step(item: TrustCount, rules: int) -> int | None:
+    assert item.reply is not None
+    return next((step.people for step in item.reply.funnel if step.rules == rules), None)
+
+
+def _short(item: TrustCount, people: int | None) -> str:
+    """One of a table's many numbers."""
+    assert item.reply is not None
+    return f"<{item.reply.threshold}" if people is None else f"≈ {people:,}"
+
+
+def _print_charts(item: TrustCount) -> None:
     from flipnb.workbench.chart_words import chart_words
 
     assert item.reply is not None
-    if item.reply.funnel:
-        print(f"\n{item.trust.title}")
-        print_table(["inclusion rules", "people"], [[s.rules, item.number(s.people)] for s in item.reply.funnel])
     for chart in item.reply.charts:
         print(f"\n{item.trust.title}")
         print_table([chart_words(chart.chart), "people"], [[bar.label, item.number(bar.people)] for bar in chart.bars])

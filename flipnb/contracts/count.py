@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -50,15 +49,6 @@ class CountRequest(Document):
     def _cohort_is_supported(cls, cohort: dict[str, Any]) -> dict[str, Any]:
         CohortExpression.parse(cohort)
         return cohort
-
-
-def price(rules: int, *, people: bool = True, funnel: bool = False, charts: Iterable[Chart] = ()) -> int:
-    """What a question about a cohort with ``rules`` inclusion rules costs of each Trust's budget, at most.
-
-    What a Trust has told before, to whomever, is free, so that the charge may be lower.
-    """
-    numbers = rules + 1 if funnel else int(people)
-    return numbers * COUNT_COSTS + len(set(charts)) * CHART_COSTS
 
 
 class Step(Document):

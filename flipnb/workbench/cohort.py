@@ -120,13 +120,18 @@ class Cohort:
         data, metadata = shown
         return {**data, **text}, metadata
 
-    def price(self, *, funnel: bool = False, charts: Sequence[str] = ()) -> int:
+    def price(self, study: str | None = None, *, funnel: bool = False, charts: Sequence[str] = ()) -> int:
         """What asking costs of each Trust's budget, at most: what a Trust told before is free.
 
-        ``charts`` in words: ``"age"``, ``"age:5"``, ``"sex"``, ``"year:2010-2020"``, ``"missing:measurement:CONCEPT"``.
-        Raises FlipError ``unknown-chart``.
+        With a ``study`` it is what asking its Trusts will cost, at the one where it is most: 0 where you were told all
+        of it at each. ``charts`` in words: ``"age"``, ``"age:5"``, ``"sex"``, ``"year:2010-2020"``,
+        ``"missing:measurement:CONCEPT"``. Raises FlipError ``unknown-chart``, ``unknown-study``.
         """
-        return counting.price(self._expression, funnel=funnel, charts=[read_chart(words) for words in charts])
+        drawn = [read_chart(words) for words in charts]
+        if study is None:
+            return counting.price(self._expression, funnel=funnel, charts=drawn)
+        prices = counting.prices(Home.find(), study, self._expression, funnel=funnel, charts=drawn)
+        return max(cost for _, cost in prices)
 
     def count(self, study: str, *, wait_seconds: float = 30.0) -> pd.DataFrame:
         """Ask every Trust of a study; costs each 1, and nothing where it was asked before.
@@ -159,9 +164,13 @@ class Cohort:
         return counted_on_twin(self._expression, Path(plan) if plan is not None else None)
 
     def funnel(self, study: str, *, wait_seconds: float = 30.0) -> pd.DataFrame:
-        """People left after each inclusion rule: a row per Trust and rule, ``people`` and ``shown`` as in ``count``."""
+        """People left after each inclusion rule: a row per Trust and rule, ``people`` and ``shown`` as in ``count``.
+
+        Each step is the number that its cohort has when it is asked for alone, the last that of ``count``. All have
+        noise of their own, so that a rule that keeps nearly everybody may seem to add a few.
+        """
         answers = counting.count(Home.find(), study, self._expression, funnel=True, wait_seconds=wait_seconds)
-        names = ["start", *(rule.get("name", "") for rule in self._expression.get("InclusionRules") or [])]
+        names = counting.rule_names(self._expression)
         return _numbers(
             ["trust", "rules", "rule"],
             [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,14 +12,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from flipnb.contracts import envelope
+from flipnb.contracts.asked import Asked
 from flipnb.contracts.chart import Chart
-from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.count import CountReply, CountRequest, CountStatus, SignedCount
-from flipnb.contracts.count import price as price_of
 from flipnb.contracts.document import invalid
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Roster, SessionCertificate, Trust
+from flipnb.workbench import kept_counts
 from flipnb.workbench.home import Home
 from flipnb.workbench.hub_client import HubClient
 from flipnb.workbench.studies import read_roster
@@ -100,7 +100,28 @@ def count(
             if time.monotonic() - asked < wait / 2:
                 break  # the hub waits for no one any more: a Trust that is still missing refused without a reply
     digest = request.digest()
-    return [_answer(trust, status.replies.get(trust.key_id), roster, digest) for trust in roster.trusts]
+    answers = [_answer(trust, status.replies.get(trust.key_id), roster, digest) for trust in roster.trusts]
+    asked_for = Asked.of(cohort, people=people, funnel=funnel, charts=request.charts)
+    kept_counts.keep(home, study, asked_for, {a.trust.key_id: a.reply for a in answers if a.reply is not None})
+    return answers
+
+
+def total(numbers: Sequence[int | None]) -> str:
+    """Trusts' numbers together, for people: ``≈ 620``; ``at least ≈ 620`` where a Trust gave none, which is None.
+
+    What is added is noisy and rounded, so that "at least" is about what was told, too.
+    """
+    told = [number for number in numbers if number is not None]
+    if not told:
+        return "no number"
+    return f"{'' if len(told) == len(numbers) else 'at least '}≈ {sum(told):,}"
+
+
+def rule_names(cohort: Mapping[str, Any]) -> list[str]:
+    """What each step of a funnel is called, the one before all rules first: ``enter``, ``1 Age 18 to 90``."""
+    rules = cohort.get("InclusionRules") or ()
+    named = [f"{number} {rule.get('name') or 'rule without a name'}" for number, rule in enumerate(rules, 1)]
+    return ["enter", *named]
 
 
 def price(cohort: Mapping[str, Any], *, people: bool = True, funnel: bool = False, charts: Iterable[Chart] = ()) -> int:
@@ -108,8 +129,26 @@ def price(cohort: Mapping[str, Any], *, people: bool = True, funnel: bool = Fals
 
     Raises FlipError ``unsupported-cohort``, ``invalid-cohort``.
     """
-    rules = len(CohortExpression.parse(dict(cohort)).inclusion_rules)
-    return price_of(rules, people=people, funnel=funnel, charts=charts)
+    return sum(Asked.of(cohort, people=people, funnel=funnel, charts=charts).costs.values())
+
+
+def prices(
+    home: Home,
+    study: str,
+    cohort: Mapping[str, Any],
+    *,
+    people: bool = True,
+    funnel: bool = False,
+    charts: Iterable[Chart] = (),
+) -> list[tuple[Trust, int]]:
+    """What the question costs at each Trust of the study: nothing for what this researcher was told there already.
+
+    Nobody is asked. It is more than will be charged where others paid for the same, and less where a Trust has loaded
+    new records since it last answered. Raises FlipError ``unknown-study``, ``unsupported-cohort``, ``invalid-cohort``.
+    """
+    asked = Asked.of(cohort, people=people, funnel=funnel, charts=charts)
+    trusts = read_roster(home, study).trusts
+    return [(trust, kept_counts.price_at(home, trust.key_id, asked)) for trust in trusts]
 
 
 def _answer(trust: Trust, sealed: str | None, roster: Roster, request: str) -> TrustCount:

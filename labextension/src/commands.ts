@@ -21,6 +21,8 @@ export namespace CommandIDs {
   export const exportCohort = 'flip:export-cohort';
   export const insertCohort = 'flip:insert-cohort';
   export const saveCohort = 'flip:save-cohort';
+  export const undoCohort = 'flip:undo-cohort';
+  export const redoCohort = 'flip:redo-cohort';
   export const openResults = 'flip:open-results';
   export const useResults = 'flip:use-results';
   export const openResultsNotebook = 'flip:open-results-notebook';

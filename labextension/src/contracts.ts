@@ -219,15 +219,17 @@ export interface ICheckRequest {
 /**
  * ``problem`` says what is not supported or not valid, and where; None where all is well.
  *
- * ``twin`` is None where no plan names this cohort, or its twin has not what the definition asks for.
- * What a question costs: ``count_costs`` for each number (a funnel has ``rules`` + 1), ``chart_costs`` for each chart.
+ * ``twin`` is None where no plan names this cohort, or its twin has not what the definition asks for. ``cost`` is what
+ * the question about it will be charged, at the Trust where it is most; by Trust in ``prices``. ``last`` is what was
+ * told of it before, in another session too.
  */
 export interface ICohortCheck {
   problem: string | null;
   rules: number;
+  cost: number;
+  prices: ITrustPrice[];
   twin: ITwinCount | null;
-  count_costs: number;
-  chart_costs: number;
+  last: ILastAnswers | null;
 }
 
 /** A cohort file's content. ``version`` is its SHA-256, so that a save on top of another change is noticed. */
@@ -415,10 +417,14 @@ export interface IDeskStatus {
 export interface IDone {
 }
 
-/** ``path`` is that of its file, None while it has none; the twin of a plan beside it may tell something. */
+/**
+ * What is to be asked about a cohort. ``path`` is that of its file, None while it has none: the twin of a plan
+ * beside it may tell something. ``study`` is whose Trusts would be asked.
+ */
 export interface IDraftCohort {
-  expression: { [name: string]: unknown };
+  question: IQuestion;
   path?: string | null;
+  study?: string | null;
 }
 
 /** A named environment that a Trust built offline; ``lock`` is the SHA-256 of its lock file. */
@@ -515,6 +521,12 @@ export interface ILabStatus {
   version: string;
   researcher: string | null;
   contact: IHubContact;
+}
+
+/** What the Trusts said of this very cohort when they were last asked. */
+export interface ILastAnswers {
+  asked: string;
+  answers: ITrustAnswers;
 }
 
 /** For how many a concept is recorded at any time up to the cohort's end; a measurement needs a value too. */
@@ -681,12 +693,18 @@ export interface IProgress {
   gpu_of_bytes: number | null;
 }
 
-/** What to ask the Trusts of a study; nothing at all asks for the budgets alone, and is free. */
+/**
+ * What to ask the Trusts of a study; nothing at all asks for the budgets alone, and is free.
+ *
+ * ``agreed`` is the price that a person saw. Where it has become higher, since a Trust has loaded new records, nobody
+ * is asked.
+ */
 export interface IQuestion {
   expression: { [name: string]: unknown };
   people?: boolean;
   funnel?: boolean;
   charts?: (IAgeChartInput | ISexChartInput | IYearChartInput | IMissingChartInput | IVariableChartInput)[];
+  agreed?: number | null;
 }
 
 /** What was sent: the bundle's digest, and a run for each point. */
@@ -1122,6 +1140,13 @@ export interface ITrustPart {
   progress: IProgress | null;
   executions_left: number | null;
   heard: string | null;
+}
+
+/** What the question will cost of one Trust's budget, as far as this workbench knows: nothing for what it told. */
+export interface ITrustPrice {
+  key: string;
+  title: string;
+  cost: number;
 }
 
 /** A Trust has come, gone, joined or said something new of itself: fetch the Trusts again. */

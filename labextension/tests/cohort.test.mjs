@@ -17,18 +17,26 @@ const COUNTS = 'POST studies/{study}/counts';
 const READ = 'GET cohorts/definition';
 const SAVE = 'PUT cohorts/definition';
 const PAUSE = 400;
-const good = sample('CohortCheck', {
-  rules: 2,
-  count_costs: 1,
-  chart_costs: 10
-});
-const EVERYTHING = { people: true, funnel: false, charts: [] };
+const priced = (...costs) =>
+  sample('CohortCheck', {
+    rules: 2,
+    cost: Math.max(1, ...costs),
+    prices: costs.map((cost, index) =>
+      sample('TrustPrice', {
+        key: String(index).repeat(64),
+        title: `Trust ${index}`,
+        cost
+      })
+    )
+  });
+const good = priced();
 const titled = Title => ({ ...emptyDefinition(), Title });
 const answersOf = (...lefts) =>
   sample('TrustAnswers', {
     people: 120,
     answers: lefts.map((left, index) =>
       sample('TrustAnswer', {
+        key: String(index).repeat(64),
         title: `Trust ${index}`,
         reply:
           left === null
@@ -151,7 +159,7 @@ describe('a cohort under edit', () => {
     await pause();
     await jupyter.answer(CHECKS, good);
     assert.equal(fired(), 1);
-    void model.ask(EVERYTHING);
+    void model.ask();
     assert.equal(fired(), 1);
     await settled();
     await jupyter.answer(COUNTS, answersOf(1));
@@ -223,7 +231,7 @@ describe('a cohort under edit', () => {
     assert.deepEqual(jupyter.asked, []);
     await pause();
     assert.equal(jupyter.times(CHECKS), 1);
-    assert.equal(jupyter.asked[0].body.expression.Title, 'Hea');
+    assert.equal(jupyter.asked[0].body.question.expression.Title, 'Hea');
     await jupyter.answer(CHECKS, good);
     assert.deepEqual(model.check, good);
   });
@@ -296,7 +304,7 @@ describe('a cohort under edit', () => {
   test('answers are current only while what was asked is shown', async () => {
     const model = await checked();
     model.edit(titled('asked'));
-    const asking = model.ask(EVERYTHING);
+    const asking = model.ask();
     await settled();
     assert.equal(model.asking, true);
     model.edit(titled('meanwhile'));
@@ -312,8 +320,8 @@ describe('a cohort under edit', () => {
 
   test('the Trusts are asked once at a time, since each question costs', async () => {
     const model = await checked();
-    void model.ask(EVERYTHING);
-    void model.ask(EVERYTHING);
+    void model.ask();
+    void model.ask();
     await settled();
     assert.equal(jupyter.times(COUNTS), 1);
     await jupyter.refuse(COUNTS, {
@@ -323,7 +331,7 @@ describe('a cohort under edit', () => {
     });
     assert.equal(model.asking, false);
     assert.equal(model.problem, 'Nothing is left. Wait.');
-    void model.ask(EVERYTHING);
+    void model.ask();
     await settled();
     assert.equal(jupyter.times(COUNTS), 2);
   });
@@ -332,38 +340,158 @@ describe('a cohort under edit', () => {
     jupyter.always('GET studies', { studies: [] });
     await workbench.refresh();
     const model = opened();
-    await model.ask(EVERYTHING);
+    await model.ask();
     assert.equal(jupyter.times(COUNTS), 0);
     assert.equal(model.asking, false);
   });
 
-  test('the scarcest budget is that of the Trust with the least left', async () => {
-    const lefts = fc.array(fc.option(fc.nat({ max: 99 })), { maxLength: 6 });
+  test('a Trust that has less left than the question costs there is named, the first of them', async () => {
+    const trusts = fc.array(fc.tuple(fc.option(fc.nat(9)), fc.nat(9)), {
+      minLength: 1,
+      maxLength: 6
+    });
     await fc.assert(
-      fc.asyncProperty(lefts, async left => {
-        const model = await checked(...left);
-        const known = left.filter(each => each !== null);
-        if (known.length === 0) {
-          assert.equal(model.scarcest, null);
-        } else {
-          assert.equal(model.scarcest.budget.left, Math.min(...known));
-          const first = left.indexOf(Math.min(...known));
-          assert.equal(model.scarcest.title, `Trust ${first}`);
-        }
+      fc.asyncProperty(trusts, async each => {
+        const model = opened();
+        await pause();
+        await jupyter.answer(CHECKS, priced(...each.map(([, cost]) => cost)));
+        await jupyter.answer(COUNTS, answersOf(...each.map(([left]) => left)));
+        const found = each.findIndex(
+          ([left, cost]) => left !== null && cost > left
+        );
+        assert.equal(
+          model.unaffordable?.title,
+          found < 0 ? undefined : `Trust ${found}`
+        );
         model.dispose();
       }),
       { numRuns: 20 }
     );
   });
 
-  test('a question costs its numbers and its charts, and nothing before the first check', async () => {
-    const fresh = opened();
-    assert.equal(fresh.price(true, 3), 0);
-    fresh.dispose();
-    const model = await checked();
-    assert.equal(model.price(false, 0), 1);
-    assert.equal(model.price(true, 0), 3);
-    assert.equal(model.price(true, 2), 23);
+  test('the price is that of what is shown, and unknown until that was looked at', async () => {
+    const model = opened();
+    assert.equal(model.price, null);
+    await pause();
+    assert.deepEqual(jupyter.asked[0].body, {
+      question: {
+        expression: model.expression,
+        people: true,
+        funnel: false,
+        charts: []
+      },
+      path: null,
+      study: 's'
+    });
+    await jupyter.answer(CHECKS, priced(1, 0));
+    assert.equal(model.price, 1);
+    await jupyter.answer(COUNTS, answersOf(9, 9));
+    model.choose(true, [{ by: 'sex' }]);
+    assert.equal(model.price, null);
+    mock.timers.tick(0);
+    await settled();
+    const { question } = jupyter.asked.at(-1).body;
+    assert.equal(question.funnel, true);
+    assert.deepEqual(question.charts, [{ by: 'sex' }]);
+    await jupyter.answer(CHECKS, priced(5, 4));
+    assert.equal(model.price, 5);
+    void model.ask();
+    await settled();
+    assert.equal(jupyter.asked.at(-1).body.agreed, 5);
+    await jupyter.answer(COUNTS, answersOf(4, 4));
+    assert.equal(model.budgetOf('0'.repeat(64)).left, 4);
+    mock.timers.tick(0);
+    await settled();
+    await jupyter.answer(CHECKS, priced(0, 0));
+    assert.equal(model.price, 1);
+    model.edit(titled('edited'));
+    assert.equal(model.price, null);
+  });
+
+  test('a price that rose meanwhile is told, and looked at again', async () => {
+    const model = await checked(5);
+    await pause();
+    await jupyter.answer(CHECKS, priced(0));
+    void model.ask();
+    await settled();
+    await jupyter.refuse(COUNTS, {
+      reason: 'price-changed',
+      message: 'This costs 1 now.',
+      remedy: 'Ask again.'
+    });
+    mock.timers.tick(0);
+    await settled();
+    await jupyter.answer(CHECKS, priced(1));
+    assert.equal(model.price, 1);
+    assert.equal(model.problem, 'This costs 1 now. Ask again.');
+    model.edit(titled('edited'));
+    await pause();
+    await jupyter.answer(CHECKS, good);
+    assert.equal(model.problem, '');
+  });
+
+  test('counts come back with a cohort, and only to the definition that was counted', async () => {
+    const model = opened();
+    await pause();
+    const last = {
+      asked: '2026-12-01T14:01:00Z',
+      answers: answersOf(3)
+    };
+    await jupyter.answer(CHECKS, { ...good, last });
+    await jupyter.answer(COUNTS, answersOf(2));
+    assert.equal(model.current, true);
+    assert.equal(model.answers.people, 120);
+    assert.deepEqual(model.answeredAt, new Date(last.asked));
+    assert.equal(model.budgetOf('0'.repeat(64)).left, 2);
+    model.edit(titled('edited'));
+    await pause();
+    await jupyter.answer(CHECKS, good);
+    assert.equal(model.current, false);
+    assert.equal(model.answers.people, 120);
+  });
+
+  test('what stays after each rule is what the Trusts that told it have together', async () => {
+    const model = await checked(9, 9);
+    const told = (...people) =>
+      sample('TrustAnswer', {
+        reply: sample('CountReply', {
+          funnel: people.map((number, rules) => ({ rules, people: number }))
+        })
+      });
+    void model.ask();
+    await settled();
+    await jupyter.answer(
+      COUNTS,
+      sample('TrustAnswers', {
+        answers: [
+          told(300, 200, null),
+          told(320, null, null),
+          sample('TrustAnswer', { reply: null })
+        ]
+      })
+    );
+    assert.deepEqual(model.steps, [620, 200, null]);
+  });
+
+  test('another study is another question: what the one before told is gone', async () => {
+    const model = await checked(7);
+    jupyter.always('GET studies', {
+      studies: [sample('Study', { study: 'other' })]
+    });
+    await workbench.refresh();
+    mock.timers.tick(0);
+    await settled();
+    assert.equal(model.answers, null);
+    assert.equal(jupyter.asked.at(-1).body.study, 'other');
+  });
+
+  test('budgets that can not be had are not asked for without end', async () => {
+    opened();
+    await pause();
+    await jupyter.answer(CHECKS, good);
+    await jupyter.lose(COUNTS);
+    await pause();
+    assert.equal(jupyter.times(COUNTS), 1);
   });
 
   test('closed, it neither checks nor asks', async () => {
@@ -389,7 +517,7 @@ describe('a cohort under edit', () => {
       changed: new Signal({}),
       study: 'k',
       online: true,
-      check: expression => {
+      check: ({ expression }) => {
         asked.push(expression);
         return Promise.reject(new Error('The kernel died.'));
       }
@@ -489,7 +617,7 @@ describe('a cohort under edit', () => {
 
   test('a draft has all that was edited and no count; restored, it is as it was', async () => {
     const model = await checked(7);
-    void model.ask(EVERYTHING);
+    void model.ask();
     await settled();
     await jupyter.answer(COUNTS, answersOf(5));
     model.setRules([{ on: false, rule: { ...emptyRule(), name: 'off' } }]);

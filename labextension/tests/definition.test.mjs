@@ -95,7 +95,9 @@ test('fields that are not edited are named, if they say anything', () => {
       OccurrenceStartDate: null,
       Abnormal: undefined,
       RangeHigh: { Value: 1, Op: 'gt' },
-      '<b>x</b>': false
+      MeasurementTypeExclude: false,
+      Unit: [],
+      '<b>x</b>': 3
     }
   };
   assert.deepEqual(otherFields(criterion), ['RangeHigh', '<b>x</b>']);

@@ -14,16 +14,14 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Protocol
 
+from flipnb.contracts.asked import Asked
 from flipnb.contracts.chart import Bar, Chart, ChartOfTrust
-from flipnb.contracts.cohort import CohortExpression
-from flipnb.contracts.count import CHART_COSTS, COUNT_COSTS, ESTATE_FAILED, Budget, CountAnswer, Step
-from flipnb.contracts.document import canonical_bytes, sha256
-from flipnb.contracts.meaning import free_text, meanings
+from flipnb.contracts.count import ESTATE_FAILED, Budget, CountAnswer, Step
 from flipnb.contracts.policy import CountPolicy
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.counting.pace import Pace, Turn
 from flipnb.enclave.stores.ledger import Ledger, Took
-from flipnb.estate.disclosure import Cell, bars, funnel, noisy, seed, shown
+from flipnb.estate.disclosure import Cell, bars, noisy, seed, shown
 
 _LOG = logging.getLogger("flipnb.enclave.counting")
 
@@ -69,22 +67,17 @@ class Question:
     charts: tuple[Chart, ...] = ()
 
     @cached_property
-    def meant(self) -> Meant:
+    def meant(self) -> Asked:
         """The question by meaning, which of a large one takes a tenth of a second: first asked for in a thread.
 
         Raises FlipError as ``CohortExpression.parse``.
         """
-        return Meant.of(self)
+        return Asked.of(self.cohort, people=self.people, funnel=self.funnel, charts=self.charts)
 
     @property
     def counts(self) -> bool:
         """Whether it asks for more than the budget."""
         return self.people or self.funnel or bool(self.charts)
-
-    def rules(self, expression: CohortExpression) -> tuple[int, ...]:
-        """With how many inclusion rules people are counted, ascending."""
-        all_rules = len(expression.inclusion_rules)
-        return tuple(range(all_rules + 1)) if self.funnel else (all_rules,) if self.people else ()
 
 
 @dataclass(frozen=True)
@@ -156,7 +149,7 @@ class Questions:
             raise FlipError("no-estate", "This Trust's estate has not been filled yet.", status=409)
         return version
 
-    def _told(self, study: str, version: str, asked: Meant, policy: CountPolicy) -> Answered | None:
+    def _told(self, study: str, version: str, asked: Asked, policy: CountPolicy) -> Answered | None:
         kept = self._ledger.answer(version, asked.digest, policy.digest())
         if kept is None:
             return None
@@ -164,7 +157,7 @@ class Questions:
         return Answered(CountAnswer.model_validate_json(kept), budget)
 
     async def _tables(
-        self, version: str, question: Question, asked: Meant, policy: CountPolicy, turn: Turn
+        self, version: str, question: Question, asked: Asked, policy: CountPolicy, turn: Turn
     ) -> tuple[list[list[Cell]] | None, Took]:
         """The cells, or None; at the moment at which the statement is stopped, whether it had to be or not.
 
@@ -214,7 +207,7 @@ class Questions:
             raise fault
         return tables, took
 
-    def _release(self, version: str, asked: Meant, tables: list[list[Cell]] | None, policy: CountPolicy) -> CountAnswer:
+    def _release(self, version: str, asked: Asked, tables: list[list[Cell]] | None, policy: CountPolicy) -> CountAnswer:
         draw = repr(policy.noise)
 
         def numbers(digest: str, labels: Sequence[str], cells: Sequence[Cell]) -> list[int]:
@@ -230,7 +223,7 @@ class Questions:
         else:
             cells = zip(asked.sizes, tables[: len(asked.rules)], strict=True)
             sizes = [numbers(digest, ("",), table)[0] for digest, table in cells]
-            released = funnel(sizes, policy) if asked.funnel else [shown(size, policy) for size in sizes]
+            released = [shown(size, policy) for size in sizes]
             parts = zip(asked.charts, asked.drawn, tables[len(asked.rules) :], strict=True)
             drawn = [bars(numbers(digest, chart.labels, table), policy) for chart, digest, table in parts]
         charts = []
@@ -250,7 +243,7 @@ class Questions:
         )
 
 
-def _asked(question: Question, policy: CountPolicy) -> Meant:
+def _asked(question: Question, policy: CountPolicy) -> Asked:
     """Raises FlipError where the text, or the policy for every text, refuses."""
     if question.charts and not policy.charts:
         raise FlipError("charts-refused", "This Trust's policy gives no charts.", status=403)
@@ -263,45 +256,3 @@ def _asked(question: Question, policy: CountPolicy) -> Meant:
             status=403,
         )
     return meant
-
-
-@dataclass(frozen=True)
-class Meant:
-    """A question by meaning: digests of what is counted, and what each costs."""
-
-    rules: tuple[int, ...]
-    sizes: tuple[str, ...]
-    charts: tuple[Chart, ...]
-    drawn: tuple[str, ...]
-    funnel: bool
-    whole: str
-    """The meaning of the cohort with all of its rules."""
-    text: str | None
-    """The first criterion on free text."""
-
-    @classmethod
-    def of(cls, question: Question) -> Meant:
-        """Raises FlipError as ``CohortExpression.parse``."""
-        expression = CohortExpression.parse(question.cohort)
-        rules = question.rules(expression)
-        charts = tuple(dict.fromkeys(question.charts))
-        *sizes, whole = meanings(expression, (*rules, len(expression.inclusion_rules)))
-        return cls(
-            rules=rules,
-            sizes=tuple(sizes),
-            charts=charts,
-            drawn=tuple(sha256(f"{whole}\n{chart.digest()}".encode()) for chart in charts),
-            funnel=question.funnel,
-            whole=whole,
-            text=free_text(expression),
-        )
-
-    @property
-    def costs(self) -> dict[str, int]:
-        """What each number and chart costs, by its digest."""
-        return dict.fromkeys(self.sizes, COUNT_COSTS) | dict.fromkeys(self.drawn, CHART_COSTS)
-
-    @property
-    def digest(self) -> str:
-        """Of the whole question."""
-        return sha256(canonical_bytes([*self.sizes, self.funnel, *self.drawn]))

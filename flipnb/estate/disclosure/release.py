@@ -38,15 +38,6 @@ def shown(number: int, policy: CountPolicy) -> int | None:
     return max(rounded, -(-policy.threshold // policy.rounding) * policy.rounding)
 
 
-def funnel(numbers: Sequence[int], policy: CountPolicy) -> list[int | None]:
-    """Noisy sizes after each further rule as they may leave: none is above the one before, as in truth."""
-    released, most = [], None
-    for number in numbers:
-        most = number if most is None else min(number, most)
-        released.append(shown(most, policy))
-    return released
-
-
 def bars(numbers: Sequence[int], policy: CountPolicy) -> list[int | None]:
     """A chart's noisy bars as they may leave.
 

@@ -53,10 +53,12 @@ class SavedCohort(Document):
 
 
 class DraftCohort(Document):
-    """``path`` is that of its file, None while it has none; the twin of a plan beside it may tell something."""
+    """What is to be asked about a cohort. ``path`` is that of its file, None while it has none: the twin of a plan
+    beside it may tell something. ``study`` is whose Trusts would be asked."""
 
-    expression: dict[str, Any]
+    question: Question
     path: str | None = None
+    study: Name | None = None
 
 
 @endpoint("GET", "concepts", "cohorts")
@@ -87,7 +89,7 @@ def save_definition(bench: Bench, body: SavedCohort) -> CohortDefinition:
 @endpoint("POST", "cohorts/checks", "cohorts")
 def check_definition(bench: Bench, body: DraftCohort) -> CohortCheck:
     """Whether the Trusts' compilers support a definition, what questions about it cost, and what the twin says."""
-    return check_cohort(body.expression, lambda: _on_twin(bench, body))
+    return check_cohort(bench.home, body.study, body.question, lambda: _on_twin(bench, body))
 
 
 @endpoint("POST", "studies/{study}/counts", "cohorts")
@@ -113,7 +115,7 @@ def _on_twin(bench: Bench, draft: DraftCohort) -> Preview | None:
     for plan in sorted(file.parent.glob("*.flip.json")):
         with suppress(FlipError):
             if read_plan(plan).cohort == file.name:
-                return twin_count(draft.expression, plan)
+                return twin_count(draft.question.expression, plan)
     return None
 
 

@@ -86,8 +86,9 @@ class CohortWidget(anywidget.AnyWidget):
 
     def _check(self, body: Mapping[str, Any]) -> _Checked:
         """Check a screen's definition; with a ``base`` it is a change, taken where it is valid and the base is."""
-        expression, base = dict(body.get("expression") or {}), body.get("base")
-        check = check_cohort(expression, lambda: _on_twin(expression))
+        question, base, study = _question(body), body.get("base"), body.get("study")
+        expression = question.expression
+        check = check_cohort(Home.find(), study, question, lambda: _on_twin(expression))
         taken = self._cohort.take(expression, base) if base is not None and check.problem is None else None
         return _Checked(check=check, taken=taken)
 
@@ -98,12 +99,15 @@ def _on_twin(expression: Mapping[str, Any]) -> Preview | None:
     return None
 
 
-def _ask(body: Mapping[str, Any]) -> Document:
+def _question(body: Mapping[str, Any]) -> Question:
     try:
-        question = Question.model_validate(body.get("question"))
+        return Question.model_validate(body.get("question"))
     except ValidationError as error:
         raise invalid(error, "The question") from None
-    return ask_trusts(Home.find(), str(body.get("study")), question)
+
+
+def _ask(body: Mapping[str, Any]) -> Document:
+    return ask_trusts(Home.find(), str(body.get("study")), _question(body))
 
 
 def _find(body: Mapping[str, Any]) -> Document:

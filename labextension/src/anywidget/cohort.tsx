@@ -59,7 +59,7 @@ function KernelCohort(props: { model: KernelCohortModel }): JSX.Element {
               className="jp-mod-styled"
               aria-label={trans.__('Study whose Trusts are asked')}
               value={model.study ?? ''}
-              onChange={event => model.choose(event.target.value)}
+              onChange={event => model.chooseStudy(event.target.value)}
             >
               {model.studies.map(study => (
                 <option key={study}>{study}</option>

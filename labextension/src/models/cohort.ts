@@ -6,11 +6,12 @@ import type {
   ICohortCheck,
   IFoundConcepts,
   IQuestion,
-  ITrustAnswers
+  ITrustAnswers,
+  ITrustPrice
 } from '../contracts';
 import type { IDefinition, IRule } from './definition';
 import { emptyDefinition } from './definition';
-import { messageOf } from './refusal';
+import { FlipRefusal, messageOf } from './refusal';
 
 /**
  * A chart that the Trusts can be asked for.
@@ -46,19 +47,22 @@ export interface ICohortSource {
    */
   readonly study: string | null;
   readonly online: boolean;
-  check(expression: IDefinition): Promise<ICohortCheck>;
+  check(question: IQuestion): Promise<ICohortCheck>;
   ask(study: string, question: IQuestion): Promise<ITrustAnswers>;
   findConcepts(text: string): Promise<IFoundConcepts>;
 }
 
 const PAUSE_MILLISECONDS = 400;
 const MOST_STEPS = 200;
+const PRICE_CHANGED = 'price-changed';
 
 /**
  * One cohort definition under edit: with undo, checked as it changes, counted by the Trusts when they are asked.
  */
 export class CohortModel {
   constructor(readonly source: ICohortSource) {
+    this._study = source.study;
+    source.changed.connect(this._sourceChanged, this);
     this.schedule();
   }
 
@@ -82,6 +86,13 @@ export class CohortModel {
     return { ...this.definition, InclusionRules: rules };
   }
 
+  /**
+   * Rises when another cohort is shown, which no step goes back from: what was open on the screen is closed then.
+   */
+  get shown(): number {
+    return this._shown;
+  }
+
   get canUndo(): boolean {
     return this._past.length > 0;
   }
@@ -101,10 +112,16 @@ export class CohortModel {
     return this._problem;
   }
 
+  /**
+   * The last counts; before there are any, what the Trusts told of their budgets.
+   */
   get answers(): ITrustAnswers | null {
-    return this._answers;
+    return this._answers ?? this._told;
   }
 
+  /**
+   * When people were counted last, in another session too; null where there is no count.
+   */
   get answeredAt(): Date | null {
     return this._answeredAt;
   }
@@ -128,42 +145,82 @@ export class CohortModel {
   }
 
   /**
+   * Whether the size after each rule is asked for, too.
+   */
+  get funnel(): boolean {
+    return this._funnel;
+  }
+
+  get charts(): ReadonlyArray<Chart> {
+    return this._charts;
+  }
+
+  /**
+   * How many people all Trusts have told together after each rule, the start first: null where none told a number.
+   * Empty where the last answer has no such steps.
+   */
+  get steps(): ReadonlyArray<number | null> {
+    const funnels = (this._answers?.answers ?? []).flatMap(({ reply }) =>
+      reply !== null && reply.funnel.length > 0 ? [reply.funnel] : []
+    );
+    return (funnels[0] ?? []).map(({ rules }) => {
+      const told = funnels.flatMap(
+        steps => steps.find(step => step.rules === rules)?.people ?? []
+      );
+      return told.length === 0
+        ? null
+        : told.reduce((sum, people) => sum + people, 0);
+    });
+  }
+
+  /**
    * After how many seconds of its own turn each Trust answers, the slowest of them; null while none has said it.
    */
   get answerSeconds(): number | null {
-    const told = (this._answers?.answers ?? []).flatMap(({ reply }) =>
+    const told = (this._told?.answers ?? []).flatMap(({ reply }) =>
       typeof reply?.answer_seconds === 'number' ? [reply.answer_seconds] : []
     );
     return told.length === 0 ? null : Math.max(...told);
   }
 
   /**
-   * The Trust with the least left, and what is left there; null while no budget is known.
+   * What a Trust had left when it was heard last in this session; null while it was not.
    */
-  get scarcest(): { title: string; budget: IBudget } | null {
-    let found: { title: string; budget: IBudget } | null = null;
-    for (const { title, reply } of this._answers?.answers ?? []) {
-      const budget = reply?.budget ?? null;
-      if (
-        budget !== null &&
-        (found === null || budget.left < found.budget.left)
-      ) {
-        found = { title, budget };
-      }
-    }
-    return found;
+  budgetOf(key: string): IBudget | null {
+    const told = this._told?.answers.find(answer => answer.key === key);
+    return told?.reply?.budget ?? null;
   }
 
   /**
-   * What asking costs of each Trust's budget, at most.
+   * The first Trust that has less left than the question will cost there; null where all can be asked.
    */
-  price(funnel: boolean, charts: number): number {
-    const check = this._check;
-    if (check === null) {
-      return 0;
+  get unaffordable(): (ITrustPrice & { left: number }) | null {
+    for (const price of this._check?.prices ?? []) {
+      const left = this.budgetOf(price.key)?.left ?? Infinity;
+      if (price.cost > left) {
+        return { ...price, left };
+      }
     }
-    const numbers = funnel ? check.rules + 1 : 1;
-    return numbers * check.count_costs + charts * check.chart_costs;
+    return null;
+  }
+
+  /**
+   * What asking will be charged, at the Trust where it is most; null until what is shown has been looked at.
+   */
+  get price(): number | null {
+    return this._checked === JSON.stringify(this._question())
+      ? (this._check?.cost ?? null)
+      : null;
+  }
+
+  /**
+   * What is to be asked beside the number of people.
+   */
+  choose(funnel: boolean, charts: ReadonlyArray<Chart>): void {
+    this._funnel = funnel;
+    this._charts = charts;
+    this.schedule(0);
+    this.changedNow();
   }
 
   edit(definition: IDefinition): void {
@@ -198,31 +255,49 @@ export class CohortModel {
   }
 
   /**
-   * Ask every Trust; with nothing to count it asks for the budgets alone, for nothing.
+   * Ask every Trust how many people there are, at the price that is shown; and what else was chosen.
    */
-  async ask(what: {
-    people: boolean;
-    funnel: boolean;
-    charts: Chart[];
-  }): Promise<void> {
+  ask(): Promise<void> {
+    return this._ask({ ...this._question(), agreed: this.price });
+  }
+
+  /**
+   * Ask for the budgets alone, for nothing.
+   */
+  protected askBudgets(): Promise<void> {
+    const { expression } = this._question();
+    return this._ask({ expression, people: false, funnel: false, charts: [] });
+  }
+
+  private async _ask(question: IQuestion): Promise<void> {
     const { study } = this.source;
     if (study === null || this._asking) {
       return;
     }
     this._asking = true;
-    this._counting = what.people || what.funnel || what.charts.length > 0;
+    this._counting = question.people === true;
     this.changedNow();
-    const expression = this.expression;
+    const expression = JSON.stringify(question.expression);
     try {
-      this._answers = await this.source.ask(study, {
-        expression: expression as { [name: string]: unknown },
-        ...what
-      });
-      this._asked = what.people ? JSON.stringify(expression) : '';
-      this._answeredAt = what.people ? new Date() : null;
+      const told = await this.source.ask(study, question);
+      if (study === this.source.study) {
+        this._told = told;
+        if (question.people) {
+          this._answers = told;
+          this._asked = expression;
+          this._answeredAt = new Date();
+        }
+      }
       this._problem = '';
+      this._refused = false;
+      // What was told has changed what the next question costs.
+      this.schedule(0);
     } catch (error) {
       this._problem = messageOf(error);
+      this._refused = true;
+      if (error instanceof FlipRefusal && error.reason === PRICE_CHANGED) {
+        this.schedule(0);
+      }
     }
     this._asking = this._counting = false;
     this.changedNow();
@@ -250,6 +325,7 @@ export class CohortModel {
    */
   protected show(state: ICohortState): void {
     this.state = state;
+    this._refused = false;
     this.schedule();
     this.changedNow();
   }
@@ -258,6 +334,7 @@ export class CohortModel {
    * Forget the steps: another cohort is shown.
    */
   protected forget(): void {
+    this._shown += 1;
     this._past = [];
     this._future = [];
   }
@@ -271,25 +348,36 @@ export class CohortModel {
     this._changed.emit();
   }
 
-  protected schedule(): void {
+  protected schedule(after = PAUSE_MILLISECONDS): void {
     clearTimeout(this._timer);
     if (this._isDisposed) {
       return;
     }
-    this._timer = setTimeout(() => void this._checkNow(), PAUSE_MILLISECONDS);
+    this._timer = setTimeout(() => void this._checkNow(), after);
+  }
+
+  private _question(): IQuestion {
+    const expression = this.expression as { [name: string]: unknown };
+    const { _funnel: funnel, _charts: charts } = this;
+    return { expression, people: true, funnel, charts: [...charts] };
   }
 
   private async _checkNow(): Promise<void> {
-    const checked = JSON.stringify(this.expression);
+    const question = this._question();
+    const checked = JSON.stringify(question);
     const isLate = (): boolean =>
-      this._isDisposed || JSON.stringify(this.expression) !== checked;
+      this._isDisposed || JSON.stringify(this._question()) !== checked;
     try {
-      const check = await this.source.check(this.expression);
+      const check = await this.source.check(question);
       if (!isLate()) {
         this._check = check;
-        this._problem = '';
-        if (check.problem === null && this._answers === null && !this._asking) {
-          await this.ask({ people: false, funnel: false, charts: [] });
+        this._checked = checked;
+        this._bringBack();
+        if (!this._refused) {
+          this._problem = '';
+        }
+        if (check.problem === null && this._told === null && !this._asking) {
+          await this.askBudgets();
         }
       }
     } catch (error) {
@@ -300,11 +388,42 @@ export class CohortModel {
     this.changedNow();
   }
 
+  /**
+   * Show what was told of this very cohort before, where that is not what is shown already.
+   */
+  private _bringBack(): void {
+    const last = this._check?.last ?? null;
+    if (last !== null && !this._asking && !this.current) {
+      this._answers = last.answers;
+      this._answeredAt = new Date(last.asked);
+      this._asked = JSON.stringify(this.expression);
+    }
+  }
+
+  private _sourceChanged(): void {
+    const { study } = this.source;
+    if (study !== this._study) {
+      this._study = study;
+      this._told = this._answers = this._answeredAt = null;
+      this._asked = '';
+      this.schedule(0);
+      this.changedNow();
+    }
+  }
+
   protected state: ICohortState = { definition: emptyDefinition(), rules: [] };
+  private _shown = 0;
   private _past: ICohortState[] = [];
   private _future: ICohortState[] = [];
   private _check: ICohortCheck | null = null;
   private _problem = '';
+  /** Whether the problem is that the Trusts could not be asked: it stays until there is an edit. */
+  private _refused = false;
+  private _checked = '';
+  private _study: string | null;
+  private _funnel = false;
+  private _charts: ReadonlyArray<Chart> = [];
+  private _told: ITrustAnswers | null = null;
   private _answers: ITrustAnswers | null = null;
   private _answeredAt: Date | null = null;
   private _asked = '';

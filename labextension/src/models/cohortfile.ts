@@ -137,10 +137,11 @@ class ServerSource implements ICohortSource {
     return this._workbench.contact.state === 'online';
   }
 
-  check(expression: IDefinition): Promise<ICohortCheck> {
+  check(question: IQuestion): Promise<ICohortCheck> {
     return this._workbench.api.checkDefinition({
-      expression: expression as { [name: string]: unknown },
-      path: this._path()
+      question,
+      path: this._path(),
+      study: this.study
     });
   }
 

@@ -46,7 +46,7 @@ export interface IKernelCohort {
  */
 export class KernelCohortModel extends CohortModel {
   constructor(private readonly _kernel: IKernelCohort) {
-    super(new KernelSource(_kernel, expression => this._give(expression)));
+    super(new KernelSource(_kernel, question => this._give(question)));
     this._revision = _kernel.held.revision;
     this.state = stateOf(_kernel.held.definition);
     this._inStep = textOf(_kernel.held.definition);
@@ -89,9 +89,8 @@ export class KernelCohortModel extends CohortModel {
     return this.source.study;
   }
 
-  choose(study: string): void {
-    (this.source as KernelSource).study = study;
-    void this.ask({ people: false, funnel: false, charts: [] });
+  chooseStudy(study: string): void {
+    (this.source as KernelSource).choose(study);
   }
 
   /**
@@ -151,9 +150,9 @@ export class KernelCohortModel extends CohortModel {
   /**
    * One after the other, so that each change is based on the one before.
    */
-  private _give(expression: IDefinition): Promise<ICohortCheck> {
+  private _give(question: IQuestion): Promise<ICohortCheck> {
     const answer = this._turn.then(async () => {
-      const mine = JSON.stringify(expression);
+      const mine = JSON.stringify(question.expression);
       const changes = mine !== this._inStep && !this._stale;
       this._sent = changes ? mine : null;
       const base = changes ? this._revision : null;
@@ -163,8 +162,9 @@ export class KernelCohortModel extends CohortModel {
       );
       try {
         const { check, taken } = await this._kernel.call<ITaken>('check', {
-          expression,
-          base
+          question,
+          base,
+          study: this.source.study
         });
         if (taken !== null && taken >= this._revision) {
           this._revision = taken;
@@ -211,15 +211,24 @@ function textOf(expression: IDefinition): string {
 class KernelSource implements ICohortSource {
   constructor(
     private readonly _kernel: IKernelCohort,
-    readonly check: (expression: IDefinition) => Promise<ICohortCheck>
+    readonly check: (question: IQuestion) => Promise<ICohortCheck>
   ) {
-    this.study = _kernel.studies[0] ?? null;
+    this._study = _kernel.studies[0] ?? null;
   }
 
   readonly online = true;
 
-  get changed(): ISignal<unknown, unknown> {
-    return this._kernel.heldChanged;
+  get changed(): ISignal<unknown, void> {
+    return this._changed;
+  }
+
+  get study(): string | null {
+    return this._study;
+  }
+
+  choose(study: string): void {
+    this._study = study;
+    this._changed.emit();
   }
 
   ask(study: string, question: IQuestion): Promise<ITrustAnswers> {
@@ -230,5 +239,6 @@ class KernelSource implements ICohortSource {
     return this._kernel.call('concepts', { text });
   }
 
-  study: string | null;
+  private _study: string | null;
+  private readonly _changed = new Signal<this, void>(this);
 }

@@ -5,7 +5,61 @@ export interface IDefinition {
   Title?: string;
   ConceptSets?: IConceptSet[];
   PrimaryCriteria: IPrimary;
+  /**
+   * What must be true around the records that begin it.
+   */
+  AdditionalCriteria?: IGroup | null;
+  QualifiedLimit?: ILimit;
+  ExpressionLimit?: ILimit;
   InclusionRules?: IRule[];
+  EndStrategy?: IEndStrategy | null;
+  CensoringCriteria?: ICriterion[];
+  CensorWindow?: IPeriod;
+  CollapseSettings?: ICollapse;
+  [other: string]: unknown;
+}
+
+/**
+ * Which of a person's events count: all, the first, the last.
+ */
+export interface ILimit {
+  Type?: string;
+}
+
+/**
+ * When people leave; without one, when their observation ends.
+ */
+export interface IEndStrategy {
+  DateOffset?: {
+    DateField: 'StartDate' | 'EndDate';
+    Offset?: number;
+    [other: string]: unknown;
+  } | null;
+  CustomEra?: {
+    DrugCodesetId: number;
+    GapDays?: number;
+    Offset?: number;
+    DaysSupplyOverride?: number | null;
+    [other: string]: unknown;
+  } | null;
+  [other: string]: unknown;
+}
+
+/**
+ * From when to when, as dates; an open end is absent.
+ */
+export interface IPeriod {
+  StartDate?: string | null;
+  EndDate?: string | null;
+  [other: string]: unknown;
+}
+
+/**
+ * A person's periods in the cohort that are at most so many days apart become one.
+ */
+export interface ICollapse {
+  CollapseType?: string;
+  EraPad?: number;
   [other: string]: unknown;
 }
 
@@ -15,7 +69,7 @@ export interface IDefinition {
 export interface IPrimary {
   CriteriaList: ICriterion[];
   ObservationWindow?: { PriorDays?: number; PostDays?: number };
-  PrimaryCriteriaLimit?: { Type: string };
+  PrimaryCriteriaLimit?: ILimit;
   [other: string]: unknown;
 }
 
@@ -60,6 +114,7 @@ export interface IGroup {
   CriteriaList?: ICounted[];
   DemographicCriteriaList?: IDemographic[];
   Groups?: IGroup[];
+  [other: string]: unknown;
 }
 
 /**
@@ -72,7 +127,10 @@ export type GroupType = 'ALL' | 'ANY' | 'AT_LEAST' | 'AT_MOST';
  */
 export interface ICounted {
   Criteria: ICriterion;
-  StartWindow?: IWindow;
+  StartWindow?: IWindow | null;
+  EndWindow?: IWindow | null;
+  RestrictVisit?: boolean;
+  IgnoreObservationPeriod?: boolean;
   Occurrence?: IOccurrence;
   [other: string]: unknown;
 }
@@ -96,6 +154,7 @@ export interface IFields {
   TermExists?: TermExists | null;
   TermTemporal?: TermTemporal | null;
   Features?: IImageFeature[] | null;
+  CorrelatedCriteria?: IGroup | null;
   [other: string]: unknown;
 }
 
@@ -147,6 +206,8 @@ export type RangeOp = 'gte' | 'gt' | 'lte' | 'lt' | 'eq' | '!eq' | 'bt' | '!bt';
 export interface IWindow {
   Start: IEdge;
   End: IEdge;
+  UseIndexEnd?: boolean | null;
+  UseEventEnd?: boolean | null;
   [other: string]: unknown;
 }
 
@@ -208,18 +269,12 @@ const NUMBERED: ReadonlySet<string> = new Set(['Measurement', 'Observation']);
 const CODED: ReadonlySet<string> = new Set(
   DOMAINS.filter(domain => domain !== 'ObservationPeriod')
 );
+const AGED: ReadonlySet<string> = new Set(
+  DOMAINS.filter(domain => !/Era$|^ObservationPeriod$/.test(domain))
+);
 const FIRST: ReadonlySet<string> = new Set(
   DOMAINS.filter(domain => domain !== 'Death')
 );
-const EDITED: ReadonlySet<string> = new Set([
-  'CodesetId',
-  'First',
-  'ValueAsNumber',
-  'UnitCS',
-  'TermExists',
-  'TermTemporal',
-  'Features'
-]);
 
 /**
  * A definition of a new cohort: whoever is observed, from the first day on.
@@ -297,6 +352,13 @@ export function hasFirst(domain: string): boolean {
 }
 
 /**
+ * Whether a person's age at records of a domain can be asked for.
+ */
+export function hasAge(domain: string): boolean {
+  return AGED.has(domain);
+}
+
+/**
  * Whether a domain is of what notes say.
  */
 export function isText(domain: string): boolean {
@@ -328,13 +390,16 @@ export function beyondAtlas(definition: IDefinition): string[] {
  * Another domain for a criterion: its concepts stay, what the new domain does not have goes.
  */
 export function withDomain(criterion: ICriterion, domain: string): ICriterion {
-  const { CodesetId, First, ValueAsNumber, UnitCS } = fieldsOf(criterion);
+  const { CodesetId, First, ValueAsNumber, UnitCS, Age, CorrelatedCriteria } =
+    fieldsOf(criterion);
   return {
     [domain]: {
       ...(hasConcepts(domain) && CodesetId !== undefined ? { CodesetId } : {}),
       ...(hasFirst(domain) && First ? { First } : {}),
       ...(hasNumber(domain) && ValueAsNumber ? { ValueAsNumber } : {}),
-      ...(hasNumber(domain) && UnitCS ? { UnitCS } : {})
+      ...(hasNumber(domain) && UnitCS ? { UnitCS } : {}),
+      ...(hasAge(domain) && Age ? { Age } : {}),
+      ...(CorrelatedCriteria ? { CorrelatedCriteria } : {})
     }
   };
 }
@@ -350,15 +415,52 @@ export function withFields(
 }
 
 /**
- * Names of the fields that a criterion has beyond those that are edited: they are kept as they are.
+ * Names of the fields that a criterion has beyond those that are edited, and that say something: they are kept.
  */
 export function otherFields(criterion: ICriterion): string[] {
+  const domain = domainOf(criterion);
+  const known = (DOMAINS as ReadonlyArray<string>).includes(domain);
   return Object.entries(fieldsOf(criterion))
     .filter(
-      ([name, value]) =>
-        !EDITED.has(name) && value !== null && value !== undefined
+      ([name, value]) => says(value) && !(known && isEdited(domain, name))
     )
     .map(([name]) => name);
+}
+
+/**
+ * Whether a value of a file is more than a default that is written out.
+ */
+export function says(value: unknown): boolean {
+  return !(
+    value === null ||
+    value === undefined ||
+    value === false ||
+    (typeof value === 'object' && Object.values(value).every(v => !says(v)))
+  );
+}
+
+/**
+ * Whether the builder has a control for a field of a domain.
+ */
+function isEdited(domain: string, name: string): boolean {
+  switch (name) {
+    case 'CodesetId':
+      return hasConcepts(domain);
+    case 'Age':
+      return hasAge(domain);
+    case 'First':
+      return hasFirst(domain);
+    case 'ValueAsNumber':
+    case 'UnitCS':
+      return hasNumber(domain);
+    case 'TermExists':
+    case 'TermTemporal':
+      return isText(domain);
+    case 'Features':
+      return isImage(domain);
+    default:
+      return name === 'CorrelatedCriteria';
+  }
 }
 
 /**
@@ -389,4 +491,37 @@ export function moved<T>(
   const result = [...items];
   [result[index], result[to]] = [result[to], result[index]];
   return result;
+}
+
+/**
+ * Whether nothing has been said yet of whom is meant.
+ */
+export function isEmpty(definition: IDefinition): boolean {
+  return (
+    (definition.ConceptSets ?? []).length === 0 &&
+    definition.PrimaryCriteria.CriteriaList.every(
+      criterion => domainOf(criterion) === 'ObservationPeriod'
+    )
+  );
+}
+
+/**
+ * The sexes that a person may have, as a choice: one concept, both, none for any; null for what is no such choice.
+ */
+export function sexOf(
+  demographic: IDemographic
+): 'any' | 'both' | number | null {
+  const sexes = (demographic.Gender ?? []).map(({ CONCEPT_ID }) => CONCEPT_ID);
+  switch (sexes.length) {
+    case 0:
+      return 'any';
+    case 1:
+      return sexes[0];
+    default:
+      return sexes.length === 2 &&
+        sexes.includes(MALE) &&
+        sexes.includes(FEMALE)
+        ? 'both'
+        : null;
+  }
 }

@@ -7,6 +7,7 @@ import {
   Dialog,
   ICommandPalette,
   InputDialog,
+  MainAreaWidget,
   Notification,
   showDialog
 } from '@jupyterlab/apputils';
@@ -14,6 +15,15 @@ import { ILauncher } from '@jupyterlab/launcher';
 import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
 import { IStateDB } from '@jupyterlab/statedb';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import {
+  addAboveIcon,
+  CommandToolbarButton,
+  downloadIcon,
+  fileUploadIcon,
+  redoIcon,
+  saveIcon,
+  undoIcon
+} from '@jupyterlab/ui-components';
 import type { ReadonlyPartialJSONValue } from '@lumino/coreutils';
 
 import { messageOf } from '../api';
@@ -21,7 +31,6 @@ import { addToPalette, CommandIDs, NO_ARGS } from '../commands';
 import { cohortIcon } from '../icons';
 import type { IDraft } from '../models/cohortfile';
 import type { IDefinition } from '../models/definition';
-import { beyondAtlas } from '../models/definition';
 import { IWorkbench } from '../tokens';
 import { Views } from '../views';
 import type { CohortView } from '../widgets/cohort/cohort';
@@ -63,6 +72,8 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
 
     function changed(): void {
       for (const id of [
+        CommandIDs.undoCohort,
+        CommandIDs.redoCohort,
         CommandIDs.saveCohort,
         CommandIDs.exportCohort,
         CommandIDs.insertCohort
@@ -108,9 +119,36 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
       begin: (view: CohortView) => Promise<void>
     ): Promise<void> {
       try {
-        await views.open(id, () => make(id, begin));
+        equip(await views.open(id, () => make(id, begin)));
       } catch (error) {
         Notification.error(messageOf(error), { autoClose: 8000 });
+      }
+    }
+
+    /** Put the actions on a view into its toolbar, once. */
+    function equip(view: CohortView): void {
+      const area = view.parent;
+      if (!(area instanceof MainAreaWidget) || area.toolbar.node.dataset.flip) {
+        return;
+      }
+      area.toolbar.node.dataset.flip = 'cohort';
+      area.toolbar.node.setAttribute('aria-label', trans.__('Cohort actions'));
+      for (const id of [
+        CommandIDs.undoCohort,
+        CommandIDs.redoCohort,
+        CommandIDs.saveCohort,
+        CommandIDs.importCohort,
+        CommandIDs.exportCohort,
+        CommandIDs.insertCohort
+      ]) {
+        area.toolbar.addItem(
+          id,
+          new CommandToolbarButton({
+            commands,
+            id,
+            label: commands.label(id).replace('…', '')
+          })
+        );
       }
     }
 
@@ -120,6 +158,24 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
           IDraft | undefined) ?? null
       );
     }
+
+    commands.addCommand(CommandIDs.undoCohort, {
+      label: trans.__('Undo'),
+      caption: trans.__('Take back the last change of the cohort'),
+      icon: undoIcon,
+      isEnabled: () => views.current?.model.canUndo ?? false,
+      describedBy: NO_ARGS,
+      execute: () => views.current?.model.undo()
+    });
+
+    commands.addCommand(CommandIDs.redoCohort, {
+      label: trans.__('Redo'),
+      caption: trans.__('Make the change of the cohort again'),
+      icon: redoIcon,
+      isEnabled: () => views.current?.model.canRedo ?? false,
+      describedBy: NO_ARGS,
+      execute: () => views.current?.model.redo()
+    });
 
     commands.addCommand(CommandIDs.newCohort, {
       label: trans.__('New Cohort'),
@@ -178,7 +234,7 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
     commands.addCommand(CommandIDs.importCohort, {
       label: trans.__('Import ATLAS JSON…'),
       caption: trans.__('Begin a cohort from a file that ATLAS exported'),
-      icon: cohortIcon,
+      icon: fileUploadIcon,
       describedBy: NO_ARGS,
       execute: async () => {
         const text = await pickFile();
@@ -233,10 +289,12 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
     commands.addCommand(CommandIDs.exportCohort, {
       label: trans.__('Export ATLAS JSON…'),
       caption: trans.__('Save the definition as a file that ATLAS imports'),
+      icon: downloadIcon,
       isEnabled: () => views.current !== null,
       describedBy: NO_ARGS,
       execute: async () => {
         const model = views.current?.model;
+        const { beyondAtlas } = await import('../models/definition');
         if (model && (await forAtlas(beyondAtlas(model.expression)))) {
           const name = model.path?.split('/').pop() ?? `cohort${SUFFIX}`;
           const { saveAs } = await import('../widgets/parts/saveas');
@@ -252,6 +310,7 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
     commands.addCommand(CommandIDs.saveCohort, {
       label: trans.__('Save Cohort'),
       caption: trans.__('Save the definition as a file beside your notebooks'),
+      icon: saveIcon,
       isEnabled: () => views.current?.model.dirty ?? false,
       describedBy: NO_ARGS,
       execute: async () => {
@@ -301,6 +360,7 @@ export const cohortPlugin: JupyterFrontEndPlugin<void> = {
       caption: trans.__(
         'Insert code that names this cohort into the open notebook'
       ),
+      icon: addAboveIcon,
       isEnabled: () =>
         (notebooks?.currentWidget ?? null) !== null &&
         (views.current?.model.path ?? null) !== null,

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from flipnb.contracts.asked import Asked
 from flipnb.contracts.chart import AgeChart, SexChart, VariableChart, YearChart
 from flipnb.contracts.cohort import CohortExpression
-from flipnb.contracts.count import price
 from flipnb.contracts.dataset import Variable
 from flipnb.contracts.meaning import meaning, meanings
 
@@ -154,10 +154,15 @@ def test_what_is_asked_of_texts_and_images_means_something():
 
 def test_prices():
     years = YearChart(first=2000, last=2020)
-    assert price(4) == 1
-    assert price(4, funnel=True) == 5
-    assert price(0, charts=[AgeChart(), SexChart(), years, AgeChart()]) == 1 + 3 * 2
-    assert price(4, people=False) == 0
+    rules = len(HEART["InclusionRules"])
+
+    def price(**what):
+        return sum(Asked.of(HEART, **({"people": True, "funnel": False} | what)).costs.values())
+
+    assert price() == 1
+    assert price(funnel=True) == rules + 1
+    assert price(charts=[AgeChart(), SexChart(), years, AgeChart()]) == 1 + 3 * 2
+    assert price(people=False) == 0
 
 
 def test_bars_follow_from_the_question():

@@ -106,6 +106,19 @@ def test_the_same_question_has_the_same_answer_for_nothing_for_anybody() -> None
     assert ask(questions, Question(old(41))).budget.cost == 1
 
 
+def test_a_funnels_steps_are_the_numbers_that_their_cohorts_have_alone() -> None:
+    """Headline and funnel are one number, whichever was asked first: no step is lowered to the one before it."""
+    cohort = ruled(has([1]), *(group(aged("gte", years)) for years in range(30, 60)))
+    funnel = ask(make(StandIn(120), CountPolicy()), Question(cohort, funnel=True)).answer
+    assert [step.rules for step in funnel.funnel] == list(range(31))
+    alone = make(StandIn(120), CountPolicy())
+    for step in funnel.funnel:
+        part = cohort | {"InclusionRules": cohort["InclusionRules"][: step.rules]}
+        assert ask(alone, Question(part)).answer.people == step.people
+    assert funnel.people == funnel.funnel[-1].people
+    assert funnel.people > min(step.people for step in funnel.funnel)
+
+
 def test_totals_are_sums_of_what_is_shown() -> None:
     told = ask(make(StandIn(14), CountPolicy()), Question(old(40), charts=CHARTS)).answer
     for chart in told.charts:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flipnb.contracts.bound import best_guess, concentrated, epsilon
 from flipnb.contracts.policy import CountPolicy
-from flipnb.estate.disclosure import Cell, bars, discrete_gaussian, funnel, noisy, seed, shown
+from flipnb.estate.disclosure import Cell, bars, discrete_gaussian, noisy, seed, shown
 
 SECRET = bytes(range(32))
 policies = st.builds(CountPolicy, threshold=st.integers(1, 50), rounding=st.integers(1, 50))
@@ -57,13 +57,11 @@ def test_what_is_shown(number, policy):
 
 
 @given(st.lists(st.integers(-30, 300), min_size=1, max_size=12), policies)
-def test_charts_hide_no_single_bar_and_funnels_only_fall(numbers, policy):
+def test_charts_hide_no_single_bar(numbers, policy):
     chart = bars(numbers, policy)
     assert len(chart) == len(numbers)
     assert len(chart) == 1 or sum(people is None for people in chart) != 1
     assert all(people is None or people == shown(number, policy) for people, number in zip(chart, numbers, strict=True))
-    steps = [people or 0 for people in funnel(numbers, policy)]
-    assert steps == sorted(steps, reverse=True)
 
 
 def test_zero_and_few_are_told_apart_no_better_than_the_bound():

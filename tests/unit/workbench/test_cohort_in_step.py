@@ -26,7 +26,11 @@ class Screen:
         self.widget.send = self.told.append
 
     def give(self, expression, base):
-        content = {"call": len(self.told), "act": "check", "body": {"expression": expression, "base": base}}
+        content = {
+            "call": len(self.told),
+            "act": "check",
+            "body": {"question": {"expression": expression}, "base": base},
+        }
         self.widget._handle_custom_msg(content, [])
         return self.told[-1]["answer"]
 

@@ -2,14 +2,14 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ComponentType, JSX } from 'react';
 import { useState } from 'react';
 
-import type { IChartOfTrust, ICountReply, ITrustAnswer } from '../../contracts';
+import type { IChartOfTrust } from '../../contracts';
 import type { Chart, CohortModel } from '../../models/cohort';
-import { clock } from '../../models/wording';
 import { useSignal } from '../parts/signal';
+import { Attrition } from './attrition';
 import type { IBarsProps } from './bartable';
-import { ShownNumber, SuppressedNote } from './bartable';
 import type { IMissing } from './missingness';
 import { Missingness } from './missingness';
+import { repliesOf, TrustCounts } from './trustcounts';
 import { Waiting } from './waiting';
 
 /**
@@ -31,27 +31,29 @@ export interface IAnswersProps {
 const FIRST_YEAR = 1985;
 
 /**
- * What the Trusts count: asking with its price, the answers, what is left of the budget, funnel and charts.
+ * What the Trusts count: asking at the price that will be charged, the answers, who stays after each rule, and charts.
  */
 export function Answers(props: IAnswersProps): JSX.Element {
   const { model, trans } = props;
   useSignal(model.source.changed);
-  const [funnel, setFunnel] = useState(false);
   const [kinds, setKinds] = useState<ReadonlySet<Chart['by']>>(new Set());
   const [missing, setMissing] = useState<ReadonlyArray<IMissing>>([]);
-  const charts = [
-    ...[...kinds].map(chartOf),
-    ...missing.map(({ concept, source }): Chart => ({
-      by: 'missing',
-      source,
-      concept_id: concept
-    }))
-  ];
-  const price = model.price(funnel, charts.length);
-  const scarcest = model.scarcest;
-  const affordable = scarcest === null || scarcest.budget.left >= price;
-  const valid = model.check?.problem === null;
-  const { online } = model.source;
+  const choose = (
+    funnel: boolean,
+    by: ReadonlySet<Chart['by']>,
+    concepts: ReadonlyArray<IMissing>
+  ): void => {
+    setKinds(by);
+    setMissing(concepts);
+    model.choose(funnel, [
+      ...[...by].map(chartOf),
+      ...concepts.map(({ concept, source }): Chart => ({
+        by: 'missing',
+        source,
+        concept_id: concept
+      }))
+    ]);
+  };
   const choices: [Chart['by'], string][] = [
     ['age', trans.__('age')],
     ['sex', trans.__('sex')],
@@ -59,16 +61,20 @@ export function Answers(props: IAnswersProps): JSX.Element {
   ];
   return (
     <section className="jp-FlipAnswers" aria-label={trans.__('Counts')}>
-      <h3>{trans.__('Counts')}</h3>
+      <h3 className="jp-FlipHidden">{trans.__('Counts')}</h3>
+      <Ask {...props} />
       <TwinLine {...props} />
+      <TrustCounts model={model} trans={trans} />
+      <Attrition model={model} trans={trans} />
       <p className="jp-FlipCriterion">
+        {trans.__('Ask also')}
         <label className="jp-FlipCheck">
           <input
             type="checkbox"
-            checked={funnel}
-            onChange={event => setFunnel(event.target.checked)}
+            checked={model.funnel}
+            onChange={event => choose(event.target.checked, kinds, missing)}
           />
-          {trans.__('rule by rule')}
+          {trans.__('step by step')}
         </label>
         {choices.map(([kind, label]) => (
           <label key={kind} className="jp-FlipCheck">
@@ -82,7 +88,7 @@ export function Answers(props: IAnswersProps): JSX.Element {
                 } else {
                   next.delete(kind);
                 }
-                setKinds(next);
+                choose(model.funnel, next, missing);
               }}
             />
             {label}
@@ -93,45 +99,109 @@ export function Answers(props: IAnswersProps): JSX.Element {
         chosen={missing}
         find={text => model.findConcepts(text)}
         trans={trans}
-        onChange={setMissing}
+        onChange={next => choose(model.funnel, kinds, next)}
       />
-      <p className="jp-FlipCriterion">
+      <Charts {...props} missing={missing} />
+    </section>
+  );
+}
+
+/**
+ * The button that asks, with what it will be charged; below it where that differs by Trust, and why it can't be pressed.
+ */
+function Ask(props: IAnswersProps): JSX.Element {
+  const { model, trans } = props;
+  const { price, unaffordable, source } = model;
+  const enabled =
+    model.check?.problem === null &&
+    price !== null &&
+    source.online &&
+    source.study !== null &&
+    unaffordable === null &&
+    !model.asking;
+  const why = whyNot(props);
+  return (
+    <>
+      <p className="jp-FlipCriterion jp-FlipAsk">
         <button
           type="button"
           className="jp-mod-styled jp-mod-accept"
-          disabled={!valid || !online || !affordable || model.asking}
-          onClick={() => void model.ask({ people: true, funnel, charts })}
+          disabled={!enabled}
+          onClick={() => void model.ask()}
         >
-          {model.asking
-            ? trans.__('Asking…')
-            : trans.__('Ask the Trusts (%1)', price)}
+          {model.asking ? trans.__('Asking…') : askWords(trans, price)}
         </button>
         <Waiting model={model} trans={trans} />
-        {scarcest !== null && (
-          <span className="jp-FlipView-note">
-            {trans.__(
-              '%1 of %2 counts left at %3',
-              scarcest.budget.left,
-              scarcest.budget.of,
-              scarcest.title
-            )}
-          </span>
-        )}
       </p>
-      {!affordable && scarcest !== null && (
+      {why !== '' && (
         <p className="jp-FlipBanner jp-mod-warn" role="status">
-          {trans.__(
-            'This asks for %1 counts; %2 has %3 left for you. Nothing was asked. Leave out the charts.',
-            price,
-            scarcest.title,
-            scarcest.budget.left
-          )}
+          {why}
         </p>
       )}
-      <Numbers {...props} />
-      <Funnel {...props} />
-      <Charts {...props} missing={missing} />
-    </section>
+      <PriceByTrust model={model} trans={trans} />
+    </>
+  );
+}
+
+function askWords(trans: TranslationBundle, price: number | null): string {
+  switch (price) {
+    case null:
+      return trans.__('Ask the Trusts');
+    case 0:
+      return trans.__('Ask the Trusts, free');
+    default:
+      return trans._n(
+        'Ask the Trusts, %1 count',
+        'Ask the Trusts, %1 counts',
+        price
+      );
+  }
+}
+
+/**
+ * Why the Trusts can't be asked, where there is something to do about it.
+ */
+function whyNot(props: IAnswersProps): string {
+  const { model, trans } = props;
+  const { unaffordable, source } = model;
+  if (model.check !== null && model.check.problem !== null) {
+    return trans.__(
+      'This can’t be asked until the definition is one that the Trusts support.'
+    );
+  }
+  if (source.study === null) {
+    return trans.__('Choose a study first: its Trusts are asked.');
+  }
+  return unaffordable === null
+    ? ''
+    : trans.__(
+        'This asks for %1 counts; %2 has %3 left for you. Nothing was asked. Leave out the charts.',
+        unaffordable.cost,
+        unaffordable.title,
+        unaffordable.left
+      );
+}
+
+/**
+ * What each Trust charges, where they differ.
+ */
+function PriceByTrust(props: {
+  model: CohortModel;
+  trans: TranslationBundle;
+}): JSX.Element | null {
+  const { model, trans } = props;
+  const prices = model.check?.prices ?? [];
+  const differ = new Set(prices.map(({ cost }) => cost)).size > 1;
+  return model.price === null || !differ ? null : (
+    <p className="jp-FlipView-note">
+      {prices
+        .map(({ title, cost }) =>
+          cost === 0
+            ? trans.__('free at %1', title)
+            : trans.__('%1 at %2', cost, title)
+        )
+        .join(', ')}
+    </p>
   );
 }
 
@@ -164,232 +234,11 @@ function chartOf(kind: Chart['by']): Chart {
   }
 }
 
-function Numbers(props: IAnswersProps): JSX.Element | null {
-  const { model, trans } = props;
-  const { answers } = model;
-  if (answers === null) {
-    return null;
-  }
-  const counted = model.answeredAt !== null;
-  const most = Math.max(
-    1,
-    ...answers.answers.map(answer => answer.reply?.people ?? 0)
-  );
-  const silent = answers.answers.filter(
-    answer => answer.reply === null || answer.problem !== null
-  ).length;
-  const total = answers.answers.length;
-  return (
-    <div className={model.current || !counted ? '' : 'jp-mod-old'}>
-      {counted && (
-        <p role="status">
-          <strong>
-            {answers.people === null
-              ? trans.__('No number was released')
-              : `n ≈ ${answers.people.toLocaleString()}`}
-          </strong>
-          {', '}
-          {trans.__('%1 of %2 Trusts', total - silent, total)}
-          <span className="jp-FlipView-note">
-            {' '}
-            {model.current
-              ? trans.__('counted %1', clock(model.answeredAt ?? new Date()))
-              : trans.__('for an earlier definition')}
-          </span>
-        </p>
-      )}
-      <table className="jp-FlipTable">
-        <caption className="jp-FlipHidden">
-          {trans.__('Counts by Trust')}
-        </caption>
-        <thead>
-          <tr>
-            <th scope="col">{trans.__('Trust')}</th>
-            {counted && (
-              <th scope="col" className="jp-mod-number">
-                {trans.__('People')}
-              </th>
-            )}
-            {counted && <td />}
-            <th scope="col" className="jp-mod-number">
-              {trans.__('Left')}
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {answers.answers.map(answer => (
-            <tr key={answer.key}>
-              <th scope="row">{answer.title}</th>
-              {counted && (
-                <td
-                  className={
-                    answer.problem === null ? 'jp-mod-number' : undefined
-                  }
-                  title={captionOf(trans, answer)}
-                >
-                  <Word answer={answer} trans={trans} />
-                </td>
-              )}
-              {counted && (
-                <td className="jp-FlipBars-cell" aria-hidden="true">
-                  <Bar answer={answer} most={most} />
-                </td>
-              )}
-              <td className="jp-mod-number">
-                {answer.reply?.budget
-                  ? trans.__(
-                      '%1 of %2',
-                      answer.reply.budget.left,
-                      answer.reply.budget.of
-                    )
-                  : ''}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      {counted && answers.answers.some(a => a.reply?.suppressed) && (
-        <p className="jp-FlipView-note">
-          {trans.__(
-            'Adds rounded, noisy counts. Trusts showing < are left out: few people, or none, or not answered in time; it does not say which.'
-          )}
-        </p>
-      )}
-      {counted && <NoiseNote {...props} answers={answers.answers} />}
-    </div>
-  );
-}
-
-/**
- * How far a number may be off: by each Trust's own policy, so the largest is said.
- */
-function NoiseNote(
-  props: IAnswersProps & { answers: ReadonlyArray<ITrustAnswer> }
-): JSX.Element | null {
-  const { trans } = props;
-  const replies = props.answers.flatMap(({ reply }) => (reply ? [reply] : []));
-  const noise = Math.max(0, ...replies.map(reply => reply.noise ?? 0));
-  const least = Math.min(...replies.map(reply => reply.threshold ?? Infinity));
-  return noise === 0 ? null : (
-    <p className="jp-FlipView-note">
-      {trans.__(
-        'n ≈ has noise with a standard deviation of %1, so that a Trust with nobody may show ≈ %2, too.',
-        noise,
-        Number.isFinite(least) ? least : 0
-      )}
-    </p>
-  );
-}
-
-function Word(props: {
-  answer: ITrustAnswer;
-  trans: TranslationBundle;
-}): JSX.Element {
-  const { answer, trans } = props;
-  if (answer.problem !== null || answer.reply === null) {
-    return <>{answer.problem ?? trans.__('no answer yet')}</>;
-  }
-  const { reply } = answer;
-  return <ShownNumber reply={reply} people={reply.people} trans={trans} />;
-}
-
-function captionOf(trans: TranslationBundle, answer: ITrustAnswer): string {
-  const { reply } = answer;
-  if (reply?.suppressed) {
-    return trans.__(
-      'Fewer than %1 people at %2, or none, or not answered in time; it does not say which.',
-      reply.threshold ?? '',
-      answer.title
-    );
-  }
-  return reply && reply.noise !== null && reply.rounding !== null
-    ? trans.__(
-        'Noise with a standard deviation of %1, then rounded to %2',
-        reply.noise,
-        reply.rounding
-      )
-    : '';
-}
-
-function Bar(props: { answer: ITrustAnswer; most: number }): JSX.Element {
-  const { reply } = props.answer;
-  const suppressed = reply?.suppressed === true;
-  const share = suppressed ? 0.04 : (reply?.people ?? 0) / props.most;
-  return (
-    <span
-      className={suppressed ? 'jp-FlipBar jp-mod-suppressed' : 'jp-FlipBar'}
-      style={{ width: `${Math.round(100 * share)}%` }}
-    />
-  );
-}
-
-function Funnel(props: IAnswersProps): JSX.Element | null {
-  const { model, trans } = props;
-  const replies = answered(model).filter(
-    ({ reply }) => reply.funnel.length > 0
-  );
-  if (replies.length === 0) {
-    return null;
-  }
-  const on = model.rules.filter(rule => rule.on);
-  const steps = replies[0].reply.funnel.map(step => step.rules);
-  return (
-    <div className={model.current ? '' : 'jp-mod-old'}>
-      <h3>{trans.__('Attrition')}</h3>
-      <table className="jp-FlipTable">
-        <thead>
-          <tr>
-            <th scope="col">{trans.__('Rules')}</th>
-            {replies.map(({ answer }) => (
-              <th scope="col" key={answer.key}>
-                {answer.title}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {steps.map(step => (
-            <tr key={step}>
-              <th scope="row">
-                {step === 0
-                  ? trans.__('start')
-                  : `${step} ${on[step - 1]?.rule.name ?? ''}`}
-              </th>
-              {replies.map(({ answer, reply }) => {
-                const found = reply.funnel.find(one => one.rules === step);
-                return (
-                  <td key={answer.key} className="jp-mod-number">
-                    {found && (
-                      <ShownNumber
-                        reply={reply}
-                        people={found.people}
-                        trans={trans}
-                      />
-                    )}
-                  </td>
-                );
-              })}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      <SuppressedNote
-        reply={
-          replies.find(({ reply }) =>
-            reply.funnel.some(step => step.people === null)
-          )?.reply
-        }
-        trans={trans}
-      />
-    </div>
-  );
-}
-
 function Charts(
   props: IAnswersProps & { missing: ReadonlyArray<IMissing> }
 ): JSX.Element {
   const { model, Chart, missing, trans } = props;
-  const replies = answered(model);
+  const replies = repliesOf(model);
   const charts = new Map(
     replies.flatMap(({ reply }) =>
       reply.charts.map(({ chart }) => [JSON.stringify(chart), chart] as const)
@@ -436,14 +285,4 @@ function chartTitle(
     default:
       return trans.__('Variable');
   }
-}
-
-function answered(
-  model: CohortModel
-): { answer: ITrustAnswer; reply: ICountReply }[] {
-  return (model.answers?.answers ?? []).flatMap(answer =>
-    answer.reply !== null && answer.problem === null
-      ? [{ answer, reply: answer.reply }]
-      : []
-  );
 }

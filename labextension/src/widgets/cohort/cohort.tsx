@@ -2,7 +2,6 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { CommandRegistry } from '@lumino/commands';
 import type { JSX } from 'react';
 
-import { CommandIDs } from '../../commands';
 import { twinIcon } from '../../icons';
 import type { CohortFileModel } from '../../models/cohortfile';
 import { ContactBanner } from '../parts/contactbanner';
@@ -10,7 +9,7 @@ import { Region } from '../parts/region';
 import { useSignal } from '../parts/signal';
 import { ToneIcon } from '../parts/states';
 import { BarChart } from './barchart';
-import { CohortBuilder, UndoButtons } from './builder';
+import { CohortBuilder } from './builder';
 
 /**
  * What the view of a cohort file is made of.
@@ -46,29 +45,12 @@ function Cohort(props: ICohortProps): JSX.Element {
     ?.split('/')
     .pop()
     ?.replace(/\.cohort\.json$/, '');
-  const button = (command: string, accept = false): JSX.Element => (
-    <button
-      type="button"
-      className={`jp-mod-styled ${accept ? 'jp-mod-accept' : 'jp-mod-reject'}`}
-      disabled={!commands.isEnabled(command)}
-      title={commands.caption(command)}
-      onClick={() => void commands.execute(command)}
-    >
-      {commands.label(command)}
-    </button>
-  );
   return (
     <div className="jp-FlipView">
       <header className="jp-FlipView-header">
         <h2>{name ?? trans.__('New Cohort')}</h2>
         <span className="jp-FlipView-note">
           {model.dirty ? trans.__('not saved') : trans.__('saved')}
-        </span>
-        <span className="jp-FlipRun-actions">
-          <UndoButtons model={model} trans={trans} />
-          {button(CommandIDs.exportCohort)}
-          {button(CommandIDs.insertCohort)}
-          {button(CommandIDs.saveCohort)}
         </span>
       </header>
       <ContactBanner

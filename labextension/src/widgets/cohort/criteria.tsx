@@ -1,13 +1,12 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { JSX } from 'react';
 
+import { domainWord } from '../../models/cohortwords';
 import type {
   GroupType,
   IConceptSet,
   ICounted,
   ICriterion,
-  IDemographic,
-  IEdge,
   IGroup,
   IOccurrence
 } from '../../models/definition';
@@ -15,20 +14,23 @@ import {
   DOMAINS,
   domainOf,
   emptyCounted,
-  FEMALE,
   fieldsOf,
+  hasAge,
   hasConcepts,
   hasFirst,
   hasNumber,
   isImage,
   isText,
-  MALE,
-  otherFields,
   replaced,
   withDomain,
   withFields
 } from '../../models/definition';
+import { otherWords } from '../../models/remainder';
+import type { IAddition } from '../parts/addmenu';
+import { AddMenu } from '../parts/addmenu';
+import { useFocus } from '../parts/focus';
 import { LinkButton } from '../parts/linkbutton';
+import { DemographicFields } from './demographic';
 import { NumberInput, RangeFields } from './rangefields';
 import {
   FeatureFields,
@@ -36,6 +38,7 @@ import {
   TextFields,
   UnitChoice
 } from './textandimage';
+import { WindowFields } from './windowfields';
 
 interface IPart {
   sets: ReadonlyArray<IConceptSet>;
@@ -54,7 +57,8 @@ export function CriterionFields(
   const { criterion, sets, trans, onChange } = props;
   const domain = domainOf(criterion);
   const fields = fieldsOf(criterion);
-  const others = otherFields(criterion);
+  const others = otherWords(trans, criterion, sets);
+  const { CorrelatedCriteria } = fields;
   const known = (DOMAINS as ReadonlyArray<string>).includes(domain);
   return (
     <span className="jp-FlipCriterion">
@@ -69,7 +73,7 @@ export function CriterionFields(
             {domainWord(trans, name)}
           </option>
         ))}
-        {!known && <option value={domain}>{domain}</option>}
+        {!known && <option value={domain}>{domainWord(trans, domain)}</option>}
       </select>
       {hasConcepts(domain) && (
         <SetChoice
@@ -103,6 +107,17 @@ export function CriterionFields(
           onChange={UnitCS => onChange(withFields(criterion, { UnitCS }))}
         />
       )}
+      {hasAge(domain) && fields.Age && (
+        <>
+          {trans.__('at age')}
+          <RangeFields
+            label={trans.__('Age')}
+            range={fields.Age}
+            trans={trans}
+            onChange={Age => onChange(withFields(criterion, { Age }))}
+          />
+        </>
+      )}
       {isText(domain) && (
         <TextFields
           fields={fields}
@@ -122,9 +137,9 @@ export function CriterionFields(
           {trans.__('first only')}
         </label>
       )}
-      {others.length > 0 && (
-        <span className="jp-FlipView-note" title={others.join(', ')}>
-          {trans._n('and %1 more field', 'and %1 more fields', others.length)}
+      {others !== '' && (
+        <span className="jp-FlipView-note">
+          {trans.__('and, read-only: %1', others)}
         </span>
       )}
       {isImage(domain) && (
@@ -135,46 +150,21 @@ export function CriterionFields(
           onChange={Features => onChange(withFields(criterion, { Features }))}
         />
       )}
+      {CorrelatedCriteria && (
+        <span className="jp-FlipCorrelated">
+          {trans.__('those with, around each of them')}
+          <GroupFields
+            group={CorrelatedCriteria}
+            sets={sets}
+            trans={trans}
+            onChange={next =>
+              onChange(withFields(criterion, { CorrelatedCriteria: next }))
+            }
+          />
+        </span>
+      )}
     </span>
   );
-}
-
-/**
- * The word for the records of a domain.
- */
-export function domainWord(trans: TranslationBundle, domain: string): string {
-  switch (domain) {
-    case 'ConditionOccurrence':
-      return trans.__('condition');
-    case 'ConditionEra':
-      return trans.__('condition era');
-    case 'DrugExposure':
-      return trans.__('drug exposure');
-    case 'DrugEra':
-      return trans.__('drug era');
-    case 'Measurement':
-      return trans.__('measurement');
-    case 'Observation':
-      return trans.__('observation');
-    case 'ProcedureOccurrence':
-      return trans.__('procedure');
-    case 'DeviceExposure':
-      return trans.__('device');
-    case 'VisitOccurrence':
-      return trans.__('visit');
-    case 'Specimen':
-      return trans.__('specimen');
-    case 'Death':
-      return trans.__('death');
-    case 'ObservationPeriod':
-      return trans.__('observation period');
-    case 'FlipText':
-      return trans.__('text');
-    case 'FlipImage':
-      return trans.__('image');
-    default:
-      return domain;
-  }
 }
 
 /**
@@ -193,26 +183,51 @@ export function GroupFields(
   const counted = group.Type === 'AT_LEAST' || group.Type === 'AT_MOST';
   const change = (next: Partial<IGroup>): void =>
     onChange({ ...group, ...next });
-  const withCriterion = (criterion?: ICriterion): Partial<IGroup> => ({
-    CriteriaList: [...criteria, emptyCounted(criterion)]
+  const [host, focus] = useFocus<HTMLFieldSetElement>();
+  const last = (kind: string) => (fieldset: HTMLElement) =>
+    [
+      ...fieldset.querySelectorAll(`:scope > .jp-FlipCondition.jp-mod-${kind}`)
+    ].pop();
+  const criterion = (label: string, added?: ICriterion): IAddition => ({
+    label,
+    add: () => {
+      focus(last('criterion'));
+      change({ CriteriaList: [...criteria, emptyCounted(added)] });
+    }
   });
-  const additions: ReadonlyArray<[string, Partial<IGroup>]> = [
-    [trans.__('Add Records'), withCriterion()],
-    [trans.__('Add Text'), withCriterion({ FlipText: { TermExists: 'Y' } })],
-    [trans.__('Add Image'), withCriterion({ FlipImage: {} })],
-    [
-      trans.__('Add Age or Sex'),
-      {
-        DemographicCriteriaList: [...people, { Age: { Value: 18, Op: 'gte' } }]
+  const additions: ReadonlyArray<IAddition> = [
+    criterion(trans.__('Records')),
+    criterion(trans.__('Text'), { FlipText: { TermExists: 'Y' } }),
+    criterion(trans.__('Image'), { FlipImage: {} }),
+    {
+      label: trans.__('Age or Sex'),
+      add: () => {
+        focus(last('person'));
+        change({
+          DemographicCriteriaList: [
+            ...people,
+            { Age: { Value: 18, Op: 'gte' } }
+          ]
+        });
       }
-    ],
-    [
-      trans.__('Add Group'),
-      { Groups: [...groups, { Type: 'ANY', CriteriaList: [emptyCounted()] }] }
-    ]
+    },
+    {
+      label: trans.__('Group'),
+      add: () => {
+        focus(last('group'));
+        const made: IGroup = { Type: 'ANY', CriteriaList: [emptyCounted()] };
+        change({ Groups: [...groups, made] });
+      }
+    }
   ];
+  const remove = (what: Partial<IGroup>): void => {
+    focus(fieldset =>
+      fieldset.querySelector(':scope > legend select, :scope > legend')
+    );
+    change(what);
+  };
   return (
-    <fieldset className="jp-FlipGroup">
+    <fieldset className="jp-FlipGroup" ref={host}>
       <legend>
         <select
           className="jp-mod-styled"
@@ -241,9 +256,10 @@ export function GroupFields(
       {people.map((demographic, index) => (
         <Condition
           key={`person-${index}`}
+          kind="person"
           trans={trans}
           onRemove={() =>
-            change({ DemographicCriteriaList: replaced(people, index, null) })
+            remove({ DemographicCriteriaList: replaced(people, index, null) })
           }
         >
           <DemographicFields
@@ -258,9 +274,10 @@ export function GroupFields(
       {criteria.map((item, index) => (
         <Condition
           key={`criterion-${index}`}
+          kind="criterion"
           trans={trans}
           onRemove={() =>
-            change({ CriteriaList: replaced(criteria, index, null) })
+            remove({ CriteriaList: replaced(criteria, index, null) })
           }
         >
           <CountedFields
@@ -276,8 +293,9 @@ export function GroupFields(
       {groups.map((inner, index) => (
         <Condition
           key={`group-${index}`}
+          kind="group"
           trans={trans}
-          onRemove={() => change({ Groups: replaced(groups, index, null) })}
+          onRemove={() => remove({ Groups: replaced(groups, index, null) })}
         >
           <GroupFields
             group={inner}
@@ -288,11 +306,11 @@ export function GroupFields(
         </Condition>
       ))}
       <p className="jp-FlipAdd">
-        {additions.map(([label, added]) => (
-          <LinkButton key={label} onClick={() => change(added)}>
-            {label}
-          </LinkButton>
-        ))}
+        <AddMenu
+          label={trans.__('Add')}
+          title={trans.__('Add to this group')}
+          additions={additions}
+        />
       </p>
     </fieldset>
   );
@@ -302,52 +320,18 @@ export function GroupFields(
  * One part of a group, and its removal.
  */
 function Condition(props: {
+  kind: 'person' | 'criterion' | 'group';
   children: JSX.Element;
   onRemove: () => void;
   trans: TranslationBundle;
 }): JSX.Element {
   return (
-    <div className="jp-FlipCondition">
+    <div className={`jp-FlipCondition jp-mod-${props.kind}`}>
       {props.children}
       <LinkButton onClick={props.onRemove}>
         {props.trans.__('Remove')}
       </LinkButton>
     </div>
-  );
-}
-
-function DemographicFields(props: {
-  demographic: IDemographic;
-  onChange: (demographic: IDemographic) => void;
-  trans: TranslationBundle;
-}): JSX.Element {
-  const { demographic, onChange, trans } = props;
-  const sexes = (demographic.Gender ?? []).map(concept => concept.CONCEPT_ID);
-  const sex = sexes.length === 1 ? sexes[0] : '';
-  return (
-    <span className="jp-FlipCriterion">
-      {trans.__('Age')}
-      <RangeFields
-        label={trans.__('Age')}
-        range={demographic.Age ?? null}
-        trans={trans}
-        onChange={Age => onChange({ ...demographic, Age })}
-      />
-      {trans.__('sex')}
-      <select
-        className="jp-mod-styled"
-        aria-label={trans.__('Sex')}
-        value={sex}
-        onChange={event => {
-          const id = Number(event.target.value);
-          onChange({ ...demographic, Gender: id ? [{ CONCEPT_ID: id }] : [] });
-        }}
-      >
-        <option value="">{trans.__('any')}</option>
-        <option value={FEMALE}>{trans.__('female')}</option>
-        <option value={MALE}>{trans.__('male')}</option>
-      </select>
-    </span>
   );
 }
 
@@ -399,69 +383,44 @@ function CountedFields(
         trans={trans}
         onChange={Criteria => onChange({ ...counted, Criteria })}
       />
-      <span className="jp-FlipCriterion">
-        {trans.__('starting')}
-        <EdgeFields
-          label={trans.__('Window from')}
-          edge={window.Start}
-          trans={trans}
-          onChange={Start =>
-            onChange({ ...counted, StartWindow: { ...window, Start } })
+      <WindowFields
+        window={window}
+        verb={window.UseEventEnd ? trans.__('ending') : trans.__('starting')}
+        trans={trans}
+        onChange={StartWindow => onChange({ ...counted, StartWindow })}
+      />
+      {counted.EndWindow && (
+        <WindowFields
+          window={counted.EndWindow}
+          verb={
+            counted.EndWindow.UseEventEnd === false
+              ? trans.__('and starting')
+              : trans.__('and ending')
           }
-        />
-        {trans.__('to')}
-        <EdgeFields
-          label={trans.__('Window to')}
-          edge={window.End}
           trans={trans}
-          onChange={End =>
-            onChange({ ...counted, StartWindow: { ...window, End } })
-          }
-        />
-        {trans.__('the start')}
-      </span>
-    </span>
-  );
-}
-
-function EdgeFields(props: {
-  label: string;
-  edge: IEdge;
-  onChange: (edge: IEdge) => void;
-  trans: TranslationBundle;
-}): JSX.Element {
-  const { label, edge, onChange, trans } = props;
-  const unbounded = edge.Days === null || edge.Days === undefined;
-  const choice = unbounded ? `all ${edge.Coeff}` : String(edge.Coeff);
-  return (
-    <span className="jp-FlipRange">
-      {!unbounded && (
-        <NumberInput
-          label={trans.__('%1: days', label)}
-          minimum={0}
-          value={edge.Days ?? 0}
-          onChange={Days => onChange({ ...edge, Days })}
+          onChange={EndWindow => onChange({ ...counted, EndWindow })}
         />
       )}
-      <select
-        className="jp-mod-styled"
-        aria-label={label}
-        value={choice}
-        onChange={event => {
-          const [first, second] = event.target.value.split(' ');
-          const Coeff = Number(second ?? first) as -1 | 1;
-          onChange({
-            ...edge,
-            Coeff,
-            Days: first === 'all' ? null : (edge.Days ?? 0)
-          });
-        }}
-      >
-        <option value="all -1">{trans.__('any time before')}</option>
-        <option value="-1">{trans.__('days before')}</option>
-        <option value="1">{trans.__('days after')}</option>
-        <option value="all 1">{trans.__('any time after')}</option>
-      </select>
+      {(
+        [
+          ['RestrictVisit', trans.__('in the same visit')],
+          [
+            'IgnoreObservationPeriod',
+            trans.__('also outside of the observation period')
+          ]
+        ] as const
+      ).map(([flag, label]) => (
+        <label key={flag} className="jp-FlipCheck">
+          <input
+            type="checkbox"
+            checked={counted[flag] === true}
+            onChange={event =>
+              onChange({ ...counted, [flag]: event.target.checked })
+            }
+          />
+          {label}
+        </label>
+      ))}
     </span>
   );
 }
