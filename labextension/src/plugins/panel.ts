@@ -8,8 +8,9 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { SidePanel } from '@jupyterlab/ui-components';
 
 import { addToPalette, CommandIDs, NO_ARGS } from '../commands';
-import { flipIcon } from '../icons';
+import { flipIcon, trustIcon } from '../icons';
 import { IDesk, IWorkbench } from '../tokens';
+import { Views } from '../views';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- the panel is there from the start
 import { DeskSection } from '../widgets/desk/desksection';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- the panel is there from the start
@@ -20,6 +21,7 @@ import {
   SectionWidget,
   TrustSection
 } from '../widgets/panel/sidepanel';
+import type { TrustView } from '../widgets/panel/trust';
 
 const PANEL_ID = 'jp-flip-panel';
 const RANK = 600;
@@ -95,8 +97,60 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
       caption: trans.__('Show the panel with Trusts and runs'),
       icon: flipIcon,
       describedBy: NO_ARGS,
-      execute: () => shell.activateById(PANEL_ID)
+      execute: () => {
+        shell.activateById(PANEL_ID);
+        // The panel is shown with the next message: only then can anything in it have the focus.
+        requestAnimationFrame(() => firstOf(panel.node)?.focus());
+      }
+    });
+    const trusts = new Views<TrustView>(app, 'flipnb-trust');
+    commands.addCommand(CommandIDs.openTrust, {
+      label: trans.__('Open Trust'),
+      caption: trans.__('What a Trust has, allows and needs; its packages'),
+      icon: trustIcon,
+      isVisible: args => 'trust' in args,
+      describedBy: {
+        args: {
+          type: 'object',
+          properties: {
+            trust: { type: 'string', description: "The Trust's key" }
+          }
+        }
+      },
+      execute: async args => {
+        const { trust } = args as { trust?: string };
+        if (trust === undefined) {
+          return;
+        }
+        await trusts.open(`flip-trust-${trust}`, async () => {
+          const { TrustView } = await import('../widgets/panel/trust');
+          const view = new TrustView({ ...props, trust });
+          view.title.icon = trustIcon;
+          const name = (): void => {
+            view.title.label = workbench.trustTitle(trust);
+          };
+          name();
+          workbench.changed.connect(name, view);
+          return view;
+        });
+      }
+    });
+    trusts.restore(restorer, {
+      command: CommandIDs.openTrust,
+      args: view => ({ trust: view.trust }),
+      name: view => view.trust
     });
     addToPalette(palette, trans, [CommandIDs.showPanel]);
   }
 };
+
+/**
+ * What takes the focus when the panel is asked for by keys: its first row, else the first thing that can be used.
+ */
+function firstOf(panel: HTMLElement): HTMLElement | null {
+  const rows = [...panel.querySelectorAll<HTMLElement>('.jp-FlipRow')];
+  return (
+    rows.find(row => row.tabIndex === 0 && row.offsetParent !== null) ??
+    panel.querySelector<HTMLElement>('select, button')
+  );
+}
