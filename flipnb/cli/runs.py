@@ -134,10 +134,10 @@ def results(
     """Fetch all that came of an ended run, its signed bundle included; of a failed run what there is."""
     from flipnb.workbench.home import Home
     from flipnb.workbench.narrative import describe_final
-    from flipnb.workbench.results import fetch_results
+    from flipnb.workbench.results import results_of
 
     with watched("weights") as progress:
-        found = fetch_results(Home.find(), run, to, progress)
+        found = results_of(Home.find(), run, to, progress)
     if as_json:
         print_json({**found.record.model_dump(mode="json"), "files": found.files()})
         return

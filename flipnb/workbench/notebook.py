@@ -162,6 +162,7 @@ def results(run: str, to: str | Path | None = None) -> fetched.Results:
         found.weights(round=7)                              # the weights that round 7 began with
         model.load_state_dict(safetensors.torch.load_file(found.weights_file))
 
-    Raises FlipError ``not-finished`` where the run goes on, ``hub-unreachable``.
+    Without the hub, what was fetched into that folder before. Raises FlipError ``not-finished`` where the run goes on,
+    ``hub-unreachable``.
     """
-    return fetched.fetch_results(Home.find(), run, Path(to) if to is not None else Path("results") / run)
+    return fetched.results_of(Home.find(), run, Path(to) if to is not None else Path("results") / run)

@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from flipnb.contracts import envelope
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.problem import FlipError
@@ -198,6 +200,26 @@ def fetch_results(home: Home, run: str, directory: Path, progress: Progress | No
     results = Results(directory, record, trust_titles(home, record.study), home)
     results.metrics().to_csv(directory / METRICS, index=False)
     return results
+
+
+def open_results(home: Home, directory: Path) -> Results | None:
+    """Results that were fetched into ``directory`` before, without the hub; None where there are none."""
+    try:
+        record = RunRecord.model_validate_json((directory / RECORD).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+    return Results(directory, record, trust_titles(home, record.study), home)
+
+
+def results_of(home: Home, run: str, directory: Path, progress: Progress | None = None) -> Results:
+    """``fetch_results``; where the hub can't be reached, what was fetched into ``directory`` before."""
+    try:
+        return fetch_results(home, run, directory, progress)
+    except FlipError as error:
+        kept = open_results(home, directory) if error.code == "hub-unreachable" else None
+        if kept is None or kept.record.run != run:
+            raise
+        return kept
 
 
 def fetch_round_weights(home: Home, record: RunRecord, number: int, file: Path) -> Path:

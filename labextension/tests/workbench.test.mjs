@@ -4,10 +4,7 @@ import { test } from 'node:test';
 
 import fc from 'fast-check';
 
-import {
-  SILENCE_MILLISECONDS,
-  Workbench
-} from '../src/models/workbench.ts';
+import { SILENCE_MILLISECONDS, Workbench } from '../src/models/workbench.ts';
 import { held, sample } from './contract.mjs';
 import { firings, Jupyter, settled } from './jupyter.mjs';
 

@@ -17,7 +17,7 @@ from flipnb.lab.bench import Bench
 from flipnb.lab.endpoint import endpoint
 from flipnb.workbench.hub_client import HubClient
 from flipnb.workbench.plan_file import plan_path, read_plan
-from flipnb.workbench.results import fetch_results
+from flipnb.workbench.results import results_of
 from flipnb.workbench.results_notebook import results_notebook
 from flipnb.workbench.sent_bundles import was_sent
 from flipnb.workbench.submission import fetch_bundle
@@ -67,7 +67,7 @@ class ResultsNotebook(Document):
 def fetch_run_results(bench: Bench, run: RunId) -> RunResults:
     """Fetch all that came of an ended run into ``results/RUN``; weights are refused where their digest is wrong."""
     target = bench.root / FOLDER / run
-    found = fetch_results(bench.home, run, target)
+    found = results_of(bench.home, run, target)
     files = tuple(_file(bench, path) for path in found.files())
     return RunResults(
         record=found.record,

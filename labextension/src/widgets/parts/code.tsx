@@ -1,6 +1,8 @@
 import type { IEditorLanguageRegistry } from '@jupyterlab/codemirror';
 import type { JSX } from 'react';
-import { useEffect, useRef } from 'react';
+import { useEffect, useState } from 'react';
+
+import type { ITextRun } from '../../models/executed';
 
 let languages: Promise<IEditorLanguageRegistry> | null = null;
 
@@ -14,13 +16,14 @@ export function Code(props: {
   className?: string;
 }): JSX.Element {
   const { source, label, className } = props;
-  const host = useRef<HTMLPreElement>(null);
+  const [runs, setRuns] = useState<ITextRun[] | null>(null);
 
   useEffect(() => {
     let shown = true;
-    void highlighted(source).then(coloured => {
+    setRuns(null);
+    void textRuns(source).then(found => {
       if (shown) {
-        host.current?.replaceChildren(coloured);
+        setRuns(found);
       }
     });
     return () => {
@@ -30,28 +33,49 @@ export function Code(props: {
 
   return (
     <pre
-      key={source}
-      ref={host}
       className={`jp-FlipLines ${className ?? ''}`}
       aria-label={label}
       tabIndex={0}
     >
-      {source}
+      {runs === null
+        ? source
+        : runs.map(({ text, style }, index) =>
+            style ? (
+              <span key={index} className={style}>
+                {text}
+              </span>
+            ) : (
+              text
+            )
+          )}
     </pre>
   );
 }
 
 /**
- * Source as spans with the classes of JupyterLab's editor theme; only text is put in.
+ * Python source in runs of one colour each, in their order.
  */
-export async function highlighted(source: string): Promise<DocumentFragment> {
+export async function textRuns(source: string): Promise<ITextRun[]> {
   languages ??= load();
   const registry = await languages;
   const host = document.createElement('div');
   await registry.highlight(source, registry.findByName('ipython'), host);
-  const made = document.createDocumentFragment();
-  made.append(...host.childNodes);
-  return made;
+  return [...host.childNodes].map(node => ({
+    text: node.textContent ?? '',
+    style: node instanceof HTMLElement ? node.className : ''
+  }));
+}
+
+/**
+ * The rules of the classes in `textRuns`, with the colours of the current theme in them: for a frame, which has no theme.
+ */
+export async function highlightRules(): Promise<string> {
+  const { jupyterHighlightStyle } = await import('@jupyterlab/codemirror');
+  const theme = getComputedStyle(document.body);
+  return (jupyterHighlightStyle.module?.getRules() ?? '').replace(
+    /var\((--[\w-]+)\)/g,
+    (_, name: string) => theme.getPropertyValue(name).trim() || 'inherit'
+  );
 }
 
 async function load(): Promise<IEditorLanguageRegistry> {
