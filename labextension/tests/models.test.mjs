@@ -19,7 +19,13 @@ import {
   secondsLeft,
   sharesOf
 } from '../src/models/curves.ts';
-import { ranSeconds, runName, waitedSeconds } from '../src/models/naming.ts';
+import { sectionHeights } from '../src/models/heights.ts';
+import {
+  ranSeconds,
+  runName,
+  tabName,
+  waitedSeconds
+} from '../src/models/naming.ts';
 import {
   digestText,
   happenings,
@@ -347,4 +353,21 @@ test('runs are compared by titles of Trusts, and exported with quotes', () => {
     toCsv(['', 'run'], [{ name: 'a "b"', values: [null] }]),
     '"","run"\n"a ""b""",""'
   );
+});
+
+test('a tab keeps what tells a run from others', () => {
+  const run = {
+    title: 'Coronary artery disease by logistic regression',
+    point: { lr: 0.5 },
+    telling: ['lr']
+  };
+  assert.equal(tabName(run), 'Coronary artery dise… · lr 0.5');
+  assert.equal(tabName({ title: 'Heart', point: { lr: 1 } }), 'Heart · lr 1');
+});
+
+test('sections are as tall as their rows, and share only what does not fit', () => {
+  assert.deepEqual(sectionHeights([100, 30, 70], 400), [100, 30, 270]);
+  assert.deepEqual(sectionHeights([300, 30, 300], 330), [150, 30, 150]);
+  assert.deepEqual(sectionHeights([300, 90, 120], 330), [120, 90, 120]);
+  assert.deepEqual(sectionHeights([900, 900, 900], 300), [100, 100, 100]);
 });

@@ -24,6 +24,18 @@ export function runPoint(run: Named): string {
 }
 
 /**
+ * A run's name for a tab: its title is shortened, so that what tells the run from others is still seen.
+ */
+export function tabName(run: Named, longest = 30): string {
+  const point = runPoint(run);
+  const room = Math.max(8, longest - (point ? point.length + 3 : 0));
+  const { title } = run;
+  const short =
+    title.length > room ? `${title.slice(0, room - 1).trimEnd()}…` : title;
+  return point ? `${short} · ${point}` : short;
+}
+
+/**
  * A run's parameters with their values, those that are named or all.
  */
 export function pointText(

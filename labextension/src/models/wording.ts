@@ -42,6 +42,13 @@ export function isWaiting(run: IRunView): boolean {
 }
 
 /**
+ * Whether a Trust has yet to say whether it takes part.
+ */
+function isUndecided(part: ITrustPart): boolean {
+  return part.state === 'waiting' || part.state === 'notified';
+}
+
+/**
  * Whether a Trust will not take part, for its controller declined or its agent refused.
  */
 export function isUnwilling(part: ITrustPart): boolean {
@@ -136,9 +143,7 @@ export function runDetail(
 ): string {
   switch (run.state) {
     case 'waiting': {
-      const undecided = run.trusts.filter(
-        part => part.state === 'waiting' || part.state === 'notified'
-      );
+      const undecided = run.trusts.filter(isUndecided);
       return undecided.length === 1
         ? trans.__('awaits %1', titleOf(undecided[0].trust))
         : trans.__(
@@ -167,6 +172,23 @@ export function runDetail(
     default:
       return runStateWord(trans, run.state);
   }
+}
+
+/**
+ * Where a run is, for a narrow list whose icon says the state: of one that has ended only when.
+ */
+export function runBrief(
+  trans: TranslationBundle,
+  run: IRunView,
+  titleOf: (trust: string) => string
+): string {
+  if (hasEnded(run) && run.finished) {
+    return ago(trans, run.finished);
+  }
+  const undecided = run.trusts.filter(isUndecided).length;
+  return isWaiting(run) && undecided !== 1
+    ? trans.__('awaits %1 of %2', undecided, run.trusts.length)
+    : runDetail(trans, run, titleOf);
 }
 
 /**

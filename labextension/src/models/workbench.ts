@@ -20,9 +20,9 @@ const RUN_EVENT: keyof IEvents = 'https://schema.jupyter.org/flipnb/run/v1';
 const TRUSTS_EVENT: keyof IEvents =
   'https://schema.jupyter.org/flipnb/trusts/v1';
 /**
- * Without a word of the Jupyter server for so long, three of its beats, nothing can be asked.
+ * Without a word of the Jupyter server for so long, more than two of its beats, nothing can be asked.
  */
-export const SILENCE_MILLISECONDS = 40_000;
+export const SILENCE_MILLISECONDS = 35_000;
 
 const HUB_EVENT: keyof IEvents = 'https://schema.jupyter.org/flipnb/hub/v1';
 

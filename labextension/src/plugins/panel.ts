@@ -6,9 +6,12 @@ import { ILayoutRestorer } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { SidePanel } from '@jupyterlab/ui-components';
+import type { AccordionPanel } from '@lumino/widgets';
 
 import { addToPalette, CommandIDs, NO_ARGS } from '../commands';
 import { flipIcon, trustIcon } from '../icons';
+
+import { sectionHeights } from '../models/heights';
 import { IDesk, IWorkbench } from '../tokens';
 import { Views } from '../views';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- the panel is there from the start
@@ -25,6 +28,7 @@ import type { TrustView } from '../widgets/panel/trust';
 
 const PANEL_ID = 'jp-flip-panel';
 const RANK = 600;
+const SPARE = 8;
 
 /**
  * The side panel: studies, Trusts and runs.
@@ -90,6 +94,7 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
       workbench.changed.connect(arrange, panel);
     }
     shell.add(panel, 'left', { rank: RANK, type: 'FLIP' });
+    fitSections(panel);
     restorer?.add(panel, PANEL_ID);
 
     commands.addCommand(CommandIDs.showPanel, {
@@ -153,4 +158,37 @@ function firstOf(panel: HTMLElement): HTMLElement | null {
     rows.find(row => row.tabIndex === 0 && row.offsetParent !== null) ??
     panel.querySelector<HTMLElement>('select, button')
   );
+}
+
+/**
+ * Keep the panel's sections as tall as their rows, until the person moves one of the lines between them.
+ */
+function fitSections(panel: SidePanel): void {
+  const content = panel.content as AccordionPanel;
+  let moved = false;
+  content.handleMoved.connect(() => {
+    moved = true;
+  });
+  const fit = (): void => {
+    const shown = content.widgets.filter(section => !section.isHidden);
+    const wanted = shown.map(
+      section => (section.node.firstElementChild?.scrollHeight ?? 0) + SPARE
+    );
+    const room = shown.reduce(
+      (sum, section) => sum + section.node.clientHeight,
+      0
+    );
+    if (moved || room < 1 || shown.length !== content.widgets.length) {
+      return;
+    }
+    content.setRelativeSizes(sectionHeights(wanted, room));
+  };
+  const observer = new ResizeObserver(() => requestAnimationFrame(fit));
+  const watch = (): void =>
+    content.widgets.forEach(section => {
+      observer.observe(section.node.firstElementChild ?? section.node);
+    });
+  const mutations = new MutationObserver(watch);
+  mutations.observe(content.node, { childList: true, subtree: true });
+  observer.observe(content.node);
 }

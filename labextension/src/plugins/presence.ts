@@ -170,7 +170,7 @@ export const presencePlugin: JupyterFrontEndPlugin<void> = {
       const callback = open(CommandIDs.openRun, { run: run.run });
       notice = Notification.emit(
         happeningText(trans, happened, titleOf),
-        bad ? 'warning' : 'success',
+        bad ? 'warning' : run.state === 'succeeded' ? 'success' : 'info',
         {
           autoClose: SHORT,
           actions: [{ label: trans.__('Open'), callback }]

@@ -18,7 +18,7 @@ import type { Widget } from '@lumino/widgets';
 import { messageOf } from '../api';
 import { addToPalette, CommandIDs, RUN_ARGS } from '../commands';
 import type { IRunRecord } from '../contracts';
-import { runName } from '../models/naming';
+import { tabName } from '../models/naming';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- captions of commands are asked for at once
 import { needsHub } from '../models/offline';
 import { IWorkbench } from '../tokens';
@@ -109,7 +109,7 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
         ]);
         await show(
           `flip-results-${run}`,
-          trans.__('Results: %1', runName(results.record)),
+          trans.__('Results: %1', tabName(results.record)),
           new ResultsView({ results, titleOf, commands, trans })
         );
       }

@@ -18,7 +18,7 @@ import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { messageOf } from '../api';
 import { addToPalette, CommandIDs, NO_ARGS, RUN_ARGS } from '../commands';
 import { flipIcon } from '../icons';
-import { runName } from '../models/naming';
+import { runName, tabName } from '../models/naming';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- captions of commands are asked for at once
 import { needsHub } from '../models/offline';
 import { hasEnded } from '../models/wording';
@@ -77,9 +77,11 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
       const model = new RunModel(run, workbench);
       const view = new RunWidget({ model, commands, trans });
       view.title.icon = flipIcon;
-      view.title.caption = trans.__('Run %1', run);
       const name = (): void => {
-        view.title.label = model.view ? runName(model.view) : trans.__('Run');
+        view.title.label = model.view ? tabName(model.view) : trans.__('Run');
+        view.title.caption = model.view
+          ? trans.__('%1, run %2', runName(model.view), run)
+          : trans.__('Run %1', run);
       };
       name();
       model.changed.connect(name, view);

@@ -15,7 +15,7 @@ import { SILENCE_MILLISECONDS, Workbench } from '../models/workbench';
 import { IWorkbench } from '../tokens';
 
 const STUDY_KEY = 'flipnb:study';
-const LOOK_MILLISECONDS = 5000;
+const LOOK_MILLISECONDS = 2000;
 const NOTICE_MILLISECONDS = 20_000;
 
 /**

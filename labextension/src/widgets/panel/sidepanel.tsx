@@ -11,6 +11,7 @@ import { runName } from '../../models/naming';
 import {
   age,
   hasEnded,
+  runBrief,
   runDetail,
   runShare,
   runStateWord
@@ -174,13 +175,15 @@ function TrustFacts(
               ]
         }
       />
-      <LinkButton
-        onClick={() =>
-          void commands.execute(CommandIDs.openTrust, { trust: trust.key })
-        }
-      >
-        {trans.__('Open %1', trust.title)}
-      </LinkButton>
+      <p className="jp-FlipTrust-open">
+        <LinkButton
+          onClick={() =>
+            void commands.execute(CommandIDs.openTrust, { trust: trust.key })
+          }
+        >
+          {trans.__('Open %1', trust.title)}
+        </LinkButton>
+      </p>
     </>
   );
 }
@@ -253,7 +256,7 @@ export function RunSection(props: ISectionProps): JSX.Element {
           <RunStateIcon state={run.state} />
           <RunName run={run} />
           <span className="jp-FlipRow-detail">
-            {detail}
+            {runBrief(trans, run, key => workbench.trustTitle(key))}
             {share !== null && ` ${Math.round(share * 100)}%`}
           </span>
         </>

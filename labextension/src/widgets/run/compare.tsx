@@ -99,7 +99,7 @@ function Compare(props: ICompareProps): JSX.Element {
                 <th
                   scope="col"
                   key={record.run}
-                  className="jp-mod-number jp-FlipCompare-run"
+                  className="jp-FlipCompare-run"
                   title={record.run}
                 >
                   {letters[index]} {runName(record)}
@@ -145,7 +145,12 @@ function ComparedRow(props: {
     <tr>
       <th scope="row">{row.name}</th>
       {row.values.map((value, index) => (
-        <td key={index} className="jp-mod-number">
+        <td
+          key={index}
+          className={
+            typeof value === 'number' ? 'jp-mod-number' : 'jp-FlipCompare-text'
+          }
+        >
           {value === null
             ? trans.__('none')
             : typeof value === 'number'
