@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from flipnb.cli import cohort, enclave, estate, study
-from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly, watched
+from flipnb.cli import cohort, enclave, estate, runs, study
+from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly
 from flipnb.contracts.problem import FlipError
 
 app = typer.Typer(
@@ -24,12 +22,12 @@ app.add_typer(study.app, name="study")
 app.add_typer(cohort.app, name="cohort")
 app.add_typer(enclave.app, name="enclave")
 app.add_typer(estate.app, name="estate")
+runs.add_to(app)
 
 Notebook = Annotated[Path, typer.Argument(help="A notebook with a parameters cell and a plan file beside it.")]
 Parameters = Annotated[
     list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE, or NAME=V1,V2 for a sweep. May be repeated.")
 ]
-Run = Annotated[str, typer.Argument(help="The id of a run.")]
 Directory = Annotated[Path | None, typer.Option("--directory", help="The demo federation's directory.")]
 
 
@@ -140,6 +138,7 @@ def submit(
 ) -> None:
     """Freeze the notebook into a bundle, sign it and send it to the Trusts of a study for approval."""
     from flipnb.workbench.home import Home
+    from flipnb.workbench.names import run_name, trust_titles
     from flipnb.workbench.submission import prepare, run_again
     from flipnb.workbench.submission import submit as send
 
@@ -159,101 +158,8 @@ def submit(
         return
     print(f"Bundle {digest}")
     for run in runs:
-        print(f"Run {run.run} is {run.state}: {', '.join(part.name for part in run.trusts)}")
-
-
-@app.command()
-@speaks_plainly
-def runs(
-    run: Annotated[str | None, typer.Argument(help="One run; without it all of a study.")] = None,
-    study_name: Annotated[str | None, typer.Option("--study", help="The study's name.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show the runs of a study, or one run Trust by Trust."""
-    from flipnb.workbench.home import Home
-    from flipnb.workbench.narrative import shares_of
-    from flipnb.workbench.runs import list_runs, view_rounds, view_run
-
-    if run is not None:
-        view = view_run(Home.find(), run)
-        rounds = view_rounds(Home.find(), run)
-        if as_json:
-            done = [summary.model_dump(mode="json") for summary in rounds]
-            print_json({**view.model_dump(mode="json"), "finished_rounds": done})
-            return
-        print(f"Run {view.run}: {view.state}, round {view.rounds_done} of {view.rounds}. {view.reason or ''}".rstrip())
-        _print_parts(view.trusts, shares_of(rounds))
-        voted = [summary for summary in rounds if summary.votes is not None][-12:]
-        if voted:
-            names = {part.trust: part.name for part in view.trusts}
-            told = sorted({key for summary in voted for key in summary.agreements}, key=lambda key: names[key])
-            print_table(
-                ["round", "agree", *(names[key] for key in told)],
-                [[s.round, f"{s.votes} of {s.voters}", *(s.agreements.get(k, "") for k in told)] for s in voted],
-            )
-        return
-    if study_name is None:
-        raise typer.BadParameter("Give a run, or --study.")
-    found = list_runs(Home.find(), study_name)
-    if as_json:
-        print_json([item.model_dump(mode="json") for item in found])
-        return
-    print_table(
-        ["run", "state", "rounds", "submitted", "parameters"],
-        [[item.run, item.state, f"{item.rounds_done}/{item.rounds}", item.submitted, item.point] for item in found],
-    )
-
-
-@app.command()
-@speaks_plainly
-def stop(run: Run, as_json: JsonOption = False) -> None:
-    """Stop a run at every Trust."""
-    from flipnb.workbench.home import Home
-    from flipnb.workbench.runs import stop_run
-
-    view = stop_run(Home.find(), run)
-    print_json(view.model_dump(mode="json")) if as_json else print(f"Run {view.run} is {view.state}.")
-
-
-@app.command()
-@speaks_plainly
-def logs(
-    run: Run,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the run has ended.")] = False,
-    after: Annotated[int, typer.Option(help="Only events after this number.")] = 0,
-    as_json: JsonOption = False,
-) -> None:
-    """Print a run's events."""
-    from flipnb.workbench.home import Home
-    from flipnb.workbench.narrative import describe
-    from flipnb.workbench.runs import follow as events
-    from flipnb.workbench.runs import view_run
-
-    home = Home.find()
-    names = {part.trust: part.name for part in view_run(home, run).trusts}
-    for event in events(home, run, after=after, to_the_end=follow):
-        print(event.model_dump_json() if as_json else describe(event, names), flush=True)
-
-
-@app.command()
-@speaks_plainly
-def results(
-    run: Run,
-    to: Annotated[Path, typer.Option(help="Where the files go.")] = Path("results"),
-    as_json: JsonOption = False,
-) -> None:
-    """Fetch the final model, the metrics and the record of a finished run; where it was stopped, it goes on."""
-    from flipnb.workbench.home import Home
-    from flipnb.workbench.results import fetch_results
-
-    with watched("weights") as progress:
-        found = fetch_results(Home.find(), run, to, progress)
-    if as_json:
-        print_json(found.record.model_dump(mode="json"))
-        return
-    frame = found.metrics()
-    print_table(list(frame.columns), frame.tail(12).round(4).values.tolist())
-    print(f"{found.weights_file}\n{to / 'metrics.csv'}\n{to / 'record.json'}")
+        titles = trust_titles(home, run.study, run.trusts)
+        print_text(f"Run {run.run}, {run_name(run)}: {run.state} at {', '.join(titles[p.trust] for p in run.trusts)}")
 
 
 @app.command()
@@ -302,38 +208,6 @@ def _daemons(now: dict[str, Any], as_json: bool) -> None:
     else:
         rows = [[name, d["state"], d["pid"], d["restarts"], d["log"]] for name, d in now["daemons"].items()]
         print_table(["daemon", "state", "process", "restarts", "log"], rows)
-
-
-def _print_parts(parts: Sequence[Any], shares: Mapping[str, str]) -> None:
-    """One line for each Trust: when it was last heard, where it is, its share of the people in train once there is one,
-    the memory that its kernel used where any Trust lets that out."""
-    from flipnb.workbench.narrative import describe_age, describe_memory, describe_progress
-
-    now = datetime.now(UTC)
-    used = [describe_memory(part.progress) for part in parts]
-    memory = ["memory, at most"] if any(used) else []
-    share = ["share of people"] if shares else []
-    print_table(
-        ["Trust", "state", "heard", "progress", *share, *memory, "why"],
-        [
-            [
-                part.name,
-                part.state,
-                describe_age(part.heard, now),
-                describe_progress(part.progress) if part.progress is not None else "",
-                *(shares.get(part.trust, "") for _ in share),
-                *(said or "kept inside" for _ in memory),
-                _why(part),
-            ]
-            for part, said in zip(parts, used, strict=True)
-        ],
-    )
-
-
-def _why(part: Any) -> str:
-    if part.failure is not None:
-        return str(part.failure.describe())
-    return part.reason or ""
 
 
 def _points(notebook: Path, param: list[str] | None) -> list[dict[str, Any]]:

@@ -57,7 +57,8 @@ def step_bits(steps: int, ticks: int) -> int:
 def channels(bundle: Bundle, policy: Policy) -> tuple[Channel, ...]:
     """Every way in which one run of ``bundle`` can tell its hub something under ``policy``, the weights first."""
     found = [_weights(bundle), *_declared(bundle, policy), _cells(bundle, policy), *_epochs(bundle, policy)]
-    return (*found, *_memory(bundle, policy), _replies(bundle, policy), _deaths(bundle, policy), _end(bundle, policy))
+    found += [*_memory(bundle, policy), _replies(bundle, policy), _deaths(bundle, policy), _end(bundle, policy)]
+    return (*found, _estate())
 
 
 def _bits(number: int) -> int:
@@ -200,4 +201,14 @@ def _end(bundle: Bundle, policy: Policy) -> Channel:
         name="end",
         bits=_bits(2 * ways) + step_bits(1, _ticks(bundle, policy)),
         what="how and when the run's part ends: an error's class, cell and line, and what was refused last",
+    )
+
+
+def _estate() -> Channel:
+    """It is told before the notebook's kernel starts, and is the same whatever the notebook does."""
+    return Channel(
+        name="estate",
+        bits=0,
+        what="whether this run is on the same version of the estate as the study's other runs; no notebook has a part "
+        "in it",
     )

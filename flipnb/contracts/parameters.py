@@ -115,6 +115,16 @@ def check_point(space: Sequence[Parameter], point: Mapping[str, Scalar]) -> dict
     return {p.name: p.check(point.get(p.name, p.default)) for p in space}
 
 
+def telling(space: Sequence[Parameter], point: Mapping[str, Scalar]) -> tuple[Identifier, ...]:
+    """The parameters that tell a run of the space from all of its others, in the notebook's order.
+
+    Those whose values are not their defaults; of a run with nothing but defaults the first one that can be varied.
+    """
+    changed = tuple(p.name for p in space if p.name in point and point[p.name] != p.default)
+    varied = (p.name for p in space if p.choices or p.minimum is not None or p.maximum is not None)
+    return changed or tuple(itertools.islice(varied, 1))
+
+
 def grid(values: Mapping[str, Iterable[Scalar]]) -> Iterator[dict[str, Scalar]]:
     """All points of a sweep, the last name varying fastest."""
     names = list(values)

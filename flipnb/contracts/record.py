@@ -8,7 +8,8 @@ from flipnb.contracts.bundle import Environment
 from flipnb.contracts.document import Digest, Document, Moment
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.parameters import Scalar
-from flipnb.contracts.run import RoundSummary, RunId, RunState
+from flipnb.contracts.run import EstateVersion, RoundSummary, RunId, RunState
+from flipnb.contracts.strategy import Strategy
 from flipnb.contracts.text import Identifier, Line, Name
 
 
@@ -17,18 +18,22 @@ class RunRecord(Document):
 
     ``point`` are the parameters' values, ``cohort`` is the definition's SHA-256, ``members`` the Trusts that took part,
     by key. ``seconds`` are the lengths of its stages: waiting, starting, running, total. ``versions`` are the hub's
-    Python and packages. Weights are SHA-256 of safetensors files.
+    Python and packages. Weights are SHA-256 of safetensors files. ``notebook`` and ``telling`` as in ``RunView``;
+    ``estates`` are the versions of their estates on which the Trusts ran, in their own words.
     """
 
     run: RunId
     study: Name
     title: Line
+    notebook: Line = ""
     bundle: Digest
     membership: Digest
     researcher: KeyId
     cohort: Digest
     environment: Environment
+    strategy: Strategy | None = None
     point: dict[Identifier, Scalar]
+    telling: tuple[Identifier, ...] = ()
     state: RunState
     reason: str | None = None
     submitted: Moment
@@ -37,6 +42,7 @@ class RunRecord(Document):
     seconds: dict[str, float] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
     members: dict[KeyId, Name] = Field(default_factory=dict)
+    estates: dict[KeyId, EstateVersion] = Field(default_factory=dict)
     rounds: tuple[RoundSummary, ...] = ()
     initial_weights: Digest
     final_weights: Digest | None = None

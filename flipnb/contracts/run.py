@@ -16,6 +16,12 @@ from flipnb.contracts.text import Identifier, Line, Name
 
 RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
+EstateVersion = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+"""A Trust's name for a version of its estate towards one study: the same for the same version, and nothing else of it.
+
+Never the version's own id, a digest of the sources: whoever knew all but one record of them could try what it holds.
+"""
+
 RunState = Literal["waiting", "queued", "starting", "running", "stopping", "succeeded", "failed", "stopped"]
 """waiting: for approvals; queued: for slots; starting: coordinator and kernels come up; running: rounds."""
 
@@ -154,7 +160,8 @@ class TrustReport(Document):
     """What an enclave says of its part of a run. ``sequence`` rises by one per run, so that a repeat is known.
 
     ``code`` and ``reason`` say why a state was taken (a FlipError's code and message, or the controller's words).
-    ``executions_left``: how many more runs of the bundle this Trust's approvals cover.
+    ``executions_left``: how many more runs of the bundle this Trust's approvals cover. ``estate``, said once as the run
+    starts there: on which version of its estate it runs.
     """
 
     run: RunId
@@ -165,6 +172,7 @@ class TrustReport(Document):
     progress: Progress | None = None
     failure: Failure | None = None
     executions_left: int | None = Field(default=None, ge=0, le=1_000_000)
+    estate: EstateVersion | None = None
 
 
 class RoundSummary(Document):
@@ -194,7 +202,7 @@ class RoundSummary(Document):
 
 
 class RunEvent(Document):
-    """Numbered from 1 within a run; a listener resumes from any number."""
+    """Numbered from 1 within a run; a listener resumes from any number. ``estate`` as in ``TrustReport``."""
 
     run: RunId
     number: int = Field(ge=1)
@@ -208,6 +216,7 @@ class RunEvent(Document):
     failure: Failure | None = None
     progress: Progress | None = None
     round: RoundSummary | None = None
+    estate: EstateVersion | None = None
 
 
 class TrustPart(Document):
@@ -233,7 +242,8 @@ class RunView(Document):
     """A run as the hub shows it to the study's members.
 
     ``notebook`` is the name of its notebook's file, empty where the bundle does not say. Between ``submitted`` and
-    ``started`` it waited (for approvals, then for slots), between ``started`` and ``finished`` it ran.
+    ``started`` it waited (for approvals, then for slots), between ``started`` and ``finished`` it ran. ``telling`` are
+    the parameters that tell it from other runs of its bundle; of an earlier hub none.
     """
 
     run: RunId
@@ -243,6 +253,7 @@ class RunView(Document):
     bundle: Digest
     researcher: KeyId
     point: dict[Identifier, Scalar]
+    telling: tuple[Identifier, ...] = ()
     state: RunState
     code: str | None = None
     reason: str | None = None

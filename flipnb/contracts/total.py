@@ -198,6 +198,12 @@ class TotalSum(Document):
     values: dict[Identifier, Units]
 
 
+class RunTotals(Document):
+    """GET /v1/runs/{run}/totals: the sums that a run has so far, by their steps."""
+
+    sums: tuple[TotalSum, ...]
+
+
 def add_units(step: TotalStep, parts: Sequence[Mapping[str, Units]]) -> dict[str, Units]:
     """Element by element, in integers."""
     return {

@@ -14,13 +14,20 @@ from flipnb.contracts.text import Name
 Distribution = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,99}$")]
 """The normalised name of a Python distribution (PEP 503)."""
 
+Release = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.!+_-]{0,59}$")]
+"""The version of a distribution (PEP 440), as its lock says it."""
+
 
 class BuiltEnvironment(Document):
-    """An environment that the Trust built offline, and the distributions that its lock names."""
+    """An environment that the Trust built offline, and the distributions that its lock names.
+
+    ``releases`` are the versions of those whose version the lock names; empty in the cards of earlier agents.
+    """
 
     name: Name
     lock: Digest
     distributions: tuple[Distribution, ...] = Field(max_length=2000)
+    releases: Annotated[dict[Distribution, Release], Field(max_length=2000), Later({})] = Field(default_factory=dict)
 
 
 class Allowance(Document):

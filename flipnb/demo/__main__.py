@@ -54,6 +54,7 @@ def run_lab() -> None:
         home = directory / "workbench"
         narration.say(f"In a terminal of JupyterLab, FLIP_HOME={home} is set. Close it with Ctrl-C.")
         lab = [sys.executable, "-m", "jupyter", "lab", str(ROOT / "notebooks" / "heart_disease.ipynb")]
+        lab += ["--KernelManager.transport=ipc"]  # sockets of this user: over TCP, ipykernel warns in every notebook
         lab += ["--allow-root"] if os.geteuid() == 0 else []
         subprocess.run(lab, env={**os.environ, "FLIP_HOME": str(home)}, check=False)
     finally:

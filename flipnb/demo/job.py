@@ -21,6 +21,7 @@ from flipnb.demo.hospitals import Hospital
 from flipnb.demo.narration import Narration, Terminal
 from flipnb.workbench.home import Home
 from flipnb.workbench.hub_client import HubClient
+from flipnb.workbench.names import trust_titles
 from flipnb.workbench.narrative import describe
 from flipnb.workbench.results import fetch_results, fetch_round_weights
 from flipnb.workbench.runs import follow, view_run
@@ -111,7 +112,8 @@ class Job:
 
     def train(self, run: str) -> RunView:
         """Follow a run to its end. Raises FlipError ``run-failed`` with the hub's reason."""
-        names = {part.trust: part.name for part in view_run(self.home, run).trusts}
+        begun = view_run(self.home, run)
+        names = trust_titles(self.home, begun.study, begun.trusts)
         for event in follow(self.home, run):
             self.narration.say(describe(event, names))
         view = view_run(self.home, run)

@@ -11,7 +11,8 @@ from sqlalchemy import and_, or_, select
 from starlette.responses import Response
 
 from flipnb.contracts.run import RunPage
-from flipnb.hub import run_life, runs
+from flipnb.contracts.total import RunTotals
+from flipnb.hub import run_life, runs, totals
 from flipnb.hub.authentication import Role, SignedRequest
 from flipnb.hub.authorisation import authorise
 from flipnb.hub.service import After, Here, Signed, Wait, answer, json_answer, up_to
@@ -113,3 +114,11 @@ async def get_record(signed: Signed, run: str) -> Response:
     with signed.transaction() as session:
         record = runs.record(session, authorise(session, signed.caller, _MEMBERS, run=run).in_run)
     return answer(record)
+
+
+@routes.get("/runs/{run}/totals")
+async def get_totals(signed: Signed, run: str) -> Response:
+    """The sums of the run's federated totals, as far as they are there."""
+    with signed.transaction() as session:
+        sums = totals.sums_of(session, authorise(session, signed.caller, _MEMBERS, run=run).in_run.id)
+    return answer(RunTotals(sums=sums))

@@ -35,7 +35,7 @@ from flipnb.hub import lateness
 from flipnb.hub.blob_grants import is_there
 from flipnb.hub.bundles import bundle_of
 from flipnb.hub.configuration import HubConfiguration
-from flipnb.hub.runs import become, parts_of, tell_part, tell_progress, tell_round
+from flipnb.hub.runs import become, parts_of, tell_estate, tell_part, tell_progress, tell_round
 from flipnb.hub.store.tables import CoordinatorRow, PartRow, RoundRow, RunRow, TaskRow
 from flipnb.hub.tasks import Asking, ask, ask_stop
 from flipnb.hub.waits import EVENTS, replies_of, ring
@@ -60,6 +60,8 @@ def report(session: Session, configuration: HubConfiguration, run: RunRow, part:
         part.progress = said.progress.model_dump_json(exclude_none=True)
         if said.state is None:
             tell_progress(session, run, part, said.progress)
+    if said.estate is not None:
+        tell_estate(session, run, part, said.estate)
     if said.state is not None and said.state != part.state:
         if said.state not in FINAL_TRUST_STATES and lateness.is_late(part):
             return  # it is back when it has answered the round that it is late with

@@ -18,7 +18,7 @@ from flipnb.contracts import envelope
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.document import canonical_bytes, sha256
 from flipnb.contracts.keys import KeyId
-from flipnb.contracts.parameters import check_point
+from flipnb.contracts.parameters import check_point, telling
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.record import RunRecord
 from flipnb.contracts.run import (
@@ -162,7 +162,8 @@ def view(session: Session, run: RunRow, heard: Callable[[str], float | None] = l
         notebook=run.notebook,
         bundle=run.bundle,
         researcher=run.researcher,
-        point=json.loads(run.point),
+        point=(point := json.loads(run.point)),
+        telling=telling(bundle_of(session, run.bundle).parameters, point),
         state=run.state,
         code=run.code,
         reason=run.reason,
@@ -223,6 +224,19 @@ def become(
     ring(session, RUNS)
 
 
+def tell_estate(session: Session, run: RunRow, part: PartRow, estate: str) -> None:
+    """Tell the run's listeners on which version of its estate a Trust runs."""
+    event = _event(run, kind="trust", trust=part.trust, trust_state=part.state)
+    tell(session, run, event.model_copy(update={"estate": estate}))
+
+
+def _estates(session: Session, run: str) -> dict[KeyId, str]:
+    """The version of its estate that each Trust said last."""
+    found = select(EventRow.body).where(EventRow.run == run, EventRow.body.contains('"estate":"'))
+    told = (RunEvent.model_validate_json(body) for body in session.scalars(found.order_by(EventRow.number)))
+    return {event.trust: event.estate for event in told if event.trust and event.estate}
+
+
 def tell_part(session: Session, run: RunRow, part: PartRow, state: TrustState, failure: Failure | None) -> None:
     """Tell the run's listeners that a Trust's part is in another state."""
     event = _event(run, kind="trust", trust=part.trust, trust_state=state, code=part.code, reason=part.reason)
@@ -259,12 +273,15 @@ def record(session: Session, run: RunRow) -> RunRecord:
         run=run.id,
         study=run.study,
         title=run.title,
+        notebook=bundle.notebook_name,
         bundle=run.bundle,
         membership=bundle.membership,
         researcher=run.researcher,
         cohort=sha256(canonical_bytes(bundle.cohort)),
         environment=bundle.environment,
-        point=json.loads(run.point),
+        strategy=bundle.plan.strategy,
+        point=(point := json.loads(run.point)),
+        telling=telling(bundle.parameters, point),
         state=run.state,
         reason=run.reason,
         submitted=moment(run.submitted),
@@ -275,6 +292,7 @@ def record(session: Session, run: RunRow) -> RunRecord:
         },
         versions=_versions(),
         members={part.trust: part.name for part in parts_of(session, run.id) if part.member},
+        estates=_estates(session, run.id),
         rounds=summaries(session, run.id),
         initial_weights=bundle.initial_weights,
         final_weights=run.final_weights,

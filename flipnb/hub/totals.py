@@ -66,3 +66,9 @@ def totals_of(session: Session, run: str) -> tuple[tuple[TotalContext, ...], tup
     rows = session.scalars(select(TotalRow).where(TotalRow.run == run).order_by(TotalRow.step)).all()
     contexts = tuple(TotalContext.model_validate_json(row.context) for row in rows)
     return contexts, tuple(row.step for row in rows if row.result is not None)
+
+
+def sums_of(session: Session, run: str) -> tuple[TotalSum, ...]:
+    """The sums of a run's totals that are there, by their steps."""
+    found = select(TotalRow.result).where(TotalRow.run == run, TotalRow.result.is_not(None)).order_by(TotalRow.step)
+    return tuple(TotalSum.model_validate_json(text) for text in session.scalars(found) if text)

@@ -12,6 +12,7 @@ from flipnb.contracts.text import as_line
 from flipnb.lab.listener import Listener
 from flipnb.lab.outbox import Outbox
 from flipnb.workbench.home import Home
+from flipnb.workbench.results import BUNDLE
 
 _MOST = 200
 _DEEPEST = 4
@@ -66,7 +67,7 @@ class Bench:
         return text.replace(f"{self.root.resolve()}/", "")
 
     def files(self, suffix: str) -> Iterator[Path]:
-        """Files whose names end so, 200 at most; hidden folders and those deeper than four are left out."""
+        """Files whose names end so, 200 at most; hidden folders, results and those deeper than four are left out."""
         count = 0
         for folder, folders, names in os.walk(self.root):
             here = Path(folder)
@@ -74,6 +75,8 @@ class Bench:
             folders[:] = (
                 [] if deep >= _DEEPEST else [f for f in folders if not f.startswith(".") and f != "node_modules"]
             )
+            if BUNDLE in names:  # results: what they were made of lies beside them, and is no work of today
+                folders.clear()
             for name in names:
                 if name.endswith(suffix) and count < _MOST:
                     count += 1

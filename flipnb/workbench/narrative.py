@@ -10,13 +10,15 @@ from flipnb.contracts.run import Failure, Progress, RoundSummary, RunEvent
 
 
 def describe(event: RunEvent, names: Mapping[str, str]) -> str:
-    """One line for one event; ``names`` gives each Trust's name by key."""
+    """One line for one event; ``names`` gives each Trust's title by key."""
     who = names.get(event.trust, event.trust[:12]) if event.trust else ""
     if event.kind == "round" and event.round is not None:
         return describe_round(event.round, names)
     if event.kind == "progress" and event.progress is not None:
         return f"{who}: {describe_progress(event.progress)}"
     why = _why(event.reason, event.failure)
+    if event.kind == "trust" and event.estate is not None:
+        return f"{who} runs on its estate {event.estate[:8]}"
     if event.kind == "trust":
         return f"{who} is {event.trust_state}{why}"
     return f"The run is {event.state}{why}"
@@ -24,12 +26,26 @@ def describe(event: RunEvent, names: Mapping[str, str]) -> str:
 
 def describe_round(summary: RoundSummary, names: Mapping[str, str]) -> str:
     """One line for a finished round."""
-    where = f"Round {summary.round} of {summary.of}" if summary.training else "Final weights"
+    where = f"Round {summary.round} of {summary.of}" if summary.training else "Final model, evaluated once"
     numbers = ", ".join(f"{name} {value:g}" for name, value in summary.metrics.items())
     if summary.votes is not None:
         numbers += f"; {summary.votes} of {summary.voters} agree"
     missing = "".join(f"; without {names.get(key, key[:12])}: {why}" for key, why in summary.left_out.items())
     return f"{where}: {numbers} ({len(summary.members)} Trusts, {summary.seconds:.2f} s){missing}"
+
+
+def final_of(rounds: Iterable[RoundSummary]) -> RoundSummary | None:
+    """The evaluation of the final model, which is no round of the training; None before it is there."""
+    return next((summary for summary in rounds if not summary.training), None)
+
+
+def describe_final(rounds: Iterable[RoundSummary]) -> str | None:
+    """ "Final model, evaluated once, after training: accuracy 0.790, loss 0.443"; None before it was."""
+    final = final_of(rounds)
+    if final is None:
+        return None
+    numbers = ", ".join(f"{name} {_metric(value)}" for name, value in final.metrics.items())
+    return f"Final model, evaluated once, after training: {numbers}"
 
 
 def shares_of(rounds: Iterable[RoundSummary]) -> dict[str, str]:
@@ -63,6 +79,11 @@ def describe_age(heard: datetime | None, now: datetime) -> str:
         return "not lately"
     seconds = max(0, round((now - heard).total_seconds()))
     return f"{seconds} s ago" if seconds < 120 else f"{seconds // 60} min ago"
+
+
+def _metric(value: float) -> str:
+    """Three significant figures."""
+    return f"{value:#.3g}" if 1e-4 <= abs(value) < 1000 else f"{value:g}"
 
 
 def _size(number: int) -> str:

@@ -13,6 +13,7 @@ from flipnb.workbench import results as fetched
 from flipnb.workbench import runs as at_the_hub
 from flipnb.workbench.cohort import Cohort, read_definition
 from flipnb.workbench.home import Home
+from flipnb.workbench.names import ran, run_name, trust_titles, waited
 from flipnb.workbench.narrative import describe
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ def submit(
 
 
 def runs(study: str) -> pd.DataFrame:
-    """All runs of a study, the newest first: run (the index), title, state, rounds done, of, submitted, parameters.
+    """All runs of a study, the newest first: run (the index), name, notebook, state, rounds done, of, submitted,
+    seconds that it waited and ran (NaN before it started), parameters.
 
         flip.runs("heart").query("state == 'succeeded'")
 
@@ -128,11 +130,12 @@ def runs(study: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    columns = ["run", "title", "state", "rounds_done", "rounds", "submitted", "point"]
-    return pd.DataFrame(
-        [[getattr(view, column) for column in columns] for view in at_the_hub.list_runs(Home.find(), study)],
-        columns=columns,
-    ).set_index("run")
+    columns = ["run", "name", "notebook", "state", "rounds_done", "rounds", "submitted", "waited", "ran", "point"]
+    rows = [
+        [v.run, run_name(v), v.notebook, v.state, v.rounds_done, v.rounds, v.submitted, waited(v), ran(v), v.point]
+        for v in at_the_hub.list_runs(Home.find(), study)
+    ]
+    return pd.DataFrame(rows, columns=columns).set_index("run")
 
 
 def follow(run: str) -> Iterator[str]:
@@ -145,17 +148,21 @@ def follow(run: str) -> Iterator[str]:
     or for five minutes.
     """
     home = Home.find()
-    names = {part.trust: part.name for part in at_the_hub.view_run(home, run).trusts}
+    view = at_the_hub.view_run(home, run)
+    names = trust_titles(home, view.study, view.trusts)
     return (describe(event, names) for event in at_the_hub.follow(home, run))
 
 
 def results(run: str, to: str | Path | None = None) -> fetched.Results:
-    """A finished run's final weights, metrics and record, kept in the folder ``to`` (else ``results/RUN``).
+    """What came of an ended run, kept in the folder ``to`` (else ``results/RUN``); of a failed one what there is.
 
         found = flip.results(run)
-        found.metrics()                                     # a DataFrame: a row per round and Trust
+        found.curves(), found.final()                       # DataFrames: the training rounds; the final model
+        found.totals()                                      # the sums of flip.total, by name
+        found.weights(round=7)                              # the weights that round 7 began with
         model.load_state_dict(safetensors.torch.load_file(found.weights_file))
 
-    Raises FlipError ``not-finished`` where the run has no final weights, ``hub-unreachable``.
+    Without the hub, what was fetched into that folder before. Raises FlipError ``not-finished`` where the run goes on,
+    ``hub-unreachable``.
     """
-    return fetched.fetch_results(Home.find(), run, Path(to) if to is not None else Path("results") / run)
+    return fetched.results_of(Home.find(), run, Path(to) if to is not None else Path("results") / run)

@@ -23,6 +23,7 @@ from flipnb.files.whole import PARTIAL, publish, write
 from flipnb.records import Records
 from flipnb.twin import make
 from flipnb.workbench.freezing import freeze_notebook, notebook_parameters
+from flipnb.workbench.kernel_sockets import socket_directory
 from flipnb.workbench.local_channel import INITIAL, REHEARSED, LocalChannel
 from flipnb.workbench.plan_file import PlanFile, plan_path, read_plan
 from flipnb.workbench.point import fix_point
@@ -107,18 +108,23 @@ def run_notebook(frozen: FrozenNotebook, values: Mapping[str, Scalar], executed:
     Raises FlipError ``rehearsal-failed`` (cell, line, error).
     """
     import papermill
+    from traitlets.config import Config
 
     source = executed.with_name("notebook.ipynb")
     source.write_text(json.dumps(frozen.to_nbformat("python3")))
     try:
-        papermill.execute_notebook(
-            str(source),
-            str(executed),
-            parameters=dict(values),
-            kernel_name="python3",
-            cwd=str(folder),
-            progress_bar=False,
-        )
+        with socket_directory() as sockets:
+            # By sockets of this user alone: over TCP others of this machine could listen, which ipykernel warns of.
+            manager = {"transport": "ipc", "connection_file": str(sockets / "kernel.json")}
+            papermill.execute_notebook(
+                str(source),
+                str(executed),
+                parameters=dict(values),
+                kernel_name="python3",
+                cwd=str(folder),
+                progress_bar=False,
+                config=Config(KernelManager=manager),
+            )
     except papermill.PapermillExecutionError as error:
         raise _failed(error, frozen, executed) from None
 

@@ -7,6 +7,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 export namespace CommandIDs {
   export const showPanel = 'flip:show-panel';
   export const chooseStudy = 'flip:choose-study';
+  export const openTrust = 'flip:open-trust';
   export const tryHub = 'flip:try-hub';
   export const showRuns = 'flip:show-runs';
   export const openRun = 'flip:open-run';

@@ -74,11 +74,16 @@ export interface IBudget {
   renews: string | null;
 }
 
-/** An environment that the Trust built offline, and the distributions that its lock names. */
+/**
+ * An environment that the Trust built offline, and the distributions that its lock names.
+ *
+ * ``releases`` are the versions of those whose version the lock names; empty in the cards of earlier agents.
+ */
 export interface IBuiltEnvironment {
   name: string;
   lock: string;
   distributions: string[];
+  releases: { [name: string]: string };
 }
 
 /**
@@ -809,7 +814,7 @@ export interface IRunChange {
   events: IRunEvent[];
 }
 
-/** Numbered from 1 within a run; a listener resumes from any number. */
+/** Numbered from 1 within a run; a listener resumes from any number. ``estate`` as in ``TrustReport``. */
 export interface IRunEvent {
   run: string;
   number: number;
@@ -823,6 +828,7 @@ export interface IRunEvent {
   failure: IFailure | null;
   progress: IProgress | null;
   round: IRoundSummary | null;
+  estate: string | null;
 }
 
 /** GET /v1/runs/{run}/events */
@@ -841,18 +847,22 @@ export interface IRunPage {
  *
  * ``point`` are the parameters' values, ``cohort`` is the definition's SHA-256, ``members`` the Trusts that took part,
  * by key. ``seconds`` are the lengths of its stages: waiting, starting, running, total. ``versions`` are the hub's
- * Python and packages. Weights are SHA-256 of safetensors files.
+ * Python and packages. Weights are SHA-256 of safetensors files. ``notebook`` and ``telling`` as in ``RunView``;
+ * ``estates`` are the versions of their estates on which the Trusts ran, in their own words.
  */
 export interface IRunRecord {
   run: string;
   study: string;
   title: string;
+  notebook: string;
   bundle: string;
   membership: string;
   researcher: string;
   cohort: string;
   environment: IEnvironment;
+  strategy: IStrategyOutput | null;
   point: { [name: string]: boolean | number | string };
+  telling: string[];
   state: 'waiting' | 'queued' | 'starting' | 'running' | 'stopping' | 'succeeded' | 'failed' | 'stopped';
   reason: string | null;
   submitted: string;
@@ -861,22 +871,32 @@ export interface IRunRecord {
   seconds: { [name: string]: number };
   versions: { [name: string]: string };
   members: { [name: string]: string };
+  estates: { [name: string]: string };
   rounds: IRoundSummary[];
   initial_weights: string;
   final_weights: string | null;
 }
 
-/** The record, and the files that were fetched; the weights' digest is the one that the record names. */
+/**
+ * The record, and the files that were fetched into ``folder``, as the file browser names them.
+ *
+ * The weights' digest is the one that the record names; a run that failed may have none. ``packages`` are versions by
+ * distribution, of the environment in which it ran.
+ */
 export interface IRunResults {
   record: IRunRecord;
+  folder: string;
   files: IResultFile[];
+  totals: IShownTotal[];
+  packages: { [name: string]: string };
 }
 
 /**
  * A run as the hub shows it to the study's members.
  *
  * ``notebook`` is the name of its notebook's file, empty where the bundle does not say. Between ``submitted`` and
- * ``started`` it waited (for approvals, then for slots), between ``started`` and ``finished`` it ran.
+ * ``started`` it waited (for approvals, then for slots), between ``started`` and ``finished`` it ran. ``telling`` are
+ * the parameters that tell it from other runs of its bundle; of an earlier hub none.
  */
 export interface IRunView {
   run: string;
@@ -886,6 +906,7 @@ export interface IRunView {
   bundle: string;
   researcher: string;
   point: { [name: string]: boolean | number | string };
+  telling: string[];
   state: 'waiting' | 'queued' | 'starting' | 'running' | 'stopping' | 'succeeded' | 'failed' | 'stopped';
   code: string | null;
   reason: string | null;
@@ -961,6 +982,13 @@ export interface IShownOutput {
   width: number | null;
   height: number | null;
   omitted: string | null;
+}
+
+/** A sum that ``flip.total`` gave: its name, its shape, and its first elements in C order. */
+export interface IShownTotal {
+  name: string;
+  shape: number[];
+  first: number[];
 }
 
 /**
@@ -1437,7 +1465,7 @@ export interface IEndpoints {
     body: undefined;
     answer: IRunRecord;
   };
-  /** Fetch weights, metrics and record into ``results/RUN``; the weights are refused where their digest is wrong */
+  /** Fetch all that came of an ended run into ``results/RUN``; weights are refused where their digest is wrong */
   'POST runs/{run}/results': {
     path: { run: string };
     query: undefined;

@@ -38,6 +38,10 @@ export interface IWorkbench {
   readonly ready: boolean;
   readonly contact: IHubContact;
   /**
+   * Since when the hub, or the Jupyter server before it, can't be asked; null where it can.
+   */
+  readonly away: string | null;
+  /**
    * When the lists were last known to be right.
    */
   readonly heard: Date | null;

@@ -76,3 +76,19 @@ test('no more may be loaded than pictures that are in it', () => {
   assert.match(document, /default-src 'none'; img-src data:;/);
   assert.doesNotMatch(document, /script-src|connect-src|https?:/);
 });
+
+test('colours are classes around the same escaped text', () => {
+  const source = 'if x < 1: pass';
+  const notebook = {
+    cells: [{ number: 1, type: 'code', source, outputs: [] }]
+  };
+  const runs = [
+    { text: 'if', style: 'a" onload="x' },
+    { text: ' x < 1: pass', style: '' }
+  ];
+  const made = executedDocument(notebook, '', new Map([[source, runs]]));
+  assert.match(
+    made,
+    /<span class="a&quot; onload=&quot;x">if<\/span> x &lt; 1: pass<\/pre>/
+  );
+});

@@ -1,26 +1,47 @@
 // Models that know neither DOM nor server: what they make of numbers, states and typed text.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { nullTranslator } from '@jupyterlab/translation';
 
-import { metricRows, toCsv } from '../src/models/comparison.ts';
+import {
+  comparedCurves,
+  metricRows,
+  settingRows,
+  toCsv
+} from '../src/models/comparison.ts';
 import {
   agreementCurves,
   byName,
   curvesOf,
+  finalOf,
   secondsLeft,
   sharesOf
 } from '../src/models/curves.ts';
+import { sectionHeights } from '../src/models/heights.ts';
+import {
+  ranSeconds,
+  runName,
+  tabName,
+  waitedSeconds
+} from '../src/models/naming.ts';
+import {
+  digestText,
+  happenings,
+  happeningText,
+  Minute
+} from '../src/models/notices.ts';
+import { needsHub } from '../src/models/offline.ts';
 import { grid, readValues } from '../src/models/parameters.ts';
+import { findRuns, keptLook, sortRuns } from '../src/models/runlist.ts';
 import { cellOf, memoryText, progressText } from '../src/models/sentences.ts';
 import {
   duration,
   failureText,
   memory,
   metric,
-  runDetail,
-  runName
+  runDetail
 } from '../src/models/wording.ts';
 
 const trans = nullTranslator.load('flipnb');
@@ -50,25 +71,114 @@ test('a sweep is every combination, the last parameter fastest', () => {
   ]);
 });
 
-test('runs are called by what tells them apart', () => {
+test('a run has one name, the same as in Python', () => {
+  const cases = JSON.parse(
+    readFileSync(new URL('naming.json', import.meta.url), 'utf8')
+  );
+  assert.ok(cases.length >= 5);
+  for (const { name, ...run } of cases) {
+    assert.equal(runName(run), name);
+  }
+});
+
+test('waiting and running are apart', () => {
+  const at = seconds => new Date(1e12 + 1000 * seconds).toISOString();
+  const run = { submitted: at(0), started: null, finished: null };
+  assert.equal(waitedSeconds(run, 1e12 + 60_000), 60);
+  assert.equal(ranSeconds(run), null);
+  const started = { ...run, started: at(90), finished: at(100) };
+  assert.deepEqual([waitedSeconds(started), ranSeconds(started)], [90, 10]);
+  assert.equal(waitedSeconds({ ...run, finished: at(5) }), 5);
+});
+
+test('runs are found by title, value and notebook, and sorted with what has no value last', () => {
+  const run = (id, changes) => ({
+    run: id,
+    title: 'Heart',
+    notebook: 'heart.ipynb',
+    point: { lr: 0.5 },
+    state: 'succeeded',
+    submitted: new Date(1e12).toISOString(),
+    started: null,
+    finished: null,
+    rounds_done: 0,
+    ...changes
+  });
   const runs = [
-    { title: 'T', point: { l2: 0, lr: 0.1 } },
-    { title: 'T', point: { l2: 0, lr: 0.5 } }
+    run('a', { notebook: '', state: 'running' }),
+    run('b', { point: { lr: 0.1 } }),
+    run('c', { notebook: 'age.ipynb' })
   ];
-  assert.equal(runName(runs[0], runs), 'lr 0.1');
-  assert.equal(runName(runs[0]), 'l2 0, lr 0.1');
-  assert.equal(runName({ title: 'T', point: {} }, runs), 'T');
+  const ids = found => found.map(({ run }) => run).join('');
+  assert.equal(ids(findRuns(runs, { filter: 'HEART lr 0.1', state: '' })), 'b');
+  assert.equal(ids(findRuns(runs, { filter: 'age', state: '' })), 'c');
+  assert.equal(ids(findRuns(runs, { filter: '', state: 'running' })), 'a');
+  const by = (column, falling) => ids(sortRuns(runs, { column, falling }));
+  assert.equal(by(null, false), 'abc');
+  assert.equal(by('notebook', false), 'cba');
+  assert.equal(by('notebook', true), 'bca', 'what has none is last either way');
+  const look = { filter: 'x', state: '', column: 'ran', falling: true };
+  assert.deepEqual(keptLook(JSON.parse(JSON.stringify(look))), look);
+  assert.deepEqual(
+    keptLook({ column: 'gone', filter: 3 }),
+    keptLook(undefined)
+  );
+});
+
+test('what happened is told once, shortly, and without a number of people', () => {
+  const part = (trust, state) => ({ trust, state, failure: null });
+  const run = (state, changes) => ({
+    run: 'r',
+    title: 'Heart',
+    point: { lr: 0.5 },
+    state,
+    code: null,
+    reason: '7 people are too few',
+    trusts: [part('a', 'waiting')],
+    ...changes
+  });
+  const titleOf = key => `Trust ${key}`;
+  const said = (before, after) =>
+    happenings(before, after).map(item => happeningText(trans, item, titleOf));
+  assert.deepEqual(said(undefined, run('failed')), []);
+  assert.deepEqual(said(run('waiting'), run('running')), []);
+  assert.deepEqual(said(run('running'), run('failed')), [
+    'Heart · lr 0.5 failed.'
+  ]);
+  assert.deepEqual(said(run('running'), run('succeeded', { code: 'agreed' })), [
+    'Heart · lr 0.5 agreed.'
+  ]);
+  const declined = run('waiting', { trusts: [part('a', 'declined')] });
+  assert.deepEqual(said(run('waiting'), declined), [
+    'Heart · lr 0.5: Trust a does not take part.'
+  ]);
+  const long = run('failed', { title: 'x'.repeat(400) });
+  assert.equal(said(run('running'), long)[0].length, 140);
+
+  const minute = new Minute();
+  const ended = state => ({ run: run(state, { run: state }), kind: 'ended' });
+  minute.add(ended('stopped'), 0);
+  minute.add(ended('failed'), 30_000);
+  const recent = minute.add(ended('succeeded'), 70_000);
+  assert.equal(digestText(trans, recent), 'Runs: 1 succeeded, 1 failed.');
+});
+
+test('what needs the hub says since when it is away', () => {
+  assert.equal(needsHub({ away: null }, trans), '');
+  const away = new Date().toISOString();
+  assert.match(needsHub({ away }, trans), /^Needs the hub, away since .*\.$/);
 });
 
 test('who a run waits for is named where it is one', () => {
-  const part = (name, state) => ({ name, state });
+  const part = (trust, state) => ({ trust, name: trust, state });
   const run = {
     state: 'waiting',
-    trusts: [part('Cleveland', 'approved'), part('Hungary', 'waiting')]
+    trusts: [part('long-beach', 'approved'), part('hungary', 'waiting')]
   };
-  assert.equal(runDetail(trans, run), 'awaits Hungary');
+  const titleOf = key => ({ hungary: 'Hungary' })[key];
+  assert.equal(runDetail(trans, run, titleOf), 'awaits Hungary');
   run.trusts[0].state = 'notified';
-  assert.equal(runDetail(trans, run), 'awaits 2 of 2 Trusts');
+  assert.equal(runDetail(trans, run, titleOf), 'awaits 2 of 2 Trusts');
 });
 
 test('a failure says class, place and what was refused', () => {
@@ -190,6 +300,14 @@ test('the average comes first, then each Trust that lets its own numbers out', (
     { trust: null, rounds: [1, 2], values: [1, 0.5] },
     { trust: 'a', rounds: [1], values: [2] }
   ]);
+  const final = round(3, { training: false });
+  assert.deepEqual(
+    curvesOf([...rounds, final], 'loss'),
+    curvesOf(rounds, 'loss'),
+    'the final model is a point of no curve'
+  );
+  assert.equal(finalOf([...rounds, final]), final);
+  assert.equal(finalOf(rounds), null);
   assert.deepEqual(agreementCurves(rounds), []);
   const voted = [round(1, { votes: 3, voters: 4 })];
   assert.deepEqual(agreementCurves(voted)[0].values, [0.75]);
@@ -198,6 +316,30 @@ test('the average comes first, then each Trust that lets its own numbers out', (
 test('no time is guessed before the third round', () => {
   assert.equal(secondsLeft([round(1), round(2)], 10), null);
   assert.equal(secondsLeft([round(1), round(2), round(3)], 10), 14);
+});
+
+test('runs are compared by notebook, strategy, environment and Trusts', () => {
+  const record = {
+    run: 'r',
+    notebook: 'heart.ipynb',
+    strategy: { name: 'FedProx', parameters: { proximal_mu: 0.1 } },
+    environment: { name: 'flip-demo', lock: '0'.repeat(64) },
+    cohort: 'c'.repeat(64),
+    bundle: 'b'.repeat(64),
+    members: { a: 'hungary' },
+    estates: { a: '12345678' },
+    point: { lr: 0.5 },
+    state: 'succeeded',
+    rounds: [round(1), round(2, { training: false })]
+  };
+  const rows = settingRows([record], () => 'Hungary');
+  const values = Object.fromEntries(rows.map(row => [row.name, row.values[0]]));
+  assert.equal(values.notebook, 'heart.ipynb');
+  assert.equal(values.strategy, 'FedProx, proximal_mu 0.1');
+  assert.equal(values.environment, 'flip-demo (00000000)');
+  assert.equal(values.Trusts, 'Hungary');
+  assert.equal(values.data, 'Hungary 123456');
+  assert.deepEqual(comparedCurves([record], 'loss')[0].rounds, [1]);
 });
 
 test('runs are compared by titles of Trusts, and exported with quotes', () => {
@@ -211,4 +353,21 @@ test('runs are compared by titles of Trusts, and exported with quotes', () => {
     toCsv(['', 'run'], [{ name: 'a "b"', values: [null] }]),
     '"","run"\n"a ""b""",""'
   );
+});
+
+test('a tab keeps what tells a run from others', () => {
+  const run = {
+    title: 'Coronary artery disease by logistic regression',
+    point: { lr: 0.5 },
+    telling: ['lr']
+  };
+  assert.equal(tabName(run), 'Coronary artery dise… · lr 0.5');
+  assert.equal(tabName({ title: 'Heart', point: { lr: 1 } }), 'Heart · lr 1');
+});
+
+test('sections are as tall as their rows, and share only what does not fit', () => {
+  assert.deepEqual(sectionHeights([100, 30, 70], 400), [100, 30, 270]);
+  assert.deepEqual(sectionHeights([300, 30, 300], 330), [150, 30, 150]);
+  assert.deepEqual(sectionHeights([300, 90, 120], 330), [120, 90, 120]);
+  assert.deepEqual(sectionHeights([900, 900, 900], 300), [100, 100, 100]);
 });

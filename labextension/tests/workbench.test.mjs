@@ -4,7 +4,7 @@ import { test } from 'node:test';
 
 import fc from 'fast-check';
 
-import { Workbench } from '../src/models/workbench.ts';
+import { SILENCE_MILLISECONDS, Workbench } from '../src/models/workbench.ts';
 import { held, sample } from './contract.mjs';
 import { firings, Jupyter, settled } from './jupyter.mjs';
 
@@ -416,4 +416,31 @@ test('why events could not be fetched is kept until they could', async () => {
   await settled();
   await jupyter.answer(EVENTS, { events: [] });
   assert.equal(history.error, null);
+});
+
+test('a server that is silent for three beats can not be asked, until it speaks again', async () => {
+  const { workbench } = quiet();
+  await workbench.begin(null);
+  workbench.take(event('hub'), contact('online', 1));
+  const told = firings(workbench.changed);
+  const heard = workbench.beat.getTime();
+  workbench.notice(heard + SILENCE_MILLISECONDS);
+  assert.deepEqual([workbench.away, told.times], [null, 0]);
+  workbench.notice(heard + SILENCE_MILLISECONDS + 1);
+  workbench.notice(heard + SILENCE_MILLISECONDS + 5000);
+  assert.deepEqual(
+    [Date.parse(workbench.away), told.times],
+    [heard, 1],
+    'said once, since when'
+  );
+  workbench.take(event('hub'), contact('online', 1));
+  assert.deepEqual([workbench.away, told.times], [null, 2]);
+});
+
+test('without the hub it is away since the lists were right', async () => {
+  const { workbench } = quiet();
+  await workbench.begin(null);
+  const right = workbench.heard.toISOString();
+  workbench.take(event('hub'), contact('offline', 0));
+  assert.equal(workbench.away, right);
 });

@@ -115,7 +115,7 @@ def test_rehearse_send_approve_follow_and_clone(lab, demo):
     dialog = lab.page.locator(".jp-Dialog")
     dialog.get_by_label("local_steps").fill("2")
     dialog.get_by_role("button", name="Sign and Send").click()
-    lab.page.locator(".jp-FlipRun:visible").get_by_text("local_steps 2").wait_for()
+    lab.page.locator(".jp-FlipRun:visible").get_by_text("local_steps 2").first.wait_for()
     clone = newest(demo)
     assert (clone.bundle, clone.point["local_steps"]) == (digest, 2)
     look_at_results(lab, demo, run.run, clone.run)

@@ -12,7 +12,10 @@ from flipnb.enclave.kernels.gpu import gpu_count
 from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.estate.versions import Estate
 
-_DISTRIBUTION = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+_DISTRIBUTION = re.compile(
+    r"^\s*(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?"
+    r"(?:\s*==\s*(?P<release>[A-Za-z0-9][A-Za-z0-9.!+_-]{0,59})(?=[\s;\\]|$))?"
+)
 
 
 def make_card(directory: EnclaveDirectory, trust: str) -> TrustCard:
@@ -52,6 +55,15 @@ def _loaded(estate: Path) -> datetime | None:
 
 def _built(lock: Path) -> BuiltEnvironment:
     content = lock.read_bytes()
-    found = (_DISTRIBUTION.match(line) for line in content.decode().splitlines())
-    names = {re.sub(r"[-_.]+", "-", match[1]).lower() for match in found if match}
-    return BuiltEnvironment(name=lock.parent.name, lock=sha256(content), distributions=tuple(sorted(names)))
+    found = [match for line in content.decode().splitlines() if (match := _DISTRIBUTION.match(line))]
+    releases = {_normal(match["name"]): match["release"] for match in found}
+    return BuiltEnvironment(
+        name=lock.parent.name,
+        lock=sha256(content),
+        distributions=tuple(sorted(releases)),
+        releases={name: release for name, release in sorted(releases.items()) if release},
+    )
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

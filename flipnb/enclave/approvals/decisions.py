@@ -122,5 +122,15 @@ class Decisions:
         self._requests.require_runnable(bundle)
         require_members(bundle, members, own_key=self._own_key)
         version = await self._estate_version()
-        take_execution(self._store, run.run, members, self.terms(version))
-        self._audit.append("run-started", run=run.run, bundle=run.bundle, estate_version=version, members=list(members))
+        started = take_execution(self._store, run.run, members, self.terms(version))
+        told = self._directory.estate_name(run.study, version or "")
+        self._audit.append(
+            "run-started",
+            run=run.run,
+            bundle=run.bundle,
+            estate_version=version,
+            estate_told=told,
+            members=list(members),
+        )
+        if started:
+            self._store.runs.tell_estate(run.run, told)

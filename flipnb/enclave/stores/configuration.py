@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 from collections.abc import Mapping
@@ -206,6 +208,15 @@ class EnclaveDirectory:
     def study_key(self, study: str) -> bytes:
         """32 secret bytes per study, made when it is joined. Never leaves. Raises FlipError ``bad-secret``."""
         return _secret(self.study_file(study))
+
+    def estate_name(self, study: str, version: str) -> str:
+        """What a study is told of an estate version: HMAC-SHA256 under the study's secret, 128 bits in hexadecimal.
+
+        Runs of one study can be compared by it; the version's id, a digest of the sources, never leaves.
+        Raises FlipError ``bad-secret``.
+        """
+        message = f"flip/estate/1\n{version}".encode()
+        return hmac.new(self.study_key(study), message, hashlib.sha256).hexdigest()[:32]
 
     def disclosure_key(self) -> bytes:
         """32 secret bytes that the noise on counts is drawn from, read by the agent alone. Never leaves.

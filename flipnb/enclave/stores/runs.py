@@ -102,6 +102,10 @@ class RunTable:
             )
             self.advance(run, "starting")
 
+    def tell_estate(self, run: str, estate: str) -> None:
+        """Report on which version of its estate the run runs, by the name that its study is told."""
+        self._outbox.add(TrustReport(run=run, sequence=1, estate=estate))
+
     def progress(self, run: str, progress: Progress, *, due: float | None = None) -> None:
         """Keep and report where a run is; ``due`` as in ``Outbox``."""
         with self._database.transaction() as db:

@@ -20,12 +20,12 @@ from flipnb.contracts.strategy import FLOWER, Aggregation
 from flipnb.contracts.text import Identifier, Line, Name
 from flipnb.lab.bench import Bench
 from flipnb.lab.endpoint import endpoint
-from flipnb.lab.endpoints.studies import StudyTrust, study_trusts
 from flipnb.workbench import submission
 from flipnb.workbench.freezing import freeze_notebook, notebook_parameters
 from flipnb.workbench.plan_file import PlanFile, plan_path, read_plan
 from flipnb.workbench.rehearsal import Rehearsal, last_rehearsal
 from flipnb.workbench.studies import read_roster
+from flipnb.workbench.trust_cards import StudyTrust, study_trusts
 from flipnb.workbench.trust_checks import find_trust_issues
 from flipnb.workbench.validation import Issue, find_imports, find_issues
 
@@ -158,7 +158,7 @@ def check_notebook(bench: Bench, body: CheckRequest) -> CheckReport:
     plan_file, parameters, ids = _read(notebook)
     if plan_file is not None and ids:
         roster = read_roster(bench.home, body.study)
-        issues += _trust_issues(bench, notebook, body, plan_file, study_trusts(bench, roster))
+        issues += _trust_issues(bench, notebook, body, plan_file, study_trusts(bench.home, roster))
     found = tuple(
         CheckIssue(
             severity=issue.severity,

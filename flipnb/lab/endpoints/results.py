@@ -7,6 +7,7 @@ import json
 import os
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from flipnb.contracts.document import Digest, Document
 from flipnb.contracts.problem import FlipError
@@ -16,12 +17,14 @@ from flipnb.lab.bench import Bench
 from flipnb.lab.endpoint import endpoint
 from flipnb.workbench.hub_client import HubClient
 from flipnb.workbench.plan_file import plan_path, read_plan
-from flipnb.workbench.results import fetch_results
+from flipnb.workbench.results import results_of
 from flipnb.workbench.results_notebook import results_notebook
 from flipnb.workbench.sent_bundles import was_sent
+from flipnb.workbench.submission import fetch_bundle
 
 FOLDER = "results"
 _PLAN = ".flip.json"
+_SHOWN_ELEMENTS = 12
 
 
 class ResultFile(Document):
@@ -32,11 +35,26 @@ class ResultFile(Document):
     sha256: Digest
 
 
+class ShownTotal(Document):
+    """A sum that ``flip.total`` gave: its name, its shape, and its first elements in C order."""
+
+    name: str
+    shape: tuple[int, ...]
+    first: tuple[float, ...]
+
+
 class RunResults(Document):
-    """The record, and the files that were fetched; the weights' digest is the one that the record names."""
+    """The record, and the files that were fetched into ``folder``, as the file browser names them.
+
+    The weights' digest is the one that the record names; a run that failed may have none. ``packages`` are versions by
+    distribution, of the environment in which it ran.
+    """
 
     record: RunRecord
+    folder: str
     files: tuple[ResultFile, ...]
+    totals: tuple[ShownTotal, ...]
+    packages: dict[str, str]
 
 
 class ResultsNotebook(Document):
@@ -47,11 +65,17 @@ class ResultsNotebook(Document):
 
 @endpoint("POST", "runs/{run}/results", "results")
 def fetch_run_results(bench: Bench, run: RunId) -> RunResults:
-    """Fetch weights, metrics and record into ``results/RUN``; the weights are refused where their digest is wrong."""
+    """Fetch all that came of an ended run into ``results/RUN``; weights are refused where their digest is wrong."""
     target = bench.root / FOLDER / run
-    found = fetch_results(bench.home, run, target)
-    files = tuple(_file(bench, path) for path in sorted(target.iterdir()) if path.is_file())
-    return RunResults(record=found.record, files=files)
+    found = results_of(bench.home, run, target)
+    files = tuple(_file(bench, path) for path in found.files())
+    return RunResults(
+        record=found.record,
+        folder=target.relative_to(bench.root).as_posix(),
+        files=files,
+        totals=tuple(_shown(name, array) for name, array in found.totals().items()),
+        packages=found.packages(),
+    )
 
 
 @endpoint("GET", "runs/{run}/record", "results")
@@ -68,7 +92,8 @@ def make_results_notebook(bench: Bench, run: RunId) -> ResultsNotebook:
     path = sent.with_name(f"{sent.stem}-results-{run[:8]}.ipynb")
     if not path.exists():
         files = os.path.relpath(bench.root / FOLDER / run, path.parent)
-        path.write_text(json.dumps(results_notebook(record, files), indent=1) + "\n")
+        totals = bool(fetch_bundle(bench.home, record.bundle).totals)
+        path.write_text(json.dumps(results_notebook(record, files, totals=totals), indent=1) + "\n")
     return ResultsNotebook(path=path.relative_to(bench.root).as_posix())
 
 
@@ -91,6 +116,10 @@ def _title(notebook: Path) -> str | None:
         return read_plan(plan_path(notebook)).title
     except FlipError:
         return None
+
+
+def _shown(name: str, array: Any) -> ShownTotal:
+    return ShownTotal(name=name, shape=array.shape, first=tuple(array.ravel()[:_SHOWN_ELEMENTS].tolist()))
 
 
 def _file(bench: Bench, path: Path) -> ResultFile:

@@ -1,5 +1,7 @@
 import type { IRoundSummary, IRunRecord } from '../contracts';
 import type { ICurve } from './curves';
+import { finalOf } from './curves';
+import { memberTitle } from './naming';
 
 /**
  * One line of a comparison: a name, and a value for each run; null where a run has none.
@@ -13,14 +15,17 @@ export interface IComparedRow {
  * The summary of the final weights, else of the last round that was finished.
  */
 export function lastRound(record: IRunRecord): IRoundSummary | null {
-  return record.rounds[record.rounds.length - 1] ?? null;
+  return (
+    finalOf(record.rounds) ?? record.rounds[record.rounds.length - 1] ?? null
+  );
 }
 
 /**
  * Parameters and what else was asked of each run.
  */
 export function settingRows(
-  records: ReadonlyArray<IRunRecord>
+  records: ReadonlyArray<IRunRecord>,
+  titleOf: (trust: string) => string
 ): IComparedRow[] {
   const names = [
     ...new Set(records.flatMap(record => Object.keys(record.point)))
@@ -31,6 +36,21 @@ export function settingRows(
       values: records.map(record => record.point[name] ?? null)
     })),
     {
+      name: 'notebook',
+      values: records.map(record => record.notebook || null)
+    },
+    {
+      name: 'strategy',
+      values: records.map(record => strategyText(record))
+    },
+    {
+      name: 'environment',
+      values: records.map(
+        ({ environment }) =>
+          `${environment.name} (${environment.lock.slice(0, 8)})`
+      )
+    },
+    {
       name: 'cohort',
       values: records.map(record => record.cohort.slice(0, 12))
     },
@@ -38,7 +58,14 @@ export function settingRows(
       name: 'bundle',
       values: records.map(record => record.bundle.slice(0, 12))
     },
-    { name: 'Trusts', values: records.map(record => trustsOf(record)) },
+    {
+      name: 'Trusts',
+      values: records.map(record => trustsOf(record, titleOf))
+    },
+    {
+      name: 'data',
+      values: records.map(record => estatesOf(record, titleOf))
+    },
     {
       name: 'rounds',
       values: records.map(
@@ -90,7 +117,9 @@ export function comparedCurves(
   metric: string
 ): ICurve[] {
   return records.map(record => {
-    const rounds = record.rounds.filter(round => metric in round.metrics);
+    const rounds = record.rounds.filter(
+      round => round.training && metric in round.metrics
+    );
     return {
       trust: record.run,
       rounds: rounds.map(round => round.round),
@@ -113,6 +142,38 @@ export function toCsv(
     .join('\n');
 }
 
-function trustsOf(record: IRunRecord): string {
-  return Object.values(record.members).sort().join(', ');
+function strategyText({ strategy }: IRunRecord): string | null {
+  if (strategy === null) {
+    return null;
+  }
+  const values = Object.entries(strategy.parameters)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ');
+  return values ? `${strategy.name}, ${values}` : strategy.name;
+}
+
+function trustsOf(
+  record: IRunRecord,
+  titleOf: (trust: string) => string
+): string {
+  return Object.keys(record.members)
+    .map(key => memberTitle(record, key, titleOf))
+    .sort()
+    .join(', ');
+}
+
+/**
+ * The versions of the Trusts' estates, by the names that the study was told.
+ */
+function estatesOf(
+  record: IRunRecord,
+  titleOf: (trust: string) => string
+): string | null {
+  const told = Object.entries(record.estates)
+    .map(
+      ([key, name]) =>
+        `${memberTitle(record, key, titleOf)} ${name.slice(0, 6)}`
+    )
+    .sort();
+  return told.join(', ') || null;
 }

@@ -41,7 +41,16 @@ export function metricNames(rounds: ReadonlyArray<IRoundSummary>): string[] {
 }
 
 /**
- * The average over all Trusts first, then each Trust whose policy lets its own numbers out.
+ * The evaluation of the final model, after training: no point of any curve. Null before it is there.
+ */
+export function finalOf(
+  rounds: ReadonlyArray<IRoundSummary>
+): IRoundSummary | null {
+  return rounds.find(round => !round.training) ?? null;
+}
+
+/**
+ * By training round, the average over all Trusts first, then each Trust whose policy lets its own numbers out.
  */
 export function curvesOf(
   rounds: ReadonlyArray<IRoundSummary>,
@@ -49,7 +58,7 @@ export function curvesOf(
 ): ICurve[] {
   const all: ICurve = { trust: null, rounds: [], values: [] };
   const single = new Map<string, ICurve>();
-  for (const round of rounds) {
+  for (const round of rounds.filter(round => round.training)) {
     if (metric in round.metrics) {
       all.rounds.push(round.round);
       all.values.push(round.metrics[metric]);

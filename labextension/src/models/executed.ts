@@ -6,19 +6,39 @@ const HEAD =
   "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">";
 
 /**
+ * Some text of one colour: `style` are the classes of JupyterLab's highlighting, empty for plain text.
+ */
+export interface ITextRun {
+  text: string;
+  style: string;
+}
+
+/**
  * An executed notebook as a document for a frame that may do nothing: every word is escaped, every picture is a PNG
- * that the enclave drew anew, and the policy forbids all else.
+ * that the enclave drew anew, and the policy forbids all else. `runs` are the sources of cells as runs of text with the
+ * classes of their colours, where they are known.
  */
 export function executedDocument(
   notebook: IShownNotebook,
-  style: string
+  style: string,
+  runs: ReadonlyMap<string, ReadonlyArray<ITextRun>> = new Map()
 ): string {
   const cells = notebook.cells.map(cell => {
     const outputs = cell.outputs.map(outputHtml).join('');
     const label = `${cell.number} ${cell.type}`;
-    return `<section><h2>${escaped(label)}</h2><pre class="source">${escaped(cell.source)}</pre>${outputs}</section>`;
+    return `<section><h2>${escaped(label)}</h2><pre class="source">${sourceHtml(runs.get(cell.source) ?? [{ text: cell.source, style: '' }])}</pre>${outputs}</section>`;
   });
   return `${HEAD}<style>${style}</style>${cells.join('')}`;
+}
+
+function sourceHtml(runs: ReadonlyArray<ITextRun>): string {
+  return runs
+    .map(({ text, style }) =>
+      style
+        ? `<span class="${escaped(style)}">${escaped(text)}</span>`
+        : escaped(text)
+    )
+    .join('');
 }
 
 function outputHtml(output: IShownOutput): string {

@@ -4,7 +4,7 @@ import { Signal } from '@lumino/signaling';
 import { messageOf } from '../api';
 import type { IBundle, IRoundSummary, IRunEvent, IRunView } from '../contracts';
 import type { IWorkbench } from '../tokens';
-import { roundsOf } from './curves';
+import { finalOf, roundsOf } from './curves';
 import type { RunHistory } from './history';
 
 /**
@@ -36,6 +36,13 @@ export class RunModel {
 
   get rounds(): IRoundSummary[] {
     return roundsOf(this._history.events);
+  }
+
+  /**
+   * The evaluation of the final model; null before it is there.
+   */
+  get final(): IRoundSummary | null {
+    return finalOf(this.rounds);
   }
 
   get bundle(): IBundle | null {

@@ -42,6 +42,13 @@ export function isWaiting(run: IRunView): boolean {
 }
 
 /**
+ * Whether a Trust has yet to say whether it takes part.
+ */
+function isUndecided(part: ITrustPart): boolean {
+  return part.state === 'waiting' || part.state === 'notified';
+}
+
+/**
  * Whether a Trust will not take part, for its controller declined or its agent refused.
  */
 export function isUnwilling(part: ITrustPart): boolean {
@@ -127,45 +134,29 @@ export function trustStateWord(
 }
 
 /**
- * What a run is called in lists: the parameters that tell it from the others, else all of them, else its title.
- */
-export function runName(
-  run: IRunView,
-  others: ReadonlyArray<IRunView> = []
-): string {
-  const telling = Object.keys(run.point).filter(name =>
-    others.some(other => other.point[name] !== run.point[name])
-  );
-  const names = telling.length > 0 ? telling : Object.keys(run.point);
-  return pointText(run, names) || run.title;
-}
-
-/**
- * A run's parameters with their values, those that are named or all.
- */
-export function pointText(
-  run: IRunView,
-  names: ReadonlyArray<string> = Object.keys(run.point)
-): string {
-  return names.map(name => `${name} ${String(run.point[name])}`).join(', ');
-}
-
-/**
  * Where a run is, in a few words that name the Trusts it waits for.
  */
-export function runDetail(trans: TranslationBundle, run: IRunView): string {
+export function runDetail(
+  trans: TranslationBundle,
+  run: IRunView,
+  titleOf: (trust: string) => string
+): string {
   switch (run.state) {
     case 'waiting': {
-      const undecided = run.trusts.filter(
-        part => part.state === 'waiting' || part.state === 'notified'
-      );
+      const undecided = run.trusts.filter(isUndecided);
       return undecided.length === 1
-        ? trans.__('awaits %1', undecided[0].name)
+        ? trans.__('awaits %1', titleOf(undecided[0].trust))
         : trans.__(
             'awaits %1 of %2 Trusts',
             undecided.length,
             run.trusts.length
           );
+    }
+    case 'queued': {
+      const full = run.trusts.filter(part => part.state === 'queued');
+      return full.length === 1
+        ? trans.__('waits for a slot at %1', titleOf(full[0].trust))
+        : runStateWord(trans, run.state);
     }
     case 'running':
       return trans.__('round %1 of %2', run.rounds_done, run.rounds);
@@ -181,6 +172,23 @@ export function runDetail(trans: TranslationBundle, run: IRunView): string {
     default:
       return runStateWord(trans, run.state);
   }
+}
+
+/**
+ * Where a run is, for a narrow list whose icon says the state: of one that has ended only when.
+ */
+export function runBrief(
+  trans: TranslationBundle,
+  run: IRunView,
+  titleOf: (trust: string) => string
+): string {
+  if (hasEnded(run) && run.finished) {
+    return ago(trans, run.finished);
+  }
+  const undecided = run.trusts.filter(isUndecided).length;
+  return isWaiting(run) && undecided !== 1
+    ? trans.__('awaits %1 of %2', undecided, run.trusts.length)
+    : runDetail(trans, run, titleOf);
 }
 
 /**

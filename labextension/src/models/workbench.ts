@@ -19,6 +19,11 @@ import { RunHistory } from './history';
 const RUN_EVENT: keyof IEvents = 'https://schema.jupyter.org/flipnb/run/v1';
 const TRUSTS_EVENT: keyof IEvents =
   'https://schema.jupyter.org/flipnb/trusts/v1';
+/**
+ * Without a word of the Jupyter server for so long, more than two of its beats, nothing can be asked.
+ */
+export const SILENCE_MILLISECONDS = 35_000;
+
 const HUB_EVENT: keyof IEvents = 'https://schema.jupyter.org/flipnb/hub/v1';
 
 /**
@@ -162,7 +167,9 @@ export class Workbench implements IWorkbench {
 
   trustTitle(key: string): string {
     const trust = this._trusts.find(trust => trust.key === key);
-    return trust?.title ?? key.slice(0, 12);
+    const parts = this._runs.flatMap(run => run.trusts);
+    const part = trust ?? parts.find(part => part.trust === key);
+    return trust?.title ?? part?.name ?? key.slice(0, 12);
   }
 
   /**
@@ -196,8 +203,10 @@ export class Workbench implements IWorkbench {
    */
   private _takeContact(contact: IHubContact): void {
     const before = this._contact;
+    const wasSilent = this._silent !== null;
     this._contact = contact;
     this._beat = new Date();
+    this._silent = null;
     if (
       contact.state === 'online' &&
       contact.connection !== before.connection
@@ -206,7 +215,7 @@ export class Workbench implements IWorkbench {
     } else if (contact.state === 'online' && this._problem === '') {
       this._heard = new Date();
     }
-    if (contact.state !== before.state) {
+    if (contact.state !== before.state || wasSilent) {
       this._changed.emit();
     }
   }
@@ -254,6 +263,28 @@ export class Workbench implements IWorkbench {
     }
   }
 
+  get away(): string | null {
+    const { state, since } = this._contact;
+    if (state === 'offline') {
+      return this._heard?.toISOString() ?? since;
+    }
+    return this._silent?.toISOString() ?? null;
+  }
+
+  /**
+   * Notice where the Jupyter server itself is silent, which tells of the hub every fifteen seconds.
+   */
+  notice(now = Date.now()): void {
+    const silent =
+      this._beat !== null && now - this._beat.getTime() > SILENCE_MILLISECONDS
+        ? this._beat
+        : null;
+    if ((silent === null) !== (this._silent === null)) {
+      this._silent = silent;
+      this._changed.emit();
+    }
+  }
+
   /**
    * When the Jupyter server was last heard; null before the first event.
    */
@@ -271,6 +302,7 @@ export class Workbench implements IWorkbench {
   };
   private _heard: Date | null = null;
   private _beat: Date | null = null;
+  private _silent: Date | null = null;
   private _problem = '';
   private _chosen: string | null = null;
   private _studies: IStudy[] = [];

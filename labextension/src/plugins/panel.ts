@@ -6,10 +6,14 @@ import { ILayoutRestorer } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { SidePanel } from '@jupyterlab/ui-components';
+import type { AccordionPanel } from '@lumino/widgets';
 
 import { addToPalette, CommandIDs, NO_ARGS } from '../commands';
-import { flipIcon } from '../icons';
+import { flipIcon, trustIcon } from '../icons';
+
+import { sectionHeights } from '../models/heights';
 import { IDesk, IWorkbench } from '../tokens';
+import { Views } from '../views';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- the panel is there from the start
 import { DeskSection } from '../widgets/desk/desksection';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- the panel is there from the start
@@ -20,9 +24,11 @@ import {
   SectionWidget,
   TrustSection
 } from '../widgets/panel/sidepanel';
+import type { TrustView } from '../widgets/panel/trust';
 
 const PANEL_ID = 'jp-flip-panel';
 const RANK = 600;
+const SPARE = 8;
 
 /**
  * The side panel: studies, Trusts and runs.
@@ -88,6 +94,7 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
       workbench.changed.connect(arrange, panel);
     }
     shell.add(panel, 'left', { rank: RANK, type: 'FLIP' });
+    fitSections(panel);
     restorer?.add(panel, PANEL_ID);
 
     commands.addCommand(CommandIDs.showPanel, {
@@ -95,8 +102,93 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
       caption: trans.__('Show the panel with Trusts and runs'),
       icon: flipIcon,
       describedBy: NO_ARGS,
-      execute: () => shell.activateById(PANEL_ID)
+      execute: () => {
+        shell.activateById(PANEL_ID);
+        // The panel is shown with the next message: only then can anything in it have the focus.
+        requestAnimationFrame(() => firstOf(panel.node)?.focus());
+      }
+    });
+    const trusts = new Views<TrustView>(app, 'flipnb-trust');
+    commands.addCommand(CommandIDs.openTrust, {
+      label: trans.__('Open Trust'),
+      caption: trans.__('What a Trust has, allows and needs; its packages'),
+      icon: trustIcon,
+      isVisible: args => 'trust' in args,
+      describedBy: {
+        args: {
+          type: 'object',
+          properties: {
+            trust: { type: 'string', description: "The Trust's key" }
+          }
+        }
+      },
+      execute: async args => {
+        const { trust } = args as { trust?: string };
+        if (trust === undefined) {
+          return;
+        }
+        await trusts.open(`flip-trust-${trust}`, async () => {
+          const { TrustView } = await import('../widgets/panel/trust');
+          const view = new TrustView({ ...props, trust });
+          view.title.icon = trustIcon;
+          const name = (): void => {
+            view.title.label = workbench.trustTitle(trust);
+          };
+          name();
+          workbench.changed.connect(name, view);
+          return view;
+        });
+      }
+    });
+    trusts.restore(restorer, {
+      command: CommandIDs.openTrust,
+      args: view => ({ trust: view.trust }),
+      name: view => view.trust
     });
     addToPalette(palette, trans, [CommandIDs.showPanel]);
   }
 };
+
+/**
+ * What takes the focus when the panel is asked for by keys: its first row, else the first thing that can be used.
+ */
+function firstOf(panel: HTMLElement): HTMLElement | null {
+  const rows = [...panel.querySelectorAll<HTMLElement>('.jp-FlipRow')];
+  return (
+    rows.find(row => row.tabIndex === 0 && row.offsetParent !== null) ??
+    panel.querySelector<HTMLElement>('select, button')
+  );
+}
+
+/**
+ * Keep the panel's sections as tall as their rows, until the person moves one of the lines between them.
+ */
+function fitSections(panel: SidePanel): void {
+  const content = panel.content as AccordionPanel;
+  let moved = false;
+  content.handleMoved.connect(() => {
+    moved = true;
+  });
+  const fit = (): void => {
+    const shown = content.widgets.filter(section => !section.isHidden);
+    const wanted = shown.map(
+      section => (section.node.firstElementChild?.scrollHeight ?? 0) + SPARE
+    );
+    const room = shown.reduce(
+      (sum, section) => sum + section.node.clientHeight,
+      0
+    );
+    if (moved || room < 1 || shown.length !== content.widgets.length) {
+      return;
+    }
+    content.setRelativeSizes(sectionHeights(wanted, room));
+  };
+  const observer = new ResizeObserver(() => requestAnimationFrame(fit));
+  const watch = (): void =>
+    content.widgets.forEach(section => {
+      observer.observe(section.node.firstElementChild ?? section.node);
+    });
+  const mutations = new MutationObserver(watch);
+  mutations.observe(content.node, { childList: true, subtree: true });
+  observer.observe(content.node);
+}

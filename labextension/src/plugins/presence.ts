@@ -13,13 +13,16 @@ import { Signal } from '@lumino/signaling';
 import { CommandIDs } from '../commands';
 import type { IRunView } from '../contracts';
 import { flipIcon } from '../icons';
+import { runName } from '../models/naming';
+import type { IHappening } from '../models/notices';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- it listens from the start
 import {
-  failureText,
-  hasEnded,
-  runDetail,
-  runName,
-  runShare
-} from '../models/wording';
+  digestText,
+  happenings,
+  happeningText,
+  Minute
+} from '../models/notices';
+import { hasEnded, runDetail } from '../models/wording';
 import { IWorkbench } from '../tokens';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- the status bar shows it from the start
 import { StatusItem } from '../widgets/run/status';
@@ -72,7 +75,10 @@ export const presencePlugin: JupyterFrontEndPlugin<void> = {
     let before = '';
     workbench.changed.connect(() => {
       const now = active()
-        .map(run => `${run.run} ${runDetail(trans, run)}`)
+        .map(
+          run =>
+            `${run.run} ${runDetail(trans, run, key => workbench.trustTitle(key))}`
+        )
         .join();
       if (now !== before) {
         before = now;
@@ -93,9 +99,9 @@ export const presencePlugin: JupyterFrontEndPlugin<void> = {
       name: trans.__('FLIP Runs'),
       running: () =>
         active().map(run => ({
-          label: () => runName(run, workbench.runs),
+          label: () => runName(run),
           labelTitle: () => trans.__('Run %1 of %2', run.run, run.study),
-          detail: () => runDetail(trans, run),
+          detail: () => runDetail(trans, run, key => workbench.trustTitle(key)),
           icon: () => flipIcon,
           open: () =>
             void commands.execute(CommandIDs.openRun, { run: run.run }),
@@ -128,71 +134,61 @@ export const presencePlugin: JupyterFrontEndPlugin<void> = {
       });
     }
 
-    const notices = new Map<string, string>();
-    const states = new Map<string, string>();
+    const views = new Map<string, IRunView>();
+    const minute = new Minute();
+    let notice: string | null = null;
+    const titleOf = (trust: string): string => workbench.trustTitle(trust);
+
     workbench.runChanged.connect((_, run) => {
-      const known = states.get(run.run);
-      states.set(run.run, run.state);
-      if (!notifies || known === undefined) {
-        return;
+      const before = views.get(run.run);
+      views.set(run.run, run);
+      if (notifies && !isSeen(run.run)) {
+        happenings(before, run).forEach(tell);
       }
-      tell(run, known);
     }, workbench);
 
-    function tell(run: IRunView, known: string): void {
-      const name = runName(run, workbench.runs);
-      const actions = [
+    /**
+     * One notice for one thing; where another one of this minute is still there, one for all of them.
+     */
+    function tell(happened: IHappening): void {
+      const recent = minute.add(happened);
+      const { run } = happened;
+      const open = (command: string, args: { run?: string }) => () =>
+        void commands.execute(command, args);
+      if (recent.length > 1 && notice && Notification.manager.has(notice)) {
+        const callback = open(CommandIDs.showRuns, {});
+        Notification.update({
+          id: notice,
+          message: digestText(trans, recent),
+          type: 'info',
+          autoClose: SHORT,
+          actions: [{ label: trans.__('Open Runs'), callback }]
+        });
+        return;
+      }
+      const bad = happened.kind === 'declined' || run.state === 'failed';
+      const callback = open(CommandIDs.openRun, { run: run.run });
+      notice = Notification.emit(
+        happeningText(trans, happened, titleOf),
+        bad ? 'warning' : run.state === 'succeeded' ? 'success' : 'info',
         {
-          label: trans.__('Open Run'),
-          callback: () =>
-            void commands.execute(CommandIDs.openRun, { run: run.run })
+          autoClose: SHORT,
+          actions: [{ label: trans.__('Open'), callback }]
         }
-      ];
-      const id = notices.get(run.run);
-      if (run.state === 'running') {
-        const message = trans.__('%1: %2', name, runDetail(trans, run));
-        const progress = runShare(run) ?? 0;
-        if (id === undefined || !Notification.manager.has(id)) {
-          if (known !== 'running') {
-            const made = Notification.emit(message, 'in-progress', {
-              autoClose: SHORT,
-              progress,
-              actions
-            });
-            notices.set(run.run, made);
-          }
-        } else {
-          Notification.update({ id, message, progress });
-        }
-        return;
-      }
-      if (run.state === known || !hasEnded(run)) {
-        return;
-      }
-      const failed = run.trusts.find(part => part.failure !== null);
-      const why = failed?.failure
-        ? trans.__(
-            ' at %1: %2',
-            workbench.trustTitle(failed.trust),
-            failureText(trans, failed.failure)
-          )
-        : run.reason
-          ? trans.__(': %1', run.reason)
-          : '';
-      const message =
-        run.state === 'succeeded'
-          ? trans.__('%1 succeeded after %2 rounds.', name, run.rounds_done)
-          : run.state === 'failed'
-            ? trans.__('%1 failed%2', name, why)
-            : trans.__('%1 was stopped after round %2.', name, run.rounds_done);
-      const type = run.state === 'failed' ? 'error' : 'success';
-      const autoClose = run.state === 'failed' ? (false as const) : SHORT;
-      if (id !== undefined && Notification.manager.has(id)) {
-        Notification.update({ id, message, type, autoClose, actions });
-      } else {
-        Notification.emit(message, type, { autoClose, actions });
-      }
-      notices.delete(run.run);
+      );
     }
   }
 };
+
+/**
+ * Whether the person has the run on the screen: its own view, or its row in a list.
+ */
+function isSeen(run: string): boolean {
+  if (document.hidden) {
+    return false;
+  }
+  const shown = document.querySelectorAll<HTMLElement>(
+    `[data-run="${run}"], .jp-FlipRow[data-id="${run}"]`
+  );
+  return [...shown].some(node => node.offsetParent !== null);
+}

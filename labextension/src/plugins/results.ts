@@ -6,7 +6,8 @@ import {
   Dialog,
   ICommandPalette,
   Notification,
-  showDialog
+  showDialog,
+  showErrorMessage
 } from '@jupyterlab/apputils';
 import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
@@ -16,6 +17,10 @@ import type { Widget } from '@lumino/widgets';
 
 import { messageOf } from '../api';
 import { addToPalette, CommandIDs, RUN_ARGS } from '../commands';
+import type { IRunRecord } from '../contracts';
+import { tabName } from '../models/naming';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- captions of commands are asked for at once
+import { needsHub } from '../models/offline';
 import { IWorkbench } from '../tokens';
 import { Views } from '../views';
 
@@ -51,10 +56,22 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
       await views.open(`${id}-${Date.now()}`, async () => view);
     }
 
+    /**
+     * "Coronary artery disease, 3 runs", where all are of one title.
+     */
+    function compareTitle(records: ReadonlyArray<IRunRecord>): string {
+      const titles = new Set(records.map(record => record.title));
+      return titles.size === 1
+        ? trans.__('%1, %2 runs', records[0].title, records.length)
+        : trans.__('Compare %1 Runs', records.length);
+    }
+
     const titleOf = (trust: string): string => workbench.trustTitle(trust);
 
     function failed(error: unknown): void {
-      Notification.error(messageOf(error), { autoClose: 8000 });
+      void showErrorMessage(trans.__('Not opened'), messageOf(error), [
+        Dialog.okButton({ label: trans.__('Close') })
+      ]);
     }
 
     /**
@@ -92,7 +109,7 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
         ]);
         await show(
           `flip-results-${run}`,
-          trans.__('Results %1', run.slice(0, 8)),
+          trans.__('Results: %1', tabName(results.record)),
           new ResultsView({ results, titleOf, commands, trans })
         );
       }
@@ -139,9 +156,11 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
 
     commands.addCommand(CommandIDs.compareRuns, {
       label: trans.__('Compare Runs'),
-      caption: trans.__('Parameters, numbers and curves of runs side by side'),
+      caption: () =>
+        needsHub(workbench, trans) ||
+        trans.__('Parameters, numbers and curves of runs side by side'),
       icon: tableRowsIcon,
-      isEnabled: () => workbench.runs.length > 1,
+      isEnabled: () => workbench.runs.length > 1 && workbench.away === null,
       describedBy: {
         args: {
           type: 'object',
@@ -161,7 +180,7 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
           const { ChooseRuns } = await import('../widgets/run/chooseruns');
           const answer = await showDialog({
             title: trans.__('Compare Runs'),
-            body: new ChooseRuns(workbench.runs, MOST, trans),
+            body: new ChooseRuns(workbench.runs, MOST, titleOf, trans),
             buttons: [
               Dialog.cancelButton({ label: trans.__('Cancel') }),
               Dialog.okButton({ label: trans.__('Compare') })
@@ -184,7 +203,7 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
             saveAs('runs.csv', text, 'text/csv');
           await show(
             'flip-compare',
-            trans.__('Compare %1 Runs', records.length),
+            compareTitle(records),
             new CompareView({ records, titleOf, saveCsv, trans })
           );
         } catch (error) {

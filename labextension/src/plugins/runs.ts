@@ -6,10 +6,11 @@ import { ILayoutRestorer } from '@jupyterlab/application';
 import {
   Dialog,
   ICommandPalette,
-  Notification,
-  showDialog
+  showDialog,
+  showErrorMessage
 } from '@jupyterlab/apputils';
 import { ILauncher } from '@jupyterlab/launcher';
+import { IStateDB } from '@jupyterlab/statedb';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { listIcon } from '@jupyterlab/ui-components';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
@@ -17,11 +18,16 @@ import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { messageOf } from '../api';
 import { addToPalette, CommandIDs, NO_ARGS, RUN_ARGS } from '../commands';
 import { flipIcon } from '../icons';
-import { hasEnded, runName } from '../models/wording';
+import { runName, tabName } from '../models/naming';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- captions of commands are asked for at once
+import { needsHub } from '../models/offline';
+import { hasEnded } from '../models/wording';
 import { IWorkbench } from '../tokens';
 import { Views } from '../views';
 import type { RunWidget } from '../widgets/run/run';
 import type { RunsWidget } from '../widgets/run/runs';
+
+const KEPT = 'flipnb:runs';
 
 /**
  * Runs in the main area: the list, one run, stop and clone.
@@ -31,14 +37,21 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
   description: 'Lists runs, follows one live, stops and clones.',
   autoStart: true,
   requires: [IWorkbench],
-  optional: [ITranslator, ICommandPalette, ILayoutRestorer, ILauncher],
+  optional: [
+    ITranslator,
+    ICommandPalette,
+    ILayoutRestorer,
+    ILauncher,
+    IStateDB
+  ],
   activate: (
     app: JupyterFrontEnd,
     workbench: IWorkbench,
     translator: ITranslator | null,
     palette: ICommandPalette | null,
     restorer: ILayoutRestorer | null,
-    launcher: ILauncher | null
+    launcher: ILauncher | null,
+    state: IStateDB | null
   ): void => {
     const trans = (translator ?? nullTranslator).load('flipnb');
     const { commands } = app;
@@ -64,11 +77,11 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
       const model = new RunModel(run, workbench);
       const view = new RunWidget({ model, commands, trans });
       view.title.icon = flipIcon;
-      view.title.caption = trans.__('Run %1', run);
       const name = (): void => {
-        view.title.label = model.view
-          ? runName(model.view, workbench.runs)
-          : trans.__('Run');
+        view.title.label = model.view ? tabName(model.view) : trans.__('Run');
+        view.title.caption = model.view
+          ? trans.__('%1, run %2', runName(model.view), run)
+          : trans.__('Run %1', run);
       };
       name();
       model.changed.connect(name, view);
@@ -99,14 +112,32 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
       describedBy: NO_ARGS,
       execute: async () => {
         await lists.open('flip-runs', async () => {
-          const { RunsWidget } = await import('../widgets/run/runs');
-          const view = new RunsWidget({ workbench, commands, trans });
+          const [{ RunsWidget }, { keptLook }] = await Promise.all([
+            import('../widgets/run/runs'),
+            import('../models/runlist')
+          ]);
+          const kept = await state?.fetch(KEPT);
+          const view = new RunsWidget({
+            workbench,
+            commands,
+            trans,
+            kept: keptLook(kept),
+            keep: look => void state?.save(KEPT, { ...look })
+          });
           view.title.label = trans.__('Runs');
           view.title.icon = listIcon;
           return view;
         });
       }
     });
+
+    /**
+     * Said where it was asked, in the words of whoever refused.
+     */
+    const refused = (title: string, error: unknown): Promise<void> =>
+      showErrorMessage(title, messageOf(error), [
+        Dialog.okButton({ label: trans.__('Close') })
+      ]);
 
     /**
      * A command on the run that its arguments name, else on the one in front.
@@ -117,8 +148,9 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
       execute: (run: string) => Promise<void>
     ): void {
       commands.addCommand(id, {
-        ...words,
-        isEnabled: args => runOf(args) !== null,
+        label: words.label,
+        caption: () => needsHub(workbench, trans) || words.caption,
+        isEnabled: args => runOf(args) !== null && workbench.away === null,
         describedBy: RUN_ARGS,
         execute: async args => {
           const run = runOf(args);
@@ -146,12 +178,12 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
             view.rounds_done > 0
               ? trans.__(
                   "%1: round %2's model is kept; the run can be cloned, not resumed.",
-                  runName(view, workbench.runs),
+                  runName(view),
                   view.rounds_done
                 )
               : trans.__(
                   '%1: no round is over, so no model is kept.',
-                  runName(view, workbench.runs)
+                  runName(view)
                 ),
           buttons: [
             Dialog.cancelButton({ label: trans.__('Keep Running') }),
@@ -164,9 +196,7 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
         try {
           workbench.update(await workbench.api.stopRun(run));
         } catch (error) {
-          Notification.error(trans.__('Not stopped: %1', messageOf(error)), {
-            autoClose: false
-          });
+          await refused(trans.__('Not stopped'), error);
         }
       }
     );
@@ -201,12 +231,15 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
             await commands.execute(CommandIDs.openRun, { run: made.run });
           }
         } catch (error) {
-          Notification.error(trans.__('Not cloned: %1', messageOf(error)), {
-            autoClose: false
-          });
+          await refused(trans.__('Not cloned'), error);
         }
       }
     );
+
+    workbench.changed.connect(() => {
+      commands.notifyCommandChanged(CommandIDs.stopRun);
+      commands.notifyCommandChanged(CommandIDs.cloneRun);
+    }, workbench);
 
     runs.restore(restorer, {
       command: CommandIDs.openRun,

@@ -9,12 +9,14 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { FlipApi, messageOf } from '../api';
 import { addToPalette, CommandIDs, NO_ARGS } from '../commands';
 import { VERSION } from '../contracts';
+import { fitted } from '../models/naming';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- the model is what is provided
-import { Workbench } from '../models/workbench';
+import { SILENCE_MILLISECONDS, Workbench } from '../models/workbench';
 import { IWorkbench } from '../tokens';
 
 const STUDY_KEY = 'flipnb:study';
-const SILENCE_MILLISECONDS = 45_000;
+const LOOK_MILLISECONDS = 2000;
+const NOTICE_MILLISECONDS = 20_000;
 
 /**
  * The shared model: fetched when Lab starts, pushed to by the server's events, fetched again after a silence.
@@ -40,6 +42,8 @@ export const workbenchPlugin: JupyterFrontEndPlugin<IWorkbench> = {
       workbench.take(event.schema_id, event);
     }, workbench);
 
+    window.setInterval(() => workbench.notice(), LOOK_MILLISECONDS);
+
     document.addEventListener('visibilitychange', () => {
       const silent = Date.now() - (workbench.beat?.getTime() ?? 0);
       if (
@@ -64,13 +68,13 @@ export const workbenchPlugin: JupyterFrontEndPlugin<IWorkbench> = {
               VERSION,
               status.version
             ),
-            { autoClose: false }
+            { autoClose: NOTICE_MILLISECONDS }
           );
         }
       } catch (error) {
         Notification.error(
-          trans.__('FLIP does not work here: %1', messageOf(error)),
-          { autoClose: false }
+          fitted(trans.__('FLIP does not work here: %1', messageOf(error))),
+          { autoClose: NOTICE_MILLISECONDS }
         );
       }
     }

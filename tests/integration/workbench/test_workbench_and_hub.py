@@ -18,8 +18,9 @@ from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import RunRequest
 from flipnb.workbench.counting import count
+from flipnb.workbench.freezing import freeze_notebook
 from flipnb.workbench.hub_client import HubClient
-from flipnb.workbench.plan_file import load_cohort
+from flipnb.workbench.plan_file import load_cohort, read_plan
 from flipnb.workbench.results import fetch_results
 from flipnb.workbench.runs import follow, list_runs, page_of_runs, stop_run, view_run
 from flipnb.workbench.studies import create_study, list_studies, read_roster, roster_path
@@ -80,6 +81,8 @@ def test_a_run_can_be_followed_and_stopped(hub, home, notebook):
     run = submit(home, prepare(home, notebook, "heart", [])).runs[0].run
     seen = [event.number for event in follow(home, run, to_the_end=False)]
     assert seen == list(range(1, len(seen) + 1))
+    assert code_of(fetch_results, home, run, home.directory / "none") == "not-finished"
+    assert not (home.directory / "none").exists()
     heard = []
     listener = threading.Thread(target=lambda: heard.extend(follow(home, run)))
     listener.start()
@@ -88,8 +91,28 @@ def test_a_run_can_be_followed_and_stopped(hub, home, notebook):
     assert heard[-1].state == "stopped"
     assert view_run(home, run).state == "stopped"
     assert run in [view.run for view in list_runs(home, "heart")]
-    assert code_of(fetch_results, home, run, home.directory / "none") == "not-finished"
-    assert not (home.directory / "none").exists()
+
+
+def test_a_run_that_did_not_succeed_has_results_too(home, notebook, tmp_path):
+    sent = submit(home, prepare(home, notebook, "heart", [{"lr": 0.5}]))
+    run = sent.runs[0].run
+    stop_run(home, run)
+    list(follow(home, run))
+    found = fetch_results(home, run, tmp_path)
+    assert (found.record.state, found.reason is not None, found.totals()) == ("stopped", True, {})
+    assert found.name.endswith(" · lr 0.5")
+    assert [code_of(lambda: found.weights_file), code_of(found.weights, 1)] == ["no-weights", "no-round"]
+    assert found.bundle.digest() == sent.bundle == found.record.bundle
+    opened = envelope.unseal(
+        (tmp_path / "bundle.dsse").read_bytes(), envelope.BUNDLE, {home.key.key_id: home.key.public_key}, "The bundle"
+    )
+    assert opened.digest == sent.bundle, "a third person can check it by the researcher's key alone"
+    (plan_file,) = (tmp_path / "definition").glob("*.flip.json")
+    plan = read_plan(plan_file)
+    assert (plan.dataset, plan.split, plan.plan) == (found.bundle.dataset, found.bundle.split, found.bundle.plan)
+    assert load_cohort(plan_file.with_name(plan.cohort)) == found.bundle.cohort
+    frozen = freeze_notebook(plan_file.with_name(plan_file.name.replace(".flip.json", ".ipynb")))
+    assert frozen == found.bundle.notebook
 
 
 def answer_counts(hub, answers, began):
@@ -208,9 +231,14 @@ def test_commands_speak_json(hub, home, notebook, flip):
     assert all(json.loads(line)["run"] == run for line in flip("logs", run, "--json").stdout.splitlines())
     assert json.loads(flip("study", "list", "--json").stdout)[0]["study"] == "heart"
     assert json.loads(flip("stop", run, "--json").stdout)["state"] in ("stopping", "stopped")
-    refused = flip("results", run, "--to", home.directory / "never")
+    assert flip("logs", run, "--follow").returncode == 0
+    fetched = json.loads(flip("results", run, "--to", home.directory / "stopped", "--json").stdout)
+    assert any(file.endswith("bundle.dsse") for file in fetched["files"])
+    refused = flip("weights", run, "--round", "1", "--out", home.directory / "never")
     assert refused.returncode == 1
     assert refused.stderr.startswith("flip: ")
+    (cleveland,) = [t for t in json.loads(flip("trusts", "--study", "heart", "--json").stdout) if t["joined"]][:1]
+    assert cleveland["title"]
     assert "Traceback" not in refused.stderr
 
 

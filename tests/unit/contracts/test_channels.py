@@ -177,7 +177,8 @@ def test_channels_of_a_bundle() -> None:
     )
     assert 10 <= found["end"].bits <= 30
     fewer = {channel.name for channel in channels(study.bundle(), Policy())}
-    assert fewer == {"weights", "numbers", "cells", "replies", "deaths", "end"}
+    assert fewer == {"weights", "numbers", "cells", "replies", "deaths", "end", "estate"}
+    assert found["estate"].bits == 0, "no notebook has a part in it"
 
 
 def test_a_coarser_grid_tells_less(tmp_path: Path) -> None:
@@ -186,5 +187,5 @@ def test_a_coarser_grid_tells_less(tmp_path: Path) -> None:
     coarse = channels(bundle, Policy(memory_use=True, progress_seconds=60, reply_seconds=10))
     told = {channel.name: channel.bits for channel in coarse}
     for channel in fine:
-        grids = channel.name not in ("weights", "numbers")
+        grids = channel.name not in ("weights", "numbers", "estate")
         assert told[channel.name] < channel.bits if grids else told[channel.name] == channel.bits

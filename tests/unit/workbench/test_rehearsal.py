@@ -28,6 +28,12 @@ def test_the_tutorial_runs_unchanged_on_a_twin(rehearsed_tutorial):
     assert not any(o["output_type"] == "error" for c in executed["cells"] for o in c.get("outputs", []))
 
 
+def test_its_kernel_listens_on_sockets_of_this_user_alone(rehearsed_tutorial):
+    notebook, _ = rehearsed_tutorial
+    executed = (rehearsal_directory(notebook) / "executed.ipynb").read_text()
+    assert "TCP" not in executed, "ipykernel warns of who could listen to TCP"
+
+
 def test_the_twin_is_marked_as_such(rehearsed_tutorial):
     notebook, _ = rehearsed_tutorial
     executed = (rehearsal_directory(notebook) / "executed.ipynb").read_text()

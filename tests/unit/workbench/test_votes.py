@@ -31,21 +31,22 @@ ROUNDS = (
 )
 
 
-def test_the_votes_of_each_round_are_shown(monkeypatch):
+def test_the_votes_of_each_round_are_shown(monkeypatch, tmp_path):
     parts = tuple(TrustPart(trust=key, name=name, state="finished") for key, name in NAMES.items())
     view = RunView(
         run="0" * 32, study="heart", title="t", bundle="0" * 64, researcher=NORTH, point={}, state="succeeded",
         code="agreed", reason="Agreed at round 2.", submitted=datetime.now(UTC), rounds_done=2, rounds=9, trusts=parts,
         last_event=9,
     )  # fmt: skip
-    monkeypatch.setattr(home.Home, "find", lambda: None)
+    monkeypatch.setattr(home.Home, "find", lambda: home.Home(tmp_path))
     monkeypatch.setattr(runs, "view_run", lambda home, run: view)
     monkeypatch.setattr(runs, "view_rounds", lambda home, run: ROUNDS)
     said = CliRunner().invoke(app, ["runs", "0" * 32])
     assert said.exit_code == 0, said.output
     assert "succeeded, round 2 of 9. Agreed at round 2." in said.output
     rows = [" ".join(line.split()) for line in said.output.splitlines()]
-    assert rows[-2:] == ["1 1 of 2 0.9", "2 2 of 2 0.995"]
+    assert rows[-3:-1] == ["1 1 of 2 0.9", "2 2 of 2 0.995"]
+    assert rows[-1] == "Final model, evaluated once, after training: loss 0.500"
     assert any("share of people" in row for row in rows)
     assert any(row.startswith("north finished") and row.endswith("over 50 %") for row in rows)
     assert any(row.startswith("south finished") and row.endswith("10 to 25 %") for row in rows)
@@ -59,7 +60,7 @@ def test_a_round_as_a_sentence_has_its_votes():
 
 
 def test_results_have_votes_and_the_figures_that_policies_let_out(tmp_path):
-    table = Results(tmp_path, SimpleNamespace(rounds=ROUNDS, members=NAMES)).metrics()
+    table = Results(tmp_path, SimpleNamespace(rounds=ROUNDS, members=NAMES)).metrics()  # as from a folder alone
     everybody = table[table["trust"] == "(all)"]
     assert everybody["votes"].tolist()[:2] == [1, 2]
     assert everybody["voters"].tolist()[:2] == [2, 2]

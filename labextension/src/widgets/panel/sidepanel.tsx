@@ -1,9 +1,5 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import {
-  ReactWidget,
-  circleIcon,
-  offlineBoltIcon
-} from '@jupyterlab/ui-components';
+import { ReactWidget } from '@jupyterlab/ui-components';
 import type { CommandRegistry } from '@lumino/commands';
 import type { JSX } from 'react';
 import { useState } from 'react';
@@ -11,22 +7,26 @@ import { useState } from 'react';
 import { CommandIDs } from '../../commands';
 import type { IStudyTrust } from '../../contracts';
 import { cohortIcon } from '../../icons';
+import { runName } from '../../models/naming';
 import {
   age,
-  clock,
   hasEnded,
+  runBrief,
   runDetail,
-  runName,
   runShare,
   runStateWord
 } from '../../models/wording';
 import type { IWorkbench } from '../../tokens';
 import { ContactBanner } from '../parts/contactbanner';
 import { Facts } from '../parts/facts';
+import { LinkButton } from '../parts/linkbutton';
 import type { IRow } from '../parts/rowlist';
 import { RowList } from '../parts/rowlist';
 import { useSignal } from '../parts/signal';
+import { RunName } from '../parts/runname';
 import { RunStateIcon, ToneIcon } from '../parts/states';
+import { cardFacts, contactText } from './trust';
+import { TrustDot } from './trustdot';
 
 /**
  * What a section of the panel is made of.
@@ -103,34 +103,31 @@ export function TrustSection(props: ISectionProps): JSX.Element {
   return (
     <RowList
       label={trans.__('Trusts')}
-      rows={workbench.trusts.map(trust => trustRow(trans, trust))}
+      rows={workbench.trusts.map(trust => trustRow(props, trust))}
       expandable
       onOpen={id => setOpen(open === id ? null : id)}
       details={
-        opened
-          ? { [opened.key]: <TrustFacts trust={opened} trans={trans} /> }
-          : {}
+        opened ? { [opened.key]: <TrustFacts {...props} trust={opened} /> } : {}
       }
     />
   );
 }
 
-function trustRow(trans: TranslationBundle, trust: IStudyTrust): IRow {
-  const detail = trustDetail(trans, trust);
+function trustRow(props: ISectionProps, trust: IStudyTrust): IRow {
+  const { workbench, trans } = props;
+  const detail = trustDetail(props, trust);
+  const online = trust.online && workbench.away === null;
   return {
     id: trust.key,
     label: trans.__(
       '%1, %2, %3',
       trust.title,
-      trust.online ? trans.__('online') : trans.__('offline'),
+      online ? trans.__('online') : trans.__('offline'),
       detail
     ),
     content: (
       <>
-        <ToneIcon
-          icon={trust.online ? circleIcon : offlineBoltIcon}
-          tone={trust.online ? 'success' : 'quiet'}
-        />
+        <TrustDot trust={trust} workbench={workbench} />
         <span className="jp-FlipRow-name">{trust.title}</span>
         <span className="jp-FlipRow-detail">{detail}</span>
       </>
@@ -139,83 +136,56 @@ function trustRow(trans: TranslationBundle, trust: IStudyTrust): IRow {
 }
 
 /**
- * How fresh a Trust's data are and what GPUs it has; or when it was last heard.
+ * How fresh a Trust's data are and what GPUs it has; or since when it is away.
  */
-function trustDetail(trans: TranslationBundle, trust: IStudyTrust): string {
-  if (!trust.joined) {
-    return trans.__('not joined yet');
-  }
-  if (!trust.online) {
-    return trust.heard
-      ? trans.__('heard %1', clock(trust.heard))
-      : trans.__('not heard yet');
-  }
+function trustDetail(props: ISectionProps, trust: IStudyTrust): string {
+  const { workbench, trans } = props;
   const { card } = trust;
-  if (card === null) {
-    return trans.__('online');
+  const away = workbench.away !== null || !trust.online || !trust.joined;
+  if (away || card === null) {
+    return contactText(trans, workbench, trust);
   }
   const data = card.data ? age(trans, card.data) : trans.__('no data yet');
   return card.gpus > 0 ? trans.__('%1  %2 GPU', data, card.gpus) : data;
 }
 
 /**
- * What a Trust says of itself in its card: data, machines, and what its policy allows.
+ * What a Trust says of itself in its card, and the way to all of it.
  */
-function TrustFacts(props: {
-  trust: IStudyTrust;
-  trans: TranslationBundle;
-}): JSX.Element {
-  const { trust, trans } = props;
+function TrustFacts(
+  props: ISectionProps & { trust: IStudyTrust }
+): JSX.Element {
+  const { trust, commands, trans } = props;
   const { card } = trust;
-  const facts: [string, string][] = [
-    [trans.__('Key'), `${trust.key.slice(0, 16)}…`]
-  ];
-  if (card === null) {
-    facts.push([trans.__('Card'), trans.__('none yet')]);
-  } else {
-    const { allowance } = card;
-    const yes = trans.__('yes');
-    const no = trans.__('no');
-    facts.push(
-      [
-        trans.__('Data'),
-        card.data
-          ? trans.__('loaded %1', clock(card.data))
-          : trans.__('none yet')
-      ],
-      [
-        trans.__('Machine'),
-        trans.__('%1 GPU, %2 runs at once', card.gpus, card.slots)
-      ],
-      [
-        trans.__('Environments'),
-        card.environments.map(environment => environment.name).join(', ') ||
-          trans.__('none')
-      ],
-      [trans.__('Own metrics leave'), allowance.per_trust_metrics ? yes : no],
-      [
-        trans.__('Single updates leave'),
-        allowance.individual_updates ? yes : no
-      ],
-      [
-        trans.__('Needs'),
-        trans.__(
-          '%1 Trusts, %2 people to train on',
-          allowance.minimum_trusts,
-          allowance.minimum_train
-        )
-      ],
-      [
-        trans.__('Allows'),
-        trans.__(
-          '%1 rounds, clip norm %2',
-          allowance.maximum_rounds.toLocaleString(),
-          allowance.maximum_clip_norm.toLocaleString()
-        )
-      ]
-    );
-  }
-  return <Facts facts={facts} />;
+  const environments = (card?.environments ?? []).map(built =>
+    trans.__('%1 (%2 packages)', built.name, built.distributions.length)
+  );
+  return (
+    <>
+      <Facts
+        facts={
+          card === null
+            ? [[trans.__('Card'), trans.__('none yet')]]
+            : [
+                ...cardFacts(trans, card),
+                [
+                  trans.__('Environments'),
+                  environments.join(', ') || trans.__('none')
+                ]
+              ]
+        }
+      />
+      <p className="jp-FlipTrust-open">
+        <LinkButton
+          onClick={() =>
+            void commands.execute(CommandIDs.openTrust, { trust: trust.key })
+          }
+        >
+          {trans.__('Open %1', trust.title)}
+        </LinkButton>
+      </p>
+    </>
+  );
 }
 
 /**
@@ -275,8 +245,8 @@ export function RunSection(props: ISectionProps): JSX.Element {
   const ended = runs.filter(hasEnded).slice(0, LATEST);
   const rows = [...active, ...ended].map((run): IRow => {
     const share = runShare(run);
-    const detail = runDetail(trans, run);
-    const name = runName(run, workbench.runs);
+    const detail = runDetail(trans, run, key => workbench.trustTitle(key));
+    const name = runName(run);
     return {
       id: run.run,
       label: trans.__('%1, %2', name, detail),
@@ -284,9 +254,9 @@ export function RunSection(props: ISectionProps): JSX.Element {
       content: (
         <>
           <RunStateIcon state={run.state} />
-          <span className="jp-FlipRow-name">{name}</span>
+          <RunName run={run} />
           <span className="jp-FlipRow-detail">
-            {detail}
+            {runBrief(trans, run, key => workbench.trustTitle(key))}
             {share !== null && ` ${Math.round(share * 100)}%`}
           </span>
         </>

@@ -26,12 +26,12 @@ export function ContactBanner(props: {
       </p>
     );
   }
-  if (contact.state === 'offline') {
-    const since = clock(workbench.heard ?? contact.since);
+  if (workbench.away !== null) {
+    const since = clock(workbench.away);
     return (
       <p className="jp-FlipBanner jp-mod-warn" role="status">
         {trans.__(
-          'No contact with the hub since %1. Runs go on; FLIP keeps trying.',
+          'No contact with the hub since %1. Runs go on; so do rehearsal, editing, twin and results here.',
           since
         )}{' '}
         <LinkButton onClick={() => void commands.execute(CommandIDs.tryHub)}>

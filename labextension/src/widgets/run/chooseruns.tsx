@@ -4,7 +4,8 @@ import { ReactWidget } from '@jupyterlab/ui-components';
 import type { JSX } from 'react';
 
 import type { IRunView } from '../../contracts';
-import { runDetail, runName } from '../../models/wording';
+import { runName } from '../../models/naming';
+import { runDetail } from '../../models/wording';
 
 /**
  * The body of a dialog that asks which runs to compare.
@@ -16,6 +17,7 @@ export class ChooseRuns
   constructor(
     private readonly _runs: ReadonlyArray<IRunView>,
     private readonly _most: number,
+    private readonly _titleOf: (trust: string) => string,
     private readonly _trans: TranslationBundle
   ) {
     super();
@@ -46,8 +48,10 @@ export class ChooseRuns
                 }
               }}
             />
-            {runName(run, this._runs)} <code>{run.run.slice(0, 8)}</code>{' '}
-            {runDetail(trans, run)}
+            {runName(run)}{' '}
+            <span className="jp-FlipView-note">
+              {runDetail(trans, run, this._titleOf)}
+            </span>
           </label>
         ))}
       </fieldset>

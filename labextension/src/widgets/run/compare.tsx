@@ -12,6 +12,7 @@ import {
   settingRows,
   toCsv
 } from '../../models/comparison';
+import { runName } from '../../models/naming';
 import { figures, metric } from '../../models/wording';
 import { Region } from '../parts/region';
 import { CurveChart } from './chart';
@@ -48,7 +49,10 @@ function Compare(props: ICompareProps): JSX.Element {
   const { records, saveCsv, trans } = props;
   const [onlyDifferent, setOnlyDifferent] = useState(true);
   const letters = records.map((_, index) => String.fromCharCode(65 + index));
-  const settings = settingRows(records);
+  const heads = records.map(
+    (record, index) => `${letters[index]} ${runName(record)}`
+  );
+  const settings = settingRows(records, props.titleOf);
   const metrics = metricRows(records, props.titleOf);
   const shown = [
     ...settings.filter(row => !onlyDifferent || differs(row)),
@@ -74,12 +78,7 @@ function Compare(props: ICompareProps): JSX.Element {
             type="button"
             className="jp-mod-styled jp-mod-reject"
             onClick={() =>
-              saveCsv(
-                toCsv(
-                  ['', ...records.map(r => r.run)],
-                  [...settings, ...metrics]
-                )
-              )
+              saveCsv(toCsv(['', ...heads], [...settings, ...metrics]))
             }
           >
             {trans.__('Export CSV')}
@@ -91,33 +90,35 @@ function Compare(props: ICompareProps): JSX.Element {
           {trans.__('These runs are about different cohorts.')}
         </p>
       )}
-      <table className="jp-FlipTable">
-        <thead>
-          <tr>
-            <td />
-            {records.map((record, index) => (
-              <th
-                scope="col"
-                key={record.run}
-                className="jp-mod-number"
-                title={record.run}
-              >
-                {letters[index]} <code>{record.run.slice(0, 8)}</code>
-              </th>
+      <div className="jp-FlipTable-scroll" tabIndex={0}>
+        <table className="jp-FlipTable">
+          <thead>
+            <tr>
+              <td />
+              {records.map((record, index) => (
+                <th
+                  scope="col"
+                  key={record.run}
+                  className="jp-FlipCompare-run"
+                  title={record.run}
+                >
+                  {letters[index]} {runName(record)}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {shown.map(row => (
+              <ComparedRow
+                key={row.name}
+                row={row}
+                shown={metrics.includes(row) ? metric : figures}
+                trans={trans}
+              />
             ))}
-          </tr>
-        </thead>
-        <tbody>
-          {shown.map(row => (
-            <ComparedRow
-              key={row.name}
-              row={row}
-              shown={metrics.includes(row) ? metric : figures}
-              trans={trans}
-            />
-          ))}
-        </tbody>
-      </table>
+          </tbody>
+        </table>
+      </div>
       {records.length <= MOST_CURVES &&
         names.map(name => (
           <CurveChart
@@ -144,7 +145,12 @@ function ComparedRow(props: {
     <tr>
       <th scope="row">{row.name}</th>
       {row.values.map((value, index) => (
-        <td key={index} className="jp-mod-number">
+        <td
+          key={index}
+          className={
+            typeof value === 'number' ? 'jp-mod-number' : 'jp-FlipCompare-text'
+          }
+        >
           {value === null
             ? trans.__('none')
             : typeof value === 'number'

@@ -5,11 +5,13 @@ import type { JSX } from 'react';
 import { CommandIDs } from '../../commands';
 import type { IRunResults } from '../../contracts';
 import { lastRound } from '../../models/comparison';
-import { sharesOf } from '../../models/curves';
+import { finalOf, sharesOf } from '../../models/curves';
+import { memberTitle, pointText, runName } from '../../models/naming';
 import {
   clock,
   figures,
   metric,
+  runStateWord,
   shareText,
   shortDigest
 } from '../../models/wording';
@@ -43,16 +45,14 @@ export class ResultsView extends Region<IResultsProps> {
 
 function Results(props: IResultsProps): JSX.Element {
   const { results, commands, trans } = props;
-  const { record, files } = results;
-  const folder = files[0]?.path.split('/').slice(0, -1).join('/') ?? '';
-  const point = Object.entries(record.point)
-    .map(([name, value]) => `${name} ${String(value)}`)
-    .join(', ');
+  const { record, files, folder } = results;
   return (
     <div className="jp-FlipView">
       <header className="jp-FlipView-header">
-        <h2>{record.title}</h2>
-        <span className="jp-FlipView-note">{point}</span>
+        <h2>{runName(record)}</h2>
+        <span className="jp-FlipView-note">
+          {runStateWord(trans, record.state)}
+        </span>
         <span className="jp-FlipRun-actions">
           <button
             type="button"
@@ -89,17 +89,35 @@ function Results(props: IResultsProps): JSX.Element {
       </header>
       <p className="jp-FlipView-note">
         {[
+          record.notebook,
+          trans.__('study %1', record.study),
+          trans.__('bundle %1', shortDigest(record.bundle)),
           record.finished ? trans.__('ended %1', clock(record.finished)) : '',
-          record.reason ?? '',
-          trans.__('bundle %1', shortDigest(record.bundle))
+          pointText(record),
+          results.packages.torch
+            ? trans.__('torch %1', results.packages.torch)
+            : ''
         ]
           .filter(Boolean)
           .join(' · ')}
       </p>
+      {record.state !== 'succeeded' && (
+        <p className="jp-FlipBanner jp-mod-warn" role="status">
+          {record.final_weights === null
+            ? trans.__('This run has no final weights.')
+            : ''}{' '}
+          {record.reason}
+        </p>
+      )}
       <section className="jp-FlipView-section">
-        <h3>{trans.__('Numbers of the final model')}</h3>
+        <h3>
+          {finalOf(record.rounds)
+            ? trans.__('Numbers of the final model')
+            : trans.__('Numbers after the last round')}
+        </h3>
         <Numbers {...props} />
       </section>
+      <Totals {...props} />
       <section className="jp-FlipView-section">
         <h3>
           {trans.__('Files')}
@@ -118,7 +136,7 @@ function Results(props: IResultsProps): JSX.Element {
           <tbody>
             {files.map(file => (
               <tr key={file.path}>
-                <th scope="row">{file.path.split('/').pop()}</th>
+                <th scope="row">{file.path.slice(folder.length + 1)}</th>
                 <td className="jp-mod-number">{sizeOf(trans, file.size)}</td>
                 <td>
                   <code title={file.sha256}>{shortDigest(file.sha256)}</code>{' '}
@@ -134,6 +152,41 @@ function Results(props: IResultsProps): JSX.Element {
   );
 }
 
+/**
+ * The sums of `flip.total`, by name; what is long is in totals.json.
+ */
+function Totals(props: IResultsProps): JSX.Element | null {
+  const { results, trans } = props;
+  if (results.totals.length === 0) {
+    return null;
+  }
+  return (
+    <section className="jp-FlipView-section">
+      <h3>{trans.__('Totals')}</h3>
+      <div className="jp-FlipTable-scroll" tabIndex={0}>
+        <table className="jp-FlipTable">
+          <thead>
+            <tr>
+              <th scope="col">{trans.__('Name')}</th>
+              <th scope="col">{trans.__('Shape')}</th>
+              <th scope="col">{trans.__('First values')}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {results.totals.map(total => (
+              <tr key={total.name}>
+                <th scope="row">{total.name}</th>
+                <td>{total.shape.join(' × ') || trans.__('one number')}</td>
+                <td>{total.first.map(figures).join('  ')}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
+  );
+}
+
 function Numbers(props: IResultsProps): JSX.Element {
   const { results, trans } = props;
   const { record } = results;
@@ -143,7 +196,7 @@ function Numbers(props: IResultsProps): JSX.Element {
   }
   const names = Object.keys(last.metrics);
   const members = Object.keys(record.members)
-    .map(key => [key, props.titleOf(key)])
+    .map(key => [key, memberTitle(record, key, props.titleOf)])
     .sort((a, b) => a[1].localeCompare(b[1]));
   const shares = sharesOf(record.rounds);
   const shareOf = (key: string) => {

@@ -13,16 +13,23 @@ import {
   secondsLeft
 } from '../../models/curves';
 import type { RunModel } from '../../models/run';
+import {
+  pointText,
+  ranSeconds,
+  runName,
+  waitedSeconds
+} from '../../models/naming';
+import { needsHub } from '../../models/offline';
 import { cellOf, eventText } from '../../models/sentences';
 import {
   clock,
   duration,
   failureText,
   hasEnded,
-  pointText,
   runStateWord,
   shortDigest
 } from '../../models/wording';
+import { Code } from '../parts/code';
 import { ContactBanner } from '../parts/contactbanner';
 import { LinkButton } from '../parts/linkbutton';
 import { Problem } from '../parts/problem';
@@ -31,6 +38,7 @@ import { useSignal } from '../parts/signal';
 import { RunStateIcon, TrustStateIcon } from '../parts/states';
 import { Tabs } from '../parts/tabs';
 import { CurveChart } from './chart';
+import { FinalModel } from './finalmodel';
 import { TrustTable } from './trusttable';
 
 /**
@@ -69,7 +77,7 @@ function Run(props: IRunProps): JSX.Element {
     );
   }
   return (
-    <div className="jp-FlipView">
+    <div className="jp-FlipView" data-run={view.run}>
       <Header {...props} view={view} />
       <ContactBanner
         workbench={model.workbench}
@@ -79,6 +87,13 @@ function Run(props: IRunProps): JSX.Element {
       <Problem text={model.problem} />
       <Announcements {...props} view={view} />
       <TrustTable {...props} view={view} />
+      {model.final && (
+        <FinalModel
+          final={model.final}
+          nameOf={trust => model.workbench.trustTitle(trust)}
+          trans={trans}
+        />
+      )}
       <Tabs
         label={trans.__('Details')}
         chosen={tab}
@@ -121,11 +136,12 @@ function Header(props: IViewed): JSX.Element {
   const { model, view, commands, trans } = props;
   const ended = hasEnded(view);
   const left = ended ? null : secondsLeft(model.rounds, view.rounds);
+  const away = needsHub(model.workbench, trans);
   const run = view.run;
   return (
     <div className="jp-FlipView-header jp-FlipRun-header">
       <RunStateIcon state={view.state} />
-      <h2>{view.title}</h2>
+      <h2>{runName(view)}</h2>
       <span className="jp-FlipRun-state">
         {runStateWord(trans, view.state)}
       </span>
@@ -136,7 +152,7 @@ function Header(props: IViewed): JSX.Element {
         {left !== null && trans.__(', about %1 left', duration(trans, left))}
       </span>
       <span className="jp-FlipRun-actions">
-        {view.state === 'succeeded' && (
+        {ended && (
           <button
             type="button"
             className="jp-mod-styled jp-mod-accept"
@@ -152,7 +168,8 @@ function Header(props: IViewed): JSX.Element {
           <button
             type="button"
             className="jp-mod-styled jp-mod-warn"
-            disabled={view.state === 'stopping'}
+            disabled={view.state === 'stopping' || away !== ''}
+            title={away || undefined}
             onClick={() => void commands.execute(CommandIDs.stopRun, { run })}
           >
             {trans.__('Stop…')}
@@ -161,21 +178,25 @@ function Header(props: IViewed): JSX.Element {
         <button
           type="button"
           className="jp-mod-styled jp-mod-reject"
+          disabled={away !== ''}
+          title={away || undefined}
           onClick={() => void commands.execute(CommandIDs.cloneRun, { run })}
         >
           {trans.__('Clone…')}
         </button>
       </span>
+      {away && <span className="jp-FlipView-note">{away}</span>}
       <p className="jp-FlipRun-facts">
         {[
-          pointText(view),
+          view.notebook,
+          trans.__('study %1', view.study),
           trans.__('bundle %1', shortDigest(view.bundle)),
-          ended && view.finished
-            ? trans.__('ended %1', clock(view.finished))
-            : ''
+          timesText(trans, view)
         ]
           .filter(Boolean)
           .join(' · ')}
+        <br />
+        {pointText(view)}
         {view.reason && (
           <>
             <br />
@@ -185,6 +206,21 @@ function Header(props: IViewed): JSX.Element {
       </p>
     </div>
   );
+}
+
+/**
+ * "sent 14:02, waited 6 min, ran 9 min".
+ */
+function timesText(trans: TranslationBundle, view: IRunView): string {
+  const ran = ranSeconds(view);
+  return [
+    trans.__('sent %1', clock(view.submitted)),
+    trans.__('waited %1', duration(trans, waitedSeconds(view))),
+    ran === null ? '' : trans.__('ran %1', duration(trans, ran)),
+    view.finished ? trans.__('ended %1', clock(view.finished)) : ''
+  ]
+    .filter(Boolean)
+    .join(', ');
 }
 
 /**
@@ -200,8 +236,14 @@ function Announcements(props: IViewed): JSX.Element {
     <>
       <p className="jp-FlipHidden" role="status" key={`${view.state} ${tenth}`}>
         {view.state === 'running'
-          ? trans.__('%1, round %2 of %3', word, view.rounds_done, view.rounds)
-          : word}
+          ? trans.__(
+              '%1: %2, round %3 of %4',
+              runName(view),
+              word,
+              view.rounds_done,
+              view.rounds
+            )
+          : trans.__('%1: %2', runName(view), word)}
       </p>
       {failed.map(part => (
         <p key={part.trust} className="jp-FlipBanner jp-mod-error" role="alert">
@@ -292,9 +334,7 @@ function Cells(props: IViewed): JSX.Element {
                 </span>
               ))}
           </div>
-          <pre className="jp-FlipLines" tabIndex={0}>
-            {cell.source}
-          </pre>
+          <Code source={cell.source} />
         </li>
       ))}
     </ol>

@@ -1,15 +1,18 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { CommandRegistry } from '@lumino/commands';
 import type { JSX, KeyboardEvent } from 'react';
-import { useRef, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 
 import { CommandIDs } from '../../commands';
 import type { IRunView } from '../../contracts';
+import { ranSeconds, runName, waitedSeconds } from '../../models/naming';
+import { needsHub } from '../../models/offline';
+import type { IRunsLook, RunColumn } from '../../models/runlist';
+import { findRuns, sortRuns } from '../../models/runlist';
 import {
   clock,
   duration,
   hasEnded,
-  pointText,
   runDetail,
   runStateWord
 } from '../../models/wording';
@@ -22,22 +25,24 @@ import { useSignal } from '../parts/signal';
 import { RunStateIcon } from '../parts/states';
 
 /**
- * What the list of runs is made of.
+ * What the list of runs is made of. `kept` is how it was looked at last; `keep` keeps how it is now.
  */
 export interface IRunsProps {
   workbench: IWorkbench;
   commands: CommandRegistry;
   trans: TranslationBundle;
+  kept: IRunsLook;
+  keep: (look: IRunsLook) => void;
 }
 
-type Column = 'title' | 'state' | 'rounds' | 'submitted' | 'seconds';
-
-const NUMBERS: ReadonlySet<Column | null> = new Set<Column | null>([
+const NUMBERS: ReadonlySet<RunColumn> = new Set<RunColumn>([
   'rounds',
-  'submitted',
-  'seconds'
+  'waited',
+  'ran',
+  'submitted'
 ]);
 const PAGE = 100;
+const TICK_MILLISECONDS = 10_000;
 
 /**
  * All runs of the study, to filter, to sort and to open.
@@ -49,26 +54,39 @@ export class RunsWidget extends Region<IRunsProps> {
   }
 }
 
+/**
+ * Draw anew now and then, as long as something goes on: times pass without an event.
+ */
+function useTicks(active: boolean): void {
+  const [, tick] = useState(0);
+  useEffect(() => {
+    if (!active) {
+      return;
+    }
+    const timer = setInterval(() => tick(n => n + 1), TICK_MILLISECONDS);
+    return () => clearInterval(timer);
+  }, [active]);
+}
+
 function Runs(props: IRunsProps): JSX.Element {
   const { workbench, commands, trans } = props;
   useSignal(workbench.changed);
-  const [filter, setFilter] = useState('');
-  const [state, setState] = useState('');
-  const [column, setColumn] = useState<Column | null>(null);
-  const [falling, setFalling] = useState(true);
+  const [look, setLook] = useState(props.kept);
   const [current, setCurrent] = useState<string | null>(null);
   const [shownRows, setShownRows] = useState(PAGE);
   const body = useRef<HTMLTableSectionElement>(null);
+  useTicks(workbench.runs.some(run => !hasEnded(run)));
 
-  const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = workbench.runs.filter(run => {
-    const text = `${run.title} ${pointText(run)} ${run.run}`.toLowerCase();
-    return (
-      words.every(word => text.includes(word)) &&
-      (state === '' || run.state === state)
-    );
-  });
-  const rows = sort(found, column, falling).slice(0, shownRows);
+  function change(changes: Partial<IRunsLook>): void {
+    const next = { ...look, ...changes };
+    setLook(next);
+    props.keep(next);
+  }
+
+  const { column, falling } = look;
+  const away = needsHub(workbench, trans);
+  const found = findRuns(workbench.runs, look);
+  const rows = sortRuns(found, look).slice(0, shownRows);
   const index = Math.max(
     0,
     rows.findIndex(run => run.run === current)
@@ -86,13 +104,14 @@ function Runs(props: IRunsProps): JSX.Element {
     }
   }
 
-  const columns: [Column | null, string][] = [
-    ['title', trans.__('Run')],
-    [null, trans.__('Parameters')],
+  const columns: [RunColumn, string][] = [
+    ['name', trans.__('Run')],
+    ['notebook', trans.__('Notebook')],
     ['state', trans.__('State')],
     ['rounds', trans.__('Rounds')],
-    ['submitted', trans.__('Sent')],
-    ['seconds', trans.__('Took')]
+    ['waited', trans.__('Waited')],
+    ['ran', trans.__('Ran')],
+    ['submitted', trans.__('Sent')]
   ];
   const states = [...new Set(workbench.runs.map(run => run.state))];
   return (
@@ -108,6 +127,8 @@ function Runs(props: IRunsProps): JSX.Element {
           <button
             type="button"
             className="jp-mod-styled jp-mod-reject"
+            disabled={away !== ''}
+            title={away || undefined}
             onClick={() => void commands.execute(CommandIDs.compareRuns)}
           >
             {trans.__('Compare…')}
@@ -119,16 +140,16 @@ function Runs(props: IRunsProps): JSX.Element {
         <input
           type="search"
           className="jp-mod-styled"
-          placeholder={trans.__('Filter runs')}
+          placeholder={trans.__('Filter by title, notebook, value')}
           aria-label={trans.__('Filter runs')}
-          value={filter}
-          onChange={event => setFilter(event.target.value)}
+          value={look.filter}
+          onChange={event => change({ filter: event.target.value })}
         />
         <select
           className="jp-mod-styled"
           aria-label={trans.__('State')}
-          value={state}
-          onChange={event => setState(event.target.value)}
+          value={look.state}
+          onChange={event => change({ state: event.target.value })}
         >
           <option value="">{trans.__('every state')}</option>
           {states.map(name => (
@@ -141,6 +162,13 @@ function Runs(props: IRunsProps): JSX.Element {
       {workbench.runs.length === 0 ? (
         <p className="jp-FlipEmpty">
           {trans.__('No runs yet. Open a notebook, press Rehearse, then Send.')}
+        </p>
+      ) : found.length === 0 ? (
+        <p className="jp-FlipEmpty">
+          {trans.__('No run fits.')}{' '}
+          <LinkButton onClick={() => change({ filter: '', state: '' })}>
+            {trans.__('Clear Filter')}
+          </LinkButton>
         </p>
       ) : (
         <div className="jp-FlipTable-scroll">
@@ -158,28 +186,26 @@ function Runs(props: IRunsProps): JSX.Element {
                     scope="col"
                     className={NUMBERS.has(name) ? 'jp-mod-number' : undefined}
                     aria-sort={
-                      name !== null && name === column
+                      name === column
                         ? falling
                           ? 'descending'
                           : 'ascending'
-                        : undefined
+                        : 'none'
                     }
                   >
-                    {name === null ? (
-                      label
-                    ) : (
-                      <button
-                        type="button"
-                        className="jp-FlipTable-sort"
-                        onClick={() => {
-                          setFalling(name === column ? !falling : false);
-                          setColumn(name);
-                        }}
-                      >
-                        {label}
-                        {name === column && (falling ? ' ▾' : ' ▴')}
-                      </button>
-                    )}
+                    <button
+                      type="button"
+                      className="jp-FlipTable-sort"
+                      onClick={() =>
+                        change({
+                          column: name,
+                          falling: name === column && !falling
+                        })
+                      }
+                    >
+                      {label}
+                      {name === column && (falling ? ' ▾' : ' ▴')}
+                    </button>
                   </th>
                 ))}
               </tr>
@@ -196,20 +222,25 @@ function Runs(props: IRunsProps): JSX.Element {
                     void commands.execute(CommandIDs.openRun, { run: run.run })
                   }
                 >
-                  <td role="gridcell">
+                  <td role="gridcell" className="jp-FlipRuns-name">
                     <RunStateIcon state={run.state} />
-                    {run.title}
+                    {runName(run)}
                   </td>
-                  <td role="gridcell">{pointText(run)}</td>
-                  <td role="gridcell">{runDetail(trans, run)}</td>
+                  <td role="gridcell">{run.notebook}</td>
+                  <td role="gridcell">
+                    {runDetail(trans, run, key => workbench.trustTitle(key))}
+                  </td>
                   <td role="gridcell" className="jp-mod-number">
                     {trans.__('%1 of %2', run.rounds_done, run.rounds)}
                   </td>
                   <td role="gridcell" className="jp-mod-number">
-                    {clock(run.submitted)}
+                    {duration(trans, waitedSeconds(run))}
                   </td>
                   <td role="gridcell" className="jp-mod-number">
-                    {hasEnded(run) ? duration(trans, seconds(run)) : ''}
+                    {ranText(trans, run)}
+                  </td>
+                  <td role="gridcell" className="jp-mod-number">
+                    {clock(run.submitted)}
                   </td>
                 </tr>
               ))}
@@ -226,35 +257,7 @@ function Runs(props: IRunsProps): JSX.Element {
   );
 }
 
-function seconds(run: IRunView): number {
-  return run.finished
-    ? (Date.parse(run.finished) - Date.parse(run.submitted)) / 1000
-    : 0;
-}
-
-/**
- * By a column; without one, what goes on comes first, then the newest.
- */
-function sort(
-  runs: ReadonlyArray<IRunView>,
-  column: Column | null,
-  falling: boolean
-): IRunView[] {
-  const sorted = [...runs];
-  if (column === null) {
-    return sorted.sort((a, b) => Number(hasEnded(a)) - Number(hasEnded(b)));
-  }
-  const value = (run: IRunView): string | number =>
-    ({
-      title: run.title,
-      state: run.state,
-      rounds: run.rounds_done,
-      submitted: run.submitted,
-      seconds: seconds(run)
-    })[column];
-  sorted.sort((a, b) => {
-    const [x, y] = [value(a), value(b)];
-    return x < y ? -1 : x > y ? 1 : 0;
-  });
-  return falling ? sorted.reverse() : sorted;
+function ranText(trans: TranslationBundle, run: IRunView): string {
+  const seconds = ranSeconds(run);
+  return seconds === null ? '-' : duration(trans, seconds);
 }

@@ -43,7 +43,7 @@ export function TrustTable(props: IViewed): JSX.Element {
   );
   const shares = sharesOf(model.rounds);
   return (
-    <div className="jp-FlipTable-scroll">
+    <div className="jp-FlipTable-scroll" tabIndex={0}>
       <table className="jp-FlipTable">
         <thead>
           <tr>
@@ -51,12 +51,12 @@ export function TrustTable(props: IViewed): JSX.Element {
             <th scope="col">{trans.__('State')}</th>
             <th scope="col">{trans.__('Progress')}</th>
             {shares.size > 0 && (
-              <th scope="col" className="jp-mod-number">
+              <th scope="col" className="jp-mod-number jp-mod-spare">
                 {trans.__('Share of people')}
               </th>
             )}
             {measured && (
-              <th scope="col" className="jp-mod-number">
+              <th scope="col" className="jp-mod-number jp-mod-spare">
                 {trans.__('Memory, at most')}
               </th>
             )}
@@ -132,10 +132,12 @@ function TrustLine(
         )}
       </td>
       {shares.size > 0 && (
-        <td className="jp-mod-number">{share && shareText(trans, share)}</td>
+        <td className="jp-mod-number jp-mod-spare">
+          {share && shareText(trans, share)}
+        </td>
       )}
       {props.measured && (
-        <td className="jp-mod-number">
+        <td className="jp-mod-number jp-mod-spare">
           {memoryText(trans, part.progress) ?? trans.__('kept inside')}
         </td>
       )}

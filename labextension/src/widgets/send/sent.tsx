@@ -1,12 +1,8 @@
 import type { JSX } from 'react';
 
 import { CommandIDs } from '../../commands';
-import {
-  isUnwilling,
-  runName,
-  shortDigest,
-  trustStateWord
-} from '../../models/wording';
+import { runName } from '../../models/naming';
+import { isUnwilling, shortDigest, trustStateWord } from '../../models/wording';
 import { LinkButton } from '../parts/linkbutton';
 import { RunStateIcon, TrustStateIcon } from '../parts/states';
 import type { ISendProps } from './section';
@@ -41,7 +37,7 @@ export function Sent(props: ISendProps): JSX.Element {
         {runs.map(run => (
           <li key={run.run} className="jp-FlipIssue">
             <RunStateIcon state={run.state} />
-            <span className="jp-FlipIssue-text">{runName(run, runs)}</span>
+            <span className="jp-FlipIssue-text">{runName(run)}</span>
             <LinkButton
               onClick={() =>
                 void commands.execute(CommandIDs.openRun, { run: run.run })
