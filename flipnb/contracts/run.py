@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from flipnb.contracts.document import Digest, Document, Moment, sha256
+from flipnb.contracts.choices import Choices
+from flipnb.contracts.document import Digest, Document, Later, Moment, sha256
 from flipnb.contracts.failure import REFUSALS
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.parameters import Scalar
@@ -43,7 +44,7 @@ RUN_TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
 TRUST_TRANSITIONS: Mapping[TrustState, frozenset[TrustState]] = {
     "notified": frozenset({"waiting", "approved", "declined", "refused", "left-out", "stopped"}),
     "waiting": frozenset({"approved", "declined", "refused", "left-out", "stopped"}),
-    "approved": frozenset({"queued", "starting", "declined", "refused", "left-out", "stopped", "failed"}),
+    "approved": frozenset({"waiting", "queued", "starting", "declined", "refused", "left-out", "stopped", "failed"}),
     "queued": frozenset({"waiting", "starting", "running", "declined", "refused", "left-out", "stopped", "failed"}),
     "starting": frozenset({"queued", "running", "failed", "left-out", "stopped", "refused"}),
     "running": frozenset({"queued", "finished", "failed", "left-out", "stopped"}),
@@ -89,6 +90,7 @@ class RunRequest(Document):
     study: Name
     bundle: Digest
     point: dict[Identifier, Scalar]
+    choices: Annotated[Choices, Later(Choices())] = Choices()
     requested: Moment
     nonce: str = Field(pattern=r"^[0-9a-f]{32}$")
 
@@ -211,7 +213,8 @@ class TrustPart(Document):
     """One Trust's part of a run as the hub shows it.
 
     ``executions_left``: how many more runs of the bundle this Trust's approvals cover, as it said last; None where it
-    has not said so. ``heard``: when its agent last asked for tasks, which it does whatever runs there; None where it has not lately.
+    has not said so. ``heard``: when its agent last asked for tasks, which it does whatever runs there; None where it
+    has not lately.
     """
 
     trust: KeyId
@@ -228,7 +231,8 @@ class TrustPart(Document):
 class RunView(Document):
     """A run as the hub shows it to the study's members.
 
-    ``notebook`` is the name of its notebook's file, empty where the bundle does not say. Between ``submitted`` and
+    ``notebook`` is the name of its notebook's file, empty where the bundle does not say; ``choices`` is what it chose
+    beside its parameters. Between ``submitted`` and
     ``started`` it waited (for approvals, then for slots), between ``started`` and ``finished`` it ran.
     """
 
@@ -239,6 +243,7 @@ class RunView(Document):
     bundle: Digest
     researcher: KeyId
     point: dict[Identifier, Scalar]
+    choices: Choices = Choices()
     state: RunState
     code: str | None = None
     reason: str | None = None

@@ -32,9 +32,9 @@ from flipnb.contracts.run import (
 from flipnb.contracts.task import RoundTask, StartTask, TaskAnswer
 from flipnb.hub import lateness
 from flipnb.hub.blob_grants import is_there
-from flipnb.hub.bundles import bundle_of
+from flipnb.hub.bundles import bundle_of, keep_executions_left
 from flipnb.hub.configuration import HubConfiguration
-from flipnb.hub.runs import become, parts_of, tell_part, tell_progress, tell_round
+from flipnb.hub.runs import become, bundle_at, parts_of, tell_part, tell_progress, tell_round
 from flipnb.hub.store.tables import CoordinatorRow, PartRow, RoundRow, RunRow, TaskRow
 from flipnb.hub.tasks import Asking, ask, ask_stop
 from flipnb.hub.waits import replies_of, ring
@@ -52,6 +52,8 @@ def report(session: Session, configuration: HubConfiguration, run: RunRow, part:
     if said.sequence <= part.last_report:
         return
     part.last_report = said.sequence
+    if said.executions_left is not None:
+        keep_executions_left(session, run.bundle, part.trust, said.executions_left)
     if said.progress is not None:
         part.progress = said.progress.model_dump_json(exclude_none=True)
         if said.state is None:
@@ -66,6 +68,9 @@ def report(session: Session, configuration: HubConfiguration, run: RunRow, part:
         _become_part(session, run, part, said.state, code=said.code, reason=said.reason, failure=said.failure)
         if said.state == "running" and run.state == "starting":
             become(session, run, "running")
+    elif said.state is not None and said.state in UNDECIDED:
+        part.code, part.reason = said.code, said.reason  # why it waits is another than before
+        tell_part(session, run, part, part.state, None)
     elif said.failure is not None:
         part.failure = said.failure.model_dump_json(exclude_none=True)
         if not lateness.is_late(part):
@@ -183,7 +188,7 @@ def post_round(session: Session, run: RunRow, context: RoundContext) -> None:
     Raises FlipError ``wrong-context`` (422), ``other-context`` (409: the round was posted with another one),
     ``wrong-state`` (409), ``missing-blob`` (409).
     """
-    bundle = bundle_of(session, run.bundle)
+    bundle = bundle_at(session, run)
     if context.run != run.id or context.bundle != run.bundle or context.of != bundle.plan.rounds:
         raise FlipError("wrong-context", "The context is of another run.", status=422)
     if context.round > context.of + 1 or context.tensors != bundle.tensors.digest():
@@ -348,7 +353,7 @@ def _become_part(
     part.state = advance_trust(part.state, state)
     if part.code == lateness.BACK:
         part.code = part.reason = None  # it was late once, which says nothing of how it went on
-    part.code, part.reason = code or part.code, reason or part.reason
+    part.code, part.reason = (None, None) if state == "approved" else (code or part.code, reason or part.reason)
     if failure is not None:
         part.failure = failure.model_dump_json(exclude_none=True)
     tell_part(session, run, part, state, failure)

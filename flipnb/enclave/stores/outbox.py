@@ -37,7 +37,7 @@ class Outbox:
             held = text_of(datetime.now(UTC) + _HELD) if report.state in ("finished", "failed", "left-out") else ""
             added = db.execute(
                 "INSERT INTO reports (run, sequence, body, progress_only, held_until) VALUES (?,?,?,?,?)",
-                (report.run, last + 1, body, report.state is None and report.failure is None, held),
+                (report.run, last + 1, body, _only_progress(report), held),
             )
             if due is not None and added.lastrowid is not None:
                 self._due[added.lastrowid] = due
@@ -100,3 +100,8 @@ class Outbox:
     def waits(self, run: str) -> bool:
         """Whether reports of the run wait to be sent."""
         return self._database.one("SELECT 1 FROM reports WHERE run=? AND sent=0 LIMIT 1", run) is not None
+
+
+def _only_progress(report: TrustReport) -> bool:
+    """Whether a newer report of the run's progress may take its place."""
+    return report.state is None and report.failure is None and report.executions_left is None
