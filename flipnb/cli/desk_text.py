@@ -35,8 +35,6 @@ def show_request(detail: RequestDetail) -> None:
         bounds = f"one of {list(p.choices)}" if p.choices else f"{p.minimum} to {p.maximum}"
         fixed = p.minimum is None and p.maximum is None and not p.choices
         print_text(f"  {p.name}: {p.type} = {p.default}  ({'fixed' if fixed else bounds})  {p.help}")
-    for line in bundle.choosable.told(rounds=bundle.plan.rounds, folds=bundle.split.folds):
-        print_text(f"  {line}")
     for number, cell in enumerate(bundle.notebook.cells, 1):
         print_text(f"\n--- cell {number}, {cell.type} {' '.join(cell.tags)}\n{cell.source}")
 

@@ -12,6 +12,7 @@ from flipnb.contracts.document import parse, sha256
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.known_bundle import KnownBundles
 from flipnb.contracts.problem import FlipError
+from flipnb.contracts.study import Roster
 from flipnb.workbench.home import Home
 from flipnb.workbench.hub_client import HubClient
 
@@ -51,3 +52,13 @@ def find_earlier(home: Home, bundle: Bundle) -> Earlier | None:
     if not same or found.not_before > now or found.expires < until:
         return None
     return Earlier(found, {trust: left for trust, left in best.executions_left.items() if trust in found.trusts})
+
+
+def approved_already(roster: Roster, executions_left: Mapping[KeyId, int]) -> list[str]:
+    """What Trusts have approved of a bundle already, in words: ``Approved already at Hungary, 3 executions left.``"""
+    left = [(trust.title, executions_left.get(trust.key_id, 0)) for trust in roster.trusts]
+    return [
+        f"Approved already at {title}, {count} {'execution' if count == 1 else 'executions'} left."
+        for title, count in left
+        if count > 0
+    ]

@@ -51,13 +51,16 @@ test('a sweep is every combination, the last parameter fastest', () => {
 });
 
 test('runs are called by what tells them apart', () => {
+  const none = { rounds: null, seed: null, fold: null, initial_weights: null };
   const runs = [
-    { title: 'T', point: { l2: 0, lr: 0.1 } },
-    { title: 'T', point: { l2: 0, lr: 0.5 } }
+    { title: 'T', point: { l2: 0, lr: 0.1 }, choices: none },
+    { title: 'T', point: { l2: 0, lr: 0.5 }, choices: none }
   ];
   assert.equal(runName(runs[0], runs), 'lr 0.1');
   assert.equal(runName(runs[0]), 'l2 0, lr 0.1');
-  assert.equal(runName({ title: 'T', point: {} }, runs), 'T');
+  assert.equal(runName({ title: 'T', point: {}, choices: none }), 'T');
+  const split = { ...runs[0], choices: { ...none, seed: 3 } };
+  assert.equal(runName(split, [runs[0]]), 'split seed 3');
 });
 
 test('who a run waits for is named where it is one', () => {

@@ -6,6 +6,7 @@ import type {
   IRunView,
   ITrustPart
 } from '../contracts';
+import type { Scalar } from './parameters';
 
 /**
  * A state of a run.
@@ -133,21 +134,38 @@ export function runName(
   run: IRunView,
   others: ReadonlyArray<IRunView> = []
 ): string {
-  const telling = Object.keys(run.point).filter(name =>
-    others.some(other => other.point[name] !== run.point[name])
+  const values = valuesOf(run);
+  const telling = Object.keys(values).filter(name =>
+    others.some(other => valuesOf(other)[name] !== values[name])
   );
-  const names = telling.length > 0 ? telling : Object.keys(run.point);
-  return pointText(run, names) || run.title;
+  return pointText(run, telling.length > 0 ? telling : undefined) || run.title;
 }
 
 /**
- * A run's parameters with their values, those that are named or all.
+ * A run's parameters and what else it chose with their values, those that are named or all.
  */
 export function pointText(
   run: IRunView,
-  names: ReadonlyArray<string> = Object.keys(run.point)
+  names?: ReadonlyArray<string>
 ): string {
-  return names.map(name => `${name} ${String(run.point[name])}`).join(', ');
+  const values = valuesOf(run);
+  return (names ?? Object.keys(values))
+    .map(name => `${name} ${String(values[name])}`)
+    .join(', ');
+}
+
+/**
+ * What a run was made with that another of its bundle may have otherwise.
+ */
+function valuesOf(run: IRunView): { [name: string]: Scalar } {
+  const { rounds, seed, fold, initial_weights: weights } = run.choices;
+  return {
+    ...run.point,
+    ...(rounds !== null && { rounds }),
+    ...(seed !== null && { 'split seed': seed }),
+    ...(fold !== null && { fold }),
+    ...(weights !== null && { 'first weights': weights.slice(0, 8) })
+  };
 }
 
 /**
