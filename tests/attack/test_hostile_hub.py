@@ -178,8 +178,9 @@ def test_rounds_are_answered_once_and_in_order(scene: Scene) -> None:
     assert scene.hub.ask("start", run=run, members=members).code is None
     assert scene.trust.run_state(run) == "finished"
     again, answer = scene.put(bundle, "3")
-    assert answer.code == "executions-spent"
-    assert scene.hub.ask("start", run=again, members=members).code is not None
+    assert (answer.code, scene.trust.run_state(again)) == (None, "waiting")
+    scene.hub.ask("start", run=again, members=members)
+    assert scene.trust.run_state(again) == "waiting"
     assert scene.trust.status().running == 0
 
 
