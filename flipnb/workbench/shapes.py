@@ -115,13 +115,14 @@ def require_same(subject: Subject, points: Sequence[Point]) -> None:
     known = _kept(subject.kept)
     changed = {key: found for key in map(subject.key, points) if (found := known.get(key)) is not None}
     digest = subject.tensors.digest()
-    others = [p for p in points if (found := changed.get(subject.key(p))) is not None and found["digest"] != digest]
+    each = {subject.key(point): point for point in points}
+    others = [point for key, point in each.items() if key in changed and changed[key]["digest"] != digest]
     if not others:
         return
     same = [point for point in points if point not in others]
     first = others[0]
     spec = TensorSpec.model_validate({"tensors": changed[subject.key(first)]["tensors"]})
-    more = f" So do {len(others) - 1} other points." if len(others) > 1 else ""
+    more = {1: "", 2: " So does 1 other point."}.get(len(others), f" So do {len(others) - 1} other points.")
     raise FlipError(
         "other-shape",
         f"{_named(first, subject.rehearsed, same)} changes the model's shape: "

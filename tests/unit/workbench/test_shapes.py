@@ -52,7 +52,7 @@ def test_a_sweep_that_changes_the_models_shape_is_refused_before_the_hub_hears_o
         submit(home, prepared_at(home, rehearsed, *sweep), lambda done, of: heard.append((done, of)))
     assert caught.value.code == "other-shape", "not hub-unreachable: nobody was asked"
     assert str(caught.value) == (
-        "hidden=4 changes the model's shape: w is [4, 3], rehearsed [2, 3]. So do 1 other points. "
+        "hidden=4 changes the model's shape: w is [4, 3], rehearsed [2, 3]. So does 1 other point. "
         "Rehearse it, or leave it out."
     )
     assert heard == [(0, 3), (1, 3), (2, 3), (3, 3)]

@@ -5,7 +5,6 @@ import {
 } from '@jupyterlab/ui-components';
 import type { JSX } from 'react';
 
-import { CommandIDs } from '../../commands';
 import type { SendModel } from '../../models/send';
 import { clock } from '../../models/wording';
 import { ContactBanner } from '../parts/contactbanner';
@@ -146,11 +145,8 @@ function Shapes(props: ISendProps): JSX.Element | null {
     return null;
   }
   const isGoing = model.activity === 'modelling';
-  const of = shapes?.of ?? preview.points.length;
-  const rehearse = (): void =>
-    void props.commands.execute(CommandIDs.rehearseNotebook, {
-      path: model.path
-    });
+  const points = new Set(preview.points.map(point => JSON.stringify(point)));
+  const of = shapes?.of ?? points.size;
   return (
     <Section title={trans.__('Model')}>
       <p className="jp-FlipIssue" role="status">
@@ -158,7 +154,6 @@ function Shapes(props: ISendProps): JSX.Element | null {
           <>
             <ToneIcon icon={errorIcon} tone="error" />
             <span className="jp-FlipIssue-text">{shapes.problem}</span>
-            <LinkButton onClick={rehearse}>{trans.__('Rehearse')}</LinkButton>
           </>
         ) : model.isReady ? (
           <>
