@@ -14,6 +14,11 @@ from flipnb.contracts.keys import KeyId
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Line
 
+MENDED_BY_APPROVAL = frozenset(
+    {"not-approved", "policy-changed", "estate-changed", "approval-expired", "executions-spent"}
+)
+"""Codes of what keeps a run from starting at a Trust until a data controller approves anew: it waits for that."""
+
 
 class Approval(Document):
     """Holds for this bundle, policy and estate version alone; ``executions`` runs may start before ``expires``."""

@@ -16,6 +16,7 @@ from typing import Literal
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from flipnb.contracts.approval import MENDED_BY_APPROVAL
 from flipnb.contracts.coordinator import CoordinatorEvent
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext
@@ -102,8 +103,11 @@ def answer(session: Session, configuration: HubConfiguration, task: TaskRow, sai
         part.code = part.reason = part.failure = None  # whatever it was, the Trust has recovered from it
     if exchange:
         ring(session, replies_of(run.id))
-    if refused and task.kind in ("run", "start") and "refused" in TRUST_TRANSITIONS[part.state]:
-        _become_part(session, run, part, "refused", code=said.code, reason=said.reason)
+    if refused and task.kind in ("run", "start") and part.state == "waiting" and said.code in MENDED_BY_APPROVAL:
+        part.code, part.reason = said.code, said.reason  # its report came first
+    elif refused and task.kind in ("run", "start") and "refused" in TRUST_TRANSITIONS[part.state]:
+        mended = said.code in MENDED_BY_APPROVAL and "waiting" in TRUST_TRANSITIONS[part.state]
+        _become_part(session, run, part, "waiting" if mended else "refused", code=said.code, reason=said.reason)
     elif refused and exchange and "left-out" in TRUST_TRANSITIONS[part.state]:
         leave_out(session, run, part, said.code or "no-reply", said.reason or f"refused {task.kind} {task.round}")
     elif task.kind == "stop" and part.state not in FINAL_TRUST_STATES:

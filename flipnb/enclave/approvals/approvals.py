@@ -15,6 +15,7 @@ from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.stores.stored import StoredApproval
 
+APPROVE_ANEW = "the data controller must approve anew."
 SPENT = ("executions-spent", "The approved executions are used up; the data controller must approve more.")
 """Code and reason of a run that waits since others took, or were promised, all that was approved."""
 
@@ -141,7 +142,7 @@ class Approvals:
             if error.code == SPENT[0]:
                 return SPENT
             if error.code != "not-approved":
-                return error.code, f"{error.message.rstrip('.')}; the data controller must approve anew."
+                return error.code, f"{error.message.rstrip('.')}; {APPROVE_ANEW}"
         return None, None
 
     @property

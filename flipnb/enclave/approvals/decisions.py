@@ -9,7 +9,7 @@ from flipnb.contracts.approval import Decline
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.approvals.admission import require_members
 from flipnb.enclave.approvals.approvals import Terms, refuse_own, verify_approval
-from flipnb.enclave.approvals.executions import MENDED_BY_APPROVAL, deal, keep_approval, take_execution
+from flipnb.enclave.approvals.executions import deal, keep_approval, take_execution
 from flipnb.enclave.approvals.requests import Requests, content_of
 from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.configuration import EnclaveDirectory
@@ -101,16 +101,11 @@ class Decisions:
         """Let a run start with ``members``: one execution is taken from each approval that is demanded.
 
         Raises FlipError where it may not, or not with these: as ``require_runnable``, ``require_members`` and
-        ``take_execution``. Of a code in ``MENDED_BY_APPROVAL`` the run is ``waiting`` again.
+        ``take_execution``.
         """
         bundle = self._requests.content(run.bundle)
         self._requests.require_runnable(bundle)
         require_members(bundle, members, own_key=self._own_key)
         version = await self._estate_version()
-        try:
-            take_execution(self._store, run.run, members, self.terms(version))
-        except FlipError as error:
-            if error.code in MENDED_BY_APPROVAL:
-                deal(self._store, run.bundle, self.terms(version))
-            raise
+        take_execution(self._store, run.run, members, self.terms(version))
         self._audit.append("run-started", run=run.run, bundle=run.bundle, estate_version=version, members=list(members))

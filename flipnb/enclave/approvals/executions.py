@@ -12,10 +12,6 @@ from flipnb.enclave.approvals.approvals import SPENT, Approvals, Terms, Verified
 from flipnb.enclave.stores.store import Store
 from flipnb.enclave.stores.stored import StoredRun
 
-MENDED_BY_APPROVAL = frozenset(
-    {"not-approved", "policy-changed", "estate-changed", "approval-expired", "executions-spent"}
-)
-"""Codes of what keeps a run from starting until a data controller approves anew: it waits for that."""
 _DEALT: tuple[TrustState, ...] = ("notified", "waiting", "approved")
 
 
@@ -58,6 +54,14 @@ def deal(store: Store, bundle: str, terms: Terms) -> None:
             store.requests.decide(bundle, "approved" if len(dealt) <= left else "waiting")
         if runs:
             store.runs.tell_left(max(runs, key=_order).run, bundle, spare)
+
+
+def wait_again(store: Store, run: StoredRun, code: str, reason: str) -> None:
+    """A run that was to start, and that no approval covers now, waits for a new one; its bundle's request, too."""
+    with store.together():
+        if run.state != "waiting":
+            store.runs.advance(run.run, "waiting", code=code, reason=reason)
+        store.requests.decide(run.bundle, "waiting")
 
 
 def _become(store: Store, run: StoredRun, state: TrustState, code: str | None, reason: str | None, spare: int) -> None:

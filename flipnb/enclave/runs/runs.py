@@ -6,13 +6,15 @@ import asyncio
 import logging
 from weakref import WeakValueDictionary
 
+from flipnb.contracts.approval import MENDED_BY_APPROVAL
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.count import ESTATE_FAILED
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import TrustState
 from flipnb.contracts.task import RunTask, StartTask, StopTask, TaskAnswer
+from flipnb.enclave.approvals.approvals import APPROVE_ANEW
 from flipnb.enclave.approvals.decisions import Decisions
-from flipnb.enclave.approvals.executions import MENDED_BY_APPROVAL
+from flipnb.enclave.approvals.executions import wait_again
 from flipnb.enclave.approvals.requests import Requests
 from flipnb.enclave.runs.directory import clear
 from flipnb.enclave.runs.enclave import Enclave
@@ -233,8 +235,8 @@ class Runs:
             self._audit.refusals.add(
                 "request-refused", study, run=run, study=study, code=error.code, reason=error.message
             )
-        elif stored.state == "waiting" and error.code in MENDED_BY_APPROVAL:
-            return TaskAnswer()  # its report has said why it waits again
+        elif stored.started is None and error.code in MENDED_BY_APPROVAL:
+            wait_again(self._store, stored, error.code, f"{error.message.rstrip('.')}; {APPROVE_ANEW}")
         elif not stored.over:
             to: TrustState = "declined" if error.code == "declined" else "refused"
             if self._store.runs.advance(run, to, code=error.code, reason=error.message):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from approval_tab import ApprovalTab
 from enclave_federation import CONTROLLER, PASSPHRASE, Federation, notebook, until
+from hostile_hub import opened
 from typer.testing import CliRunner
 
 from flipnb.cli.main import app
@@ -124,3 +127,25 @@ def test_two_seeds_and_fewer_rounds_run_under_one_approval(federation: Federatio
         means.append(record["rounds"][0]["metrics"]["loss"])
     assert len(set(means)) == 3, f"each seed trains on other people: {means}"
     assert [federation.view(run.run).choices.seed for run in (own, *chosen)] == [None, 2, 3]
+
+
+def test_a_run_whose_approval_does_not_hold_any_more_when_it_is_to_start_waits_for_another(tmp_path: Path) -> None:
+    with opened(tmp_path) as scene:
+        bundle, members = scene.bundle(title="Another policy by then"), scene.study.members()
+        run, _ = scene.put(bundle, "1")
+        assert scene.trust.approve(bundle.digest()).is_success
+        assert scene.trust.run_state(run) == "approved"
+        policy = scene.trust.enclave.policy_file
+        policy.write_text(json.dumps(json.loads(policy.read_text()) | {"minimum_train": 11}))
+        assert scene.hub.ask("start", run=run, members=members).code == "policy-changed"
+        assert scene.trust.run_state(run) == "waiting"
+        assert scene.trust.waits_for(bundle.digest())
+        told = until(
+            lambda: [said for said in scene.hub.reports if said["run"] == run and said["state"] == "waiting"][1:]
+        )
+        assert (
+            told[0]["reason"] == "The Trust's policy changed after the approval; the data controller must approve anew."
+        )
+        assert scene.trust.approve(bundle.digest()).is_success
+        assert scene.hub.ask("start", run=run, members=members).code is None
+        until(lambda: scene.trust.run_state(run) == "running")
