@@ -20,10 +20,12 @@ class ApprovalTab:
     def look(self, **headers: str) -> httpx.Response:
         return httpx.get(self.url, headers=_named(headers), timeout=30, trust_env=False)
 
-    def press(self, passphrase: str, *, bundle: str | None = None, fields: int = 0, **headers: str) -> httpx.Response:
+    def press(
+        self, passphrase: str, *, bundle: str | None = None, executions: str = "1", fields: int = 0, **headers: str
+    ) -> httpx.Response:
         parts = urlsplit(self.url)
         own = {"origin": f"{parts.scheme}://{parts.netloc}", "sec-fetch-site": "same-origin"}
-        form = {"bundle": bundle or self.bundle, "executions": "1", "days": "7"}
+        form = {"bundle": bundle or self.bundle, "executions": executions, "days": "7"}
         form |= {"controller": self.controller, "passphrase": passphrase}
         form |= {f"field{number}": "1" for number in range(fields)}
         return httpx.post(self.url, data=form, headers=own | _named(headers), timeout=30, trust_env=False)

@@ -17,6 +17,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from enclave_scenario import ESTATE, Study
 
+from flipnb.contracts.choices import Choices
 from flipnb.contracts.controller import Controller
 from flipnb.contracts.document import Document
 from flipnb.contracts.keys import SigningKey
@@ -94,7 +95,15 @@ def _fill_state(directory: Path) -> dict[str, Any]:
         )
     for name, run in RUNS.items():
         bundle_of = bundles["waiting" if name == "waits" else "approved"]
-        store.runs.add(run, bundle=bundle_of, study="heart", title="t", point={"lr": 0.01})
+        store.runs.add(
+            run,
+            bundle=bundle_of,
+            study="heart",
+            title="t",
+            point={"lr": 0.01},
+            choices=Choices(seed=3 if name == "waits" else None),
+            requested=EARLY,
+        )
         store.runs.advance(run, "waiting")
     verified = verify_approval(
         study.approval(bundles["approved"], POLICY, executions=6, approved=EARLY, expires=FAR),

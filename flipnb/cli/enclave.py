@@ -93,7 +93,9 @@ def show(digest: Digest, enclave: EnclaveOption = None, as_json: JsonOption = Fa
 @speaks_plainly
 def approve(
     digest: Digest,
-    executions: Annotated[int, typer.Option(help="How many runs may start.")] = 1,
+    executions: Annotated[
+        int | None, typer.Option(help="How many runs may start; without it as many as wait, at least 1.")
+    ] = None,
     days: Annotated[int, typer.Option(help="For how many days it holds.")] = 7,
     yes: Annotated[bool, typer.Option("--yes", help="You have read it (`flip enclave show`); do not ask.")] = False,
     enclave: EnclaveOption = None,
@@ -108,9 +110,11 @@ def approve(
     with desk(enclave_directory(enclave)) as client:
         detail = client.get(f"/requests/{_whole(client, digest)}", RequestDetail)
         now = client.get("/status", DeskStatus)
+        executions = detail.summary.executions_asked if executions is None else executions
         if not yes:
             show_request(detail)
-            typer.confirm(f"Approve it for {executions} run(s) within {days} day(s)?", abort=True)
+            waiting = detail.summary.waiting_told
+            typer.confirm(f"Approve it for {executions} run(s) ({waiting}) within {days} day(s)?", abort=True)
         approval = Approval.of_request(detail, trust=now.key, executions=executions, days=days, now=datetime.now(UTC))
         sealed = envelope.seal(approval, envelope.APPROVAL, controller_key(enclave, controller, passphrase_file))
         summary = client.post_envelope("/approvals", sealed, RequestSummary)

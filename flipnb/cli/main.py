@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -127,7 +129,12 @@ def submit(
     study_name: Annotated[str | None, typer.Option("--study", help="The study's name.")] = None,
     param: Parameters = None,
     rounds: Annotated[int | None, typer.Option(help="Training rounds, instead of the plan file's.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the split, instead of the plan file's.")] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(help="Seed of the split. May be repeated: a run for each, of one bundle.")
+    ] = None,
+    fold: Annotated[
+        list[int] | None, typer.Option(help="Fold of the split, from 0. May be repeated: a run for each.")
+    ] = None,
     minimum_trusts: Annotated[int | None, typer.Option(help="The least number of Trusts that must take part.")] = None,
     trust: Annotated[list[str] | None, typer.Option(help="Only these Trusts, by name. May be repeated.")] = None,
     start_from: Annotated[
@@ -137,21 +144,30 @@ def submit(
     as_json: JsonOption = False,
 ) -> None:
     """Freeze the notebook into a bundle, sign it and send it to the Trusts of a study for approval."""
+    from flipnb.contracts.choices import Choices
+    from flipnb.workbench.earlier_bundle import approved_already
     from flipnb.workbench.home import Home
     from flipnb.workbench.names import run_name, trust_titles
+    from flipnb.workbench.studies import read_roster
     from flipnb.workbench.submission import prepare, run_again
     from flipnb.workbench.submission import submit as send
 
     home = Home.find()
     if bundle is not None:
-        view = run_again(home, bundle, _plain_point(param))
-        runs, digest = [view], bundle
+        point = _plain_point(param)
+        places = product(seed or (None,), fold or (None,))
+        chosen = [Choices(rounds=rounds, seed=one, fold=part) for one, part in places]
+        runs, digest = [run_again(home, bundle, point, choices) for choices in chosen], bundle
     elif notebook is None or study_name is None:
         raise typer.BadParameter("Give a notebook and --study, or --bundle.")
     else:
-        changes: dict[str, Any] = {"rounds": rounds, "seed": seed, "minimum_trusts": minimum_trusts}
+        changes: dict[str, Any] = {"rounds": rounds, "seed": seed, "fold": fold, "minimum_trusts": minimum_trusts}
         changes |= {"trusts": trust or (), "start_from": start_from}
-        done = send(home, prepare(home, notebook, study_name, _points(notebook, param), changes))
+        prepared = prepare(home, notebook, study_name, _points(notebook, param), changes)
+        approved = [] if as_json else approved_already(read_roster(home, study_name), prepared.executions_left)
+        for line in approved:
+            print_text(line)
+        done = send(home, prepared, _tell_shapes)
         runs, digest = list(done.runs), done.bundle
     if as_json:
         print_json({"bundle": digest, "runs": [run.run for run in runs]})
@@ -160,6 +176,12 @@ def submit(
     for run in runs:
         titles = trust_titles(home, run.study, run.trusts)
         print_text(f"Run {run.run}, {run_name(run)}: {run.state} at {', '.join(titles[p.trust] for p in run.trusts)}")
+
+
+def _tell_shapes(done: int, of: int) -> None:
+    if sys.stderr.isatty():
+        end = "\n" if done == of else ""
+        print(f"\rChecking the model at {of} points: {done} of {of}", end=end, file=sys.stderr, flush=True)
 
 
 @app.command()

@@ -8,11 +8,16 @@ from typing import Literal
 from pydantic import Field
 
 from flipnb.contracts.bundle import Bundle
-from flipnb.contracts.desk import RequestDetail
+from flipnb.contracts.desk import MOST_EXECUTIONS, RequestDetail
 from flipnb.contracts.document import Digest, Document, Moment, parse, sha256
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Line
+
+MENDED_BY_APPROVAL = frozenset(
+    {"not-approved", "policy-changed", "estate-changed", "approval-expired", "executions-spent"}
+)
+"""Codes of what keeps a run from starting at a Trust until a data controller approves anew: it waits for that."""
 
 
 class Approval(Document):
@@ -23,7 +28,7 @@ class Approval(Document):
     bundle: Digest
     policy: Digest
     estate_version: str = Field(pattern=r"^[0-9a-z-]{1,64}$")
-    executions: int = Field(ge=1, le=1000)
+    executions: int = Field(ge=1, le=MOST_EXECUTIONS)
     approved: Moment
     expires: Moment
 
@@ -41,7 +46,7 @@ class Approval(Document):
             raise FlipError(
                 "other-bundle", "What the agent shows is not the bundle of this digest; nothing was approved."
             )
-        if not (1 <= executions <= 1000 and 1 <= days <= 365):
+        if not (1 <= executions <= MOST_EXECUTIONS and 1 <= days <= 365):
             raise FlipError("bad-number", "An approval is for 1 to 1000 runs and 1 to 365 days.", status=422)
         return cls(
             trust=trust,

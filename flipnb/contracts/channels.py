@@ -6,7 +6,9 @@ is told are counted like this: a value that only rises, in ``steps`` steps, look
 C(ticks + steps, steps) sequences (as many as ways to put ``steps`` stones into ``ticks`` + 1 boxes).
 
 ``KERNELS`` and the grids are kept by the enclave (``enclave.runs``); how long a run may take, by the enclave's clock,
-is its plan's ``run_seconds``. Nothing here counts on the hub, which could let a round last as long as it likes.
+is its plan's ``run_seconds``. Nothing here counts on the hub, which could let a round last as long as it likes. How
+many executions of a bundle are left is told, too: a controller chose it, no notebook can change it, so that it has no
+bits.
 """
 
 from __future__ import annotations

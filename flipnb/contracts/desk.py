@@ -18,6 +18,9 @@ from flipnb.contracts.policy import Policy
 from flipnb.contracts.run import Failure, Progress, RunId, TrustState
 from flipnb.contracts.text import Line, Name
 
+MOST_EXECUTIONS = 1000
+"""Runs that one approval may be for."""
+
 RequestState = Literal["waiting", "approved", "declined", "refused", "expired"]
 
 
@@ -49,7 +52,8 @@ class ControllerApproval(Document):
 
 
 class RequestSummary(Document):
-    """One bundle that was put before this Trust. It waits until ``approvals_demanded`` controllers have approved."""
+    """One bundle that was put before this Trust. It waits until ``approvals_demanded`` controllers have approved, and
+    again while ``runs_waiting`` of its runs have no execution left for them."""
 
     bundle: Digest
     study: Name
@@ -61,9 +65,21 @@ class RequestSummary(Document):
     code: str | None = None
     reason: str | None = None
     runs: tuple[RunId, ...] = ()
+    runs_waiting: int = 0
     executions_left: int = 0
     approvals: tuple[ControllerApproval, ...] = ()
     approvals_demanded: int = 1
+
+    @property
+    def executions_asked(self) -> int:
+        """For how many runs an approval is asked now: all that wait, as far as one approval may go; at least 1."""
+        return min(max(1, self.runs_waiting), MOST_EXECUTIONS)
+
+    @property
+    def waiting_told(self) -> str:
+        """How many runs wait, in words, and of how many the approval stands: ``9 wait``, ``1 waits, 2 approved``."""
+        waits = f"{self.runs_waiting} {'waits' if self.runs_waiting == 1 else 'wait'}"
+        return f"{waits}, {self.executions_left} approved" if self.executions_left else waits
 
     @property
     def standing(self) -> str:

@@ -93,7 +93,7 @@ class Document(BaseModel):
 
     def to_bytes(self) -> bytes:
         """The canonical bytes (RFC 8785) of this document, without what ``Later`` leaves out."""
-        return canonical_bytes(self.model_dump(mode="json", by_alias=True, exclude=_unsaid(self)))
+        return canonical_bytes(self.model_dump(mode="json", by_alias=True, exclude=unsaid(self)))
 
     def digest(self) -> str:
         """SHA-256 of the canonical bytes, hexadecimal."""
@@ -195,16 +195,16 @@ def refusal(status: int, body: bytes, who: str) -> FlipError:
     return problem.error(status)
 
 
-def _unsaid(value: Any) -> Any:
+def unsaid(value: Any) -> Any:
     """What of a value ``Later`` leaves out, as pydantic's ``exclude`` takes it; None where all is said."""
     if isinstance(value, BaseModel):
         later, within = _later(type(value))
         left = {name: True for name, absent in later if getattr(value, name) == absent}
-        return {**{name: inner for name in within if (inner := _unsaid(getattr(value, name)))}, **left} or None
+        return {**{name: inner for name in within if (inner := unsaid(getattr(value, name)))}, **left} or None
     if isinstance(value, dict):
-        return {key: inner for key, item in value.items() if (inner := _unsaid(item))} or None
+        return {key: inner for key, item in value.items() if (inner := unsaid(item))} or None
     if isinstance(value, tuple | list):
-        return {index: inner for index, item in enumerate(value) if (inner := _unsaid(item))} or None
+        return {index: inner for index, item in enumerate(value) if (inner := unsaid(item))} or None
     return None
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from flipnb.contracts.document import Digest, Document, Moment, sha256
+from flipnb.contracts.choices import Choices
+from flipnb.contracts.document import Digest, Document, Later, Moment, sha256
 from flipnb.contracts.failure import REFUSALS
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.parameters import Scalar
@@ -52,8 +53,10 @@ RUN_TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
 TRUST_TRANSITIONS: Mapping[TrustState, frozenset[TrustState]] = {
     "notified": frozenset({"waiting", "approved", "declined", "refused", "left-out", "stopped"}),
     "waiting": frozenset({"approved", "declined", "refused", "left-out", "stopped"}),
-    "approved": frozenset({"queued", "starting", "declined", "refused", "left-out", "stopped", "failed"}),
-    "queued": frozenset({"waiting", "starting", "running", "declined", "refused", "left-out", "stopped", "failed"}),
+    "approved": frozenset({"waiting", "queued", "starting", "declined", "refused", "left-out", "stopped", "failed"}),
+    "queued": frozenset(
+        {"waiting", "approved", "starting", "running", "declined", "refused", "left-out", "stopped", "failed"}
+    ),
     "starting": frozenset({"queued", "running", "failed", "left-out", "stopped", "refused"}),
     "running": frozenset({"queued", "finished", "failed", "left-out", "stopped"}),
     "left-out": frozenset({"running", "finished", "failed", "stopped"}),
@@ -98,6 +101,7 @@ class RunRequest(Document):
     study: Name
     bundle: Digest
     point: dict[Identifier, Scalar]
+    choices: Annotated[Choices, Later(Choices())] = Choices()
     requested: Moment
     nonce: str = Field(pattern=r"^[0-9a-f]{32}$")
 
@@ -241,9 +245,10 @@ class TrustPart(Document):
 class RunView(Document):
     """A run as the hub shows it to the study's members.
 
-    ``notebook`` is the name of its notebook's file, empty where the bundle does not say. Between ``submitted`` and
-    ``started`` it waited (for approvals, then for slots), between ``started`` and ``finished`` it ran. ``telling`` are
-    the parameters that tell it from other runs of its bundle; of an earlier hub none.
+    ``notebook`` is the name of its notebook's file, empty where the bundle does not say; ``choices`` is what it chose
+    beside its parameters. Between ``submitted`` and ``started`` it waited (for approvals, then for slots), between
+    ``started`` and ``finished`` it ran. ``telling`` are the parameters that tell it from other runs of its bundle; of
+    an earlier hub none.
     """
 
     run: RunId
@@ -254,6 +259,7 @@ class RunView(Document):
     researcher: KeyId
     point: dict[Identifier, Scalar]
     telling: tuple[Identifier, ...] = ()
+    choices: Choices = Choices()
     state: RunState
     code: str | None = None
     reason: str | None = None

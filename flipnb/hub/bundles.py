@@ -6,22 +6,28 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from flipnb.contracts import envelope
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.document import parse
+from flipnb.contracts.known_bundle import KnownBundle, KnownBundles
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Roster
 from flipnb.federation.installed import require_installed
-from flipnb.hub.store.tables import BundleRow
+from flipnb.hub.store.tables import AllowanceRow, BundleRow, PartRow, RunRow
+
+_MOST_KNOWN = 5
 
 
 @dataclass(frozen=True)
 class Received:
-    """A bundle that a researcher of its study signed; ``sealed`` is its envelope."""
+    """A bundle that a researcher of its study signed; ``sealed`` is its envelope, ``content`` its
+    ``content_digest``."""
 
     digest: str
+    content: str
     signer: str
     sealed: bytes
 
@@ -50,7 +56,7 @@ def verify(study: str, roster_digest: str, roster: Roster, sealed: bytes) -> Rec
         )
     require_installed(bundle.plan.strategy)
     _parsed(opened.digest, sealed)  # for its runs, which look it up within transactions
-    return Received(opened.digest, opened.signer, sealed)
+    return Received(opened.digest, bundle.content_digest, opened.signer, sealed)
 
 
 def keep(session: Session, study: str, received: Received) -> bool:
@@ -60,6 +66,7 @@ def keep(session: Session, study: str, received: Received) -> bool:
     session.add(
         BundleRow(
             digest=received.digest,
+            content=received.content,
             study=study,
             envelope=received.sealed,
             signer=received.signer,
@@ -67,6 +74,43 @@ def keep(session: Session, study: str, received: Received) -> bool:
         )
     )
     return True
+
+
+def known(session: Session, study: str, content: str, signer: str) -> KnownBundles:
+    """The last bundles of a study with this content that ``signer`` sealed, and what is left of their approvals.
+
+    One that a Trust has declined is not among them: who sends it again wants to ask that Trust again.
+    """
+    declined = select(RunRow.bundle).join(PartRow, PartRow.run == RunRow.id)
+    declined = declined.where(RunRow.study == study, PartRow.state == "declined")
+    rows = session.scalars(
+        select(BundleRow)
+        .where(BundleRow.content == content, BundleRow.study == study, BundleRow.signer == signer)
+        .where(BundleRow.digest.not_in(declined))
+        .order_by(BundleRow.created.desc())
+        .limit(_MOST_KNOWN)
+    ).all()
+    return KnownBundles(
+        bundles=tuple(
+            KnownBundle(
+                bundle=row.digest,
+                expires=_parsed(row.digest, row.envelope).expires,
+                executions_left=executions_left(session, row.digest),
+            )
+            for row in rows
+        )
+    )
+
+
+def executions_left(session: Session, bundle: str) -> dict[str, int]:
+    """By Trust, what each said last; who said nothing is not there."""
+    rows = session.scalars(select(AllowanceRow).where(AllowanceRow.bundle == bundle))
+    return {row.trust: row.executions_left for row in rows}
+
+
+def keep_executions_left(session: Session, bundle: str, trust: str, executions: int) -> None:
+    """What a Trust says takes the place of what it said before."""
+    session.merge(AllowanceRow(bundle=bundle, trust=trust, executions_left=executions))
 
 
 def bundle_of(session: Session, digest: str) -> Bundle:

@@ -16,6 +16,7 @@ from typing import Literal
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from flipnb.contracts.approval import MENDED_BY_APPROVAL
 from flipnb.contracts.coordinator import CoordinatorEvent
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext
@@ -33,9 +34,9 @@ from flipnb.contracts.run import (
 from flipnb.contracts.task import RoundTask, TaskAnswer
 from flipnb.hub import lateness
 from flipnb.hub.blob_grants import is_there
-from flipnb.hub.bundles import bundle_of
+from flipnb.hub.bundles import bundle_of, keep_executions_left
 from flipnb.hub.configuration import HubConfiguration
-from flipnb.hub.runs import become, parts_of, tell_estate, tell_part, tell_progress, tell_round
+from flipnb.hub.runs import become, bundle_at, parts_of, tell_estate, tell_part, tell_progress, tell_round
 from flipnb.hub.store.tables import CoordinatorRow, PartRow, RoundRow, RunRow, TaskRow
 from flipnb.hub.tasks import Asking, ask, ask_stop
 from flipnb.hub.waits import EVENTS, replies_of, ring
@@ -56,6 +57,8 @@ def report(session: Session, configuration: HubConfiguration, run: RunRow, part:
     if said.sequence <= part.last_report:
         return
     part.last_report = said.sequence
+    if said.executions_left is not None:
+        keep_executions_left(session, run.bundle, part.trust, said.executions_left)
     if said.progress is not None:
         part.progress = said.progress.model_dump_json(exclude_none=True)
         if said.state is None:
@@ -72,6 +75,9 @@ def report(session: Session, configuration: HubConfiguration, run: RunRow, part:
         become_part(session, run, part, said.state, code=said.code, reason=said.reason, failure=said.failure)
         if said.state == "running" and run.state == "starting":
             become(session, run, "running")
+    elif said.state is not None and said.state in UNDECIDED:
+        part.code, part.reason = said.code, said.reason  # why it waits is another than before
+        tell_part(session, run, part, part.state, None)
     elif said.failure is not None:
         part.failure = said.failure.model_dump_json(exclude_none=True)
         if not lateness.is_late(part):
@@ -105,8 +111,12 @@ def answer(session: Session, configuration: HubConfiguration, task: TaskRow, sai
         ring(session, replies_of(run.id))
     elif task.kind == "accept":
         ring(session, EVENTS)  # the line of runs moves on
-    if refused and task.kind in ("run", "accept", "start") and "refused" in TRUST_TRANSITIONS[part.state]:
-        become_part(session, run, part, "refused", code=said.code, reason=said.reason)
+    before = task.kind in ("run", "accept", "start")
+    if refused and before and part.state == "waiting" and said.code in MENDED_BY_APPROVAL:
+        part.code, part.reason = said.code, said.reason  # its report came first
+    elif refused and before and "refused" in TRUST_TRANSITIONS[part.state]:
+        mended = said.code in MENDED_BY_APPROVAL and "waiting" in TRUST_TRANSITIONS[part.state]
+        become_part(session, run, part, "waiting" if mended else "refused", code=said.code, reason=said.reason)
     elif refused and exchange and "left-out" in TRUST_TRANSITIONS[part.state]:
         leave_out(session, run, part, said.code or "no-reply", said.reason or f"refused {task.kind} {task.round}")
     elif task.kind == "stop" and part.state not in FINAL_TRUST_STATES:
@@ -192,7 +202,7 @@ def post_round(session: Session, run: RunRow, context: RoundContext) -> None:
     Raises FlipError ``wrong-context`` (422), ``other-context`` (409: the round was posted with another one),
     ``wrong-state`` (409), ``missing-blob`` (409).
     """
-    bundle = bundle_of(session, run.bundle)
+    bundle = bundle_at(session, run)
     if context.run != run.id or context.bundle != run.bundle or context.of != bundle.plan.rounds:
         raise FlipError("wrong-context", "The context is of another run.", status=422)
     if context.round > context.of + 1 or context.tensors != bundle.tensors.digest():
@@ -353,7 +363,7 @@ def become_part(
     part.state = advance_trust(part.state, state)
     if part.code == lateness.BACK:
         part.code = part.reason = None  # it was late once, which says nothing of how it went on
-    part.code, part.reason = code or part.code, reason or part.reason
+    part.code, part.reason = (None, None) if state == "approved" else (code or part.code, reason or part.reason)
     if failure is not None:
         part.failure = failure.model_dump_json(exclude_none=True)
     tell_part(session, run, part, state, failure)

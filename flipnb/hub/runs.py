@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from flipnb.contracts import envelope
 from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.choices import Choices
 from flipnb.contracts.document import canonical_bytes, sha256
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.parameters import check_point, telling
@@ -39,7 +40,7 @@ from flipnb.contracts.study import Roster
 from flipnb.contracts.task import RunTask
 from flipnb.hub.authentication import KeyRing
 from flipnb.hub.blob_grants import is_there
-from flipnb.hub.bundles import bundle_of
+from flipnb.hub.bundles import bundle_of, executions_left
 from flipnb.hub.store.tables import BundleRow, EventRow, PartRow, RoundRow, RunRow
 from flipnb.hub.tasks import ask
 from flipnb.hub.waits import EVENTS, RUNS, events_of, ring
@@ -73,7 +74,7 @@ def submit(session: Session, ring_of_keys: KeyRing, roster: Roster, submitted: S
     """Take on a run request; returns the run's id and whether it is new. The same request again is the same run.
 
     Raises FlipError with status 409 ``unknown-bundle``, ``expired``, ``not-yet-valid``, ``missing-blob``,
-    ``unknown-trust``; ``unknown-parameter``, ``wrong-type``, ``out-of-bounds`` for the point.
+    ``unknown-trust``; ``unknown-parameter``, ``wrong-type``, ``out-of-bounds``, ``not-choosable`` for the point.
     """
     request, identity, study = submitted.request, submitted.run, submitted.request.study
     if session.get(RunRow, identity) is not None:
@@ -86,7 +87,7 @@ def submit(session: Session, ring_of_keys: KeyRing, roster: Roster, submitted: S
             remedy="Post the bundle before the run.",
             status=409,
         )
-    bundle = bundle_of(session, request.bundle)
+    bundle = bundle_of(session, request.bundle).at(request.choices)
     point = check_point(bundle.parameters, request.point)
     now = datetime.now(UTC)
     names = {trust.key_id: trust.name for trust in roster.trusts}
@@ -102,6 +103,7 @@ def submit(session: Session, ring_of_keys: KeyRing, roster: Roster, submitted: S
         title=bundle.title,
         notebook=bundle.notebook_name,
         point=canonical_bytes(point).decode(),
+        choices=request.choices.model_dump_json(exclude_none=True),
         rounds=bundle.plan.rounds,
         state="waiting",
         submitted=time.time(),
@@ -117,6 +119,11 @@ def submit(session: Session, ring_of_keys: KeyRing, roster: Roster, submitted: S
     session.flush()
     tell(session, run, RunEvent(run=identity, number=1, at=now, kind="state", state="waiting"))
     return identity, True
+
+
+def bundle_at(session: Session, run: RunRow) -> Bundle:
+    """The bundle of a run with what the run chose of it."""
+    return bundle_of(session, run.bundle).at(Choices.model_validate_json(run.choices))
 
 
 def _require_valid(bundle: Bundle, now: datetime) -> None:
@@ -155,6 +162,7 @@ def parts_of(session: Session, run: str) -> Sequence[PartRow]:
 
 def view(session: Session, run: RunRow, heard: Callable[[str], float | None] = lambda trust: None) -> RunView:
     """The run as the hub shows it to the study's members; ``heard`` as in ``Presence``."""
+    left = executions_left(session, run.bundle)
     return RunView(
         run=run.id,
         study=run.study,
@@ -164,6 +172,7 @@ def view(session: Session, run: RunRow, heard: Callable[[str], float | None] = l
         researcher=run.researcher,
         point=(point := json.loads(run.point)),
         telling=telling(bundle_of(session, run.bundle).parameters, point),
+        choices=Choices.model_validate_json(run.choices),
         state=run.state,
         code=run.code,
         reason=run.reason,
@@ -181,6 +190,7 @@ def view(session: Session, run: RunRow, heard: Callable[[str], float | None] = l
                 reason=part.reason,
                 failure=Failure.model_validate_json(part.failure) if part.failure else None,
                 progress=Progress.model_validate_json(part.progress) if part.progress else None,
+                executions_left=left.get(part.trust),
                 heard=moment(at) if (at := heard(part.trust)) is not None else None,
             )
             for part in parts_of(session, run.id)
@@ -265,7 +275,7 @@ def summaries(session: Session, run: str) -> tuple[RoundSummary, ...]:
 
 def record(session: Session, run: RunRow) -> RunRecord:
     """What a reader needs to believe or repeat the run, as far as the hub knows it."""
-    bundle = bundle_of(session, run.bundle)
+    bundle = bundle_at(session, run)
     ended = run.finished or time.time()
     stages = {"waiting": (run.submitted, run.starting), "starting": (run.starting, run.running)}
     stages |= {"running": (run.running, ended), "total": (run.submitted, ended)}
@@ -282,6 +292,7 @@ def record(session: Session, run: RunRow) -> RunRecord:
         strategy=bundle.plan.strategy,
         point=(point := json.loads(run.point)),
         telling=telling(bundle.parameters, point),
+        choices=Choices.model_validate_json(run.choices),
         state=run.state,
         reason=run.reason,
         submitted=moment(run.submitted),

@@ -18,7 +18,7 @@ from flipnb.contracts.study import Join, Roster
 from flipnb.hub import bundles
 from flipnb.hub.authentication import SignedRequest
 from flipnb.hub.authorisation import authorise, not_found, studies_of
-from flipnb.hub.service import Here, Signed, json_answer, nothing, read, up_to
+from flipnb.hub.service import Here, Signed, answer, json_answer, nothing, read, up_to
 from flipnb.hub.store.tables import BundleRow, JoinRow, MemberRow, StudyRow
 from flipnb.hub.waits import EVENTS, ring
 
@@ -129,6 +129,15 @@ async def post_bundle(hub: Here, signed: Annotated[SignedRequest, up_to(_BUNDLE_
         authorise(session, signed.caller, ("researcher",), study=study)
         new = bundles.keep(session, study, received)
     return json_answer(json.dumps({"bundle": received.digest}), 201 if new else 200)
+
+
+@routes.get("/studies/{study}/bundles")
+async def get_known_bundles(signed: Signed, study: str, content: str) -> Response:
+    """The caller's own bundles with this content, the newest first, and what Trusts have left of approvals of them."""
+    with signed.transaction() as session:
+        authorise(session, signed.caller, ("researcher",), study=study)
+        found = bundles.known(session, study, content, signed.caller.key_id)
+    return answer(found)
 
 
 @routes.get("/bundles/{digest}")

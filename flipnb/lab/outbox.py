@@ -6,7 +6,7 @@ import threading
 
 from flipnb.contracts.problem import FlipError
 from flipnb.workbench.home import Home
-from flipnb.workbench.submission import Prepared, Signed, Submitted, send, sign
+from flipnb.workbench.submission import Prepared, Signed, Submitted, check_shapes, send, sign
 
 _MOST = 16
 
@@ -27,12 +27,10 @@ class Outbox:
                 del self._waiting[next(iter(self._waiting))]
         return digest
 
-    def send(self, home: Home, digest: str) -> Submitted:
-        """Sign once, send; after a failure the same again sends the same. FlipError ``not-shown`` (409)."""
+    def shown(self, digest: str) -> Prepared:
+        """A bundle that was shown. Raises FlipError ``not-shown`` (409)."""
         with self._lock:
             waiting = self._waiting.get(digest)
-            if isinstance(waiting, Prepared):
-                self._waiting[digest] = waiting = sign(home, waiting)
         if waiting is None:
             raise FlipError(
                 "not-shown",
@@ -40,4 +38,16 @@ class Outbox:
                 remedy="Look at the bundle again, then sign and send it.",
                 status=409,
             )
+        return waiting if isinstance(waiting, Prepared) else waiting.prepared
+
+    def send(self, home: Home, digest: str) -> Submitted:
+        """Check what is unchecked of its points, sign once, send; after a failure the same again sends the same.
+
+        Raises FlipError ``not-shown`` (409), and as ``check_shapes``.
+        """
+        check_shapes(self.shown(digest))
+        with self._lock:
+            waiting = self._waiting[digest]
+            if isinstance(waiting, Prepared):
+                self._waiting[digest] = waiting = sign(home, waiting)
         return send(home, waiting)

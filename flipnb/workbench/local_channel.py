@@ -25,15 +25,22 @@ from flipnb.contracts.plan import INTEGERS_REMEDY, MAX_INTEGER_CLIP
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.tensors import Tensor
 from flipnb.contracts.total import Place, TotalStep, find_step, require_place
+from flipnb.files.whole import write
 from flipnb.session.model import Model
 from flipnb.workbench.plan_file import NO_EPOCHS
 
 REHEARSED = "rehearsed.json"
 INITIAL = "initial.safetensors"
+SHAPES = "shapes.json"
+
+
+class ModelKnown(BaseException):
+    """Ends a notebook that is run only until its model is known; no ``except Exception`` of its own catches it."""
 
 
 class LocalChannel:
-    """A federation of one for ``rounds`` rounds. With ``record`` it leaves tensor spec and first weights there.
+    """A federation of one for ``rounds`` rounds. With ``record`` it leaves tensor spec and first weights there; with
+    ``shapes_alone`` nothing but the spec, and the notebook ends at once (ModelKnown).
 
     An update is judged as an airlock would: one that is not finite is refused (FlipError ``not-finite``), and one whose
     integers changed by more than ``integer_clip``; one whose L2 norm is above ``clip_norm`` is told of.
@@ -54,7 +61,9 @@ class LocalChannel:
         epochs: int | None = None,
         totals: Sequence[TotalStep] = (),
         record: Path | None = None,
+        shapes_alone: bool = False,
     ) -> None:
+        self._shapes_alone = shapes_alone
         self._outputs = tuple(outputs)
         self._rounds = rounds
         self._config = config
@@ -77,6 +86,9 @@ class LocalChannel:
     def open(self, model: Model) -> tuple[NextRound, list[int]]:
         """Begin with the model's own weights, which are recorded as the initial ones."""
         self._model = model
+        if self._record is not None and self._shapes_alone:
+            write(self._record / SHAPES, model.spec.model_dump_json().encode())
+            raise ModelKnown
         weights = model.dump()
         if self._record is not None:
             (self._record / INITIAL).write_bytes(weights)

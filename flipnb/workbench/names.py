@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
+from flipnb.contracts.choices import Choices
 from flipnb.contracts.document import canonical_bytes
 from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.problem import FlipError
@@ -28,19 +29,36 @@ class _Named(Protocol):
     @property
     def telling(self) -> Sequence[str]: ...
 
+    @property
+    def choices(self) -> Choices: ...
+
 
 def run_name(run: _Named) -> str:
     """ "Coronary artery disease · lr 0.5": the title, and the parameters that tell the run from others of its bundle.
 
-    ``run`` is a RunView or a RunRecord; of a hub that does not say which parameters tell, all of them are named.
+    ``run`` is a RunView or a RunRecord; of a hub that does not say which parameters tell, all of them are named. What it
+    chose beside its parameters tells as well.
     """
-    said = point_text({name: run.point[name] for name in run.telling if name in run.point} or run.point)
+    told = {name: run.point[name] for name in run.telling if name in run.point}
+    said = point_text((told or dict(run.point)) | chosen(run.choices))
     return f"{run.title} · {said}" if said else run.title
 
 
 def point_text(point: Mapping[str, Scalar]) -> str:
     """ "lr 0.5, smooth true": numbers as JavaScript writes them, so that screens and terminals agree."""
     return ", ".join(f"{name} {_shown(value)}" for name, value in point.items())
+
+
+def chosen(choices: Choices) -> dict[str, Scalar]:
+    """What a run chose within its bundle's space beside its parameters, in words and values."""
+    weights = choices.initial_weights
+    made = {
+        "rounds": choices.rounds,
+        "split seed": choices.seed,
+        "fold": choices.fold,
+        "first weights": weights[:8] if weights is not None else None,
+    }
+    return {name: value for name, value in made.items() if value is not None}
 
 
 def trust_titles(home: Home, study: str, parts: Iterable[TrustPart] = ()) -> dict[str, str]:

@@ -93,26 +93,31 @@ def submit(
     *points: Mapping[str, Scalar],
     rounds: int | None = None,
     title: str | None = None,
-    seed: int | None = None,
+    seed: int | Sequence[int] | None = None,
     trusts: Sequence[str] = (),
     minimum_trusts: int | None = None,
     start_from: str | None = None,
+    fold: int | Sequence[int] | None = None,
 ) -> submission.Submitted:
     """Freeze, sign and send a rehearsed notebook; one run for each point (none: the defaults).
 
         sent = flip.submit("heart_disease.ipynb", "heart", {"lr": 0.5}, {"lr": 0.05}, rounds=20)
         sent.runs[0].run                                    # the first run's id
+        flip.submit("heart_disease.ipynb", "heart", seed=[0, 1, 2])         # three splits, one approval
 
-    What is given takes the place of the plan file's: ``rounds``, ``title``, ``seed`` of the split, ``trusts`` by name,
-    ``minimum_trusts``, ``start_from`` (a run's id or a SHA-256 of weights). Nothing runs before the Trusts' data
-    controllers have approved. Raises FlipError ``not-rehearsed``, ``unknown-trust``, ``unknown-parameter``,
-    ``wrong-type``, ``out-of-bounds``, ``invalid-document``, ``hub-unreachable``, and what the hub says.
+    What is given takes the place of the plan file's: ``rounds``, ``title``, ``seed`` of the split, ``fold`` of its
+    folds (of several, a run for each), ``trusts`` by name, ``minimum_trusts``, ``start_from`` (a run's id or a SHA-256
+    of weights). At each point the notebook is run on the twin until its model is known, unless that was done before.
+    Nothing runs before the Trusts' data controllers have approved. Raises FlipError ``not-rehearsed``, ``other-shape``,
+    ``point-fails``, ``unknown-trust``, ``unknown-parameter``, ``wrong-type``, ``out-of-bounds``, ``invalid-document``,
+    ``hub-unreachable``, and what the hub says.
     """
     home = Home.find()
     changes = {
         "rounds": rounds,
         "title": title,
         "seed": seed,
+        "fold": fold,
         "trusts": trusts,
         "minimum_trusts": minimum_trusts,
         "start_from": start_from,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator
 
+from flipnb.contracts.choices import Choosable, Seed, SeedRange
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.dataset import Dataset, Split, require_windows
-from flipnb.contracts.document import Document, invalid, load_json
+from flipnb.contracts.document import Digest, Document, invalid, load_json
 from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.problem import FlipError
@@ -20,10 +21,30 @@ NO_EPOCHS = 'rnd.progress(…) tells nothing: the plan declares no "epochs", the
 """Said where a notebook's progress would leave no Trust."""
 
 
+Start = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{32}|[0-9a-f]{64})$")]
+"""A run's id, whose final weights are meant, or the SHA-256 of weights."""
+
+
+class PlanChoosable(Document):
+    """What each run may choose within one approval, as ``contracts.choices.Choosable`` has it; weights by ``Start``."""
+
+    minimum_rounds: int | None = Field(default=None, ge=0)
+    seeds: SeedRange | Annotated[tuple[Seed, ...], Field(max_length=1000)] = ()
+    folds: bool = False
+    start_from: tuple[Start, ...] = Field(default=(), max_length=100)
+
+    def contract(self, weights: tuple[Digest, ...]) -> Choosable:
+        """As a bundle has it, with ``weights`` for those of ``start_from``."""
+        return Choosable(
+            minimum_rounds=self.minimum_rounds, seeds=self.seeds, folds=self.folds, initial_weights=weights
+        )
+
+
 class PlanFile(Document):
     """``cohort`` is the name of an ATLAS JSON file beside it. ``trusts`` are names of the roster; empty means all.
 
-    ``start_from`` is a run's id or a SHA-256: its weights take the place of the rehearsal's first ones.
+    ``start_from``: its weights take the place of the rehearsal's first ones. ``choosable`` is what each run may choose
+    without a new approval.
     """
 
     title: Line = Field(min_length=1)
@@ -35,7 +56,8 @@ class PlanFile(Document):
     plan: Plan
     trusts: tuple[Name, ...] = ()
     minimum_trusts: int | None = Field(default=None, ge=1)
-    start_from: str | None = Field(default=None, pattern=r"^([0-9a-f]{32}|[0-9a-f]{64})$")
+    start_from: Start | None = None
+    choosable: PlanChoosable = PlanChoosable()
     files: tuple[str, ...] = ()
     valid_days: int = Field(default=30, ge=1, le=365)
 

@@ -19,6 +19,7 @@ from flipnb.contracts.notebook import FrozenNotebook
 from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.tensors import TensorSpec
+from flipnb.contracts.text import Identifier
 from flipnb.files.whole import PARTIAL, publish, write
 from flipnb.records import Records
 from flipnb.twin import make
@@ -31,17 +32,20 @@ from flipnb.workbench.twin_marginals import kept_marginals
 
 PLAN = "FLIP_PLAN"
 RECORD = "FLIP_REHEARSAL"
+SHAPES_ALONE = "FLIP_SHAPES_ALONE"
+TWIN = "twin"
 _RECORDED = "rehearsal.json"
-_TWIN = "twin"
 _ROUNDS = 2
 _given: dict[str, str] = {}
 
 
 class _Recorded(Document):
-    """``rehearsal.json``: digests of the notebook and of what it saw of its plan, and what was found."""
+    """``rehearsal.json``: digests of the notebook and of what it saw of its plan, at which point, and what was
+    found."""
 
     notebook: Digest
     plan: Digest
+    point: dict[Identifier, Scalar] | None = None
     seconds: float
     tensors: TensorSpec
     reports: tuple[dict[str, float], ...]
@@ -49,9 +53,13 @@ class _Recorded(Document):
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a rehearsal found: tensors, initial weights (a file), the reports of its rounds, seconds taken."""
+    """What a rehearsal found: tensors, initial weights (a file), the reports of its rounds, seconds taken.
+
+    ``point`` is at which values of the parameters; None where an earlier version did not keep that.
+    """
 
     notebook: str
+    point: dict[str, Scalar] | None
     tensors: TensorSpec
     initial_weights: Path
     reports: tuple[dict[str, float], ...]
@@ -78,7 +86,7 @@ def rehearse(notebook: Path, point: Mapping[str, Scalar] | None = None) -> Rehea
     work = final.with_name(final.name + PARTIAL)
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    make(plan.dataset, plan.split, work / _TWIN, marginals=kept_marginals(plan_file, plan))
+    make_twin(plan_file, work / TWIN)
     environment = {PLAN: str(plan_file), RECORD: str(work)}
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
@@ -94,12 +102,19 @@ def rehearse(notebook: Path, point: Mapping[str, Scalar] | None = None) -> Rehea
             remedy="Write `for rnd in flip.rounds(model): …` and report in every round.",
         )
     recorded = load_json((work / REHEARSED).read_bytes(), REHEARSED)
-    found = {"notebook": frozen.digest(), "plan": _seen_of(plan), "seconds": round(time.monotonic() - began, 2)}
+    found: dict[str, Any] = {"notebook": frozen.digest(), "plan": _seen_of(plan), "point": values}
+    found |= {"seconds": round(time.monotonic() - began, 2)}
     write(work / _RECORDED, json.dumps(found | recorded, indent=1).encode())
     (work / REHEARSED).unlink()
     shutil.rmtree(final, ignore_errors=True)
     publish(work, final)
     return last_rehearsal(notebook)
+
+
+def make_twin(plan_file: Path, place: Path) -> None:
+    """The twin on which a plan's notebook is run: invented people, by what Trusts have released of theirs."""
+    plan = read_plan(plan_file)
+    make(plan.dataset, plan.split, place, marginals=kept_marginals(plan_file, plan))
 
 
 def run_notebook(frozen: FrozenNotebook, values: Mapping[str, Scalar], executed: Path, folder: Path) -> None:
@@ -150,6 +165,7 @@ def last_rehearsal(notebook: Path) -> Rehearsal:
         raise FlipError("not-rehearsed", changed, remedy=f"Run `flip rehearse {notebook}` first.")
     return Rehearsal(
         notebook=recorded.notebook,
+        point=recorded.point,
         tensors=recorded.tensors,
         initial_weights=directory / INITIAL,
         reports=recorded.reports,
@@ -181,7 +197,7 @@ def local_records(plan: str | Path | None = None) -> Records:
         _given[PLAN] = str(Path(plan).absolute())
     record = os.environ.get(RECORD)
     if record:
-        return Records(Path(record) / _TWIN)
+        return Records(Path(record) / TWIN)
     return Records(local_twin(*current_plan()))
 
 
@@ -192,7 +208,7 @@ def local_twin(path: Path, plan: PlanFile) -> Path:
     marginals = kept_marginals(path, plan)
     told = "" if marginals is None else marginals.digest()
     shape = sha256(f"{plan.dataset.digest()} {plan.split.digest()} {told}".encode())
-    twin = directory / f"{_TWIN}-{shape[:12]}"
+    twin = directory / f"{TWIN}-{shape[:12]}"
     if not twin.exists():
         make(plan.dataset, plan.split, twin, marginals=marginals)
     return twin
@@ -215,7 +231,13 @@ def local_channel() -> LocalChannel:
         consensus=plan.plan.consensus,
         totals=plan.totals,
         record=Path(record) if record else None,
+        shapes_alone=SHAPES_ALONE in os.environ,
     )
+
+
+def plan_digest(plan_file: Path) -> str:
+    """A digest of what a notebook sees of its plan file."""
+    return _seen_of(read_plan(plan_file))
 
 
 def _seen_of(plan: PlanFile) -> str:

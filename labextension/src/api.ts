@@ -30,6 +30,7 @@ import type {
   IRunRecord,
   IRunResults,
   IRunView,
+  IShapeCheck,
   ISavedCohort,
   IShownNotebook,
   IStudy,
@@ -124,12 +125,16 @@ export class FlipApi {
     return this._call('POST bundles/{bundle}/sending', { path: { bundle } });
   }
 
+  checkShapes(bundle: string): Promise<IShapeCheck> {
+    return this._call('POST bundles/{bundle}/shapes', { path: { bundle } });
+  }
+
   bundle(bundle: string): Promise<IBundle> {
     return this._call('GET bundles/{bundle}', { path: { bundle } });
   }
 
-  runAgain(bundle: string, point: IRunAgain['point']): Promise<IRunView> {
-    const input = { path: { bundle }, body: { point } };
+  runAgain(bundle: string, body: IRunAgain): Promise<IRunView> {
+    const input = { path: { bundle }, body };
     return this._call('POST bundles/{bundle}/runs', input);
   }
 

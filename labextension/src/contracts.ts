@@ -89,7 +89,9 @@ export interface IBuiltEnvironment {
 /**
  * Everything that decides what runs. Stored as bytes, named by their SHA-256, signed by the researcher.
  *
- * ``notebook_name`` is the file's name at the researcher's, for people alone; empty in earlier bundles.
+ * ``notebook_name`` is the file's name at the researcher's, for people alone; empty in earlier bundles. ``parameters``
+ * and ``choosable`` are the space of which each run is one point; ``at`` gives what a run with some choices is made
+ * by.
  */
 export interface IBundle {
   version: 'flip/bundle/1';
@@ -111,25 +113,35 @@ export interface IBundle {
   outputs: IDeclaredOutput[];
   totals: ITotalStep[];
   environment: IEnvironment;
+  choosable: IChoosable;
   not_before: string;
   expires: string;
 }
 
-/** The exact bundle that will be signed; ``size`` in bytes of its canonical JSON. */
+/**
+ * The exact bundle that will be signed; ``size`` in bytes of its canonical JSON.
+ *
+ * ``executions_left``: where it was sent before, how many runs each Trust (by key) has approved and not used.
+ */
 export interface IBundlePreview {
   bundle: string;
   size: number;
   points: ({ [name: string]: boolean | number | string })[];
+  choices: IChoicesOutput[];
+  executions_left: { [name: string]: number };
   content: IBundle;
 }
 
-/** What the form says. ``points`` are the runs: one, or a sweep. */
+/**
+ * What the form says. ``points`` are the runs: one, or a sweep; of several ``seeds``, a run for each at each
+ * point.
+ */
 export interface IBundleRequest {
   path: string;
   study: string;
   title: string;
   plan: IPlanInput;
-  seed: number;
+  seeds: number[];
   trusts: string[];
   minimum_trusts: number;
   points: ({ [name: string]: boolean | number | string })[];
@@ -219,6 +231,36 @@ export interface ICheckRequest {
   study: string;
   plan?: IPlanInput | null;
   minimum_trusts?: number | null;
+}
+
+/** What one run chose; None where the bundle's own value holds. */
+export interface IChoicesInput {
+  rounds?: number | null;
+  seed?: number | null;
+  fold?: number | null;
+  initial_weights?: string | null;
+}
+
+/** What one run chose; None where the bundle's own value holds. */
+export interface IChoicesOutput {
+  rounds: number | null;
+  seed: number | null;
+  fold: number | null;
+  initial_weights: string | null;
+}
+
+/**
+ * The part of a bundle's space that is not parameters; what is left out here is fixed by the bundle.
+ *
+ * ``minimum_rounds``: a run may train so few rounds, at most the plan's. ``seeds``: of the split, listed or as a
+ * range. ``initial_weights``: SHA-256 of files that a run may begin with instead of the bundle's own. ``folds``: any
+ * fold of the split may be its test part. The bundle's own values may always be chosen.
+ */
+export interface IChoosable {
+  minimum_rounds: number | null;
+  seeds: ISeedRange | number[];
+  initial_weights: string[];
+  folds: boolean;
 }
 
 /**
@@ -745,7 +787,10 @@ export interface IRequestList {
   requests: IRequestSummary[];
 }
 
-/** One bundle that was put before this Trust. It waits until ``approvals_demanded`` controllers have approved. */
+/**
+ * One bundle that was put before this Trust. It waits until ``approvals_demanded`` controllers have approved, and
+ * again while ``runs_waiting`` of its runs have no execution left for them.
+ */
 export interface IRequestSummary {
   bundle: string;
   study: string;
@@ -757,6 +802,7 @@ export interface IRequestSummary {
   code: string | null;
   reason: string | null;
   runs: string[];
+  runs_waiting: number;
   executions_left: number;
   approvals: IControllerApproval[];
   approvals_demanded: number;
@@ -800,9 +846,10 @@ export interface IRoundSummary {
   seconds: number;
 }
 
-/** The parameters of another run of a bundle; those left out have their defaults. */
+/** The parameters of another run of a bundle; those left out have their defaults, as what is not chosen has. */
 export interface IRunAgain {
   point: { [name: string]: boolean | number | string };
+  choices?: IChoicesInput;
 }
 
 /** A run as it is now, and its new events in their order; ``number`` is the last one's. */
@@ -845,10 +892,11 @@ export interface IRunPage {
 /**
  * A run from its submission to its final weights, as the hub knows it.
  *
- * ``point`` are the parameters' values, ``cohort`` is the definition's SHA-256, ``members`` the Trusts that took part,
- * by key. ``seconds`` are the lengths of its stages: waiting, starting, running, total. ``versions`` are the hub's
- * Python and packages. Weights are SHA-256 of safetensors files. ``notebook`` and ``telling`` as in ``RunView``;
- * ``estates`` are the versions of their estates on which the Trusts ran, in their own words.
+ * ``point`` are the parameters' values, ``choices`` what else it chose within the bundle's space, ``cohort`` is the
+ * definition's SHA-256, ``members`` the Trusts that took part, by key. ``seconds`` are the lengths of its stages:
+ * waiting, starting, running, total. ``versions`` are the hub's Python and packages. Weights are SHA-256 of
+ * safetensors files. ``notebook`` and ``telling`` as in ``RunView``; ``estates`` are the versions of their estates on
+ * which the Trusts ran, in their own words.
  */
 export interface IRunRecord {
   run: string;
@@ -863,6 +911,7 @@ export interface IRunRecord {
   strategy: IStrategyOutput | null;
   point: { [name: string]: boolean | number | string };
   telling: string[];
+  choices: IChoicesOutput;
   state: 'waiting' | 'queued' | 'starting' | 'running' | 'stopping' | 'succeeded' | 'failed' | 'stopped';
   reason: string | null;
   submitted: string;
@@ -894,9 +943,10 @@ export interface IRunResults {
 /**
  * A run as the hub shows it to the study's members.
  *
- * ``notebook`` is the name of its notebook's file, empty where the bundle does not say. Between ``submitted`` and
- * ``started`` it waited (for approvals, then for slots), between ``started`` and ``finished`` it ran. ``telling`` are
- * the parameters that tell it from other runs of its bundle; of an earlier hub none.
+ * ``notebook`` is the name of its notebook's file, empty where the bundle does not say; ``choices`` is what it chose
+ * beside its parameters. Between ``submitted`` and ``started`` it waited (for approvals, then for slots), between
+ * ``started`` and ``finished`` it ran. ``telling`` are the parameters that tell it from other runs of its bundle; of
+ * an earlier hub none.
  */
 export interface IRunView {
   run: string;
@@ -907,6 +957,7 @@ export interface IRunView {
   researcher: string;
   point: { [name: string]: boolean | number | string };
   telling: string[];
+  choices: IChoicesOutput;
   state: 'waiting' | 'queued' | 'starting' | 'running' | 'stopping' | 'succeeded' | 'failed' | 'stopped';
   code: string | null;
   reason: string | null;
@@ -925,6 +976,12 @@ export interface ISavedCohort {
   path: string;
   expression: { [name: string]: unknown };
   base?: string | null;
+}
+
+/** Every whole number from ``minimum`` to ``maximum``, both included. */
+export interface ISeedRange {
+  minimum: number;
+  maximum: number;
 }
 
 /** What the plan file says, as far as the form may change it. */
@@ -947,6 +1004,17 @@ export interface ISexChartInput {
 /** OMOP's gender concepts 8532 and 8507, and every other. */
 export interface ISexChartOutput {
   by: 'sex';
+}
+
+/**
+ * At how many of a bundle's points the notebook was found to have the model that was rehearsed, and of how many.
+ *
+ * ``problem`` says which point has another or fails; None where none does.
+ */
+export interface IShapeCheck {
+  checked: number;
+  of: number;
+  problem: string | null;
 }
 
 /** Integer shares of the three parts, for example 2 : 0 : 1 for two thirds and one third. */
@@ -1317,6 +1385,13 @@ export interface IEndpoints {
     query: undefined;
     body: undefined;
     answer: IReceipt;
+  };
+  /** Run a bundle that was shown at some more of its points, on the twin, until its model is known; nothing is */
+  'POST bundles/{bundle}/shapes': {
+    path: { bundle: string };
+    query: undefined;
+    body: undefined;
+    answer: IShapeCheck;
   };
   /** Cohort files, by path; hidden folders and those deeper than four are left out */
   'GET cohorts': {

@@ -16,10 +16,12 @@ const PATH = 'study/train.ipynb';
 const KEY = `flipnb:draft:${PATH}`;
 const CHECK = 'POST notebooks/checks';
 const PREPARE = 'POST bundles';
+const SHAPES = 'POST bundles/{bundle}/shapes';
 const SEND = 'POST bundles/{bundle}/sending';
 const PAUSE = 500;
 const BUNDLE = 'b'.repeat(64);
 const preview = (bundle = BUNDLE) => sample('BundlePreview', { bundle });
+const KNOWN = sample('ShapeCheck', { checked: 2, of: 2, problem: null });
 const trust = name => sample('StudyTrust', { name, key: name.repeat(64) });
 const issue = (severity, of = null, message = 'm') =>
   sample('CheckIssue', { severity, message, trust: of && of.repeat(64) });
@@ -92,6 +94,7 @@ describe('the way of a notebook to the Trusts', () => {
     const model = await checked(given);
     await pause();
     await jupyter.answer(PREPARE, preview());
+    await jupyter.answer(SHAPES, KNOWN);
     return model;
   }
 
@@ -108,10 +111,10 @@ describe('the way of a notebook to the Trusts', () => {
   test('the notebook is saved before it is looked over, and the plan fills the form', async () => {
     const model = await checked();
     assert.equal(saves, 1);
-    const { title, plan, seed, minimumTrusts, values, without } = model.draft;
+    const { title, plan, seeds, minimumTrusts, values, without } = model.draft;
     assert.equal(title, 'From the plan');
     assert.equal(plan.rounds, 5);
-    assert.deepEqual([seed, minimumTrusts], [7, 2]);
+    assert.deepEqual([seeds, minimumTrusts], ['7', 2]);
     assert.deepEqual(values, { k: '3' });
     assert.deepEqual(without, []);
     assert.notEqual(model.checked, null);
@@ -164,7 +167,7 @@ describe('the way of a notebook to the Trusts', () => {
         study: 's',
         title: '<b>"%1"</b>',
         plan: model.draft.plan,
-        seed: 7,
+        seeds: [7],
         trusts: ['a', 'c'],
         minimum_trusts: 2,
         points: [{ k: 4 }, { k: 5 }]
@@ -186,18 +189,22 @@ describe('the way of a notebook to the Trusts', () => {
   test('screens hear of each change and of the beginning and end of each act; one bundle is made of many changes', async () => {
     const model = await prepared();
     const told = firings(model.changed);
-    model.change({ seed: 1 });
-    model.change({ seed: 2 });
+    model.change({ seeds: '1' });
+    model.change({ seeds: '2' });
     assert.equal(told.times, 2);
     mock.timers.tick(PAUSE - 1);
-    model.change({ seed: 3 });
+    model.change({ seeds: '3' });
     await pause();
     assert.equal(told.times, 4);
     await jupyter.answer(PREPARE, preview());
-    assert.equal(told.times, 5);
+    assert.equal(
+      told.times,
+      6,
+      'its end, and the beginning of the look at its models'
+    );
     assert.deepEqual(
-      bodies(PREPARE).map(({ seed }) => seed),
-      [7, 3]
+      bodies(PREPARE).map(({ seeds }) => seeds),
+      [[7], [3]]
     );
   });
 
@@ -220,7 +227,7 @@ describe('the way of a notebook to the Trusts', () => {
   test('a bundle of what the form said before is not shown', async () => {
     const model = await checked();
     await pause();
-    model.change({ seed: 8 });
+    model.change({ seeds: '8' });
     await jupyter.answer(PREPARE, preview('e'.repeat(64)));
     assert.equal(model.preview, null);
     await pause();
@@ -314,12 +321,12 @@ describe('the way of a notebook to the Trusts', () => {
 
   test('a second check leaves the form as it is', async () => {
     const model = await checked();
-    model.change({ title: 'Mine', seed: 1 });
+    model.change({ title: 'Mine', seeds: '1' });
     void model.check();
     await settled();
     await jupyter.answer(CHECK, report());
     assert.equal(model.draft.title, 'Mine');
-    assert.equal(model.draft.seed, 1);
+    assert.equal(model.draft.seeds, '1');
     assert.equal(bodies(CHECK)[1].minimum_trusts, 2);
     assert.equal(jupyter.times('GET strategies'), 1);
   });
@@ -383,6 +390,54 @@ describe('the way of a notebook to the Trusts', () => {
     );
   });
 
+  test('each point is looked at until its model is known; what has another is not sent', async () => {
+    const model = await checked();
+    await pause();
+    await jupyter.answer(PREPARE, preview());
+    const known = (n, problem = null) =>
+      sample('ShapeCheck', { checked: n, of: 3, problem });
+    assert.equal(model.activity, 'modelling');
+    await jupyter.answer(SHAPES, known(1));
+    assert.equal(model.shapes.checked, 1);
+    model.stopShapes();
+    await jupyter.answer(SHAPES, known(2));
+    assert.equal(model.activity, null, 'a person stopped it');
+    assert.equal(await model.send(), null);
+    void model.checkShapes();
+    await settled();
+    const problem = "hidden=64 changes the model's shape.";
+    await jupyter.answer(SHAPES, known(0, problem));
+    assert.equal(model.shapes.problem, problem);
+    assert.equal(model.isReady, false);
+    assert.equal(await model.send(), null);
+    assert.equal(jupyter.times(SEND), 0);
+  });
+
+  test('what is approved already is said, Trust by Trust', async () => {
+    const model = await checked();
+    await pause();
+    const left = { ['a'.repeat(64)]: 3, ['b'.repeat(64)]: 0 };
+    await jupyter.answer(
+      PREPARE,
+      sample('BundlePreview', { bundle: BUNDLE, executions_left: left })
+    );
+    assert.deepEqual(
+      model.approved.map(({ trust, left }) => [trust.name, left]),
+      [['a', 3]]
+    );
+  });
+
+  test('several seeds of the split are a sweep', async () => {
+    const model = await checked();
+    model.change({ seeds: '0, 1, 2' });
+    assert.equal(model.runs, 3);
+    await pause();
+    assert.deepEqual(bodies(PREPARE).at(-1).seeds, [0, 1, 2]);
+    model.change({ seeds: '0, x' });
+    assert.equal(model.obstacle, 'The split has no valid seed.');
+    assert.match(model.seeds.problem, /"x" is no whole number/);
+  });
+
   test('a Trust that would refuse it is not among the chosen, with its reason', async () => {
     const message = 'It allows <5> rounds %1.';
     const model = await checked({ issues: [issue('error', 'b', message)] });
@@ -400,6 +455,7 @@ describe('the way of a notebook to the Trusts', () => {
     model.change({ title: 'Mine' });
     await pause();
     await jupyter.answer(PREPARE, preview());
+    await jupyter.answer(SHAPES, KNOWN);
     assert.notEqual(await state.fetch(KEY), undefined);
     const sent = model.send();
     await settled();
@@ -425,6 +481,7 @@ describe('the way of a notebook to the Trusts', () => {
     model.change({ title: 'Mine' });
     await pause();
     await jupyter.answer(PREPARE, preview());
+    await jupyter.answer(SHAPES, KNOWN);
     void model.send();
     await settled();
     await jupyter.refuse(SEND, {

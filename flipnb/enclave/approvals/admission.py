@@ -97,12 +97,15 @@ def admit(
 ) -> dict[str, Scalar]:
     """The run's full point in the bundle's parameter space, where this Trust may be asked for it at all.
 
+    What else the run chose is within the bundle's space, too.
+
     Raises FlipError that names what refuses: ``wrong-study``, ``wrong-membership``, ``not-addressed``,
     ``unknown-trust``, ``not-yet-valid``, ``expired``, ``policy-refuses``, ``unknown-environment``,
-    ``files-unsupported``, and those of ``check_point``.
+    ``files-unsupported``, and those of ``Bundle.at`` and ``check_point``.
     """
     require_valid(verified.bundle, roster, own_key=own_key, environments=environments, now=now)
     policy.refuse_bundle(verified.bundle)
+    verified.bundle.at(request.choices)
     return check_point(verified.bundle.parameters, request.point)
 
 

@@ -15,6 +15,10 @@ from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.stores.stored import StoredApproval
 
+APPROVE_ANEW = "the data controller must approve anew."
+SPENT = ("executions-spent", "The approved executions are used up; the data controller must approve more.")
+"""Code and reason of a run that waits since others took, or were promised, all that was approved."""
+
 
 @dataclass(frozen=True)
 class VerifiedApproval:
@@ -118,7 +122,7 @@ class Approvals:
             ("estate-changed", "The Trust's estate changed after the approval.",
              lambda a: a.estate_version == terms.estate_version),
             ("approval-expired", "The Trust's approval has expired.", lambda a: a.expires > now),
-            ("executions-spent", "The approved number of executions is used up.", lambda a: a.executions_left > 0),
+            ("executions-spent", "The approved executions are used up.", lambda a: a.executions_left > 0),
         )  # fmt: skip
 
     @property
@@ -129,11 +133,17 @@ class Approvals:
         return min(sum(most[others:]) // (demanded - others) for others in range(demanded))
 
     @property
-    def spent(self) -> bool:
-        """Whether enough controllers' approvals hold, and none of them has approved anew and waits for the others."""
-        holding = [a for a in self._all if all(holds(a) for *_, holds in self._checks[:-1])]
-        enough = len({a.controller_key for a in holding}) >= self._terms.demanded
-        return enough and (self.executions_left > 0 or not self._standing())
+    def why_none(self) -> tuple[str | None, str | None]:
+        """Code and reason, for the researcher, why no execution is left; None of a bundle that nobody decided on
+        yet."""
+        try:
+            self.usable()
+        except FlipError as error:
+            if error.code == SPENT[0]:
+                return SPENT
+            if error.code != "not-approved":
+                return error.code, f"{error.message.rstrip('.')}; {APPROVE_ANEW}"
+        return None, None
 
     @property
     def given(self) -> tuple[ControllerApproval, ...]:

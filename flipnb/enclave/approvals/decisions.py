@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Literal
 
 from flipnb.contracts.approval import Decline
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.approvals.admission import require_members
 from flipnb.enclave.approvals.approvals import Approvals, Terms, refuse_own, verify_approval
-from flipnb.enclave.approvals.executions import keep_approval, take_execution
+from flipnb.enclave.approvals.executions import deal, keep_approval, take_execution
 from flipnb.enclave.approvals.requests import Requests, content_of
 from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.configuration import EnclaveDirectory
@@ -81,29 +80,22 @@ class Decisions:
             self._store.approvals.withdraw(decline.bundle)
             self._store.requests.decide(decline.bundle, "declined", code="declined", reason=decline.reason)
             for run in self._store.runs.of(decline.bundle):
-                if run.state in ("notified", "waiting", "approved"):
+                if run.started is None and run.state in ("notified", "waiting", "approved", "queued"):
                     self._store.runs.advance(run.run, "declined", code="declined", reason=decline.reason)
 
         self._audit.append("declined", then=withdrawn, bundle=decline.bundle, reason=decline.reason)
 
-    async def on_one_more_run(self, bundle: str) -> FlipError | Literal["approved", "waiting"]:
-        """Whether the controllers' earlier decisions cover one more run: ``approved``, ``waiting``, or a refusal."""
+    async def deal(self, bundle: str) -> None:
+        """Let each run of a bundle that has not started be ``approved``, as far as executions are left, else
+        ``waiting``.
+
+        Raises FlipError ``declined``: no run of it is ever approved.
+        """
         terms = self.terms(await self._estate_version())
         request = self._requests.get(bundle)
         if request.state == "declined":
-            return FlipError("declined", request.reason or "The Trust's data controller declined the bundle.")
-        approvals = Approvals(self._store.approvals.of(bundle), terms)
-        promised = sum(run.state == "approved" for run in self._store.runs.of(bundle))
-        if approvals.executions_left > promised:
-            return "approved"
-        if approvals.spent:
-            return FlipError(
-                "executions-spent",
-                "The approved number of executions is used up.",
-                remedy="Ask the Trust's data controller for a new approval, and submit again then.",
-                status=403,
-            )
-        return "waiting"
+            raise FlipError("declined", request.reason or "The Trust's data controller declined the bundle.")
+        deal(self._store, bundle, terms)
 
     async def require_startable(self, run: StoredRun, members: tuple[str, ...]) -> None:
         """Whether ``start`` with the same would be let through now; nothing is taken. Raises FlipError as it does."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.choices import Choices
 from flipnb.contracts.document import parse
 from flipnb.contracts.envelope import peek
 from flipnb.contracts.parameters import Scalar
@@ -28,11 +29,14 @@ MOST_REFUSED = 100
 
 @dataclass(frozen=True)
 class Admitted:
-    """A run that may be put before the data controller: its bundle, by digest too, and its full point."""
+    """A run that may be put before the data controller: its bundle, by digest too, its full point, what else it
+    chose."""
 
     digest: str
     bundle: Bundle
     point: dict[str, Scalar]
+    choices: Choices
+    requested: datetime
 
 
 class Requests:
@@ -88,7 +92,8 @@ class Requests:
             self._keep(bundle, envelope, error)
             raise
         self._keep(bundle, envelope, None)
-        return Admitted(bundle.digest, bundle.bundle, point)
+        asked = verified.request
+        return Admitted(bundle.digest, bundle.bundle, point, asked.choices, asked.requested)
 
     def require_runnable(self, bundle: Bundle) -> None:
         """What must hold of a bundle still when it is approved and when it starts. Raises FlipError as ``admit``."""

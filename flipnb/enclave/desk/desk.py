@@ -302,7 +302,7 @@ class Desk:
 
     def _summary(self, stored: StoredRequest, terms: Terms) -> RequestSummary:
         store = self._enclave.store
-        approvals = Approvals(store.approvals.of(stored.bundle), terms)
+        approvals, runs = Approvals(store.approvals.of(stored.bundle), terms), store.runs.of(stored.bundle)
         return RequestSummary(
             bundle=stored.bundle,
             study=stored.study,
@@ -313,7 +313,8 @@ class Desk:
             received=stored.received,
             code=stored.code,
             reason=stored.reason,
-            runs=tuple(run.run for run in store.runs.of(stored.bundle)),
+            runs=tuple(run.run for run in runs),
+            runs_waiting=sum(run.state == "waiting" for run in runs),
             executions_left=approvals.executions_left,
             approvals=approvals.given,
             approvals_demanded=terms.demanded,

@@ -79,6 +79,8 @@ def what_leaves(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
         f"Progress, every {policy.progress_seconds:g} s at most: cell, round, seconds{epochs}{memory}. "
         "Of an error: its class out of a fixed list, cell and line."
     )
+    lines.append("How many more runs of this bundle the approvals here cover: the study is told that number.")
+    lines += bundle.choosable.told(rounds=plan.rounds, folds=bundle.split.folds)
     return tuple(lines)
 
 

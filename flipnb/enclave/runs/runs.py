@@ -6,12 +6,15 @@ import asyncio
 import logging
 from weakref import WeakValueDictionary
 
+from flipnb.contracts.approval import MENDED_BY_APPROVAL
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.count import ESTATE_FAILED
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import TrustState
 from flipnb.contracts.task import AcceptTask, RunTask, StartTask, StopTask, TaskAnswer
+from flipnb.enclave.approvals.approvals import APPROVE_ANEW
 from flipnb.enclave.approvals.decisions import Decisions
+from flipnb.enclave.approvals.executions import wait_again
 from flipnb.enclave.approvals.requests import Requests
 from flipnb.enclave.runs.directory import clear
 from flipnb.enclave.runs.enclave import Enclave
@@ -81,7 +84,8 @@ class Runs:
     async def on_run(self, task: RunTask) -> TaskAnswer:
         """Admit a run, once, or refuse it by a report with its code and reason."""
         async with self._turn(task.run):
-            if self._store.runs.get(task.run) is None:
+            stored = self._store.runs.get(task.run)
+            if stored is None or stored.state == "notified":
                 try:
                     await self._admit(task)
                 except FlipError as error:
@@ -145,6 +149,18 @@ class Runs:
             raise FlipError("unknown-run", f"There is no run {run} here.", status=404)
         if self._store.runs.advance(run, "stopped", code="stopped", reason=reason):
             self._audit.append("stopped", run=run, by=by)
+            await self._deal_again(run)
+
+    async def _deal_again(self, run: str) -> None:
+        """What was promised to a run that is over may let another one start."""
+        stored = self._store.runs.get(run)
+        if stored is None:
+            return
+        try:
+            await self._decisions.deal(stored.bundle)
+        except FlipError as error:
+            if error.code != "declined":
+                _LOG.warning("the executions of bundle %s are not dealt again: %s", stored.bundle, error)
 
     def give_up(self, run: str) -> None:
         """End a run at which this enclave failed: its kernel, or, before there is one, its part here."""
@@ -167,15 +183,16 @@ class Runs:
             task.run, task.study, task.run_request, self._hub.bundle, self._require_answerable
         )
         content = admitted.bundle
-        state = await self._decisions.on_one_more_run(admitted.digest)
-        if state == "waiting":
-            self._store.requests.decide(admitted.digest, "waiting")  # what was approved before covers no more
         self._store.runs.add(
-            task.run, bundle=admitted.digest, study=content.study, title=content.title, point=admitted.point
+            task.run,
+            bundle=admitted.digest,
+            study=content.study,
+            title=content.title,
+            point=admitted.point,
+            choices=admitted.choices,
+            requested=admitted.requested,
         )
-        if isinstance(state, FlipError):
-            raise state
-        self._store.runs.advance(task.run, state)
+        await self._decisions.deal(admitted.digest)
 
     async def _require_answerable(self, bundle: Bundle) -> None:
         """Refuse a cohort that no database could find, by its text alone. Without an estate that is seen later."""
@@ -197,7 +214,7 @@ class Runs:
     def _launch(self, stored: StoredRun) -> None:
         if stored.run in self._active or self._ending:
             return
-        bundle = self._requests.content(stored.bundle)
+        bundle = self._requests.content(stored.bundle).at(stored.choices)
         active = ActiveRun(self._enclave, stored, bundle, self._enclave.directory.policy())
         self._active[stored.run] = active
         life = asyncio.create_task(self._live(active), name=f"run-{stored.run[:8]}")
@@ -234,6 +251,8 @@ class Runs:
             self._audit.refusals.add(
                 "request-refused", study, run=run, study=study, code=error.code, reason=error.message
             )
+        elif stored.started is None and error.code in MENDED_BY_APPROVAL:
+            wait_again(self._store, stored, error.code, f"{error.message.rstrip('.')}; {APPROVE_ANEW}")
         elif not stored.over:
             to: TrustState = "declined" if error.code == "declined" else "refused"
             if self._store.runs.advance(run, to, code=error.code, reason=error.message):

@@ -104,4 +104,5 @@ class Outbox:
 
 def _is_progress(report: TrustReport) -> bool:
     """Whether a later report of progress may take the place of this one."""
-    return report.state is None and report.failure is None and report.estate is None
+    said = (report.state, report.failure, report.estate, report.executions_left)
+    return all(part is None for part in said)

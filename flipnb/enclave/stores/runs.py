@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
+from flipnb.contracts.choices import Choices
 from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.run import FINAL_TRUST_STATES, TRUST_TRANSITIONS, Failure, Progress, TrustReport, TrustState
-from flipnb.enclave.stores.database import Database, text_now
+from flipnb.enclave.stores.database import Database, text_now, text_of
 from flipnb.enclave.stores.outbox import Outbox
 from flipnb.enclave.stores.stored import StoredApproval, StoredRun
+
+NONE = Choices()
 
 
 class RunTable:
@@ -20,13 +24,32 @@ class RunTable:
         self._database, self._outbox = database, outbox
         self.admitted = self.revision = 0
 
-    def add(self, run: str, *, bundle: str, study: str, title: str, point: dict[str, Scalar]) -> bool:
-        """True where the run was not known before."""
+    def add(
+        self,
+        run: str,
+        *,
+        bundle: str,
+        study: str,
+        title: str,
+        point: dict[str, Scalar],
+        choices: Choices = NONE,
+        requested: datetime | None = None,
+    ) -> bool:
+        """True where the run was not known before. ``requested`` is when its researcher asked for it, by their word."""
         with self._database.transaction() as db:
             done = db.execute(
-                "INSERT INTO runs (run, bundle, study, title, point, state, received)"
-                " VALUES (?,?,?,?,?,'notified',?) ON CONFLICT DO NOTHING",
-                (run, bundle, study, title, json.dumps(point), text_now()),
+                "INSERT INTO runs (run, bundle, study, title, point, choices, requested, state, received)"
+                " VALUES (?,?,?,?,?,?,?,'notified',?) ON CONFLICT DO NOTHING",
+                (
+                    run,
+                    bundle,
+                    study,
+                    title,
+                    json.dumps(point),
+                    choices.model_dump_json(exclude_none=True),
+                    text_of(requested) if requested is not None else None,
+                    text_now(),
+                ),
             )
             self.admitted += done.rowcount
             self.revision += done.rowcount
@@ -70,10 +93,11 @@ class RunTable:
         reason: str | None = None,
         failure: Failure | None = None,
         due: float | None = None,
+        executions_left: int | None = None,
     ) -> bool:
         """Make the run ``to`` and put the report of it into the outbox; False where the run can't become ``to``.
 
-        ``due`` as in ``Outbox``.
+        ``due`` as in ``Outbox``; ``executions_left`` as in ``TrustReport``.
         """
         with self._database.transaction() as db:
             row = db.execute("SELECT state FROM runs WHERE run=?", (run,)).fetchone()
@@ -87,8 +111,28 @@ class RunTable:
             )
             self.revision += 1
             report = TrustReport(run=run, sequence=1, state=to, code=code, reason=reason, failure=failure)
-            self._outbox.add(report, due=due)
+            self._outbox.add(report.model_copy(update={"executions_left": executions_left}), due=due)
             return True
+
+    def explain(self, run: str, code: str | None, reason: str | None, *, executions_left: int) -> None:
+        """Say why the run is in the state that it is in."""
+        with self._database.transaction() as db:
+            db.execute("UPDATE runs SET code=?, reason=? WHERE run=?", (code, reason, run))
+            self.revision += 1
+            (state,) = db.execute("SELECT state FROM runs WHERE run=?", (run,)).fetchone()
+            report = TrustReport(run=run, sequence=1, state=state, code=code, reason=reason)
+            self._outbox.add(report.model_copy(update={"executions_left": executions_left}))
+
+    def tell_left(self, run: str, bundle: str, executions_left: int) -> None:
+        """Report how many more runs of the bundle are covered, on ``run``, unless that was said last of any of them."""
+        with self._database.transaction() as db:
+            last = db.execute(
+                "SELECT json_extract(CAST(body AS TEXT), '$.executions_left') AS said FROM reports"
+                " WHERE run IN (SELECT run FROM runs WHERE bundle=?) AND said IS NOT NULL ORDER BY number DESC LIMIT 1",
+                (bundle,),
+            ).fetchone()
+            if last is None or last["said"] != executions_left:
+                self._outbox.add(TrustReport(run=run, sequence=1, executions_left=executions_left))
 
     def start(
         self, run: str, approvals: Iterable[StoredApproval], *, estate_version: str, members: tuple[str, ...]

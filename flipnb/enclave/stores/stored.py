@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from flipnb.contracts.choices import Choices
 from flipnb.contracts.desk import RequestState
 from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.run import FINAL_TRUST_STATES, Failure, Progress, TrustState
@@ -69,13 +70,15 @@ STARTED: frozenset[TrustState] = frozenset({"starting", "queued", "running"})
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run's part at this Trust, as it was last written."""
+    """A run's part at this Trust, as it was last written. ``requested``: when it was asked for, as text that sorts."""
 
     run: str
     bundle: str
     study: str
     title: str
     point: dict[str, Scalar]
+    choices: Choices
+    requested: str | None
     state: TrustState
     code: str | None
     reason: str | None
@@ -101,6 +104,8 @@ class StoredRun:
             study=row["study"],
             title=row["title"],
             point=json.loads(row["point"]),
+            choices=Choices.model_validate_json(row["choices"]),
+            requested=row["requested"],
             state=row["state"],
             code=row["code"],
             reason=row["reason"],

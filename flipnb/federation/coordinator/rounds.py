@@ -315,13 +315,14 @@ class Rounds:
 
 
 def _documents(view: CoordinatorView) -> tuple[Bundle, Roster]:
-    """Bundle and roster, which name each other: a run is of the bundle, the bundle of the roster."""
+    """Bundle, with what the run chose, and roster, which name each other: a run is of the bundle, that of the
+    roster."""
     sealed = envelope.peek(view.bundle_envelope.encode(), "The bundle")
     bundle = parse(Bundle, sealed, "The bundle")
     payload = envelope.peek(view.roster_envelope.encode(), "The roster")
     if sha256(sealed) != view.run.bundle or sha256(payload) != bundle.membership:
         raise FlipError("wrong-bundle", "The hub's bundle or roster is not that of the run.")
-    return bundle, parse(Roster, payload, "The roster")
+    return bundle.at(view.run.choices), parse(Roster, payload, "The roster")
 
 
 @dataclass(frozen=True)

@@ -56,14 +56,24 @@ class JoinRow(Table):
 
 
 class BundleRow(Table):
-    """A sealed bundle, by its digest."""
+    """A sealed bundle, by its digest. ``content`` is ``Bundle.content_digest``."""
 
     __tablename__ = "bundles"
     digest: Mapped[str] = mapped_column(primary_key=True)
+    content: Mapped[str] = mapped_column(index=True)
     study: Mapped[str]
     envelope: Mapped[bytes]
     signer: Mapped[str]
     created: Mapped[float]
+
+
+class AllowanceRow(Table):
+    """How many more runs of a bundle a Trust's approvals cover, as the Trust said last."""
+
+    __tablename__ = "allowances"
+    bundle: Mapped[str] = mapped_column(primary_key=True)
+    trust: Mapped[str] = mapped_column(primary_key=True)
+    executions_left: Mapped[int]
 
 
 class BlobRow(Table):
@@ -80,7 +90,7 @@ class BlobRow(Table):
 
 
 class RunRow(Table):
-    """A run: its sealed request, its state, and when it came to each stage."""
+    """A run: its sealed request, its state, and when it came to each stage. ``choices`` is JSON of ``Choices``."""
 
     __tablename__ = "runs"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -91,6 +101,7 @@ class RunRow(Table):
     title: Mapped[str]
     notebook: Mapped[str] = mapped_column(default="")
     point: Mapped[str]
+    choices: Mapped[str] = mapped_column(default="{}")
     rounds: Mapped[int]
     state: Mapped[RunState] = mapped_column(index=True)
     code: Mapped[str | None]

@@ -11,7 +11,7 @@ ALL: tuple[Endpoint, ...] = (
     *(cohorts.list_cohorts, cohorts.read_definition, cohorts.save_definition, cohorts.check_definition),
     *(cohorts.search_concepts, cohorts.ask_trusts),
     *(notebooks.check_notebook, notebooks.list_strategies, notebooks.prepare_bundle, notebooks.send_bundle),
-    *(notebooks.get_bundle, notebooks.run_again),
+    *(notebooks.check_shapes, notebooks.get_bundle, notebooks.run_again),
     *(runs.list_runs, runs.view_run, runs.list_events, runs.stop_run),
     *(results.fetch_run_results, results.view_record, results.make_results_notebook),
     *(desk.view_desk, desk.list_requests, desk.view_request, desk.open_approval_page, desk.decline_request),

@@ -10,7 +10,9 @@ from typing import Final, Literal
 from pydantic import Field
 
 from flipnb.contracts.bundle import Bundle
+from flipnb.contracts.choices import Choices, Seed
 from flipnb.contracts.document import Digest, Document
+from flipnb.contracts.keys import KeyId
 from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.parameters import Parameter, Scalar
 from flipnb.contracts.plan import Plan
@@ -30,6 +32,8 @@ from flipnb.workbench.trust_checks import find_trust_issues
 from flipnb.workbench.validation import Issue, find_imports, find_issues
 
 MAX_SWEEP: Final = 200
+SHAPES_AT_ONCE: Final = 8
+"""Points that one request checks: some seconds, after which a person may stop."""
 
 CHECKS: Final[Mapping[str, frozenset[str]]] = {
     "notebook": frozenset({"no-notebook", "bad-notebook", "attachment", "invisible-character", "invalid-document"}),
@@ -94,25 +98,42 @@ class CheckReport(Document):
 
 
 class BundleRequest(Document):
-    """What the form says. ``points`` are the runs: one, or a sweep."""
+    """What the form says. ``points`` are the runs: one, or a sweep; of several ``seeds``, a run for each at each
+    point."""
 
     path: str
     study: Name
     title: Line
     plan: Plan
-    seed: int = Field(ge=0, lt=2**31)
+    seeds: tuple[Seed, ...] = Field(min_length=1, max_length=MAX_SWEEP)
     trusts: tuple[Name, ...] = Field(min_length=1)
     minimum_trusts: int = Field(ge=1)
     points: tuple[dict[Identifier, Scalar], ...] = Field(min_length=1, max_length=MAX_SWEEP)
 
 
 class BundlePreview(Document):
-    """The exact bundle that will be signed; ``size`` in bytes of its canonical JSON."""
+    """The exact bundle that will be signed; ``size`` in bytes of its canonical JSON.
+
+    ``executions_left``: where it was sent before, how many runs each Trust (by key) has approved and not used.
+    """
 
     bundle: Digest
     size: int
     points: tuple[dict[Identifier, Scalar], ...]
+    choices: tuple[Choices, ...]
+    executions_left: dict[KeyId, int]
     content: Bundle
+
+
+class ShapeCheck(Document):
+    """At how many of a bundle's points the notebook was found to have the model that was rehearsed, and of how many.
+
+    ``problem`` says which point has another or fails; None where none does.
+    """
+
+    checked: int
+    of: int
+    problem: str | None
 
 
 class Receipt(Document):
@@ -123,9 +144,10 @@ class Receipt(Document):
 
 
 class RunAgain(Document):
-    """The parameters of another run of a bundle; those left out have their defaults."""
+    """The parameters of another run of a bundle; those left out have their defaults, as what is not chosen has."""
 
     point: dict[Identifier, Scalar]
+    choices: Choices = Choices()
 
 
 class StrategyRange(Document):
@@ -187,7 +209,7 @@ def prepare_bundle(bench: Bench, body: BundleRequest) -> BundlePreview:
     changes = {
         "title": body.title,
         "plan": body.plan,
-        "seed": body.seed,
+        "seed": body.seeds,
         "trusts": body.trusts,
         "minimum_trusts": body.minimum_trusts,
     }
@@ -196,8 +218,24 @@ def prepare_bundle(bench: Bench, body: BundleRequest) -> BundlePreview:
         bundle=bench.outbox.put(prepared),
         size=len(prepared.bundle.to_bytes()),
         points=prepared.points,
+        choices=prepared.choices,
+        executions_left=dict(prepared.executions_left),
         content=prepared.bundle,
     )
+
+
+@endpoint("POST", "bundles/{bundle}/shapes", "bundles")
+def check_shapes(bench: Bench, bundle: Digest) -> ShapeCheck:
+    """Run a bundle that was shown at some more of its points, on the twin, until its model is known; nothing is
+    sent."""
+    prepared = bench.outbox.shown(bundle)
+    try:
+        checked, of = submission.check_shapes(prepared, most=SHAPES_AT_ONCE)
+    except FlipError as error:
+        if error.code not in ("other-shape", "point-fails"):
+            raise
+        return ShapeCheck(checked=0, of=len(prepared.points), problem=bench.shown(str(error)))
+    return ShapeCheck(checked=checked, of=of, problem=None)
 
 
 @endpoint("POST", "bundles/{bundle}/sending", "bundles")
@@ -216,7 +254,7 @@ def get_bundle(bench: Bench, bundle: Digest) -> Bundle:
 @endpoint("POST", "bundles/{bundle}/runs", "bundles")
 def run_again(bench: Bench, bundle: Digest, body: RunAgain) -> RunView:
     """Ask for another run of a bundle at a point of its space; each Trust's approval decides."""
-    return submission.run_again(bench.home, bundle, body.point)
+    return submission.run_again(bench.home, bundle, body.point, body.choices)
 
 
 @endpoint("GET", "strategies", "notebooks")

@@ -4,7 +4,7 @@ import type { IRunRecord, IRunView } from '../contracts';
  * What names a run: of its view or its record.
  */
 export type Named = Pick<IRunView, 'title' | 'point'> &
-  Partial<Pick<IRunView, 'telling'>>;
+  Partial<Pick<IRunView, 'telling' | 'choices'>>;
 
 /**
  * What a run is called everywhere, "Coronary artery disease · lr 0.5": its title, and the parameters that tell it from
@@ -20,7 +20,24 @@ export function runName(run: Named): string {
  */
 export function runPoint(run: Named): string {
   const told = (run.telling ?? []).filter(name => name in run.point);
-  return pointText(run, told.length > 0 ? told : undefined);
+  const point = pointText(run, told.length > 0 ? told : undefined);
+  return [point, ...chosen(run)].filter(Boolean).join(', ');
+}
+
+/**
+ * What a run chose within its bundle's space beside its parameters.
+ */
+function chosen(run: Named): string[] {
+  const { rounds, seed, fold, initial_weights: weights } = run.choices ?? {};
+  const made: ReadonlyArray<[string, number | string | null | undefined]> = [
+    ['rounds', rounds],
+    ['split seed', seed],
+    ['fold', fold],
+    ['first weights', weights?.slice(0, 8)]
+  ];
+  return made
+    .filter(([, value]) => value !== null && value !== undefined)
+    .map(([name, value]) => `${name} ${String(value)}`);
 }
 
 /**

@@ -67,6 +67,27 @@ export function readValues(
   return { values: problem ? [] : values, problem };
 }
 
+const MOST_SEED = 2147483647;
+
+/**
+ * Read what was typed as seeds of the split: one, or several with commas between them, which make a sweep.
+ */
+export function readSeeds(trans: TranslationBundle, text: string): IReading {
+  const parts = text.split(',').map(part => part.trim());
+  const wrong = parts.find(
+    part => !/^\d+$/.test(part) || Number(part) > MOST_SEED
+  );
+  if (wrong !== undefined) {
+    const problem = trans.__(
+      '"%1" is no whole number from 0 to %2',
+      wrong,
+      MOST_SEED
+    );
+    return { values: [], problem };
+  }
+  return { values: [...new Set(parts.map(Number))], problem: '' };
+}
+
 /**
  * Every combination of the values, in the order of the parameters.
  */

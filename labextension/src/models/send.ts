@@ -13,23 +13,25 @@ import type {
   IPlanInput,
   IReceipt,
   IRunView,
+  IShapeCheck,
   IStudyTrust
 } from '../contracts';
 import type { IWorkbench } from '../tokens';
 import type { IReading, Scalar } from './parameters';
-import { grid, readValues, shown } from './parameters';
+import { grid, readSeeds, readValues, shown } from './parameters';
 import { isUnwilling } from './wording';
 
 const MOST_RUNS = 200;
 const PAUSE_MILLISECONDS = 500;
 
 /**
- * What a person may change before sending. `values` are texts as typed, by parameter; `without` the Trusts left out.
+ * What a person may change before sending. `seeds` and `values`, by parameter, are texts as typed; `without` the Trusts
+ * left out.
  */
 export interface IDraft {
   title: string;
   plan: IPlanInput;
-  seed: number;
+  seeds: string;
   minimumTrusts: number | null;
   values: { [name: string]: string };
   without: string[];
@@ -38,7 +40,8 @@ export interface IDraft {
 /**
  * What goes on with the notebook; null where nothing does.
  */
-export type Activity = 'checking' | 'preparing' | 'sending' | null;
+export type Activity =
+  'checking' | 'preparing' | 'modelling' | 'sending' | null;
 
 /**
  * The way of one open notebook to the Trusts: checks, form, the exact bundle, the receipt.
@@ -76,6 +79,36 @@ export class SendModel {
 
   get preview(): IBundlePreview | null {
     return this._preview;
+  }
+
+  /**
+   * At how many of the bundle's points its model is known to be the rehearsed one; null before that is looked at.
+   */
+  get shapes(): IShapeCheck | null {
+    return this._shapes;
+  }
+
+  /**
+   * Whether the bundle that is shown may be signed.
+   */
+  get isReady(): boolean {
+    const known = this._shapes;
+    return (
+      this._preview !== null &&
+      known !== null &&
+      known.problem === null &&
+      known.checked === known.of
+    );
+  }
+
+  /**
+   * The Trusts that have approved the bundle that is shown already, with the runs that they still allow.
+   */
+  get approved(): { trust: IStudyTrust; left: number }[] {
+    const left = this._preview?.executions_left ?? {};
+    return this.workbench.trusts
+      .map(trust => ({ trust, left: left[trust.key] ?? 0 }))
+      .filter(item => item.left > 0);
   }
 
   get receipt(): IReceipt | null {
@@ -134,6 +167,10 @@ export class SendModel {
     return readValues(this._trans, parameter, text);
   }
 
+  get seeds(): IReading {
+    return readSeeds(this._trans, this._draft?.seeds ?? '');
+  }
+
   /**
    * How many runs the values make.
    */
@@ -141,7 +178,7 @@ export class SendModel {
     return (this._report?.parameters ?? []).reduce(
       (product, parameter) =>
         product * this.reading(parameter.name).values.length,
-      1
+      this.seeds.values.length
     );
   }
 
@@ -167,6 +204,9 @@ export class SendModel {
     }
     if (this._report.parameters.some(p => this.reading(p.name).problem)) {
       return trans.__('A parameter has no valid value.');
+    }
+    if (this.seeds.problem) {
+      return trans.__('The split has no valid seed.');
     }
     if (this.runs > MOST_RUNS) {
       return trans.__(
@@ -198,6 +238,7 @@ export class SendModel {
     );
     this._receipt = null;
     this._preview = null;
+    this._shapes = null;
     this.change({
       without: this.workbench.trusts
         .filter(
@@ -258,6 +299,7 @@ export class SendModel {
     }
     this._draft = { ...this._draft, ...change };
     this._preview = null;
+    this._shapes = null;
     this._changed.emit();
     void this._state?.save(
       this._key,
@@ -287,11 +329,43 @@ export class SendModel {
   }
 
   /**
+   * Have the notebook run on the twin until its model is known, at some points at a time: until all are known, one has
+   * another model, or a person stops.
+   */
+  async checkShapes(): Promise<void> {
+    const bundle = this._preview;
+    if (bundle === null) {
+      return;
+    }
+    this._isStopped = false;
+    await this._do('modelling', async () => {
+      while (!this._isStopped && !this._isDisposed) {
+        const found = await this.workbench.api.checkShapes(bundle.bundle);
+        if (bundle !== this._preview) {
+          return;
+        }
+        this._shapes = found;
+        if (found.problem !== null || found.checked === found.of) {
+          return;
+        }
+        this._changed.emit();
+      }
+    });
+  }
+
+  /**
+   * Check no further points; `checkShapes` goes on.
+   */
+  stopShapes(): void {
+    this._isStopped = true;
+  }
+
+  /**
    * Sign the bundle that is shown, and send it. After a failure the same again sends the same.
    */
   async send(): Promise<IReceipt | null> {
     const shownBundle = this._preview;
-    if (shownBundle === null || this._activity !== null) {
+    if (shownBundle === null || !this.isReady || this._activity !== null) {
       return null;
     }
     await this._do('sending', async () => {
@@ -320,10 +394,10 @@ export class SendModel {
       const kept = (await this._state?.fetch(this._key)) as unknown;
       const names = this.workbench.trusts.map(trust => trust.name);
       const { plan } = report;
-      this._draft = (kept as IDraft | undefined) ?? {
+      this._draft = (isDraft(kept) ? kept : null) ?? {
         title: plan.title,
         plan: plan.plan,
-        seed: plan.seed,
+        seeds: String(plan.seed),
         minimumTrusts: plan.minimum_trusts,
         values: {},
         without:
@@ -366,7 +440,7 @@ export class SendModel {
         study: study.study,
         title: draft.title,
         plan: draft.plan,
-        seed: draft.seed,
+        seeds: this.seeds.values as number[],
         trusts: this.chosen.map(trust => trust.name),
         minimum_trusts: this.minimumTrusts,
         points: grid(values)
@@ -375,6 +449,9 @@ export class SendModel {
         this._preview = preview;
       }
     });
+    if (draft === this._draft && this._preview !== null) {
+      await this.checkShapes();
+    }
   }
 
   private async _do(
@@ -415,6 +492,8 @@ export class SendModel {
   private _strategies: IKnownStrategy[] = [];
   private _draft: IDraft | null = null;
   private _preview: IBundlePreview | null = null;
+  private _shapes: IShapeCheck | null = null;
+  private _isStopped = false;
   private _receipt: IReceipt | null = null;
   private _activity: Activity = null;
   private _acts = 0;
@@ -427,4 +506,11 @@ export class SendModel {
   private _timer: ReturnType<typeof setTimeout> | undefined;
   private _isDisposed = false;
   private readonly _changed = new Signal<this, void>(this);
+}
+
+/**
+ * What is kept of a form may be an earlier version's.
+ */
+function isDraft(kept: unknown): kept is IDraft {
+  return typeof (kept as IDraft | undefined)?.seeds === 'string';
 }

@@ -223,10 +223,10 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
             ]
           });
           if (answer.button.accept && answer.value) {
-            const made = await workbench.api.runAgain(
-              view.bundle,
-              answer.value
-            );
+            const made = await workbench.api.runAgain(view.bundle, {
+              point: answer.value,
+              choices: view.choices
+            });
             workbench.update(made);
             await commands.execute(CommandIDs.openRun, { run: made.run });
           }

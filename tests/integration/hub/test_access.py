@@ -74,6 +74,8 @@ def calls(hub, resources, tmp_path):
         path = route.format(**resources)
         if route in ("/v1/runs", "/v1/blobs/{sha256}/received") or (method, route) == ("PUT", "/v1/blobs/{sha256}"):
             path += f"?study={study.name}"
+        if (method, route) == ("GET", "/v1/studies/{study}/bundles"):
+            path += f"?content={study.bundle().content_digest}"
         body = bodies.get(route, b"{}") if method in ("POST", "PUT") else b""
         made.append(Call(method, route, path, body))
     return made

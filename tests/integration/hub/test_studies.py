@@ -17,7 +17,7 @@ from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.study import SessionCertificate
 from flipnb.contracts.trust_card import Allowance, TrustCard
 from flipnb.hub.store.database import Database
-from flipnb.hub.store.tables import MemberRow, StudyRow, Table
+from flipnb.hub.store.tables import BundleRow, MemberRow, StudyRow, Table
 
 
 def signed_count(study, *, certifier=None, valid=timedelta(minutes=5)):
@@ -221,11 +221,19 @@ def test_studies_of_before_keep_their_members(hub, tmp_path):
         db.execute("DROP TABLE members")
         db.execute("ALTER TABLE studies DROP COLUMN purpose")
         db.execute("ALTER TABLE runs DROP COLUMN notebook")
+        db.execute("DROP TABLE allowances")
+        db.execute("ALTER TABLE runs DROP COLUMN choices")
+        db.execute("DROP INDEX ix_bundles_content")
+        db.execute("ALTER TABLE bundles DROP COLUMN content")
         db.execute("UPDATE alembic_version SET version_num='0002'")
         db.execute("INSERT INTO studies VALUES (?, ?, ?, 1.0)", ("first", study.roster.digest(), study.sealed_roster))
+        bundle = study.bundle(title="Of before")
+        sealed = (bundle.digest(), "first", study.seal(bundle), study.researcher_key.key_id)
+        db.execute("INSERT INTO bundles VALUES (?, ?, ?, ?, 1.0)", sealed)
     db.close()
     database = Database(file)
     with database.transaction() as session:
+        assert session.get_one(BundleRow, bundle.digest()).content == bundle.content_digest
         members = {(row.key_id, row.role) for row in session.scalars(select(MemberRow))}
         assert session.get_one(StudyRow, "first").purpose == study.roster.purpose
     database.close()

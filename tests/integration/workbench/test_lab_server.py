@@ -171,7 +171,7 @@ def test_a_notebook_is_checked_shown_and_sent_once_however_often_it_is_asked(lab
             "rounds": 7,
             "strategy": {"name": "FedProx", "parameters": {"proximal_mu": 0.5}},
         },
-        "seed": 3,
+        "seeds": [3],
         "trusts": [trust["name"] for trust in lab.get("flipnb/studies/heart/trusts").json()["trusts"]][:2],
         "minimum_trusts": 2,
         "points": [{"lr": 0.03}, {"lr": 0.04}],
@@ -181,6 +181,8 @@ def test_a_notebook_is_checked_shown_and_sent_once_however_often_it_is_asked(lab
     assert (content["title"], content["split"]["seed"], content["plan"]["rounds"]) == ("From the form", 3, 7)
     assert content["plan"]["strategy"]["name"] == "FedProx"
     assert len(content["trusts"]) == 2
+    shapes = lab.post(f"flipnb/bundles/{preview['bundle']}/shapes").json()
+    assert shapes == {"checked": 2, "of": 2, "problem": None}
     before = {run["run"] for run in lab.get("flipnb/studies/heart/runs").json()["runs"]}
     first = lab.post(f"flipnb/bundles/{preview['bundle']}/sending").json()
     again = lab.post(f"flipnb/bundles/{preview['bundle']}/sending").json()
@@ -190,6 +192,10 @@ def test_a_notebook_is_checked_shown_and_sent_once_however_often_it_is_asked(lab
     assert lab.get(f"flipnb/bundles/{preview['bundle']}").json() == content
     clone = lab.post(f"flipnb/bundles/{preview['bundle']}/runs", {"point": {"lr": 0.05}}).json()
     assert clone["point"] == {"lr": 0.05, "solver": "sgd", "seed": 0}
+    assert lab.post("flipnb/bundles", form).json()["bundle"] == preview["bundle"], "the same content is the same bundle"
+    swept = lab.post("flipnb/bundles", {**form, "seeds": [3, 4]}).json()
+    assert swept["content"]["choosable"]["seeds"] == [3, 4]
+    assert [choices["seed"] for choices in swept["choices"]] == [3, 3, 4, 4]
     assert refusal(lab.post(f"flipnb/bundles/{'0' * 64}/sending"), 409) == "not-shown"
     assert refusal(lab.post("flipnb/bundles", {**form, "points": [{"lr": 1e9}]}), 400) == "out-of-bounds"
     assert refusal(lab.post("flipnb/bundles", {**form, "unknown": 1}), 422) == "invalid-request"

@@ -18,9 +18,10 @@ from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import RunRequest
 from flipnb.workbench.counting import count
+from flipnb.workbench.earlier_bundle import approved_already
 from flipnb.workbench.freezing import freeze_notebook
 from flipnb.workbench.hub_client import HubClient
-from flipnb.workbench.plan_file import load_cohort, read_plan
+from flipnb.workbench.plan_file import load_cohort, plan_path, read_plan
 from flipnb.workbench.results import fetch_results
 from flipnb.workbench.runs import follow, list_runs, page_of_runs, stop_run, view_run
 from flipnb.workbench.studies import create_study, list_studies, read_roster, roster_path
@@ -75,6 +76,36 @@ def test_a_bundle_can_be_run_again_within_its_space_only(home, notebook):
     assert code_of(run_again, home, bundle, {"lr": 7.5}) == "out-of-bounds"
     assert code_of(run_again, home, bundle, {"seed": 1}) == "out-of-bounds"
     assert code_of(run_again, home, "0" * 64, {}) == "not-found"
+
+
+def test_the_same_content_again_is_the_same_bundle_with_what_is_approved_of_it(hub, home, notebook):
+    first = submit(home, prepare(home, notebook, "heart", [], {"title": "Twice"}))
+    north, *others = hub.heart.trusts
+    run = first.runs[0].run
+    assert view_run(home, run).trusts[0].executions_left is None
+    north.report(run, 1, state="approved", executions_left=3)
+    again = prepare(home, notebook, "heart", [{"lr": 0.3}], {"title": "Twice"})
+    assert again.bundle.digest() == first.bundle
+    assert again.executions_left == {north.key.key_id: 3}
+    title = next(trust.title for trust in hub.heart.roster.trusts if trust.key_id == north.key.key_id)
+    said = approved_already(hub.heart.roster, again.executions_left)
+    assert said == [f"Approved already at {title}, 3 executions left."]
+    assert prepare(home, notebook, "heart", [], {"title": "Twice", "rounds": 9}).bundle.digest() != first.bundle
+    others[0].report(run, 1, state="declined", code="declined", reason="No.")
+    assert prepare(home, notebook, "heart", [], {"title": "Twice"}).bundle.digest() != first.bundle
+
+
+def test_an_earlier_bundle_that_soon_expires_is_not_sent_again(home, notebook):
+    plan = plan_path(notebook)
+    before = plan.read_text()
+    try:
+        short = submit(home, prepare(home, notebook, "heart", [], {"title": "Short"})).bundle
+        plan.write_text(json.dumps(json.loads(before) | {"valid_days": 365}))
+        longer = prepare(home, notebook, "heart", [], {"title": "Short"}).bundle
+    finally:
+        plan.write_text(before)
+    assert longer.digest() != short
+    assert longer.content_digest == prepare(home, notebook, "heart", [], {"title": "Short"}).bundle.content_digest
 
 
 def test_a_run_can_be_followed_and_stopped(hub, home, notebook):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from contextlib import suppress
 from dataclasses import replace
@@ -18,9 +19,9 @@ from flipnb.contracts.controller import Controller
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
-from flipnb.contracts.run import Progress
+from flipnb.contracts.run import Progress, TrustReport
 from flipnb.enclave.approvals.approvals import Approvals, Terms, VerifiedApproval, refuse_own, verify_approval
-from flipnb.enclave.approvals.executions import keep_approval, take_execution
+from flipnb.enclave.approvals.executions import SPENT, deal, keep_approval, take_execution
 from flipnb.enclave.stores.store import Store
 from flipnb.enclave.stores.stored import StoredApproval
 
@@ -31,7 +32,7 @@ class Office:
     """A store with one bundle put before the controllers, and runs of it."""
 
     def __init__(self, directory: Path) -> None:
-        self.study = Study()
+        self.study, self.directory = Study(), directory
         self.demanded = 1
         self.anna, self.ben, self.carl = self.study.controller, SigningKey.generate(), SigningKey.generate()
         self.controllers = tuple(
@@ -84,6 +85,19 @@ class Office:
         request = self.store.requests.get(self.bundle.digest())
         assert request is not None
         return request.state
+
+    def states(self) -> list[str]:
+        """Of the bundle's runs, in the order of their ids."""
+        return [run.state for run in sorted(self.store.runs.of(self.bundle.digest()), key=lambda run: run.run)]
+
+    def deal(self, **changes: str) -> None:
+        deal(self.store, self.bundle.digest(), self.terms(**changes))
+
+    def reports(self, run: str) -> list[TrustReport]:
+        with sqlite3.connect(self.directory / "state.sqlite") as db:
+            rows = db.execute("SELECT body FROM reports WHERE run=? ORDER BY number", (run,)).fetchall()
+        db.close()
+        return [TrustReport.model_validate_json(body) for (body,) in rows]
 
     def consume(self, run: str, **changes: str) -> bool:
         return take_execution(self.store, run, self.study.members(), self.terms(**changes))
@@ -138,6 +152,62 @@ def test_the_same_approval_again_renews_nothing(office: Office) -> None:
     assert code(office.consume, office.run(2)) == "executions-spent"
 
 
+def test_runs_beyond_the_executions_wait_and_say_why(office: Office) -> None:
+    runs = [office.run(number) for number in (1, 2, 3)]
+    office.approve(executions=2)
+    assert (office.states(), office.state()) == (["approved", "approved", "waiting"], "waiting")
+    last = office.store.runs.get(runs[2])
+    assert last is not None
+    assert (last.code, last.reason) == SPENT
+    assert office.consume(runs[0])
+    assert office.consume(runs[1])
+    assert (office.states(), office.state()) == (["starting", "starting", "waiting"], "waiting")
+    office.approve(executions=1, approved=datetime.now(UTC) + timedelta(seconds=1))
+    assert (office.states(), office.state()) == (["starting", "starting", "approved"], "approved")
+    assert office.consume(runs[2])
+    assert code(office.consume, office.run(4)) == "executions-spent"
+
+
+def test_more_runs_than_executions_are_left_wait_when_they_come(office: Office) -> None:
+    office.approve(executions=1)
+    for number in (2, 1, 3):
+        office.run(number)
+        office.deal()
+    assert office.states() == ["approved", "waiting", "waiting"], "one order at all Trusts, whatever came first"
+
+
+def test_what_is_promised_is_no_more_once_the_terms_are_others(office: Office) -> None:
+    run = office.run(1)
+    office.approve(executions=1)
+    assert office.states() == ["approved"]
+    office.deal(policy="0" * 64)
+    stored = office.store.runs.get(run)
+    assert stored is not None
+    assert (stored.state, stored.code, office.state()) == ("waiting", "policy-changed", "waiting")
+    assert "approve anew" in (stored.reason or "")
+    office.deal()
+    assert (office.states(), office.state()) == (["approved"], "approved")
+
+
+def test_the_hub_hears_how_many_executions_are_left_for_more_runs(office: Office) -> None:
+    run = office.run(1)
+    office.deal()
+    office.approve(executions=3)
+    assert office.reports(run)[-1].executions_left == 2, "three, less the one that is promised"
+    office.consume(run)
+    office.approve(executions=2, approved=datetime.now(UTC) + timedelta(seconds=1))
+    assert office.reports(run)[-1].executions_left == 4
+
+
+def test_a_run_that_is_queued_keeps_what_was_promised(office: Office) -> None:
+    office.approve(executions=1)
+    second, first = office.run(2), office.run(1)
+    office.store.runs.advance(second, "approved")
+    office.store.runs.advance(second, "queued")
+    office.deal()
+    assert (first, office.states()) == (f"{1:032x}", ["waiting", "queued"])
+
+
 def test_what_changed_since_is_named(office: Office) -> None:
     office.approve(executions=5)
     assert code(office.consume, office.run(1), policy="0" * 64) == "policy-changed"
@@ -155,10 +225,8 @@ def test_four_eyes_are_those_of_two_controllers(office: Office) -> None:
     assert (office.given(), office.state(), office.approvals().executions_left) == (["anna"], "waiting", 0)
     assert code(office.consume, first) == "not-approved"
     office.approve(office.ben, executions=1)
-    assert (office.given(), office.state(), office.approvals().executions_left) == (["anna", "ben"], "approved", 1)
-    run = office.store.runs.get(first)
-    assert run is not None
-    assert run.state == "approved"
+    assert (office.given(), office.state(), office.approvals().executions_left) == (["anna", "ben"], "waiting", 1)
+    assert office.states() == ["approved", "waiting"]
     assert office.consume(first)
     assert office.given() == ["anna"]
     assert code(office.consume, second) == "executions-spent"
@@ -180,7 +248,7 @@ def test_executions_are_those_that_two_controllers_can_give(office: Office) -> N
     for number in range(3):
         assert office.consume(office.run(number))
     assert code(office.consume, office.run(3)) == "executions-spent"
-    assert office.approvals().spent
+    assert office.approvals().why_none[0] == "executions-spent"
 
 
 @given(st.lists(st.integers(0, 5), max_size=4), st.integers(1, 2))
@@ -206,9 +274,7 @@ def test_an_approval_given_anew_waits_for_the_second(office: Office) -> None:
     for controller in (office.anna, office.ben):
         office.approve(controller)
     assert office.consume(office.run(1))
-    assert office.approvals().spent
     office.approve(office.ben, executions=2)
-    assert not office.approvals().spent
     assert (office.given(), office.state()) == (["ben"], "waiting")
     office.approve(office.anna, executions=2)
     assert office.consume(office.run(2))

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from flipnb.contracts import envelope
+from flipnb.contracts.choices import Choices
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.parameters import Parameter, telling
 from flipnb.contracts.run import TrustPart
@@ -22,7 +23,8 @@ SENT = datetime(2026, 11, 1, 14, 2, tzinfo=UTC)
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_a_run_is_called_as_on_the_screens(case):
-    assert run_name(SimpleNamespace(title=case["title"], point=case["point"], telling=case["telling"])) == case["name"]
+    run = {name: case[name] for name in ("title", "point", "telling")}
+    assert run_name(SimpleNamespace(**run, choices=Choices(**case.get("choices", {})))) == case["name"]
 
 
 SPACE = (
@@ -34,7 +36,9 @@ SPACE = (
 
 def test_no_two_points_of_a_space_have_one_name():
     points = [{"seed": 0, "lr": lr, "l2": l2} for lr in (0.1, 0.5, 1) for l2 in (0.001, 0.1)]
-    names = [run_name(SimpleNamespace(title="t", point=p, telling=telling(SPACE, p))) for p in points]
+    names = [
+        run_name(SimpleNamespace(title="t", point=p, telling=telling(SPACE, p), choices=Choices())) for p in points
+    ]
     assert names == ["t · lr 0.1", "t · lr 0.1, l2 0.1", "t · lr 0.5", "t · l2 0.1", "t · lr 1", "t · lr 1, l2 0.1"]
 
 

@@ -69,6 +69,11 @@ UPDATE runs SET approvals = json_array(json_array(approvals, (
   SELECT controller_key FROM approvals WHERE approval = runs.approvals))) WHERE approvals IS NOT NULL;
 """
 
+_CHOICES = """
+ALTER TABLE runs ADD COLUMN choices TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE runs ADD COLUMN requested TEXT;
+"""
+
 
 def _2(db: sqlite3.Connection) -> None:
     """Federated totals. Schema 1 was two: of the first day, and with the delivery of rounds."""
@@ -77,4 +82,4 @@ def _2(db: sqlite3.Connection) -> None:
     run_script(db, _TOTALS)
 
 
-STEPS: tuple[Step, ...] = (_1, _2, _FOUR_EYES)
+STEPS: tuple[Step, ...] = (_1, _2, _FOUR_EYES, _CHOICES)

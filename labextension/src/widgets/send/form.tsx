@@ -278,14 +278,32 @@ export function PlanFields(props: ISendProps): JSX.Element | null {
             />
           </>
         )}
-        <NumberField
+        <Field
           label={trans.__('Seed of the split')}
-          value={draft.seed}
-          minimum={0}
-          maximum={2147483647}
-          step={1}
-          onChange={seed => model.change({ seed })}
-        />
+          help={
+            model.seeds.problem ? (
+              <span className="jp-FlipForm-problem">
+                <ToneIcon icon={errorIcon} tone="error" />
+                {model.seeds.problem}
+              </span>
+            ) : (
+              trans.__('several with commas make a sweep, under one approval')
+            )
+          }
+        >
+          {input => (
+            <input
+              {...input}
+              type="text"
+              className="jp-mod-styled"
+              inputMode="numeric"
+              spellCheck={false}
+              value={draft.seeds}
+              aria-invalid={model.seeds.problem !== ''}
+              onChange={event => model.change({ seeds: event.target.value })}
+            />
+          )}
+        </Field>
       </div>
     </Section>
   );

@@ -1,4 +1,8 @@
-import { caretRightIcon } from '@jupyterlab/ui-components';
+import {
+  caretRightIcon,
+  checkIcon,
+  errorIcon
+} from '@jupyterlab/ui-components';
 import type { JSX } from 'react';
 
 import type { SendModel } from '../../models/send';
@@ -8,6 +12,7 @@ import { LinkButton } from '../parts/linkbutton';
 import { Problem } from '../parts/problem';
 import { Region } from '../parts/region';
 import { useSignal } from '../parts/signal';
+import { ToneIcon } from '../parts/states';
 import { Checks } from './checks';
 import { Parameters, PlanFields, Trusts } from './form';
 import type { ISendProps } from './section';
@@ -68,6 +73,7 @@ function Send(props: ISendProps): JSX.Element {
           <PlanFields {...props} />
           <Trusts {...props} />
           <BundleShown {...props} />
+          <Shapes {...props} />
         </>
       )}
       <Footer {...props} />
@@ -103,6 +109,21 @@ function BundleShown(props: ISendProps): JSX.Element {
           {trans.__('Copy Digest')}
         </LinkButton>
       </p>
+      {model.approved.length > 0 && (
+        <ul className="jp-FlipIssues" aria-label={trans.__('Approved already')}>
+          {model.approved.map(({ trust, left }) => (
+            <li key={trust.key} className="jp-FlipIssue">
+              <ToneIcon icon={checkIcon} tone="success" />
+              {trans._n(
+                'Approved already at %2, %1 execution left.',
+                'Approved already at %2, %1 executions left.',
+                left,
+                trust.title
+              )}
+            </li>
+          ))}
+        </ul>
+      )}
       <details className="jp-FlipContents">
         <summary>
           <caretRightIcon.react tag="span" width="14px" />
@@ -114,9 +135,62 @@ function BundleShown(props: ISendProps): JSX.Element {
   );
 }
 
+/**
+ * Whether the model is the rehearsed one at each point that is to be sent; nothing before there is a bundle.
+ */
+function Shapes(props: ISendProps): JSX.Element | null {
+  const { model, trans } = props;
+  const { preview, shapes } = model;
+  if (preview === null) {
+    return null;
+  }
+  const isGoing = model.activity === 'modelling';
+  const points = new Set(preview.points.map(point => JSON.stringify(point)));
+  const of = shapes?.of ?? points.size;
+  return (
+    <Section title={trans.__('Model')}>
+      <p className="jp-FlipIssue" role="status">
+        {shapes?.problem ? (
+          <>
+            <ToneIcon icon={errorIcon} tone="error" />
+            <span className="jp-FlipIssue-text">{shapes.problem}</span>
+          </>
+        ) : model.isReady ? (
+          <>
+            <ToneIcon icon={checkIcon} tone="success" />
+            {trans._n(
+              'The rehearsed one at the point that is sent.',
+              'The rehearsed one at each of %1 points.',
+              of
+            )}
+          </>
+        ) : (
+          <span className="jp-FlipIssue-text">
+            {trans.__(
+              'Running the notebook on the twin at each point until its model is known: %1 of %2.',
+              shapes?.checked ?? 0,
+              of
+            )}
+          </span>
+        )}
+        {isGoing && !model.isReady && (
+          <LinkButton onClick={() => model.stopShapes()}>
+            {trans.__('Stop')}
+          </LinkButton>
+        )}
+        {!isGoing && !model.isReady && !shapes?.problem && (
+          <LinkButton onClick={() => void model.checkShapes()}>
+            {trans.__('Go On')}
+          </LinkButton>
+        )}
+      </p>
+    </Section>
+  );
+}
+
 function Footer(props: ISendProps): JSX.Element {
   const { model, trans } = props;
-  const ready = model.preview !== null && model.activity === null;
+  const ready = model.isReady && model.activity === null;
   const obstacle = model.obstacle;
   return (
     <div className="jp-FlipView-footer">

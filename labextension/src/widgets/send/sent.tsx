@@ -77,7 +77,9 @@ function Receipts(props: ISendProps): JSX.Element {
               {model.workbench.trustTitle(part.trust)}
             </th>
             <td>{trustStateWord(trans, part.state)}</td>
-            <td>{isUnwilling(part) ? part.reason : ''}</td>
+            <td>
+              {isUnwilling(part) || part.state === 'waiting' ? part.reason : ''}
+            </td>
           </tr>
         ))}
       </tbody>
