@@ -38,7 +38,9 @@ class LabKernel:
 
     def rename(self, path):
         """As JupyterLab does it when a notebook is renamed: the file, then its session."""
-        renamed = self.server.request("PATCH", f"api/contents/{self.session['path']}", content=json.dumps({"path": path}))
+        renamed = self.server.request(
+            "PATCH", f"api/contents/{self.session['path']}", content=json.dumps({"path": path})
+        )
         assert renamed.status_code == 200, renamed.text
         said = json.dumps({"path": path, "name": Path(path).name, "type": "notebook"})
         self.session = self.server.request("PATCH", f"api/sessions/{self.session['id']}", content=said).json()

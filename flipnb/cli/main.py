@@ -172,7 +172,7 @@ def runs(
     """Show the runs of a study, or one run Trust by Trust."""
     from flipnb.workbench.home import Home
     from flipnb.workbench.narrative import shares_of
-    from flipnb.workbench.runs import list_runs, view_rounds, view_run
+    from flipnb.workbench.runs import list_runs, view_rounds, view_rule, view_run
 
     if run is not None:
         view = view_run(Home.find(), run)
@@ -191,6 +191,7 @@ def runs(
                 ["round", "agree", *(names[key] for key in told)],
                 [[s.round, f"{s.votes} of {s.voters}", *(s.agreements.get(k, "") for k in told)] for s in voted],
             )
+            _print_hold_outs(voted[-1], view_rule(Home.find(), run), names)
         return
     if study_name is None:
         raise typer.BadParameter("Give a run, or --study.")
@@ -302,6 +303,17 @@ def _daemons(now: dict[str, Any], as_json: bool) -> None:
     else:
         rows = [[name, d["state"], d["pid"], d["restarts"], d["log"]] for name, d in now["daemons"].items()]
         print_table(["daemon", "state", "process", "restarts", "log"], rows)
+
+
+def _print_hold_outs(summary: Any, rule: Any, names: Mapping[str, str]) -> None:
+    from flipnb.workbench.agreement import describe_rule, find_hold_outs
+
+    found = find_hold_outs(summary, rule) if rule is not None else None
+    if found is None:
+        return
+    print_text(f"{describe_rule(rule)}.")
+    who = found.describe(names)
+    print_text(f"Holds out in round {summary.round}: {who}." if who else f"In round {summary.round} all agreed.")
 
 
 def _print_parts(parts: Sequence[Any], shares: Mapping[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from flipnb.contracts.bundle import Environment
+from flipnb.contracts.consensus import Consensus
 from flipnb.contracts.document import Digest, Document, Moment
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.parameters import Scalar
@@ -16,7 +17,7 @@ class RunRecord(Document):
     """A run from its submission to its final weights, as the hub knows it.
 
     ``point`` are the parameters' values, ``cohort`` is the definition's SHA-256, ``members`` the Trusts that took part,
-    by key. ``seconds`` are the lengths of its stages: waiting, starting, running, total. ``versions`` are the hub's
+    by key. ``consensus`` is the plan's rule of when to end, None without one. ``seconds`` are the lengths of its stages: waiting, starting, running, total. ``versions`` are the hub's
     Python and packages. Weights are SHA-256 of safetensors files.
     """
 
@@ -29,6 +30,7 @@ class RunRecord(Document):
     cohort: Digest
     environment: Environment
     point: dict[Identifier, Scalar]
+    consensus: Consensus | None = None
     state: RunState
     reason: str | None = None
     submitted: Moment

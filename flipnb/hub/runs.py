@@ -262,6 +262,7 @@ def record(session: Session, run: RunRow) -> RunRecord:
         cohort=sha256(canonical_bytes(bundle.cohort)),
         environment=bundle.environment,
         point=json.loads(run.point),
+        consensus=bundle.plan.consensus,
         state=run.state,
         reason=run.reason,
         submitted=moment(run.submitted),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.record import RunRecord
 from flipnb.link.bulk import Progress
+from flipnb.workbench.agreement import find_hold_outs
 from flipnb.workbench.home import Home
 from flipnb.workbench.hub_client import HubClient
 
@@ -63,6 +64,23 @@ class Results:
                     numbers["agreement"] = summary.agreements[key]
                 rows.append({**base, "trust": self.record.members.get(key, key[:12]), **numbers})
         return pd.DataFrame(rows)
+
+    def agreement(self) -> pd.DataFrame:
+        """One row per round with a vote: ``votes`` of ``voters``, the figure ``needed``, and who ``holds_out``, in words.
+
+        A Trust is named with its figure where its policy lets that out; of others only their number is told. No rows
+        without a consensus rule.
+        """
+        import pandas as pd
+
+        rows = []
+        for summary in self.record.rounds:
+            rule = self.record.consensus
+            found = find_hold_outs(summary, rule) if rule is not None else None
+            if rule is not None and found is not None:
+                who = found.describe(self.record.members)
+                rows.append((summary.round, summary.votes, summary.voters, rule.threshold, who))
+        return pd.DataFrame(rows, columns=["round", "votes", "voters", "needed", "holds_out"])
 
 
 def fetch_results(home: Home, run: str, directory: Path, progress: Progress | None = None) -> Results:

@@ -59,7 +59,9 @@ def test_a_notebook_that_is_renamed_has_its_new_name_at_once(lab):
 
 def test_a_notebook_without_a_plan_takes_no_others(lab):
     with LabKernel(lab, "studies/scratch.ipynb") as kernel:
-        with pytest.raises(CellFailed, match=r"scratch\.ipynb has no plan file scratch\.flip\.json beside it; the folder"):
+        with pytest.raises(
+            CellFailed, match=r"scratch\.ipynb has no plan file scratch\.flip\.json beside it; the folder"
+        ):
             kernel.run(LOOK)
         named = 'import flipnb; print(len(flipnb.data("heart_disease.flip.json").train) > 0)'
         assert text_of(kernel.run(named)).strip() == "True"
