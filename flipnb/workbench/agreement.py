@@ -1,4 +1,4 @@
-"""Who holds out in a round of votes, as far as policies let it out: the figures that Trusts give, and how many keep theirs."""
+"""Who holds out in a round of votes, as far as policies let it out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class HoldOuts:
     kept: int
 
     def describe(self, names: Mapping[str, str]) -> str:
-        """"Hungary 0.941, and one Trust that keeps its figure"; empty where all agree."""
+        """Such as "Hungary 0.941, and one Trust that keeps its figure"; empty where all agree."""
         figures = [f"{names.get(key, key[:12])} {_below(value)}" for key, value in self.told.items()]
         keeps = {0: [], 1: ["one Trust that keeps its figure"]}.get(self.kept, [f"{self.kept} Trusts that keep theirs"])
         return ", and ".join([*([", ".join(figures)] if figures else []), *keeps])

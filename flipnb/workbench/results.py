@@ -66,7 +66,7 @@ class Results:
         return pd.DataFrame(rows)
 
     def agreement(self) -> pd.DataFrame:
-        """One row per round with a vote: ``votes`` of ``voters``, the figure ``needed``, and who ``holds_out``, in words.
+        """One row per round with a vote: ``votes`` of ``voters``, the figure ``needed``, and who ``holds_out``.
 
         A Trust is named with its figure where its policy lets that out; of others only their number is told. No rows
         without a consensus rule.

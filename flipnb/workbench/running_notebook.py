@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-import urllib.request
 from collections.abc import Iterable
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 NAME = "JPY_SESSION_NAME"
 """Set by Jupyter's server for a kernel that it starts for a session; a later rename does not reach it."""
@@ -43,15 +45,24 @@ def _of_server() -> Path | None:
     kernel = connection.stem.removeprefix("kernel-")
     try:
         info = json.loads(connection.with_name(f"jpserver-{server}.json").read_text())
-        token = info["token"] or os.environ.get("JUPYTERHUB_API_TOKEN", "")
-        request = urllib.request.Request(f"{info['url']}api/sessions", headers={"Authorization": f"token {token}"})
-        # The server is on this machine: a proxy that the researcher's environment names knows nothing of it.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=_ANSWER_SECONDS) as answer:
-            path = _path_of(json.load(answer), kernel)
+        path = _path_of(_sessions(info["url"], info["token"] or os.environ.get("JUPYTERHUB_API_TOKEN", "")), kernel)
         return None if path is None else _on_disk(path, Path(info["root_dir"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, HTTPException, ValueError, KeyError, TypeError, AttributeError):
         return None  # gone, behind a certificate of its own, or none of Jupyter's: what it said at the start is left
+
+
+def _sessions(url: str, token: str) -> list[Any]:
+    """All of the server's sessions. It is on this machine, so that no proxy is asked."""
+    at = urlsplit(url)
+    kind = HTTPSConnection if at.scheme == "https" else HTTPConnection
+    connection = kind(at.netloc, timeout=_ANSWER_SECONDS)
+    try:
+        connection.request("GET", f"{at.path}api/sessions", headers={"Authorization": f"token {token}"})
+        answer = connection.getresponse()
+        sessions: list[Any] = json.loads(answer.read()) if answer.status == HTTPStatus.OK else []
+        return sessions
+    finally:
+        connection.close()
 
 
 def _connection_file() -> Path | None:

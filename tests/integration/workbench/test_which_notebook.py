@@ -69,9 +69,9 @@ def test_a_notebook_without_a_plan_takes_no_others(lab):
 
 
 def test_a_console_in_a_folder_of_several_plans_is_told_what_to_write(lab):
-    with LabKernel(lab, "studies/console-1-0000", kind="console") as kernel:
-        with pytest.raises(CellFailed, match=r"2 plan files \(heart_disease.*\n?.*flip\.data\(\"NAME\.flip\.json\"\)"):
-            kernel.run(LOOK)
+    told = r"2 plan files \(heart_disease.*\n?.*flip\.data\(\"NAME\.flip\.json\"\)"
+    with LabKernel(lab, "studies/console-1-0000", kind="console") as kernel, pytest.raises(CellFailed, match=told):
+        kernel.run(LOOK)
 
 
 def test_a_kernel_that_a_notebooks_kernel_started_is_not_that_notebook(lab):
