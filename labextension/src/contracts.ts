@@ -818,8 +818,9 @@ export interface IRunPage {
  * A run from its submission to its final weights, as the hub knows it.
  *
  * ``point`` are the parameters' values, ``cohort`` is the definition's SHA-256, ``members`` the Trusts that took part,
- * by key. ``consensus`` is the plan's rule of when to end, None without one. ``seconds`` are the lengths of its stages: waiting, starting, running, total. ``versions`` are the hub's
- * Python and packages. Weights are SHA-256 of safetensors files.
+ * by key. ``consensus`` is the plan's rule of when to end, None without one. ``seconds`` are the lengths of its
+ * stages: waiting, starting, running, total. ``versions`` are the hub's Python and packages. Weights are SHA-256 of
+ * safetensors files.
  */
 export interface IRunRecord {
   run: string;
