@@ -159,10 +159,18 @@ function layout(props: IChartProps): Partial<Plotly.Layout> {
     yaxis: {
       ...base.yaxis,
       title: { text: props.title },
-      ...(props.steps && { rangemode: 'tozero' as const, tickformat: 'd' })
+      ...(props.steps && { range: [0, top(props)], tickformat: 'd' })
     },
     ...(props.needed && line(props.needed))
   };
+}
+
+/**
+ * Room above counts and their line, so that the legend stands clear of both.
+ */
+function top(props: IChartProps): number {
+  const values = props.curves.flatMap(curve => curve.values);
+  return 1.2 * Math.max(1, props.needed?.value ?? 0, ...values);
 }
 
 /**
