@@ -128,7 +128,7 @@ def test_how_many_must_agree_is_as_the_tutorial_says(demo):
     threshold = read_plan(ROOT / "notebooks" / "until_agreement.flip.json").plan.consensus.threshold
     people = {name: len(parts["validation"]) for name, parts in frozen(demo, 40).items()}
     rows = re.findall(
-        r"^\| ([A-Z][a-z ]+[a-z]) \| (\d+) \| (\d+) \| (\w+) \|$", words_of("until_agreement.ipynb", "rounds"), re.M
+        r"^\| ([A-Z][A-Za-z ]+[a-z]) \| (\d+) \| (\d+) \| (\w+) \|$", words_of("until_agreement.ipynb", "rounds"), re.M
     )
     told = {
         name.lower().replace(" ", "-"): tuple(map(int, (n, must, may.replace("none", "0"))))
