@@ -1,5 +1,6 @@
 """Fixtures for every test, and the order in which workers get them."""
 
+import os
 from pathlib import Path
 
 import hypothesis
@@ -22,6 +23,12 @@ TOGETHER = ("tests/ui/", "tests/integration/demo/")
 
 SLOW_FIXTURES = {"postgresql_server", "rehearsed_tutorial"}
 """What starts a server or a kernel is not for `make check`."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The federations of tests are not among those that a person's `flip down` stops."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
 
 
 class Scheduling(LoadFileScheduling):

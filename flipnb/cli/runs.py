@@ -64,7 +64,7 @@ def _show_run(run: str, as_json: bool) -> None:
     from flipnb.workbench.home import Home
     from flipnb.workbench.names import duration, ran, run_name, trust_titles, waited
     from flipnb.workbench.narrative import describe_final, shares_of
-    from flipnb.workbench.runs import view_rounds, view_run
+    from flipnb.workbench.runs import view_rounds, view_rule, view_run
 
     home = Home.find()
     view = view_run(home, run)
@@ -88,9 +88,21 @@ def _show_run(run: str, as_json: bool) -> None:
             ["round", "agree", *(titles[key] for key in told)],
             [[s.round, f"{s.votes} of {s.voters}", *(s.agreements.get(k, "") for k in told)] for s in voted],
         )
+        _print_hold_outs(voted[-1], view_rule(home, run), titles)
     final = describe_final(rounds)
     if final:
         print_text(final)
+
+
+def _print_hold_outs(summary: Any, rule: Any, names: Mapping[str, str]) -> None:
+    from flipnb.workbench.agreement import describe_rule, find_hold_outs
+
+    found = find_hold_outs(summary, rule) if rule is not None else None
+    if found is None:
+        return
+    print_text(f"{describe_rule(rule)}.")
+    who = found.describe(names)
+    print_text(f"Holds out in round {summary.round}: {who}." if who else f"In round {summary.round} all agreed.")
 
 
 @speaks_plainly

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from flipnb.contracts.bundle import Environment
 from flipnb.contracts.choices import Choices
+from flipnb.contracts.consensus import Consensus
 from flipnb.contracts.document import Digest, Document, Moment
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.parameters import Scalar
@@ -18,10 +19,10 @@ class RunRecord(Document):
     """A run from its submission to its final weights, as the hub knows it.
 
     ``point`` are the parameters' values, ``choices`` what else it chose within the bundle's space, ``cohort`` is the
-    definition's SHA-256, ``members`` the Trusts that took part, by key. ``seconds`` are the lengths of its stages:
-    waiting, starting, running, total. ``versions`` are the hub's Python and packages. Weights are SHA-256 of
-    safetensors files. ``notebook`` and ``telling`` as in ``RunView``; ``estates`` are the versions of their estates on
-    which the Trusts ran, in their own words.
+    definition's SHA-256, ``members`` the Trusts that took part, by key. ``consensus`` is the plan's rule of when to
+    end, None without one. ``seconds`` are the lengths of its stages: waiting, starting, running, total. ``versions``
+    are the hub's Python and packages. Weights are SHA-256 of safetensors files. ``notebook`` and ``telling`` as in
+    ``RunView``; ``estates`` are the versions of their estates on which the Trusts ran, in their own words.
     """
 
     run: RunId
@@ -37,6 +38,7 @@ class RunRecord(Document):
     point: dict[Identifier, Scalar]
     telling: tuple[Identifier, ...] = ()
     choices: Choices = Choices()
+    consensus: Consensus | None = None
     state: RunState
     reason: str | None = None
     submitted: Moment

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -29,7 +29,9 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Trust
 from flipnb.demo.certificates import Certificate, make_ca, make_server_certificate
 from flipnb.demo.hospitals import CONCEPTS, HOSPITALS, Hospital
+from flipnb.demo.registry import DAEMONS, forget, known_federations, register
 from flipnb.enclave.setup import create_enclave
+from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.files.logs import open_log
 from flipnb.link.key_files import load_key, save_key
 
@@ -101,8 +103,31 @@ def build(directory: Path, lock_file: Path, *, per_trust_metrics: Callable[[Hosp
         _make_enclave(enclave, url, ca.certificate, lock_file, lets_out=per_trust_metrics(enclave.hospital))
     _write_hub(federation, researcher, port, certificate, ca.certificate)
     _write_workbench(federation, researcher, url, ca.certificate, lock_file)
-    _write_json(federation.directory / "daemons.json", _daemons(federation))
+    enclaves = {enclave.hospital.name: enclave.directory for enclave in federation.enclaves}
+    _write_json(federation.directory / DAEMONS, _daemons(federation.hub, enclaves))
+    register(federation.directory)
     return federation
+
+
+def adopt(directory: Path) -> None:
+    """Make a folder with ``hub/hub.json`` and ``enclaves/NAME/enclave.json`` one that ``up`` starts: a federation that
+    people made themselves. Writes ``daemons.json``; nothing where it is there. Raises FlipError ``not-built``.
+    """
+    if (directory / DAEMONS).is_file():
+        return
+    enclaves = {file.parent.name: file.parent for file in sorted(directory.glob("enclaves/*/enclave.json"))}
+    if not (directory / "hub" / "hub.json").is_file() or not enclaves:
+        raise FlipError("not-built", f"There is no federation in {directory}.", remedy=_how_to_make_one())
+    _write_json(directory / DAEMONS, _daemons(directory / "hub", enclaves))
+
+
+def _how_to_make_one() -> str:
+    known = [str(one.directory) for one in known_federations()]
+    others = f" You have {', '.join(known)}: name one with --directory." if known else ""
+    return (
+        "`make demo` makes one of four hospitals in build/demo, `make lab` in build/lab. For one of your own, set up "
+        f"hub/hub.json and enclaves/NAME/enclave.json in that folder (docs/operator.md).{others}"
+    )
 
 
 def _make_enclave(enclave: Enclave, url: str, ca: Path, lock_file: Path, *, lets_out: bool) -> None:
@@ -179,10 +204,10 @@ def up(directory: Path, *, attached: bool = False, wait_seconds: float = 60.0) -
     With ``attached`` everything ends when the calling process ends; otherwise it runs on until ``down``.
     Raises FlipError ``not-built``, ``already-up``, ``not-up-in-time`` (naming the daemon and its log).
     """
-    if not (directory / "daemons.json").exists():
-        raise FlipError("not-built", f"There is no federation in {directory}.", remedy="Run `make demo` or `flip up`.")
+    adopt(directory)
     if status(directory)["up"]:
         raise FlipError("already-up", f"The federation in {directory} is up already.", remedy="See `flip status`.")
+    register(directory)
     log = directory / "supervisor.log"
     with open_log(log) as out:
         supervisor = subprocess.Popen(
@@ -202,8 +227,17 @@ def up(directory: Path, *, attached: bool = False, wait_seconds: float = 60.0) -
         time.sleep(0.1)
     late = {name: d["log"] for name, d in status(directory).get("daemons", {}).items() if d["state"] != "up"}
     down(directory)
-    named = "; ".join(f"{name} (see {path})" for name, path in late.items()) or "the supervisor"
+    named = "; ".join(f"{name} ({_last_line(path)}; see {path})" for name, path in late.items()) or "the supervisor"
     raise FlipError("not-up-in-time", f"Not up after {wait_seconds:.0f} s: {named}.")
+
+
+def _last_line(log: str) -> str:
+    """What a daemon said last, cut at 300 characters."""
+    try:
+        lines = Path(log).read_text(errors="replace").split("\n")
+    except OSError:
+        lines = []
+    return next((line[:300] for line in reversed(lines) if line.strip()), "it said nothing")
 
 
 def down(directory: Path, *, wait_seconds: float = 30.0) -> bool:
@@ -213,22 +247,27 @@ def down(directory: Path, *, wait_seconds: float = 30.0) -> bool:
         return False
     os.kill(now["pid"], signal.SIGTERM)
     deadline = time.monotonic() + wait_seconds
-    while time.monotonic() < deadline and _alive(now["pid"]):
+    while time.monotonic() < deadline and _alive(now["pid"], directory):
         time.sleep(0.05)
     with contextlib.suppress(ChildProcessError):
         os.waitpid(now["pid"], os.WNOHANG)  # where this very process started it, it is not left as a zombie
-    if _alive(now["pid"]):
+    if _alive(now["pid"], directory):
         raise FlipError("not-down", f"The supervisor (process {now['pid']}) does not stop.")
     return True
 
 
 def status(directory: Path) -> dict[str, Any]:
-    """``{"up": bool, "pid": int, "daemons": {name: {"state", "pid", "restarts", "log"}}}``"""
+    """``{"directory", "up", "died", "pid", "daemons": {name: {"state", "pid", "restarts", "log"}}}``
+
+    ``died``: its supervisor is gone without having been stopped; its daemons ended with it.
+    """
+    where = {"directory": str(directory)}
     try:
         now: dict[str, Any] = json.loads((directory / "status.json").read_text())
     except (FileNotFoundError, ValueError):
-        return {"up": False, "daemons": {}}
-    return {"up": _alive(now["pid"]), **now}
+        return {**where, "up": False, "died": False, "daemons": {}}
+    alive = _alive(now["pid"], directory)
+    return {**where, "up": alive, "died": not alive, **now}
 
 
 def remove(directory: Path) -> None:
@@ -237,25 +276,27 @@ def remove(directory: Path) -> None:
     for enclave in Federation(directory.absolute()).enclaves:
         shutil.rmtree(runtime_directory(enclave.directory), ignore_errors=True)
     shutil.rmtree(directory, ignore_errors=True)
+    forget(directory.absolute())
 
 
-def _daemons(federation: Federation) -> list[dict[str, Any]]:
+def _daemons(hub: Path, enclaves: Mapping[str, Path]) -> list[dict[str, Any]]:
+    """The hub first; each enclave's agent is ready when its desk can be asked."""
     daemons = [
         {
             "name": "hub",
-            "argv": [sys.executable, "-m", "flipnb.hub", "--directory", str(federation.hub)],
-            "ready": str(federation.hub / "address.json"),
-            "log": str(federation.hub / "logs" / "output.log"),
+            "argv": [sys.executable, "-m", "flipnb.hub", "--directory", str(hub)],
+            "ready": str(hub / "address.json"),
+            "log": str(hub / "logs" / "output.log"),
         }
     ]
     daemons += [
         {
-            "name": enclave.hospital.name,
-            "argv": [sys.executable, "-m", "flipnb.enclave.agent", "--enclave", str(enclave.directory)],
-            "ready": str(runtime_directory(enclave.directory) / "desk.sock"),
-            "log": str(enclave.directory / "logs" / "output.log"),
+            "name": name,
+            "argv": [sys.executable, "-m", "flipnb.enclave.agent", "--enclave", str(enclave)],
+            "ready": str(EnclaveDirectory.open(enclave).desk_socket),
+            "log": str(enclave / "logs" / "output.log"),
         }
-        for enclave in federation.enclaves
+        for name, enclave in enclaves.items()
     ]
     return daemons
 
@@ -266,11 +307,13 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _alive(pid: int) -> bool:
+def _alive(pid: int, directory: Path) -> bool:
+    """Whether the process is this very federation's supervisor: numbers of processes come again."""
     try:
-        return "flipnb.demo.supervisor" in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     except (FileNotFoundError, ProcessLookupError):
         return False
+    return "flipnb.demo.supervisor" in arguments and str(directory) in arguments
 
 
 def _write_json(path: Path, content: Any) -> None:

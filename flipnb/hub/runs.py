@@ -293,6 +293,7 @@ def record(session: Session, run: RunRow) -> RunRecord:
         point=(point := json.loads(run.point)),
         telling=telling(bundle.parameters, point),
         choices=Choices.model_validate_json(run.choices),
+        consensus=bundle.plan.consensus,
         state=run.state,
         reason=run.reason,
         submitted=moment(run.submitted),

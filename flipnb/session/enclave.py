@@ -21,9 +21,8 @@ BROKER = "FLIP_BROKER"
 COHORT = "FLIP_COHORT"
 
 
-@functools.cache
-def data() -> Records:
-    """This run's frozen cohort: ``train``, ``validation`` and ``test`` by the plan's split.
+def data(plan: str | Path | None = None) -> Records:
+    """This run's frozen cohort: ``train``, ``validation`` and ``test`` by the approved split, whatever ``plan`` is.
 
         data = flip.data()
         data.train.frame()                                  # a DataFrame: a row per person, a column per variable
@@ -31,6 +30,11 @@ def data() -> Records:
 
     The same object each time. Raises FlipError ``no-cohort``.
     """
+    return _frozen()
+
+
+@functools.cache
+def _frozen() -> Records:
     return Records(Path(os.environ[COHORT]))
 
 

@@ -36,8 +36,8 @@ class _Named(Protocol):
 def run_name(run: _Named) -> str:
     """ "Coronary artery disease · lr 0.5": the title, and the parameters that tell the run from others of its bundle.
 
-    ``run`` is a RunView or a RunRecord; of a hub that does not say which parameters tell, all of them are named. What it
-    chose beside its parameters tells as well.
+    ``run`` is a RunView or a RunRecord; of a hub that does not say which parameters tell, all of them are named. What
+    it chose beside its parameters tells as well.
     """
     told = {name: run.point[name] for name in run.telling if name in run.point}
     said = point_text((told or dict(run.point)) | chosen(run.choices))

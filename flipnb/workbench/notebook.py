@@ -34,8 +34,9 @@ def data(plan: str | Path | None = None) -> Records:
         data.train.frame()                                  # a DataFrame: a row per person, a column per variable
         data.sql("SELECT count(*) FROM measurement")
 
-    The plan file is ``plan``, else ``$FLIP_PLAN``, else the only ``*.flip.json`` in the working directory. In a Trust
-    the same call, without ``plan``, gives the run's frozen cohort. Raises FlipError ``no-plan``, ``invalid-document``.
+    The plan file is ``plan``, else ``$FLIP_PLAN``, else the one of this notebook's name, ``NAME.flip.json``; where
+    nobody says which notebook runs, the only one in the working directory. In a Trust the same call gives the run's
+    frozen cohort, whatever ``plan`` is. Raises FlipError ``no-plan``, ``invalid-document``.
     """
     return rehearsal.local_records(plan)
 

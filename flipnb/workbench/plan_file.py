@@ -73,6 +73,31 @@ def plan_path(notebook: Path) -> Path:
     return notebook.with_name(f"{notebook.stem}.flip.json")
 
 
+def plan_beside(notebook: Path | None, folder: Path) -> Path:
+    """The plan of a notebook that runs in ``folder``: the one of its name. None: a notebook that nobody could name.
+
+    Raises FlipError ``no-plan`` where it is not there, or where nobody could name the notebook and ``folder`` has no
+    plan or several.
+    """
+    found = sorted(folder.glob("*.flip.json"))
+    listed = ", ".join(path.name for path in found)
+    remedy = f'Write flip.data("{found[0].name if len(found) == 1 else "NAME.flip.json"}") with the plan that you mean.'
+    if notebook is not None:
+        named = plan_path(notebook)
+        if named.is_file():
+            return named
+        has = f"; the folder has {listed}" if found else ""
+        raise FlipError("no-plan", f"{notebook.name} has no plan file {named.name} beside it{has}.", remedy=remedy)
+    if len(found) == 1:
+        return found[0]
+    raise FlipError(
+        "no-plan",
+        f"{folder} has {len(found)} plan files{f' ({listed})' if found else ''}, "
+        "and this kernel does not say which notebook it runs.",
+        remedy=remedy,
+    )
+
+
 def read_plan(path: Path) -> PlanFile:
     """Raises FlipError ``no-plan``, ``invalid-document`` (names the field)."""
     content = _read(path, "no-plan", "The plan file")

@@ -26,8 +26,9 @@ from flipnb.twin import make
 from flipnb.workbench.freezing import freeze_notebook, notebook_parameters
 from flipnb.workbench.kernel_sockets import socket_directory
 from flipnb.workbench.local_channel import INITIAL, REHEARSED, LocalChannel
-from flipnb.workbench.plan_file import PlanFile, plan_path, read_plan
+from flipnb.workbench.plan_file import PlanFile, plan_beside, plan_path, read_plan
 from flipnb.workbench.point import fix_point
+from flipnb.workbench.running_notebook import running_notebook
 from flipnb.workbench.twin_marginals import kept_marginals
 
 PLAN = "FLIP_PLAN"
@@ -36,7 +37,7 @@ SHAPES_ALONE = "FLIP_SHAPES_ALONE"
 TWIN = "twin"
 _RECORDED = "rehearsal.json"
 _ROUNDS = 2
-_given: dict[str, str] = {}
+_given: dict[str, Path] = {}
 
 
 class _Recorded(Document):
@@ -174,27 +175,21 @@ def last_rehearsal(notebook: Path) -> Rehearsal:
 
 
 def current_plan() -> tuple[Path, PlanFile]:
-    """The plan of the notebook that runs here: ``$FLIP_PLAN``, else the only plan file in the working directory.
+    """The plan of the notebook that runs here: the one that ``flip.data`` was given, ``$FLIP_PLAN``, that of its name.
 
-    A plan that ``flip.data`` was given holds from then on in this kernel.
+    Where nobody says which notebook runs, the folder's only plan holds. A rehearsal's plan is its notebook's, whatever
+    the notebook names. Raises FlipError ``no-plan``.
     """
-    named = _given.get(PLAN) or os.environ.get(PLAN)
-    if named:
-        return Path(named), read_plan(Path(named))
-    found = sorted(Path.cwd().glob("*.flip.json"))
-    if len(found) != 1:
-        raise FlipError(
-            "no-plan",
-            f"{Path.cwd()} has {len(found)} plan files (*.flip.json); one is needed to know the cohort.",
-            remedy="Set FLIP_PLAN to the plan file of this notebook.",
-        )
-    return found[0], read_plan(found[0])
+    named = os.environ.get(PLAN)
+    path = Path(named) if named and RECORD in os.environ else _given.get(PLAN) or (Path(named) if named else None)
+    path = path or plan_beside(running_notebook(), Path.cwd())
+    return path, read_plan(path)
 
 
 def local_records(plan: str | Path | None = None) -> Records:
     """The twin of ``plan``, or of the current plan."""
     if plan is not None:
-        _given[PLAN] = str(Path(plan).absolute())
+        _given[PLAN] = Path(plan).absolute()
     record = os.environ.get(RECORD)
     if record:
         return Records(Path(record) / TWIN)

@@ -18,6 +18,7 @@ from flipnb.contracts.run import FINAL_RUN_STATES, RoundSummary
 from flipnb.contracts.total import RunTotals
 from flipnb.files.whole import write
 from flipnb.link.bulk import Progress
+from flipnb.workbench.agreement import find_hold_outs
 from flipnb.workbench.definition_files import write_definition
 from flipnb.workbench.home import Home
 from flipnb.workbench.hub_client import HubClient
@@ -164,6 +165,23 @@ class Results:
     def _of_round(self, number: int) -> Path:
         file = self.directory / f"round-{number}.safetensors"
         return file if file.exists() else fetch_round_weights(self.home or Home.find(), self.record, number, file)
+
+    def agreement(self) -> pd.DataFrame:
+        """One row per round with a vote: ``votes`` of ``voters``, the figure ``needed``, and who ``holds_out``.
+
+        A Trust is named with its figure where its policy lets that out; of others only their number is told. No rows
+        without a consensus rule.
+        """
+        import pandas as pd
+
+        rows = []
+        for summary in self.record.rounds:
+            rule = self.record.consensus
+            found = find_hold_outs(summary, rule) if rule is not None else None
+            if rule is not None and found is not None:
+                who = found.describe(self.record.members)
+                rows.append((summary.round, summary.votes, summary.voters, rule.threshold, who))
+        return pd.DataFrame(rows, columns=["round", "votes", "voters", "needed", "holds_out"])
 
 
 def fetch_results(home: Home, run: str, directory: Path, progress: Progress | None = None) -> Results:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 
+from flipnb.contracts.consensus import Consensus
 from flipnb.contracts.document import load_json
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.record import RunRecord
@@ -52,6 +53,12 @@ def view_rounds(home: Home, run: str) -> tuple[RoundSummary, ...]:
     """The rounds that a run has finished so far."""
     with HubClient.of(home) as hub:
         return RunRecord.model_validate_json(hub.get(f"/v1/runs/{run}/record")).rounds
+
+
+def view_rule(home: Home, run: str) -> Consensus | None:
+    """A run's rule of when to end; None where it ends at its last round alone."""
+    with HubClient.of(home) as hub:
+        return RunRecord.model_validate_json(hub.get(f"/v1/runs/{run}/record")).consensus
 
 
 def stop_run(home: Home, run: str) -> RunView:

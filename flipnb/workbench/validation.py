@@ -10,7 +10,7 @@ import importlib.metadata
 import importlib.util
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,6 +34,7 @@ _WRITERS = frozenset(
     {"savefig", "save", "savez", "savetxt", "to_csv", "to_excel", "to_feather", "to_json", "to_parquet", "to_pickle",
      "write_bytes", "write_text"}
 )  # fmt: skip
+_NO_FILES = "The plan file attaches {}, and enclaves show kernels no attached files: move it into the notebook."
 _LONG_CELL = 20_000
 
 
@@ -97,6 +98,7 @@ def find_issues(notebook: Path, *, lock: Path | None = None) -> list[Issue]:
         issues += [
             Issue("error", "no-file", f"The plan file names {name}, which is not beside it.") for name in missing
         ]
+        issues += [Issue("error", "files-unsupported", _NO_FILES.format(plan.files[0]))] if plan.files else []
     except FlipError as error:
         issues.append(_issue(error))
     codes, broken = _parse(frozen)
@@ -108,6 +110,11 @@ def find_issues(notebook: Path, *, lock: Path | None = None) -> list[Issue]:
             last_rehearsal(notebook)
         except FlipError as error:
             issues.append(Issue("warning", error.code, str(error)))
+    return in_order(issues)
+
+
+def in_order(issues: Iterable[Issue]) -> list[Issue]:
+    """Errors first, then by cell and line."""
     return sorted(issues, key=lambda issue: (issue.severity, issue.cell or 0, issue.line or 0))
 
 

@@ -893,10 +893,10 @@ export interface IRunPage {
  * A run from its submission to its final weights, as the hub knows it.
  *
  * ``point`` are the parameters' values, ``choices`` what else it chose within the bundle's space, ``cohort`` is the
- * definition's SHA-256, ``members`` the Trusts that took part, by key. ``seconds`` are the lengths of its stages:
- * waiting, starting, running, total. ``versions`` are the hub's Python and packages. Weights are SHA-256 of
- * safetensors files. ``notebook`` and ``telling`` as in ``RunView``; ``estates`` are the versions of their estates on
- * which the Trusts ran, in their own words.
+ * definition's SHA-256, ``members`` the Trusts that took part, by key. ``consensus`` is the plan's rule of when to
+ * end, None without one. ``seconds`` are the lengths of its stages: waiting, starting, running, total. ``versions``
+ * are the hub's Python and packages. Weights are SHA-256 of safetensors files. ``notebook`` and ``telling`` as in
+ * ``RunView``; ``estates`` are the versions of their estates on which the Trusts ran, in their own words.
  */
 export interface IRunRecord {
   run: string;
@@ -912,6 +912,7 @@ export interface IRunRecord {
   point: { [name: string]: boolean | number | string };
   telling: string[];
   choices: IChoicesOutput;
+  consensus: IConsensusOutput | null;
   state: 'waiting' | 'queued' | 'starting' | 'running' | 'stopping' | 'succeeded' | 'failed' | 'stopped';
   reason: string | null;
   submitted: string;

@@ -13,6 +13,8 @@ import {
 } from '../src/models/comparison.ts';
 import {
   agreementCurves,
+  holdOuts,
+  voteCurve,
   byName,
   curvesOf,
   finalOf,
@@ -308,9 +310,33 @@ test('the average comes first, then each Trust that lets its own numbers out', (
   );
   assert.equal(finalOf([...rounds, final]), final);
   assert.equal(finalOf(rounds), null);
-  assert.deepEqual(agreementCurves(rounds), []);
-  const voted = [round(1, { votes: 3, voters: 4 })];
-  assert.deepEqual(agreementCurves(voted)[0].values, [0.75]);
+});
+
+test('votes are counted, and who votes 0 is told as far as figures are let out', () => {
+  assert.deepEqual(voteCurve([round(1)]).rounds, []);
+  assert.equal(holdOuts(round(1), 0.9), null);
+  const voted = round(2, {
+    votes: 1,
+    voters: 4,
+    agreements: { a: 0.941, b: 0.8, c: 0.95 }
+  });
+  assert.deepEqual(voteCurve([round(1), voted]).values, [1]);
+  assert.deepEqual(agreementCurves([voted])[0], {
+    trust: 'a',
+    rounds: [2],
+    values: [0.941]
+  });
+  assert.deepEqual(holdOuts(voted, 0.95), {
+    told: [
+      { trust: 'b', value: 0.8 },
+      { trust: 'a', value: 0.941 }
+    ],
+    kept: 1
+  });
+  assert.deepEqual(holdOuts({ ...voted, votes: 4, agreements: {} }, 0.95), {
+    told: [],
+    kept: 0
+  });
 });
 
 test('no time is guessed before the third round', () => {

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flipnb.contracts.document import sha256
+from flipnb.contracts.policy import Policy
 from flipnb.contracts.trust_card import Allowance, BuiltEnvironment, TrustCard
 from flipnb.enclave.kernels.gpu import gpu_count
 from flipnb.enclave.stores.configuration import EnclaveDirectory
@@ -28,17 +29,22 @@ def make_card(directory: EnclaveDirectory, trust: str) -> TrustCard:
         gpus=gpu_count(),
         slots=policy.slots,
         environments=tuple(_built(lock) for lock in sorted(directory.environments.glob("*/lock.txt"))),
-        allowance=Allowance(
-            per_trust_metrics=policy.per_trust_metrics,
-            individual_updates=policy.individual_updates,
-            minimum_trusts=policy.minimum_trusts,
-            one_trust_runs=policy.one_trust_runs,
-            minimum_train=policy.minimum_train,
-            maximum_clip_norm=policy.maximum_clip_norm,
-            maximum_integer_clip=policy.maximum_integer_clip,
-            maximum_rounds=policy.maximum_rounds,
-            bits_per_run=policy.bits_per_run,
-        ),
+        allowance=allowance(policy),
+    )
+
+
+def allowance(policy: Policy) -> Allowance:
+    """What of a policy a researcher is told before anything is sent: all by which it may refuse a bundle."""
+    return Allowance(
+        per_trust_metrics=policy.per_trust_metrics,
+        individual_updates=policy.individual_updates,
+        minimum_trusts=policy.minimum_trusts,
+        one_trust_runs=policy.one_trust_runs,
+        minimum_train=policy.minimum_train,
+        maximum_clip_norm=policy.maximum_clip_norm,
+        maximum_integer_clip=policy.maximum_integer_clip,
+        maximum_rounds=policy.maximum_rounds,
+        bits_per_run=policy.bits_per_run,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
@@ -26,10 +26,7 @@ from flipnb.workbench import submission
 from flipnb.workbench.freezing import freeze_notebook, notebook_parameters
 from flipnb.workbench.plan_file import PlanFile, plan_path, read_plan
 from flipnb.workbench.rehearsal import Rehearsal, last_rehearsal
-from flipnb.workbench.studies import read_roster
-from flipnb.workbench.trust_cards import StudyTrust, study_trusts
-from flipnb.workbench.trust_checks import find_trust_issues
-from flipnb.workbench.validation import Issue, find_imports, find_issues
+from flipnb.workbench.sending import find_send_issues
 
 MAX_SWEEP: Final = 200
 SHAPES_AT_ONCE: Final = 8
@@ -43,7 +40,7 @@ CHECKS: Final[Mapping[str, frozenset[str]]] = {
     "code": frozenset({"not-python", "shell-command"}),
     "rounds": frozenset({"no-rounds", "no-report"}),
     "outputs": frozenset({"undeclared-output", "missing-output"}),
-    "files": frozenset({"undeclared-file"}),
+    "files": frozenset({"undeclared-file", "files-unsupported"}),
     "paths": frozenset({"absolute-path"}),
     "imports": frozenset({"not-in-environment", "no-module", "no-environment"}),
     "size": frozenset({"long-cell", "document-too-large"}),
@@ -176,11 +173,9 @@ class StrategyList(Document):
 def check_notebook(bench: Bench, body: CheckRequest) -> CheckReport:
     """Look a saved notebook over, and each Trust's card against it; nothing is sent."""
     notebook = bench.file(body.path)
-    issues = find_issues(notebook)
+    changes = {"plan": body.plan, "minimum_trusts": body.minimum_trusts}
+    issues = find_send_issues(bench.home, notebook, body.study, changes=changes, all_trusts=True)
     plan_file, parameters, ids = _read(notebook)
-    if plan_file is not None and ids:
-        roster = read_roster(bench.home, body.study)
-        issues += _trust_issues(bench, notebook, body, plan_file, study_trusts(bench.home, roster))
     found = tuple(
         CheckIssue(
             severity=issue.severity,
@@ -191,7 +186,7 @@ def check_notebook(bench: Bench, body: CheckRequest) -> CheckReport:
             line=issue.line,
             trust=issue.trust,
         )
-        for issue in sorted(issues, key=lambda issue: (issue.severity, issue.cell or 0, issue.line or 0))
+        for issue in issues
     )
     codes = {issue.code for issue in found}
     return CheckReport(
@@ -287,31 +282,6 @@ def _read(notebook: Path) -> tuple[PlanFile | None, tuple[Parameter, ...], tuple
         ids = tuple(cell.id for cell in frozen.cells)
         parameters = notebook_parameters(frozen)
     return plan_file, parameters, ids
-
-
-def _trust_issues(
-    bench: Bench, notebook: Path, body: CheckRequest, plan_file: PlanFile, trusts: Sequence[StudyTrust]
-) -> Iterator[Issue]:
-    imported = find_imports(freeze_notebook(notebook))
-    rehearsed = _last_rehearsal(notebook)
-    for trust in trusts:
-        if not trust.joined:
-            yield Issue("error", "not-joined", f"{trust.title} has not joined the study yet.", trust=trust.key)
-        elif not trust.online:
-            message = f"{trust.title} is offline: it will hear of the run when it is back."
-            yield Issue("warning", "offline", message, trust=trust.key)
-        if trust.card is not None:
-            yield from find_trust_issues(
-                trust.title,
-                trust.card,
-                plan=body.plan or plan_file.plan,
-                outputs=plan_file.outputs,
-                totals=plan_file.totals,
-                tensors=rehearsed.tensors if rehearsed is not None else None,
-                minimum_trusts=body.minimum_trusts or plan_file.minimum_trusts or len(plan_file.trusts or trusts),
-                environment=bench.home.configuration.environment,
-                imported=imported,
-            )
 
 
 def _send_plan(plan_file: PlanFile) -> SendPlan:

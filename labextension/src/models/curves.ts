@@ -30,7 +30,7 @@ export function sharesOf(
 }
 
 /**
- * The names of all metrics, and "agreement" where Trusts voted or let their agreements out.
+ * The names of all metrics, in the order in which they were reported first.
  */
 export function metricNames(rounds: ReadonlyArray<IRoundSummary>): string[] {
   const names = new Set<string>();
@@ -73,25 +73,58 @@ export function curvesOf(
 }
 
 /**
- * By round: the share of Trusts that voted 1, and the single Trusts' agreements as far as they are let out.
+ * How many Trusts voted 1, by round; no rounds without a consensus rule.
+ */
+export function voteCurve(rounds: ReadonlyArray<IRoundSummary>): ICurve {
+  const votes: ICurve = { trust: null, rounds: [], values: [] };
+  for (const round of rounds) {
+    if (round.votes !== null && round.voters) {
+      votes.rounds.push(round.round);
+      votes.values.push(round.votes);
+    }
+  }
+  return votes;
+}
+
+/**
+ * By round: the agreements of those Trusts whose policies let them out.
  */
 export function agreementCurves(
   rounds: ReadonlyArray<IRoundSummary>
 ): ICurve[] {
-  const all: ICurve = { trust: null, rounds: [], values: [] };
   const single = new Map<string, ICurve>();
   for (const round of rounds) {
-    if (round.votes !== null && round.voters) {
-      all.rounds.push(round.round);
-      all.values.push(round.votes / round.voters);
-    }
     for (const [trust, value] of Object.entries(round.agreements)) {
       append(single, trust, round.round, value);
     }
   }
-  return all.rounds.length === 0 && single.size === 0
-    ? []
-    : [all, ...single.values()];
+  return [...single.values()];
+}
+
+/**
+ * Who voted 0 in a round: the figures that policies let out, the lowest first, and how many Trusts keep theirs.
+ */
+export interface IHoldOuts {
+  told: ReadonlyArray<{ trust: string; value: number }>;
+  kept: number;
+}
+
+/**
+ * Null where the round had no vote. A figure's vote is what its Trust made of that very figure.
+ */
+export function holdOuts(
+  round: IRoundSummary,
+  threshold: number
+): IHoldOuts | null {
+  if (round.votes === null || !round.voters) {
+    return null;
+  }
+  const told = Object.entries(round.agreements)
+    .filter(([, value]) => value < threshold)
+    .map(([trust, value]) => ({ trust, value }))
+    .sort((a, b) => a.value - b.value);
+  const kept = round.voters - round.votes - told.length;
+  return { told, kept: Math.max(0, kept) };
 }
 
 /**

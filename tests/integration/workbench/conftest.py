@@ -31,11 +31,10 @@ def hub(tmp_path_factory):
     hub.end()
 
 
-@pytest.fixture(scope="session")
-def home(hub, tmp_path_factory):
-    """The researcher's home, with the study ``heart`` that all three Trusts have joined."""
-    home = Home(tmp_path_factory.mktemp("home"))
-    save_key(hub.heart.researcher_key, home.directory / "keys" / "researcher.pem")
+def make_home(hub, study, directory):
+    """The home of a study's researcher, who has made it; all of its Trusts have joined."""
+    home = Home(directory)
+    save_key(study.researcher_key, home.directory / "keys" / "researcher.pem")
     configuration = Configuration(
         hub=hub.url,
         audience=AUDIENCE,
@@ -44,10 +43,17 @@ def home(hub, tmp_path_factory):
         environment=Environment(name="test", lock="0" * 64),
     )
     (home.directory / "config.json").write_text(configuration.model_dump_json())
-    roster = create_study(home, "heart", "To test a hub", hub.heart.roster.trusts)
-    for trust in hub.heart.trusts:
-        trust.post("/v1/studies/heart/joins", json.dumps({"study": "heart", "roster": roster.digest()}).encode(), 204)
+    roster = create_study(home, study.name, "To test a hub", study.roster.trusts)
+    for trust in study.trusts:
+        joins = json.dumps({"study": study.name, "roster": roster.digest()}).encode()
+        trust.post(f"/v1/studies/{study.name}/joins", joins, 204)
     return home
+
+
+@pytest.fixture(scope="session")
+def home(hub, tmp_path_factory):
+    """The researcher's home, with the study ``heart`` that all three Trusts have joined."""
+    return make_home(hub, hub.heart, tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture(scope="session")

@@ -161,7 +161,7 @@ def test_a_notebook_is_checked_shown_and_sent_once_however_often_it_is_asked(lab
     report = lab.post("flipnb/notebooks/checks", {"path": notebook.name, "study": "heart"}).json()
     assert report["rehearsed"]
     assert [parameter["name"] for parameter in report["parameters"]] == ["lr", "solver", "seed"]
-    assert {issue["code"] for issue in report["issues"]} == {"offline", "unused-parameter"}
+    assert {issue["code"] for issue in report["issues"]} == {"offline", "no-card", "unused-parameter"}
     form = {
         "path": notebook.name,
         "study": "heart",

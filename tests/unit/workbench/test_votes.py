@@ -7,8 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from flipnb.cli.main import app
+from flipnb.contracts.consensus import Consensus
 from flipnb.contracts.run import Failure, RoundSummary, RunEvent, RunView, TrustPart
 from flipnb.workbench import home, runs
+from flipnb.workbench.agreement import find_hold_outs
 from flipnb.workbench.narrative import describe
 from flipnb.workbench.results import Results
 
@@ -41,17 +43,44 @@ def test_the_votes_of_each_round_are_shown(monkeypatch, tmp_path):
     monkeypatch.setattr(home.Home, "find", lambda: home.Home(tmp_path))
     monkeypatch.setattr(runs, "view_run", lambda home, run: view)
     monkeypatch.setattr(runs, "view_rounds", lambda home, run: ROUNDS)
+    monkeypatch.setattr(runs, "view_rule", lambda home, run: Consensus())
     said = CliRunner().invoke(app, ["runs", "0" * 32])
     assert said.exit_code == 0, said.output
     assert "succeeded, round 2 of 9. Agreed at round 2." in said.output
     rows = [" ".join(line.split()) for line in said.output.splitlines()]
-    assert rows[-3:-1] == ["1 1 of 2 0.9", "2 2 of 2 0.995"]
-    assert rows[-1] == "Final model, evaluated once, after training: loss 0.500"
+    assert rows[-5:] == [
+        "1 1 of 2 0.9",
+        "2 2 of 2 0.995",
+        "Needed to agree: 0.99 at every Trust that votes, in 2 rounds in a row.",
+        "In round 2 all agreed.",
+        "Final model, evaluated once, after training: loss 0.500",
+    ]
     assert any("share of people" in row for row in rows)
     assert any(row.startswith("north finished") and row.endswith("over 50 %") for row in rows)
     assert any(row.startswith("south finished") and row.endswith("10 to 25 %") for row in rows)
     as_json = CliRunner().invoke(app, ["runs", "0" * 32, "--json"])
     assert '"votes": 1' in as_json.output
+
+
+HELD_OUT = {  # votes of four, the figures that are let out, and who is said to hold out
+    "a figure that is let out": (3, {NORTH: 0.941, SOUTH: 0.995}, "north 0.941"),
+    "a figure that is just too low": (3, {NORTH: 0.9899}, "north 0.989"),
+    "one that is kept": (3, {NORTH: 0.99}, "one Trust that keeps its figure"),
+    "both": (2, {NORTH: 0.941}, "north 0.941, and one Trust that keeps its figure"),
+    "several": (0, {NORTH: 0.9, SOUTH: 0.8}, "south 0.800, north 0.900, and 2 Trusts that keep theirs"),
+    "nobody": (4, {NORTH: 0.99, SOUTH: 1.0}, ""),
+}
+
+
+@pytest.mark.parametrize("votes", HELD_OUT)
+def test_who_holds_out_is_told_as_far_as_policies_let_it(votes):
+    yes, figures, said = HELD_OUT[votes]
+    given = summary(1, yes, figures).model_copy(update={"voters": 4})
+    assert find_hold_outs(given, Consensus()).describe(NAMES) == said
+
+
+def test_a_round_without_a_vote_has_nobody_who_holds_out():
+    assert find_hold_outs(ROUNDS[2], Consensus()) is None
 
 
 def test_a_round_as_a_sentence_has_its_votes():
@@ -65,6 +94,14 @@ def test_results_have_votes_and_the_figures_that_policies_let_out(tmp_path):
     assert everybody["votes"].tolist()[:2] == [1, 2]
     assert everybody["voters"].tolist()[:2] == [2, 2]
     assert table[table["trust"] == "north"]["agreement"].tolist()[:2] == [0.9, 0.995]
+
+
+def test_results_say_who_held_out_in_each_round(tmp_path):
+    record = SimpleNamespace(rounds=ROUNDS, members=NAMES, consensus=Consensus())
+    table = Results(tmp_path, record).agreement()
+    assert table["needed"].tolist() == [0.99, 0.99]
+    assert table["holds_out"].tolist() == ["north 0.900", ""]
+    assert Results(tmp_path, SimpleNamespace(rounds=ROUNDS, members=NAMES, consensus=None)).agreement().empty
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,17 @@ export interface IChartProps {
   nameOf: (trust: string) => string;
   allName: string;
   /**
-   * A horizontal line that the curves are to reach.
+   * A horizontal line that the curves are to reach, and what stands at its end.
    */
-  threshold?: number;
+  needed?: { value: number; label: string };
+  /**
+   * Whether a value holds until the next one, as counts do; their axis begins at 0.
+   */
+  steps?: boolean;
+  /**
+   * One sentence for whoever can't see it, where the first curve's ends do not say enough.
+   */
+  label?: string;
   trans: TranslationBundle;
   /**
    * What to say while there is nothing to draw.
@@ -75,7 +83,7 @@ export function CurveChart(props: IChartProps): JSX.Element {
         <CurveTable {...props} />
       ) : (
         <Plot
-          label={sentence(props)}
+          label={props.label ?? sentence(props)}
           traces={() => traces(props)}
           layout={() => layout(props)}
         />
@@ -111,11 +119,12 @@ function traces(props: IChartProps): Plotly.Data[] {
       x: curve.rounds,
       y: curve.values
     };
+    const shape = props.steps ? ('hv' as const) : ('linear' as const);
     if (curve.trust === null) {
       return {
         ...base,
         name: props.allName,
-        line: { color: colour('--jp-ui-font-color1'), width: 3 },
+        line: { color: colour('--jp-ui-font-color1'), width: 3, shape },
         marker: { size: 5 }
       };
     }
@@ -126,7 +135,8 @@ function traces(props: IChartProps): Plotly.Data[] {
       line: {
         color: trustColour(k),
         dash: DASHES[k % DASHES.length],
-        width: 2
+        width: 2,
+        shape
       },
       marker: { size: 6, symbol: MARKERS[k % MARKERS.length] }
     };
@@ -146,25 +156,56 @@ function layout(props: IChartProps): Partial<Plotly.Layout> {
       rangemode: 'tozero',
       tickformat: 'd'
     },
-    yaxis: { ...base.yaxis, title: { text: props.title } },
-    shapes:
-      props.threshold === undefined
-        ? []
-        : [
-            {
-              type: 'line',
-              xref: 'paper',
-              x0: 0,
-              x1: 1,
-              y0: props.threshold,
-              y1: props.threshold,
-              line: {
-                color: colour('--jp-ui-font-color2'),
-                dash: 'dot',
-                width: 1
-              }
-            }
-          ]
+    yaxis: {
+      ...base.yaxis,
+      title: { text: props.title },
+      ...(props.steps && { range: [0, top(props)], tickformat: 'd' })
+    },
+    ...(props.needed && line(props.needed))
+  };
+}
+
+/**
+ * Room above counts and their line, so that the legend stands clear of both.
+ */
+function top(props: IChartProps): number {
+  const values = props.curves.flatMap(curve => curve.values);
+  return 1.2 * Math.max(1, props.needed?.value ?? 0, ...values);
+}
+
+/**
+ * The line that curves are to reach, with its number at its end.
+ */
+function line(needed: {
+  value: number;
+  label: string;
+}): Partial<Plotly.Layout> {
+  const ink = colour('--jp-ui-font-color2');
+  const at = { xref: 'paper' as const, yref: 'y' as const };
+  return {
+    shapes: [
+      {
+        ...at,
+        type: 'line',
+        x0: 0,
+        x1: 1,
+        y0: needed.value,
+        y1: needed.value,
+        line: { color: ink, dash: 'dot', width: 1 }
+      }
+    ],
+    annotations: [
+      {
+        ...at,
+        x: 1,
+        y: needed.value,
+        xanchor: 'right',
+        yanchor: 'top',
+        text: needed.label,
+        showarrow: false,
+        font: { color: ink }
+      }
+    ]
   };
 }
 

@@ -6,7 +6,6 @@ import { useEffect, useState } from 'react';
 import { CommandIDs } from '../../commands';
 import type { IRunView } from '../../contracts';
 import {
-  agreementCurves,
   byName,
   curvesOf,
   metricNames,
@@ -37,6 +36,7 @@ import { Region } from '../parts/region';
 import { useSignal } from '../parts/signal';
 import { RunStateIcon, TrustStateIcon } from '../parts/states';
 import { Tabs } from '../parts/tabs';
+import { Agreement } from './agreement';
 import { CurveChart } from './chart';
 import { FinalModel } from './finalmodel';
 import { TrustTable } from './trusttable';
@@ -268,8 +268,6 @@ function Curves(props: IViewed): JSX.Element {
   const { model, view, trans } = props;
   const { rounds } = model;
   const names = metricNames(rounds);
-  const agreement = agreementCurves(rounds);
-  const threshold = model.bundle?.plan.consensus?.threshold;
   const empty = hasEnded(view)
     ? trans.__('The run ended before its first round did.')
     : trans.__('Curves begin when the first round is over.');
@@ -290,15 +288,7 @@ function Curves(props: IViewed): JSX.Element {
           {...common}
         />
       ))}
-      {agreement.length > 0 && (
-        <CurveChart
-          title={trans.__('agreement')}
-          allName={trans.__('share of Trusts that agree')}
-          curves={byName(agreement, common.nameOf)}
-          threshold={threshold}
-          {...common}
-        />
-      )}
+      <Agreement model={model} trans={trans} />
     </div>
   );
 }
