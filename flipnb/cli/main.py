@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from flipnb.cli import cohort, enclave, estate, study
+from flipnb.cli.new import new
 from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly, watched
 from flipnb.contracts.problem import FlipError
 
@@ -24,6 +25,7 @@ app.add_typer(study.app, name="study")
 app.add_typer(cohort.app, name="cohort")
 app.add_typer(enclave.app, name="enclave")
 app.add_typer(estate.app, name="estate")
+app.command()(new)
 
 Notebook = Annotated[Path, typer.Argument(help="A notebook with a parameters cell and a plan file beside it.")]
 Parameters = Annotated[

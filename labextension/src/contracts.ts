@@ -516,6 +516,13 @@ export interface ILabStatus {
   contact: IHubContact;
 }
 
+/** Paths as the file browser names them; ``cohort`` may have been there before. */
+export interface IMadeFiles {
+  notebook: string;
+  plan: string;
+  cohort: string;
+}
+
 /** For how many a concept is recorded at any time up to the cohort's end; a measurement needs a value too. */
 export interface IMissingChartInput {
   by?: 'missing';
@@ -528,6 +535,14 @@ export interface IMissingChartOutput {
   by: 'missing';
   source: 'measurement' | 'observation' | 'condition';
   concept_id: number;
+}
+
+/** ``folder`` is relative to the root, empty for the root; ``cohort`` a cohort file in it, None for a new one. */
+export interface INewNotebook {
+  name: string;
+  template: string;
+  folder?: string;
+  cohort?: string | null;
 }
 
 /**
@@ -614,6 +629,11 @@ export interface IPlanOutput {
   patience_seconds: number;
   start_seconds: number;
   run_seconds: number;
+}
+
+/** The path of a notebook that has no plan. */
+export interface IPlanWanted {
+  path: string;
 }
 
 /**
@@ -1006,6 +1026,14 @@ export interface IStudyList {
   studies: IStudy[];
 }
 
+/** ``packages`` are the distributions that its notebook imports, by which a Trust's environment can run it. */
+export interface IStudyTemplate {
+  name: string;
+  title: string;
+  says: string;
+  packages: string[];
+}
+
 /** A Trust of the roster that this researcher keeps. ``card`` is verified with its key; None until it sends one. */
 export interface IStudyTrust {
   key: string;
@@ -1020,6 +1048,11 @@ export interface IStudyTrust {
 /** A study's Trusts, in the roster's order. */
 export interface IStudyTrusts {
   trusts: IStudyTrust[];
+}
+
+/** The installed templates, in the order in which people see them. */
+export interface ITemplateList {
+  templates: IStudyTemplate[];
 }
 
 /** One tensor of a model: its name, its sizes, at most 16 of them, and its dtype. */
@@ -1407,6 +1440,27 @@ export interface IEndpoints {
     query: undefined;
     body: undefined;
     answer: IStudyTrusts;
+  };
+  /** The templates of study notebooks that are installed here */
+  'GET templates': {
+    path: undefined;
+    query: undefined;
+    body: undefined;
+    answer: ITemplateList;
+  };
+  /** Make a notebook with plan and cohort from a template. 409 where a name is taken: then nothing is written */
+  'POST templates/notebooks': {
+    path: undefined;
+    query: undefined;
+    body: INewNotebook;
+    answer: IMadeFiles;
+  };
+  /** Make a plan beside a notebook that has none, and its cohort where there is none either */
+  'POST templates/plans': {
+    path: undefined;
+    query: undefined;
+    body: IPlanWanted;
+    answer: IMadeFiles;
   };
 }
 
