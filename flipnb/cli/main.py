@@ -68,14 +68,18 @@ def rehearse(
                 "tensors": found.tensors.model_dump(mode="json")["tensors"],
                 "reports": found.reports,
                 "seconds": found.seconds,
+                "executed": found.executed,
             }
         )
         return
-    print(f"Rehearsed in {found.seconds:.1f} s on a twin. The model's tensors:")
     print_table(["tensor", "shape", "dtype"], [[t.name, list(t.shape), t.dtype] for t in found.tensors.tensors])
+    print_text(f"\n{found.describe()}\nAs it ran: {found.executed}")
+    print_text(f"Send it:   flip submit {notebook} --study STUDY")
 
 
 def _simulated(found: Any, as_json: bool) -> None:
+    from flipnb.workbench.rehearsal import describe_numbers
+
     if as_json:
         print_json(
             {
@@ -90,7 +94,11 @@ def _simulated(found: Any, as_json: bool) -> None:
         )
         return
     sizes = ", ".join(f"{name} {people}" for name, people in found.people.items())
-    print_text(f"Simulated in {found.seconds:.1f} s over {len(found.people)} twins ({sizes}). {found.reason or ''}")
+    numbers = describe_numbers(found.rounds[-1].metrics) if found.rounds else "no round was finished"
+    print_text(f"Simulated over {len(found.people)} twins ({sizes}) in {found.seconds:.0f} s: {numbers}.")
+    if found.reason:
+        print_text(found.reason)
+    print_text(f"As it ran:     {found.directory}/TWIN/executed.ipynb, for each twin")
     print_text(f"Final weights: {found.weights}")
 
 

@@ -31,8 +31,10 @@ from flipnb.workbench.twin_marginals import kept_marginals
 PLAN = "FLIP_PLAN"
 RECORD = "FLIP_REHEARSAL"
 _RECORDED = "rehearsal.json"
+_EXECUTED = "executed.ipynb"
 _TWIN = "twin"
 _ROUNDS = 2
+_MOST_SHOWN = 4
 _given: dict[str, str] = {}
 
 
@@ -48,13 +50,21 @@ class _Recorded(Document):
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a rehearsal found: tensors, initial weights (a file), the reports of its rounds, seconds taken."""
+    """What a rehearsal found: tensors, initial weights (a file), the reports of its rounds, seconds taken.
+
+    ``executed`` is the notebook as it ran, with its outputs.
+    """
 
     notebook: str
     tensors: TensorSpec
     initial_weights: Path
     reports: tuple[dict[str, float], ...]
     seconds: float
+    executed: Path
+
+    def describe(self) -> str:
+        """One sentence: how long it took, and the last numbers that the notebook reported."""
+        return f"Rehearsed on the twin in {self.seconds:.0f} s: {describe_numbers(self.reports[-1])}."
 
 
 def rehearsal_directory(notebook: Path) -> Path:
@@ -82,7 +92,7 @@ def rehearse(notebook: Path, point: Mapping[str, Scalar] | None = None) -> Rehea
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     try:
-        run_notebook(frozen, values, work / "executed.ipynb", notebook.parent.absolute())
+        run_notebook(frozen, values, work / _EXECUTED, notebook.parent.absolute())
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
@@ -99,6 +109,13 @@ def rehearse(notebook: Path, point: Mapping[str, Scalar] | None = None) -> Rehea
     shutil.rmtree(final, ignore_errors=True)
     publish(work, final)
     return last_rehearsal(notebook)
+
+
+def describe_numbers(numbers: Mapping[str, float]) -> str:
+    """``loss 0.56, accuracy 0.803``: the first few of a report's numbers, to three digits."""
+    shown = [f"{name} {value:.3g}" for name, value in list(numbers.items())[:_MOST_SHOWN]]
+    rest = len(numbers) - len(shown)
+    return ", ".join([*shown, *([f"{rest} more"] if rest else [])])
 
 
 def run_notebook(frozen: FrozenNotebook, values: Mapping[str, Scalar], executed: Path, folder: Path) -> None:
@@ -148,6 +165,7 @@ def last_rehearsal(notebook: Path) -> Rehearsal:
         initial_weights=directory / INITIAL,
         reports=recorded.reports,
         seconds=recorded.seconds,
+        executed=directory / _EXECUTED,
     )
 
 

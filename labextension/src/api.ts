@@ -21,8 +21,11 @@ import type {
   IHubContact,
   IKnownStrategy,
   ILabStatus,
+  IMadeFiles,
+  INewNotebook,
   IQuestion,
   IReceipt,
+  IRehearsalTold,
   IRequestDetail,
   IRequestSummary,
   IRunAgain,
@@ -33,6 +36,7 @@ import type {
   ISavedCohort,
   IShownNotebook,
   IStudy,
+  IStudyTemplate,
   IStudyTrust,
   ITrustAnswers
 } from './contracts';
@@ -114,6 +118,30 @@ export class FlipApi {
 
   async strategies(): Promise<IKnownStrategy[]> {
     return (await this._call('GET strategies', {})).strategies;
+  }
+
+  rehearsal(path: string): Promise<IRehearsalTold> {
+    return this._call('GET notebooks/rehearsal', { query: { path } });
+  }
+
+  /**
+   * Put the notebook as its last rehearsal ran it beside it; returns its path.
+   */
+  async executedRehearsal(path: string): Promise<string> {
+    return (await this._call('POST notebooks/executed', { body: { path } }))
+      .path;
+  }
+
+  async templates(): Promise<IStudyTemplate[]> {
+    return (await this._call('GET templates', {})).templates;
+  }
+
+  makeNotebook(body: INewNotebook): Promise<IMadeFiles> {
+    return this._call('POST templates/notebooks', { body });
+  }
+
+  makePlan(path: string): Promise<IMadeFiles> {
+    return this._call('POST templates/plans', { body: { path } });
   }
 
   prepareBundle(body: IBundleRequest): Promise<IBundlePreview> {

@@ -13,12 +13,16 @@ export namespace CommandIDs {
   export const stopRun = 'flip:stop-run';
   export const cloneRun = 'flip:clone-run';
   export const rehearseNotebook = 'flip:rehearse-notebook';
+  export const openRehearsed = 'flip:open-rehearsed';
   export const checkNotebook = 'flip:check-notebook';
   export const sendNotebook = 'flip:send-notebook';
+  export const newStudyNotebook = 'flip:new-study-notebook';
+  export const makePlan = 'flip:make-plan';
   export const newCohort = 'flip:new-cohort';
   export const openCohort = 'flip:open-cohort';
   export const importCohort = 'flip:import-cohort';
   export const exportCohort = 'flip:export-cohort';
+  export const countCohort = 'flip:count-cohort';
   export const insertCohort = 'flip:insert-cohort';
   export const saveCohort = 'flip:save-cohort';
   export const openResults = 'flip:open-results';

@@ -426,6 +426,16 @@ export interface IEnvironment {
   lock: string;
 }
 
+/** Where the executed notebook lies, as the file browser names it. */
+export interface IExecutedNotebook {
+  path: string;
+}
+
+/** The path of a notebook that was rehearsed. */
+export interface IExecutedWanted {
+  path: string;
+}
+
 /**
  * An error as it may leave an enclave: class out of a closed list, cell and line; never its message.
  *
@@ -709,6 +719,13 @@ export interface IQuestion {
 export interface IReceipt {
   bundle: string;
   runs: IRunView[];
+}
+
+/** ``said`` is one sentence for a person: how long it took, and the last numbers that were reported. */
+export interface IRehearsalTold {
+  said: string;
+  seconds: number;
+  numbers: { [name: string]: number };
 }
 
 /**
@@ -1356,6 +1373,20 @@ export interface IEndpoints {
     query: undefined;
     body: ICheckRequest;
     answer: ICheckReport;
+  };
+  /** Put the notebook as its last rehearsal ran it beside it, as ``NAME.rehearsed.ipynb``, in place of an earlier one */
+  'POST notebooks/executed': {
+    path: undefined;
+    query: undefined;
+    body: IExecutedWanted;
+    answer: IExecutedNotebook;
+  };
+  /** What came of the last rehearsal of this very notebook with its plan */
+  'GET notebooks/rehearsal': {
+    path: undefined;
+    query: { path: string };
+    body: undefined;
+    answer: IRehearsalTold;
   };
   /** One run, Trust by Trust */
   'GET runs/{run}': {

@@ -1,5 +1,6 @@
 import { cohortPlugin } from './plugins/cohort';
 import { deskPlugin } from './plugins/desk';
+import { newNotebookPlugin } from './plugins/newnotebook';
 import { notebookPlugin } from './plugins/notebook';
 import { panelPlugin } from './plugins/panel';
 import { presencePlugin } from './plugins/presence';
@@ -15,6 +16,7 @@ export default [
   cohortPlugin,
   deskPlugin,
   notebookPlugin,
+  newNotebookPlugin,
   runsPlugin,
   resultsPlugin,
   presencePlugin
