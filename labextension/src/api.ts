@@ -38,6 +38,8 @@ import type {
   IStudy,
   IStudyTemplate,
   IStudyTrust,
+  ITextFault,
+  ITextToCheck,
   ITrustAnswers
 } from './contracts';
 import { FlipRefusal, messageOf } from './models/refusal';
@@ -118,6 +120,18 @@ export class FlipApi {
 
   async strategies(): Promise<IKnownStrategy[]> {
     return (await this._call('GET strategies', {})).strategies;
+  }
+
+  async checkText(body: ITextToCheck): Promise<ITextFault[]> {
+    return (await this._call('POST texts/checks', { body })).faults;
+  }
+
+  /**
+   * The JSON Schema of plan files or cohorts.
+   */
+  async schema(kind: ITextToCheck['kind']): Promise<object> {
+    const input = { path: { kind } };
+    return (await this._call('GET texts/schemas/{kind}', input)).content;
   }
 
   rehearsal(path: string): Promise<IRehearsalTold> {

@@ -20,9 +20,12 @@ export namespace CommandIDs {
   export const makePlan = 'flip:make-plan';
   export const newCohort = 'flip:new-cohort';
   export const openCohort = 'flip:open-cohort';
+  export const rehearseFile = 'flip:rehearse-file';
+  export const sendFile = 'flip:send-file';
+  export const openCohortFile = 'flip:open-cohort-file';
+  export const useCohortFile = 'flip:use-cohort-file';
   export const importCohort = 'flip:import-cohort';
   export const exportCohort = 'flip:export-cohort';
-  export const countCohort = 'flip:count-cohort';
   export const insertCohort = 'flip:insert-cohort';
   export const saveCohort = 'flip:save-cohort';
   export const openResults = 'flip:open-results';

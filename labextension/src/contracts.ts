@@ -707,6 +707,11 @@ export interface IProgress {
   gpu_of_bytes: number | null;
 }
 
+/** ``content`` is a JSON Schema (2020-12). */
+export interface IPublishedSchema {
+  content: { [name: string]: unknown };
+}
+
 /** What to ask the Trusts of a study; nothing at all asks for the budgets alone, and is free. */
 export interface IQuestion {
   expression: { [name: string]: unknown };
@@ -1082,6 +1087,25 @@ export interface ITensor {
 /** The tensors of a model in their fixed order. */
 export interface ITensorSpec {
   tensors: ITensor[];
+}
+
+/** ``start`` and ``end`` count characters from 0, ``line`` from 1. */
+export interface ITextFault {
+  start: number;
+  end: number;
+  line: number;
+  message: string;
+}
+
+/** What is wrong with a text; nothing where nothing is. */
+export interface ITextFaults {
+  faults: ITextFault[];
+}
+
+/** A file's text as it stands in the editor, saved or not. */
+export interface ITextToCheck {
+  kind: 'plan' | 'cohort';
+  text: string;
 }
 
 /** One call of ``flip.total`` with these arrays: within round ``round``, or before the first (0). */
@@ -1492,6 +1516,20 @@ export interface IEndpoints {
     query: undefined;
     body: IPlanWanted;
     answer: IMadeFiles;
+  };
+  /** Look over the text of a plan file or a cohort, as reading the file would */
+  'POST texts/checks': {
+    path: undefined;
+    query: undefined;
+    body: ITextToCheck;
+    answer: ITextFaults;
+  };
+  /** The published JSON Schema of plan files or of cohorts */
+  'GET texts/schemas/{kind}': {
+    path: { kind: 'plan' | 'cohort' };
+    query: undefined;
+    body: undefined;
+    answer: IPublishedSchema;
   };
 }
 

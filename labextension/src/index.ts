@@ -1,5 +1,6 @@
 import { cohortPlugin } from './plugins/cohort';
 import { deskPlugin } from './plugins/desk';
+import { filesPlugin } from './plugins/files';
 import { newNotebookPlugin } from './plugins/newnotebook';
 import { notebookPlugin } from './plugins/notebook';
 import { panelPlugin } from './plugins/panel';
@@ -17,6 +18,7 @@ export default [
   deskPlugin,
   notebookPlugin,
   newNotebookPlugin,
+  filesPlugin,
   runsPlugin,
   resultsPlugin,
   presencePlugin
