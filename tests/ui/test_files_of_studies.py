@@ -31,7 +31,7 @@ def test_a_cohort_opens_in_the_builder_and_a_broken_one_says_why(lab, demo):
 def test_a_plan_opens_in_the_editor_which_marks_what_is_wrong_and_completes_keys(lab, demo):
     plan = json.loads(demo.notebook.with_name("heart_disease.flip.json").read_text())
     wrong = demo.notebook.with_name("wrong.flip.json")
-    wrong.write_text(json.dumps(plan | {"titel": "x"}, indent=2))
+    wrong.write_text(json.dumps({"titel": "x", **plan}, indent=2))
     lab.command("filebrowser:refresh")
     item(lab, "wrong.flip.json").dblclick()
     editor = lab.page.locator(".jp-FileEditor:visible")

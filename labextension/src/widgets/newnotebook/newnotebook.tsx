@@ -56,14 +56,14 @@ function NewNotebook(props: INewNotebookProps): JSX.Element {
         make();
       }}
     >
-      <header className="jp-FlipView-header">
+      <div className="jp-FlipView-header">
         <h2>{trans.__('New Study Notebook')}</h2>
         <span className="jp-FlipView-note">
           {model.folder
             ? trans.__('in %1', model.folder)
             : trans.__('in the top folder')}
         </span>
-      </header>
+      </div>
       <ContactBanner
         workbench={model.workbench}
         commands={commands}
