@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest --quiet
 # Two at a time; those of a file on one worker, long ones first (tests/conftest.py).
 TESTS := $(PYTEST) --numprocesses 2 --dist loadfile --no-loadscope-reorder --cpu-seconds
 
-.PHONY: help install environment system demo lab labextension wheel pictures bench campaign faults lock clean
+.PHONY: help install environment system demo lab desk labextension wheel pictures bench campaign faults lock clean
 .PHONY: check test unit $(CATEGORIES:%=test-%) lint format
 .PHONY: format-python style-python types imports lint-front-end unit-quick
 
@@ -63,8 +63,11 @@ wheel: labextension ## build dist/*.whl with the JupyterLab extension in it
 demo: environment ## the main job on real records of four hospitals, end to end
 	@$(BIN)/python -m flipnb.demo
 
-lab: install ## the demo federation up, JupyterLab open on the tutorial
-	@$(BIN)/python -m flipnb.demo lab
+lab: install ## the demo federation up, JupyterLab open on the tour, on copies of the notebooks in build/notebooks
+	@$(BIN)/python -m flipnb.demo lab $(LAB_ARGUMENTS)
+
+desk: environment ## beside `make lab`: the desk of a hospital, TRUST=cleveland, hungary, switzerland or long-beach
+	@$(BIN)/python -m flipnb.demo desk $(or $(TRUST),cleveland) $(LAB_ARGUMENTS)
 
 check: ## a minute's look before a commit: lint, and the unit tests that are quick
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target unit-quick lint

@@ -23,11 +23,11 @@ __version__ = "0.1.0"
 
 # Looked up by name, not imported: an enclave has no workbench, and nobody may reach one through this package.
 _IN_A_KERNEL = {"data", "rounds", "total"}
-_ON_A_WORKBENCH = {"cohort", "follow", "rehearse", "results", "runs", "submit"}
-_ELSEWHERE = {"rehearse": "flipnb.simulation.rehearsing"}
+_ON_A_WORKBENCH = {"cohort", "follow", "new", "rehearse", "results", "runs", "submit"}
+_ELSEWHERE = {"new": "flipnb.workbench.templates", "rehearse": "flipnb.simulation.rehearsing"}
 _MODULES = {"cohorts"}
 
-__all__ = ["cohort", "cohorts", "data", "follow", "rehearse", "results", "rounds", "runs", "submit", "total"]
+__all__ = ["cohort", "cohorts", "data", "follow", "new", "rehearse", "results", "rounds", "runs", "submit", "total"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from flipnb.workbench.notebook import rounds as rounds
 from flipnb.workbench.notebook import runs as runs
 from flipnb.workbench.notebook import submit as submit
 from flipnb.workbench.notebook import total as total
+from flipnb.workbench.templates import new as new
 
 __version__: str
-__all__ = ["cohort", "cohorts", "data", "follow", "rehearse", "results", "rounds", "runs", "submit", "total"]
+__all__ = ["cohort", "cohorts", "data", "follow", "new", "rehearse", "results", "rounds", "runs", "submit", "total"]

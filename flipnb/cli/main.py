@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from flipnb.cli import cohort, enclave, estate, federation, runs, study
+from flipnb.cli.new import new
 from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly
 from flipnb.contracts.problem import FlipError
 
@@ -26,7 +27,7 @@ app.add_typer(cohort.app, name="cohort")
 app.add_typer(enclave.app, name="enclave")
 app.add_typer(estate.app, name="estate")
 runs.add_to(app)
-for command in (federation.up, federation.down, federation.status):
+for command in (federation.up, federation.down, federation.status, new):
     app.command()(command)
 
 Notebook = Annotated[Path, typer.Argument(help="A notebook with a parameters cell and a plan file beside it.")]
@@ -81,14 +82,18 @@ def rehearse(
                 "tensors": found.tensors.model_dump(mode="json")["tensors"],
                 "reports": found.reports,
                 "seconds": found.seconds,
+                "executed": found.executed,
             }
         )
         return
-    print(f"Rehearsed in {found.seconds:.1f} s on a twin. The model's tensors:")
     print_table(["tensor", "shape", "dtype"], [[t.name, list(t.shape), t.dtype] for t in found.tensors.tensors])
+    print_text(f"\n{found.describe()}\nAs it ran: {found.executed}")
+    print_text(f"Send it:   flip submit {notebook} --study STUDY")
 
 
 def _simulated(found: Any, as_json: bool) -> None:
+    from flipnb.workbench.rehearsal import describe_numbers
+
     if as_json:
         print_json(
             {
@@ -103,7 +108,11 @@ def _simulated(found: Any, as_json: bool) -> None:
         )
         return
     sizes = ", ".join(f"{name} {people}" for name, people in found.people.items())
-    print_text(f"Simulated in {found.seconds:.1f} s over {len(found.people)} twins ({sizes}). {found.reason or ''}")
+    numbers = describe_numbers(found.rounds[-1].metrics) if found.rounds else "no round was finished"
+    print_text(f"Simulated over {len(found.people)} twins ({sizes}) in {found.seconds:.0f} s: {numbers}.")
+    if found.reason:
+        print_text(found.reason)
+    print_text(f"As it ran:     {found.directory}/TWIN/executed.ipynb, for each twin")
     print_text(f"Final weights: {found.weights}")
 
 

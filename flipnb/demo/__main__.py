@@ -1,19 +1,22 @@
-"""``python -m flipnb.demo [lab]``: the main job; or the federation up and JupyterLab open on the tutorial."""
+"""``python -m flipnb.demo [lab | desk HOSPITAL]``: the main job; the federation with JupyterLab; a hospital's desk."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from flipnb.contracts.problem import FlipError
-from flipnb.demo import federation, job
+from flipnb.demo import federation, job, lab
+from flipnb.demo.federation import Federation
 from flipnb.demo.narration import Narration
+from flipnb.demo.notebook_copies import copy_notebooks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,8 +37,11 @@ def run_demo() -> None:
     _print_result(result, directory)
 
 
-def run_lab() -> None:
-    """The federation up, with the study joined and the estates filled; JupyterLab until it is closed."""
+def run_lab(arguments: Sequence[str] = ()) -> None:
+    """The federation up, with the study joined and the estates filled; JupyterLab on the tour until it is closed.
+
+    ``arguments`` are JupyterLab's own, for example ``--no-browser``.
+    """
     directory = ROOT / "build" / "lab"
     narration = Narration()
     made = not (directory / "daemons.json").exists()
@@ -45,20 +51,37 @@ def run_lab() -> None:
             current = job.make(directory, narration, ROOT)
         with narration.stage("fill", "Each hospital harmonises its own extract"):
             current.fill()
-    try:
+    with ExitStack() as opened:
+        opened.callback(federation.down, directory)
         with narration.stage("up", "Hub and enclaves start"):
             federation.up(directory, attached=True)
         if made:
             with narration.stage("join", "The study"):
                 current.open_study()
-        home = directory / "workbench"
-        narration.say(f"In a terminal of JupyterLab, FLIP_HOME={home} is set. Close it with Ctrl-C.")
-        lab = [sys.executable, "-m", "jupyter", "lab", str(ROOT / "notebooks" / "heart_disease.ipynb")]
-        lab += ["--KernelManager.transport=ipc"]  # sockets of this user: over TCP, ipykernel warns in every notebook
-        lab += ["--allow-root"] if os.geteuid() == 0 else []
-        subprocess.run(lab, env={**os.environ, "FLIP_HOME": str(home)}, check=False)
-    finally:
-        federation.down(directory)
+        with narration.stage("lab", "JupyterLab starts"):
+            copied = copy_notebooks(ROOT / "notebooks", ROOT / "build" / "notebooks")
+            narration.say(copied.describe())
+            everything = Federation(directory)
+            jupyter = opened.enter_context(lab.researcher_lab(everything, copied.folder, arguments))
+        print(f"\n{lab.describe(everything, jupyter.address, Path.cwd())}", flush=True)
+        jupyter.process.wait()
+
+
+def run_desk(name: str, arguments: Sequence[str] = ()) -> None:
+    """The desk of one hospital of ``make lab``, until it is closed. Raises FlipError ``not-built``, ``no-trust``."""
+    everything = Federation(ROOT / "build" / "lab")
+    enclave = lab.find_enclave(everything, name)
+    if not federation.status(everything.directory)["up"]:
+        raise FlipError(
+            "not-up", "The demo is not up.", remedy="Run `make lab` in another terminal, and leave it open."
+        )
+    with lab.desk_lab(everything, enclave, arguments) as desk:
+        print(
+            f"The desk of {enclave.hospital.title}:\n  {desk.address}\n"
+            f"Its data controller's passphrase is in {os.path.relpath(enclave.passphrase_file)}. Ctrl-C closes it.",
+            flush=True,
+        )
+        desk.process.wait()
 
 
 def _print_result(result: dict[str, Any], directory: Path) -> None:
@@ -87,10 +110,19 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def main() -> int:
-    """Run the main job, or with ``lab`` the federation and JupyterLab; 1 for a FlipError, 130 for an interrupt."""
+    """Run what the arguments name; 1 for a FlipError, 2 for what is no face of the demo, 130 for an interrupt."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        run_lab() if sys.argv[1:] == ["lab"] else run_demo()
+        match sys.argv[1:]:
+            case []:
+                run_demo()
+            case ["lab", *arguments]:
+                run_lab(arguments)
+            case ["desk", name, *arguments]:
+                run_desk(name, arguments)
+            case _:
+                print(__doc__, file=sys.stderr)
+                return 2
     except FlipError as error:
         print(f"\nflip: {error}", file=sys.stderr)
         return 1

@@ -1,7 +1,7 @@
 """The endpoints as OpenAPI 3.1, and the same contract as TypeScript.
 
-``python -m flipnb.lab.openapi`` writes both files; a test finds them changed where a contract was changed and
-this was not run.
+``python -m flipnb.lab.openapi`` writes both files, and the schemas of plan files and cohorts; tests find them
+changed where a contract was changed and this was not run.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from flipnb import __version__
 from flipnb.lab.endpoint import NAMESPACE, Endpoint
 from flipnb.lab.endpoints import ALL
 from flipnb.lab.listener import EVENTS
+from flipnb.workbench.schemas import publish
 
 _SOURCE = Path(__file__).resolve().parents[2] / "labextension"
 OPENAPI_FILE = _SOURCE / "openapi.json"
@@ -181,3 +182,4 @@ def _comment(text: str | None, indent: str = "") -> list[str]:
 if __name__ == "__main__":
     OPENAPI_FILE.write_text(json.dumps(openapi(), indent=2) + "\n")
     TYPESCRIPT_FILE.write_text(typescript())
+    publish()

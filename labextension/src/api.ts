@@ -21,8 +21,11 @@ import type {
   IHubContact,
   IKnownStrategy,
   ILabStatus,
+  IMadeFiles,
+  INewNotebook,
   IQuestion,
   IReceipt,
+  IRehearsalTold,
   IRequestDetail,
   IRequestSummary,
   IRunAgain,
@@ -34,7 +37,10 @@ import type {
   ISavedCohort,
   IShownNotebook,
   IStudy,
+  IStudyTemplate,
   IStudyTrust,
+  ITextFault,
+  ITextToCheck,
   ITrustAnswers
 } from './contracts';
 import { FlipRefusal, messageOf } from './models/refusal';
@@ -115,6 +121,42 @@ export class FlipApi {
 
   async strategies(): Promise<IKnownStrategy[]> {
     return (await this._call('GET strategies', {})).strategies;
+  }
+
+  async checkText(body: ITextToCheck): Promise<ITextFault[]> {
+    return (await this._call('POST texts/checks', { body })).faults;
+  }
+
+  /**
+   * The JSON Schema of plan files or cohorts.
+   */
+  async schema(kind: ITextToCheck['kind']): Promise<object> {
+    const input = { path: { kind } };
+    return (await this._call('GET texts/schemas/{kind}', input)).content;
+  }
+
+  rehearsal(path: string): Promise<IRehearsalTold> {
+    return this._call('GET notebooks/rehearsal', { query: { path } });
+  }
+
+  /**
+   * Put the notebook as its last rehearsal ran it beside it; returns its path.
+   */
+  async executedRehearsal(path: string): Promise<string> {
+    return (await this._call('POST notebooks/executed', { body: { path } }))
+      .path;
+  }
+
+  async templates(): Promise<IStudyTemplate[]> {
+    return (await this._call('GET templates', {})).templates;
+  }
+
+  makeNotebook(body: INewNotebook): Promise<IMadeFiles> {
+    return this._call('POST templates/notebooks', { body });
+  }
+
+  makePlan(path: string): Promise<IMadeFiles> {
+    return this._call('POST templates/plans', { body: { path } });
   }
 
   prepareBundle(body: IBundleRequest): Promise<IBundlePreview> {

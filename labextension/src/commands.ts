@@ -14,10 +14,17 @@ export namespace CommandIDs {
   export const stopRun = 'flip:stop-run';
   export const cloneRun = 'flip:clone-run';
   export const rehearseNotebook = 'flip:rehearse-notebook';
+  export const openRehearsed = 'flip:open-rehearsed';
   export const checkNotebook = 'flip:check-notebook';
   export const sendNotebook = 'flip:send-notebook';
+  export const newStudyNotebook = 'flip:new-study-notebook';
+  export const makePlan = 'flip:make-plan';
   export const newCohort = 'flip:new-cohort';
   export const openCohort = 'flip:open-cohort';
+  export const rehearseFile = 'flip:rehearse-file';
+  export const sendFile = 'flip:send-file';
+  export const openCohortFile = 'flip:open-cohort-file';
+  export const useCohortFile = 'flip:use-cohort-file';
   export const importCohort = 'flip:import-cohort';
   export const exportCohort = 'flip:export-cohort';
   export const insertCohort = 'flip:insert-cohort';

@@ -480,6 +480,16 @@ export interface IEnvironment {
   lock: string;
 }
 
+/** Where the executed notebook lies, as the file browser names it. */
+export interface IExecutedNotebook {
+  path: string;
+}
+
+/** The path of a notebook that was rehearsed. */
+export interface IExecutedWanted {
+  path: string;
+}
+
 /**
  * An error as it may leave an enclave: class out of a closed list, cell and line; never its message.
  *
@@ -576,6 +586,13 @@ export interface ILastAnswers {
   answers: ITrustAnswers;
 }
 
+/** Paths as the file browser names them; ``cohort`` may have been there before. */
+export interface IMadeFiles {
+  notebook: string;
+  plan: string;
+  cohort: string;
+}
+
 /** For how many a concept is recorded at any time up to the cohort's end; a measurement needs a value too. */
 export interface IMissingChartInput {
   by?: 'missing';
@@ -588,6 +605,14 @@ export interface IMissingChartOutput {
   by: 'missing';
   source: 'measurement' | 'observation' | 'condition';
   concept_id: number;
+}
+
+/** ``folder`` is relative to the root, empty for the root; ``cohort`` a cohort file in it, None for a new one. */
+export interface INewNotebook {
+  name: string;
+  template: string;
+  folder?: string;
+  cohort?: string | null;
 }
 
 /**
@@ -676,6 +701,11 @@ export interface IPlanOutput {
   run_seconds: number;
 }
 
+/** The path of a notebook that has no plan. */
+export interface IPlanWanted {
+  path: string;
+}
+
 /**
  * ``slots``: kernels at once. One that waits for its next round or a total longer than ``waiting_seconds`` gives
  * its slot to others: it is ended, and started anew from its saved state when the round comes. ``memory_use``: whether
@@ -740,6 +770,11 @@ export interface IProgress {
   gpu_of_bytes: number | null;
 }
 
+/** ``content`` is a JSON Schema (2020-12). */
+export interface IPublishedSchema {
+  content: { [name: string]: unknown };
+}
+
 /**
  * What to ask the Trusts of a study; nothing at all asks for the budgets alone, and is free.
  *
@@ -758,6 +793,13 @@ export interface IQuestion {
 export interface IReceipt {
   bundle: string;
   runs: IRunView[];
+}
+
+/** ``said`` is one sentence for a person: how long it took, and the last numbers that were reported. */
+export interface IRehearsalTold {
+  said: string;
+  seconds: number;
+  numbers: { [name: string]: number };
 }
 
 /**
@@ -1150,6 +1192,14 @@ export interface IStudyList {
   studies: IStudy[];
 }
 
+/** ``packages`` are the distributions that its notebook imports, by which a Trust's environment can run it. */
+export interface IStudyTemplate {
+  name: string;
+  title: string;
+  says: string;
+  packages: string[];
+}
+
 /** A Trust of the roster that this researcher keeps. ``card`` is verified with its key; None until it sends one. */
 export interface IStudyTrust {
   key: string;
@@ -1166,6 +1216,11 @@ export interface IStudyTrusts {
   trusts: IStudyTrust[];
 }
 
+/** The installed templates, in the order in which people see them. */
+export interface ITemplateList {
+  templates: IStudyTemplate[];
+}
+
 /** One tensor of a model: its name, its sizes, at most 16 of them, and its dtype. */
 export interface ITensor {
   name: string;
@@ -1176,6 +1231,25 @@ export interface ITensor {
 /** The tensors of a model in their fixed order. */
 export interface ITensorSpec {
   tensors: ITensor[];
+}
+
+/** ``start`` and ``end`` count characters from 0, ``line`` from 1. */
+export interface ITextFault {
+  start: number;
+  end: number;
+  line: number;
+  message: string;
+}
+
+/** What is wrong with a text; nothing where nothing is. */
+export interface ITextFaults {
+  faults: ITextFault[];
+}
+
+/** A file's text as it stands in the editor, saved or not. */
+export interface ITextToCheck {
+  kind: 'plan' | 'cohort';
+  text: string;
 }
 
 /**
@@ -1513,6 +1587,20 @@ export interface IEndpoints {
     body: ICheckRequest;
     answer: ICheckReport;
   };
+  /** Put the notebook as its last rehearsal ran it beside it, as ``NAME.rehearsed.ipynb``, in place of an earlier one */
+  'POST notebooks/executed': {
+    path: undefined;
+    query: undefined;
+    body: IExecutedWanted;
+    answer: IExecutedNotebook;
+  };
+  /** What came of the last rehearsal of this very notebook with its plan */
+  'GET notebooks/rehearsal': {
+    path: undefined;
+    query: { path: string };
+    body: undefined;
+    answer: IRehearsalTold;
+  };
   /** One run, Trust by Trust */
   'GET runs/{run}': {
     path: { run: string };
@@ -1596,6 +1684,41 @@ export interface IEndpoints {
     query: undefined;
     body: undefined;
     answer: IStudyTrusts;
+  };
+  /** The templates of study notebooks that are installed here */
+  'GET templates': {
+    path: undefined;
+    query: undefined;
+    body: undefined;
+    answer: ITemplateList;
+  };
+  /** Make a notebook with plan and cohort from a template. 409 where a name is taken: then nothing is written */
+  'POST templates/notebooks': {
+    path: undefined;
+    query: undefined;
+    body: INewNotebook;
+    answer: IMadeFiles;
+  };
+  /** Make a plan beside a notebook that has none, and its cohort where there is none either */
+  'POST templates/plans': {
+    path: undefined;
+    query: undefined;
+    body: IPlanWanted;
+    answer: IMadeFiles;
+  };
+  /** Look over the text of a plan file or a cohort, as reading the file would */
+  'POST texts/checks': {
+    path: undefined;
+    query: undefined;
+    body: ITextToCheck;
+    answer: ITextFaults;
+  };
+  /** The published JSON Schema of plan files or of cohorts */
+  'GET texts/schemas/{kind}': {
+    path: { kind: 'plan' | 'cohort' };
+    query: undefined;
+    body: undefined;
+    answer: IPublishedSchema;
   };
 }
 

@@ -1,5 +1,7 @@
 import { cohortPlugin } from './plugins/cohort';
 import { deskPlugin } from './plugins/desk';
+import { filesPlugin } from './plugins/files';
+import { newNotebookPlugin } from './plugins/newnotebook';
 import { notebookPlugin } from './plugins/notebook';
 import { panelPlugin } from './plugins/panel';
 import { presencePlugin } from './plugins/presence';
@@ -15,6 +17,8 @@ export default [
   cohortPlugin,
   deskPlugin,
   notebookPlugin,
+  newNotebookPlugin,
+  filesPlugin,
   runsPlugin,
   resultsPlugin,
   presencePlugin

@@ -87,7 +87,7 @@ def test_rehearse_send_approve_follow_and_clone(lab, demo):
     lab.command("flip:show-panel")
     lab.notebook("heart_disease.ipynb")
     lab.page.locator(".jp-NotebookPanel-toolbar").get_by_role("button", name="Rehearse").click()
-    lab.page.get_by_text(re.compile("^Rehearsed heart_disease.ipynb in")).first.wait_for(timeout=150_000)
+    lab.page.get_by_text(re.compile("^Rehearsed on the twin in")).first.wait_for(timeout=150_000)
     open_send(lab)
     form = lab.page.locator(".jp-FlipSend")
     form.get_by_label("Rounds", exact=True).fill("3")

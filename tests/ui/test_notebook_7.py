@@ -63,7 +63,7 @@ def test_the_panel_opens_from_the_view_menu_and_by_keyboard(window):
 def test_rehearse_and_send_from_the_toolbar(window, demo):
     toolbar = window.page.locator(".jp-NotebookPanel-toolbar")
     toolbar.get_by_role("button", name="Rehearse").click()
-    window.page.get_by_text(re.compile("^Rehearsed heart_disease.ipynb in")).first.wait_for(timeout=150_000)
+    window.page.get_by_text(re.compile("^Rehearsed on the twin in")).first.wait_for(timeout=150_000)
     toolbar.get_by_role("button", name="Send").click()
     right = window.page.locator("#jp-right-stack")
     form = right.locator(".jp-FlipSend")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flipnb.lab.endpoint import Endpoint
-from flipnb.lab.endpoints import cohorts, desk, notebooks, results, runs, status, studies
+from flipnb.lab.endpoints import cohorts, desk, notebooks, rehearsals, results, runs, status, studies, templates, texts
 
 ALL: tuple[Endpoint, ...] = (
     *(status.get_status, status.try_hub),
@@ -12,6 +12,9 @@ ALL: tuple[Endpoint, ...] = (
     *(cohorts.search_concepts, cohorts.ask_trusts),
     *(notebooks.check_notebook, notebooks.list_strategies, notebooks.prepare_bundle, notebooks.send_bundle),
     *(notebooks.check_shapes, notebooks.get_bundle, notebooks.run_again),
+    *(rehearsals.view_rehearsal, rehearsals.show_executed),
+    *(texts.check_text, texts.view_schema),
+    *(templates.list_templates, templates.make_notebook, templates.make_plan),
     *(runs.list_runs, runs.view_run, runs.list_events, runs.stop_run),
     *(results.fetch_run_results, results.view_record, results.make_results_notebook),
     *(desk.view_desk, desk.list_requests, desk.view_request, desk.open_approval_page, desk.decline_request),

@@ -16,6 +16,7 @@ from flipnb.lab.endpoint import endpoint
 from flipnb.twin import Preview
 from flipnb.workbench import cohort_questions, vocabulary
 from flipnb.workbench.cohort_questions import CohortCheck, Question, TrustAnswers, check_cohort
+from flipnb.workbench.json_places import describe_mistake
 from flipnb.workbench.plan_file import read_plan
 from flipnb.workbench.twin_count import twin_count
 from flipnb.workbench.vocabulary import FoundConcepts
@@ -120,7 +121,11 @@ def _on_twin(bench: Bench, draft: DraftCohort) -> Preview | None:
 
 
 def _read(file: Path, path: str) -> CohortDefinition:
-    expression = load_json(file.read_bytes(), path)
+    content = file.read_bytes()
+    mistake = describe_mistake(content.decode(errors="replace"))
+    if mistake is not None:
+        raise FlipError("not-json", f"This is not a cohort: {mistake}.", status=422)
+    expression = load_json(content, path)
     if not isinstance(expression, dict):
         raise FlipError("no-cohort", f"{path} holds no cohort expression.", status=422)
     return CohortDefinition(path=path, expression=expression, version=sha256(canonical_bytes(expression)))

@@ -16,14 +16,17 @@ import { IStateDB } from '@jupyterlab/statedb';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { fileUploadIcon } from '@jupyterlab/ui-components';
+import type { CommandRegistry } from '@lumino/commands';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 
+import { messageOf } from '../api';
 import { addToPalette, CommandIDs, NOTEBOOK_ARGS } from '../commands';
 import { twinIcon } from '../icons';
 import type { SendModel } from '../models/send';
 import { shortDigest } from '../models/wording';
 import { IWorkbench } from '../tokens';
 import { Views } from '../views';
+import type { RehearsalState } from '../widgets/notebook/rehearsalline';
 import type { SendView } from '../widgets/send/send';
 
 /**
@@ -62,6 +65,7 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
 
     function changed(): void {
       commands.notifyCommandChanged(CommandIDs.rehearseNotebook);
+      commands.notifyCommandChanged(CommandIDs.openRehearsed);
       commands.notifyCommandChanged(CommandIDs.checkNotebook);
       commands.notifyCommandChanged(CommandIDs.sendNotebook);
     }
@@ -81,10 +85,32 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
         if (panel === null) {
           return;
         }
-        await rehearse(panel, trans);
+        await rehearse(panel, workbench, commands, trans);
         views.contents
           .filter(view => view.model.path === panel.context.localPath)
           .forEach(view => void view.model.check());
+      }
+    });
+
+    commands.addCommand(CommandIDs.openRehearsed, {
+      label: trans.__('Open Executed Notebook'),
+      caption: trans.__(
+        'Open the notebook as its last rehearsal ran it, with its outputs'
+      ),
+      icon: twinIcon,
+      isEnabled: hasNotebook,
+      describedBy: NOTEBOOK_ARGS,
+      execute: async args => {
+        const panel = panelOf(args);
+        if (panel === null) {
+          return;
+        }
+        try {
+          const path = await workbench.api.executedRehearsal(localPath(panel));
+          await commands.execute('docmanager:open', { path });
+        } catch (error) {
+          Notification.error(messageOf(error), { autoClose: 8000 });
+        }
       }
     });
 
@@ -195,6 +221,7 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
     });
     addToPalette(palette, trans, [
       CommandIDs.rehearseNotebook,
+      CommandIDs.openRehearsed,
       CommandIDs.checkNotebook,
       CommandIDs.sendNotebook
     ]);
@@ -209,13 +236,17 @@ function localPath(panel: NotebookPanel): string {
 }
 
 /**
- * Run `flip.rehearse` in the notebook's own kernel; a notification tells how it went.
+ * Run `flip.rehearse` in the notebook's own kernel; a line over the first cell tells how it went.
  */
 async function rehearse(
   panel: NotebookPanel,
+  workbench: IWorkbench,
+  commands: CommandRegistry,
   trans: TranslationBundle
 ): Promise<void> {
-  const name = PathExt.basename(panel.context.path);
+  const path = localPath(panel);
+  const name = PathExt.basename(path);
+  await panel.context.ready;
   await panel.context.save();
   await panel.sessionContext.ready;
   const kernel = panel.sessionContext.session?.kernel;
@@ -225,11 +256,9 @@ async function rehearse(
     });
     return;
   }
-  const id = Notification.emit(
-    trans.__('Rehearsing %1 on the twin…', name),
-    'in-progress',
-    { autoClose: false }
-  );
+  const { RehearsalLine } = await import('../widgets/notebook/rehearsalline');
+  const line = RehearsalLine.of(panel, commands, trans);
+  line.say('running', trans.__('Rehearsing on the twin…'));
   const call = `__import__('flipnb').rehearse(__import__('pathlib').Path(${JSON.stringify(name)})).seconds`;
   const reply = await kernel.requestExecute({
     code: '',
@@ -241,22 +270,40 @@ async function rehearse(
       ? (reply.content.user_expressions.flip as unknown as IExpression)
       : null;
   if (said?.status === 'ok') {
-    const seconds = Number(said.data?.['text/plain'] ?? NaN);
-    Notification.update({
-      id,
-      message: trans.__('Rehearsed %1 in %2 s.', name, Math.round(seconds)),
-      type: 'success',
-      autoClose: 6000
-    });
+    try {
+      line.say('passed', (await workbench.api.rehearsal(path)).said);
+    } catch (error) {
+      line.say('failed', messageOf(error));
+    }
   } else {
     const why = said?.evalue ?? trans.__('the kernel stopped');
-    Notification.update({
-      id,
-      message: trans.__('%1 did not pass its rehearsal. %2', name, why),
-      type: 'error',
-      autoClose: false
-    });
+    line.say('failed', trans.__('It did not pass its rehearsal. %1', why));
   }
+  if (!panel.isVisible) {
+    tellElsewhere(panel, line.text, line.state, commands, trans);
+  }
+}
+
+/**
+ * What became of a rehearsal while the person looks at something else.
+ */
+function tellElsewhere(
+  panel: NotebookPanel,
+  text: string,
+  state: RehearsalState,
+  commands: CommandRegistry,
+  trans: TranslationBundle
+): void {
+  const message = `${PathExt.basename(panel.context.path)}: ${text}`;
+  const open = {
+    label: trans.__('Open'),
+    callback: () =>
+      void commands.execute('docmanager:open', { path: panel.context.path })
+  };
+  Notification.emit(message, state === 'passed' ? 'success' : 'error', {
+    autoClose: 8000,
+    actions: [open]
+  });
 }
 
 interface IExpression {

@@ -15,7 +15,8 @@ from flipnb.contracts.study import Researcher, Roster, Trust
 
 COMMANDS = [
     [],
-    *([name] for name in ("rehearse", "validate", "submit", "runs", "stop", "logs", "results", "up", "down", "status")),
+    *([name] for name in ("new", "rehearse", "validate", "submit", "runs", "stop", "logs", "results")),
+    *([name] for name in ("up", "down", "status")),
     *(["study", name] for name in ("create", "list", "join")),
     *(["cohort", name] for name in ("count", "price", "twin")),
     *(["enclave", n] for n in ("requests", "show", "approve", "decline", "stop", "status", "runs", "doctor", "card")),

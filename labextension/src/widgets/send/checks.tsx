@@ -84,6 +84,18 @@ function IssueRow(props: ISendProps & { issue: ICheckIssue }): JSX.Element {
           {trans.__('Tag First Code Cell')}
         </LinkButton>
       )}
+      {issue.code === 'no-plan' && (
+        <LinkButton
+          onClick={() => {
+            const { path } = props.model;
+            void props.commands
+              .execute(CommandIDs.makePlan, { path })
+              .then(() => props.model.check());
+          }}
+        >
+          {props.commands.label(CommandIDs.makePlan)}
+        </LinkButton>
+      )}
       {issue.code === 'not-rehearsed' && (
         <LinkButton
           onClick={() =>
