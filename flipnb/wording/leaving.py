@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from flipnb.contracts.brief import Leaving
 from flipnb.contracts.bundle import Bundle
-from flipnb.contracts.channels import WEIGHTS, Channel
+from flipnb.contracts.channels import DEATHS_IN_A_RUN, WEIGHTS, Channel
 from flipnb.contracts.policy import Policy
 from flipnb.wording.training import array_words, output_words
 from flipnb.wording.values import many, number
@@ -59,4 +59,6 @@ def _times(bundle: Bundle, policy: Policy, name: str) -> str:
         return many(bundle.plan.rounds, "time")
     if name == "end":
         return "once"
+    if name == "deaths":
+        return f"{many(DEATHS_IN_A_RUN - 1, 'time')} at most"
     return f"every {number(policy.reply_seconds if name == 'replies' else policy.progress_seconds)} s at most"

@@ -36,10 +36,19 @@ test('a request is announced once, and again only if it waits again', () => {
 
 test('of several, at once or within a minute, the number is told', () => {
   const [a, b, c, d] = ['a', 'b', 'c', 'd'].map(name => request(name));
-  assert.deepEqual(told([0, [b, a]], [0.5, [c, b, a]], [5, [d, c, b, a]]), [
+  const lists = [[], [b, a], [c, b, a], [d, c, b, a]];
+  assert.deepEqual(
+    told(...[0, 0, 0.5, 5].map((minutes, at) => [minutes, lists[at]])),
+    [null, [null, 2], [null, 3], ['d', 4]]
+  );
+});
+
+test('what waits when Lab is opened is announced, and the next request by its name', () => {
+  const [a, b, c] = ['a', 'b', 'c'].map(name => request(name));
+  const found = told([0, [b, a]], [0.5, [c, b, a]]);
+  assert.deepEqual(found, [
     [null, 2],
-    [null, 3],
-    ['d', 4]
+    ['c', 3]
   ]);
 });
 

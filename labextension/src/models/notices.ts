@@ -16,7 +16,7 @@ export interface INotice {
 
 /**
  * Which requests are news: those that wait and were not seen waiting before. Of more than one within a minute their
- * number is told.
+ * number is told; what waited already when Lab was opened does not count for that.
  */
 export class Notices {
   constructor(
@@ -34,13 +34,15 @@ export class Notices {
   next(): INotice | null {
     const waiting = this._waiting();
     const fresh = waiting.filter(request => !this._known.has(request.bundle));
+    const begins = !this._begun;
     this._known = new Set(waiting.map(request => request.bundle));
+    this._begun = true;
     if (fresh.length === 0) {
       return null;
     }
     const now = this._now();
     const several = fresh.length > 1 || now - this._last < MINUTE_MS;
-    this._last = now;
+    this._last = begins ? -Infinity : now;
     return {
       request: several ? null : fresh[0],
       waiting: waiting.length
@@ -52,5 +54,6 @@ export class Notices {
   }
 
   private _known: ReadonlySet<string> = new Set();
+  private _begun = false;
   private _last = -Infinity;
 }
