@@ -22,7 +22,7 @@ _OF_A_RUN = {
 }  # fmt: skip
 _TOLD = {
     "report": "told the hub how a run stands", "update": "sent the change of the weights",
-    "answer": "answered the hub that a task can't be done", "reply": "answered a question of the hub",
+    "reply": "answered a question of the hub",
     "join": "told the hub that this Trust joined {}", "card": "told the hub what this Trust has",
 }  # fmt: skip
 
@@ -75,7 +75,7 @@ class _Said:
 
     def __call__(self, name: str) -> str:
         value = self._details.get(name)
-        return "unknown" if value is None else visible(str(value))
+        return visible(str(value)) if isinstance(value, str | int | float) else "unknown"
 
     def digest(self, name: str) -> str:
         return f"{self(name)[:8]}…"
@@ -114,6 +114,8 @@ def _counted(said: _Said) -> str:
 
 def _told(said: _Said) -> str:
     content = said.inner("content")
+    if said("what") == "answer" and not content.has("reason"):
+        return f"answered a task of the hub, {many(said.number('bytes'), 'byte')}"
     words = _TOLD.get(said("what"), f"told the hub: {said('what')}").format(content("study"))
     if said("what") == "report" and content.has("state"):
         reason = f" ({content('reason')})" if content.has("reason") else ""
@@ -131,8 +133,9 @@ def _progress(said: _Said) -> str:
 
 def _released(said: _Said) -> str:
     vote = f", vote {said('vote')}" if said.has("vote") else ""
-    numbers = f"; numbers {listed(said.names('report'))}" if said.names("report") else ""
-    return f"{_round(said)} left here: {many(said.number('bytes'), 'byte')} of weights{numbers}{vote}"
+    weights = [f"{many(said.number('bytes'), 'byte')} of weights"] * bool(said.number("bytes"))
+    numbers = [f"the numbers {listed(said.names('report'))}"] * bool(said.names("report"))
+    return f"{_round(said)} left here: {' and '.join(weights + numbers) or 'nothing'}{vote}"
 
 
 def _again(said: _Said) -> str:
@@ -211,18 +214,17 @@ class Line:
         self.indices.append(entry.index)
         self.groups.update(entry.groups)
         self.counts[entry.kind] += 1
-        if entry.kind == "round-released":
-            size = entry.details.get("bytes")
-            self.counts["bits"] += 8 * size if isinstance(size, int) else 0
+        size = entry.details.get("bytes")
+        if entry.kind == "round-released" and isinstance(size, int):
+            self.counts["bits"] += 8 * size
 
     def sentence(self, name_of: Callable[[str], str]) -> str:
-        """``lr 0.5: 12 rounds left here, 11.2 kbit``; ``name_of`` calls runs what people call them."""
+        """``lr 0.5: 12 answers to rounds left here, 11.2 kbit``; ``name_of`` calls runs what people call them."""
         if self.run is None:
             return self.last
         counts = self.counts
-        told = [f"{many(counts['round-released'], 'round')} left here, {_bits(counts['bits'])}"] * bool(
-            counts["round-released"]
-        )
+        answers = counts["round-released"]  # one for each round, and one for the final evaluation
+        told = [f"{many(answers, 'answer')} to rounds left here, {_bits(counts['bits'])}"] * bool(answers)
         told += [f"{many(counts['total-released'], 'total')} left here"] * bool(counts["total-released"])
         refused = sum(counts[kind] for kind in ("round-refused", "total-refused", "report-refused"))
         told += [f"{refused:,} refused"] * bool(refused)

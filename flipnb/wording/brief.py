@@ -114,16 +114,21 @@ def _since(bundle: Bundle, asked: Asked) -> Iterator[Sentence]:
             yield Sentence(text=f"The parameter {parameter.name} may now be {bounds_words(parameter)}.")
     for name in earlier:
         yield Sentence(text=f"The parameter {name} is gone.")
-    others = [change.field.replace("_", " ") for change in changes.fields if change.field != "parameters"]
+    others = [_part(change.field) for change in changes.fields if change.field != "parameters"]
     if others:
         yield Sentence(text=f"Changed as well: {listed(others)}.")
     kept = [
-        name
+        _part(name)
         for name in ("cohort", "dataset", "split", "plan", "outputs", "totals")
         if name not in {change.field for change in changes.fields}
     ]
     if kept:
         yield Sentence(text=f"As before: {listed(kept)}.")
+
+
+def _part(field: str) -> str:
+    """What a part of a bundle is called."""
+    return {"dataset": "variables and tables", "outputs": "numbers"}.get(field, field.replace("_", " "))
 
 
 def _beside(bundle: Bundle) -> Iterator[Sentence]:

@@ -148,7 +148,7 @@ def test_a_controller_reads_approves_and_looks_at_what_ran(federation, server, p
     page.command("flip:open-audit")
     log = page.page.locator(".jp-FlipLog")
     log.get_by_text(f"approved by {CONTROLLER} for 1 run").first.wait_for()
-    line = log.get_by_text("<b>Hostile</b> notebook: 2 rounds left here")
+    line = log.get_by_text("<b>Hostile</b> notebook: 3 answers to rounds left here")
     line.wait_for()
     assert line.count() == 1
     line.click()

@@ -4,6 +4,7 @@ import hashlib
 import json
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest

@@ -190,7 +190,7 @@ def test_since_the_last_approval_names_cells_parameters_and_what_stayed(study):
     assert lines[0] == "Compared with eeeeeeee…, last approved on 12 Nov 2026:"
     assert "The parameter lr may now be at least 0.001 and at most 2, as a rule 0.1." in lines
     assert "The parameter flip is gone." in lines
-    assert lines[-1] == "As before: cohort, dataset, split, plan, outputs and totals."
+    assert lines[-1] == "As before: cohort, variables and tables, split, plan, numbers and totals."
     first = told(study, after, changes=Changes(since=None, cells=(), fields=()))
     assert first.since[0].text == "Nothing like it was approved here before."
 

@@ -8,6 +8,7 @@ import { CommandIDs } from '../../commands';
 import type { IRequestDetail } from '../../contracts';
 import type { RequestModel } from '../../models/request';
 import { ago, clock, shortDigest } from '../../models/wording';
+import { LinkButton } from '../parts/linkbutton';
 import { Region } from '../parts/region';
 import { useSignal } from '../parts/signal';
 import { Tabs } from '../parts/tabs';
@@ -78,42 +79,38 @@ function Request(props: IRequestProps): JSX.Element {
         <h2>{content.title}</h2>
         <RequestState request={summary} trans={trans} />
         <span className="jp-FlipView-note">{ago(trans, summary.received)}</span>
-        <button
-          type="button"
-          className="jp-mod-styled jp-mod-reject"
+      </header>
+      <DeskBanner desk={model.desk} commands={commands} trans={trans} />
+      <Decided detail={detail} trans={trans} />
+      <div className="jp-FlipDigest">
+        <span className="jp-FlipView-note">
+          {trans.__('Bundle')} <code title={bundle}>{shortDigest(bundle)}</code>{' '}
+          {trans.__('signed by %1', summary.researcher)}
+        </span>
+        <LinkButton
           onClick={() =>
             void commands.execute(CommandIDs.copyDigest, { bundle })
           }
         >
           {trans.__('Copy Digest')}
-        </button>
-        <button
-          type="button"
-          className="jp-mod-styled jp-mod-reject"
-          aria-keyshortcuts="K"
+        </LinkButton>
+        <LinkButton
+          title={trans.__('Previous request (K)')}
           onClick={() =>
             void commands.execute(CommandIDs.previousRequest, { bundle })
           }
         >
           {trans.__('Previous')}
-        </button>
-        <button
-          type="button"
-          className="jp-mod-styled jp-mod-reject"
-          aria-keyshortcuts="J"
+        </LinkButton>
+        <LinkButton
+          title={trans.__('Next request (J)')}
           onClick={() =>
             void commands.execute(CommandIDs.nextRequest, { bundle })
           }
         >
           {trans.__('Next')}
-        </button>
-      </header>
-      <DeskBanner desk={model.desk} commands={commands} trans={trans} />
-      <Decided detail={detail} trans={trans} />
-      <p className="jp-FlipView-note">
-        {trans.__('Bundle')} <code title={bundle}>{shortDigest(bundle)}</code>{' '}
-        {trans.__('signed by %1', summary.researcher)}
-      </p>
+        </LinkButton>
+      </div>
       <Tabs
         label={trans.__('Request')}
         chosen={tab}
@@ -265,6 +262,9 @@ function standing(trans: TranslationBundle, model: RequestModel): string {
   const given = approvals
     .map(one => `${one.controller}, ${clock(one.approved)}`)
     .join('; ');
+  if (state === 'approved' && given === '') {
+    return trans.__('Every execution is used. %1', detail.brief.waiting);
+  }
   if (state === 'approved') {
     return trans._n(
       'Approved by %2, %1 execution left. %3',
