@@ -91,6 +91,8 @@ def test_a_controller_reads_approves_and_looks_at_what_ran(federation, server, p
     desk = page.page.locator(".jp-FlipDesk:visible")
     page.see("institution not given")
     approve = page.page.get_by_role("button", name="Approve…")
+    page.see("Brief not read to its end. Code not opened yet.")
+    page.page.locator(".jp-FlipBrief-end").scroll_into_view_if_needed()
     page.see("Brief read. Code not opened yet.")
     assert approve.is_disabled()
     assert north.post(f"/requests/{digest}/page", b"").json()["code"] == "not-opened"
@@ -214,6 +216,8 @@ def test_the_second_controller_sees_who_has_approved(federation, server, page):
     page.page.get_by_role("button", name="Four eyes").first.click()
     page.see("Say who you are.")
     page.page.get_by_label("You are").select_option("ben")
+    page.page.locator(".jp-FlipBrief-end").scroll_into_view_if_needed()
+    page.see("Brief read. Code not opened yet.")
     page.page.get_by_role("tab", name=re.compile("^Code")).click()
     page.see(f"1 of 2: {CONTROLLER}")
     page.page.get_by_role("button", name="Approve…").click()
