@@ -14,6 +14,7 @@ class ApprovalTab:
     """A browser's tab on the approval page of one request."""
 
     def __init__(self, trust: Trust, bundle: str, controller: str = CONTROLLER) -> None:
+        trust.read(bundle, controller)
         issued = ApprovalPage.model_validate_json(trust.post(f"/requests/{bundle}/page", b"").content)
         self.url, self.bundle, self.controller = issued.url, bundle, controller
 

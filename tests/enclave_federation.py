@@ -23,7 +23,7 @@ from enclave_scenario import COHORT, SPEC, WEIGHTS, Study, sha
 
 from flipnb.contracts.approval import Approval, Decline
 from flipnb.contracts.bundle import Bundle
-from flipnb.contracts.desk import DeskStatus, Signed
+from flipnb.contracts.desk import PARTS, DeskStatus, Opening, Part, Signed
 from flipnb.contracts.envelope import APPROVAL, MEMBERSHIP, seal
 from flipnb.contracts.notebook import Cell, FrozenNotebook
 from flipnb.contracts.policy import CountPolicy, KernelLimits, Policy
@@ -199,6 +199,11 @@ class Trust:
         }
         key = changes.pop("key", self.controller)
         return self.post("/approvals", Signed(envelope=seal(Approval(**(plain | changes)), APPROVAL, key).decode()))
+
+    def read(self, bundle: str, controller: str = CONTROLLER, *parts: Part) -> None:
+        """Open the brief and the code of a request, as a person at the desk does."""
+        for part in parts or PARTS:
+            assert self.post(f"/requests/{bundle}/opened", Opening(controller=controller, part=part)).is_success
 
     def decline(self, bundle: str, reason: str) -> httpx.Response:
         return self.post("/declines", Decline(bundle=bundle, reason=reason))

@@ -31,7 +31,7 @@ def controller_key(directory: Path | None, name: str | None, passphrase_file: Pa
     and as ``load_key``.
     """
     enclave = enclave_directory(directory)
-    controller = _controller(enclave, name)
+    controller = enclave_controller(enclave, name)
     _tell_agent(lambda client: client.get(f"/tries/{controller.name}", TriesLeft), enclave)
     passphrase = passphrase_from(passphrase_file, f"The passphrase of {controller.name}")
     try:
@@ -59,8 +59,8 @@ def enclave_directory(directory: Path | None) -> Path:
     return directory
 
 
-def _controller(directory: Path, name: str | None) -> Controller:
-    """The one of ``name``; without a name the only one that there is."""
+def enclave_controller(directory: Path, name: str | None) -> Controller:
+    """The one of ``name``; without a name the only one that there is. Raises FlipError ``which-controller``."""
     known = enclave_controllers(directory)
     named = [controller for controller in known if name in (None, controller.name)]
     if len(named) != 1:

@@ -1,62 +1,68 @@
-"""What the desk says, as text: a request, a Trust's policy, pages of the audit log."""
+"""What the desk says, as text: a request, a Trust's policy, the audit log."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from flipnb.cli.terminal import print_table, print_text
-from flipnb.contracts.desk import RequestDetail, RequestSummary
-from flipnb.contracts.document import load_json
-from flipnb.contracts.keys import fingerprint
+from flipnb.contracts.brief import Sentence
+from flipnb.contracts.desk import AuditLine, RequestDetail, RequestSummary
 from flipnb.contracts.policy import Policy
 
 
 def show_request(detail: RequestDetail) -> None:
-    """Print a request whole: what would leave, how much a run can tell, parameters and cells."""
-    bundle, summary = detail.content, detail.summary
-    count = "unknown" if detail.count is None else detail.count
-    print_text(f"{bundle.title}\nBundle {summary.bundle}, study {bundle.study}, state {state_of(summary)}")
-    print_text(f"Researcher: {summary.researcher} ({fingerprint(summary.researcher_key)})")
-    print_text(f"People in the cohort here: {count} (estate version {detail.estate_version})")
-    print_text(f"Rounds: {bundle.plan.rounds} of {bundle.plan.strategy.name}; valid until {bundle.expires}")
-    print("\nWhat would leave:")
-    for line in detail.what_leaves:
-        print_text(f"  {line}")
-    print("\nHow much one run can tell:")
-    print_text(f"  {detail.caution}")
-    print_text(f"  {detail.bits_told}")
-    rows = [
-        [told.name, f"{told.bits:,}", told.what + (" (counted)" if told.counted else "")] for told in detail.channels
+    """Print a request whole: its brief, everything of it in words, and its code."""
+    summary = detail.summary
+    print_text(f"{detail.content.title}\nBundle {summary.bundle}, {state_of(summary)}")
+    show_brief(detail)
+    for section in detail.brief.everything:
+        print_text(f"\n{section.title.upper()}")
+        _sentences(section.sentences)
+    show_code(detail)
+
+
+def show_brief(detail: RequestDetail) -> None:
+    """Print a request on one page, as the desk and the approval page show it."""
+    brief = detail.brief
+    print("\nWHO")
+    _sentences(brief.who)
+    print_text(f"\nWHY\n  {brief.why}\n\nPEOPLE\n  {brief.people.text}")
+    print("\nSINCE THE LAST APPROVAL")
+    _sentences(brief.since)
+    print("\nSEES")
+    rows = [["!" if row.may_be_later else "", row.name, row.label, row.what, row.window] for row in brief.sees]
+    print_table(["", "variable", "label", "what it is", "which record"], rows)
+    _sentences(brief.beside)
+    print("\nTRAINING")
+    _sentences(brief.training)
+    print("\nLEAVES")
+    leaves = [
+        [row.name, row.times, row.what + (" (counted)" if row.counted else ""), f"{row.bits:,}"] for row in brief.leaves
     ]
-    print_table(["channel", "bits, at most", "what it is"], rows)
-    print("\nParameters:")
-    for p in bundle.parameters:
-        bounds = f"one of {list(p.choices)}" if p.choices else f"{p.minimum} to {p.maximum}"
-        fixed = p.minimum is None and p.maximum is None and not p.choices
-        print_text(f"  {p.name}: {p.type} = {p.default}  ({'fixed' if fixed else bounds})  {p.help}")
-    for number, cell in enumerate(bundle.notebook.cells, 1):
+    print_table(["what leaves", "how often", "what it is", "bits, at most"], leaves)
+    print_text(f"  {brief.caution}\n  {detail.bits_told}")
+    print("\nFLAGS")
+    print_text("\n".join(f"  ! {flag}" for flag in brief.flags) or "  None.")
+    print_text(f"\nWAITING\n  {brief.waiting}")
+
+
+def show_code(detail: RequestDetail) -> None:
+    """Print every cell of a request's notebook."""
+    for number, cell in enumerate(detail.content.notebook.cells, 1):
         print_text(f"\n--- cell {number}, {cell.type} {' '.join(cell.tags)}\n{cell.source}")
 
 
-def folded(entries: Sequence[str]) -> list[tuple[str, int]]:
-    """The entries, of each run's reports of progress the last alone, with the number of earlier ones."""
-    kept: list[tuple[str, int]] = []
-    told = Counter(run for entry in entries if (run := _progress_of(entry)) is not None)
-    left = told.copy()
-    for entry in entries:
-        run = _progress_of(entry)
-        if run is not None:
-            left[run] -= 1
-        if run is None or left[run] == 0:
-            kept.append((entry, told[run] - 1 if run is not None else 0))
-    return kept
+def _sentences(sentences: Iterable[Sentence], depth: int = 1) -> None:
+    for sentence in sentences:
+        print_text(f"{'  ' * depth}{sentence.text}")
+        _sentences(sentence.parts, depth + 1)
 
 
-def _progress_of(entry: str) -> str | None:
-    """The run whose progress an entry is a report of."""
-    found = load_json(entry.encode(), "An entry")
-    return str(found["details"]["run"]) if found["kind"] == "progress-told" else None
+def show_log(lines: Iterable[AuditLine]) -> None:
+    """Print lines of the audit log, in their order."""
+    for line in lines:
+        more = f"  ({line.entries} entries)" if line.entries > 1 else ""
+        print_text(f"{line.at:%Y-%m-%d %H:%M}  {line.text}{more}")
 
 
 def policy_rows(policy: Policy) -> list[list[object]]:

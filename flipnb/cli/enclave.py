@@ -6,6 +6,7 @@ import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -14,20 +15,32 @@ from flipnb.cli.controller_key import (
     EnclaveOption,
     PassphraseOption,
     controller_key,
+    enclave_controller,
     enclave_directory,
     passphrase_from,
 )
-from flipnb.cli.desk_text import folded, policy_rows, show_request, state_of
+from flipnb.cli.desk_text import policy_rows, show_log, show_request, state_of
 from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly
 from flipnb.contracts import envelope
 from flipnb.contracts.approval import Approval, Decline
-from flipnb.contracts.desk import AuditPage, DeskRuns, DeskStatus, RequestDetail, RequestList, RequestSummary
+from flipnb.contracts.desk import (
+    PARTS,
+    AuditLines,
+    AuditPage,
+    DeskRuns,
+    DeskStatus,
+    Opening,
+    RequestDetail,
+    RequestList,
+    RequestSummary,
+)
 from flipnb.contracts.document import load_json
 from flipnb.contracts.keys import fingerprint
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.study import Trust
 from flipnb.link.desk import DeskClient, desk, enclave_configuration, enclave_controllers
 from flipnb.link.key_files import load_key
+from flipnb.wording.audit import Entry, entry_sentence
 
 app = typer.Typer(help="For a Trust's data controller: what waits, what runs, what left.", no_args_is_help=True)
 
@@ -79,14 +92,27 @@ def requests(
 
 @app.command()
 @speaks_plainly
-def show(digest: Digest, enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
-    """Show a request whole: notebook, parameters, cohort, what would leave."""
+def show(
+    digest: Digest,
+    enclave: EnclaveOption = None,
+    controller: ControllerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a request whole: who asks and why, which people, what is seen and leaves, everything in words, the code.
+
+    The enclave notes that you had it before you, which approving asks for.
+    """
     with desk(enclave_directory(enclave)) as client:
         detail = client.get(f"/requests/{_whole(client, digest)}", RequestDetail)
-    if as_json:
-        print_json(detail.model_dump(mode="json"))
-    else:
-        show_request(detail)
+        if as_json:
+            print_json(detail.model_dump(mode="json"))
+        else:
+            show_request(detail)
+        reader = _reader(client, controller)
+        if reader is not None:
+            _note_opened(client, detail.summary.bundle, reader)
+        else:
+            print("\nWho has read it? Say --controller NAME, or it can't be approved by --yes.", file=sys.stderr)
 
 
 @app.command()
@@ -111,8 +137,12 @@ def approve(
         detail = client.get(f"/requests/{_whole(client, digest)}", RequestDetail)
         now = client.get("/status", DeskStatus)
         executions = detail.summary.executions_asked if executions is None else executions
-        if not yes:
+        reader = enclave_controller(enclave_directory(enclave), controller).name
+        if yes:
+            _require_opened(detail, reader)
+        else:
             show_request(detail)
+            _note_opened(client, detail.summary.bundle, reader)
             waiting = detail.summary.waiting_told
             typer.confirm(f"Approve it for {executions} run(s) ({waiting}) within {days} day(s)?", abort=True)
         approval = Approval.of_request(detail, trust=now.key, executions=executions, days=days, now=datetime.now(UTC))
@@ -226,15 +256,21 @@ def stop(
 @app.command()
 @speaks_plainly
 def audit(
-    after: Annotated[int, typer.Option(help="Only entries from this index on.")] = 0,
+    after: Annotated[int, typer.Option(help="With --all and --json: only entries from this index on.")] = 0,
     everything: Annotated[
-        bool, typer.Option("--all", help="Each report of a run's progress, not the last alone.")
+        bool, typer.Option("--all", help="Each entry, the oldest first, not a run in a line.")
     ] = False,
+    group: Annotated[str, typer.Option(help="all, left, refused, decisions or looks.")] = "all",
     enclave: EnclaveOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the audit log and its tree head (RFC 6962); of a run's reports of progress the last alone."""
+    """Print the audit log in sentences, the newest first, a run in one line, and its tree head (RFC 6962)."""
     with desk(enclave_directory(enclave)) as client:
+        if not everything and not as_json:
+            found = client.get(f"/audit/lines?group={quote(group)}", AuditLines)
+            show_log(found.lines)
+            print(f"{found.size} entries, tree head {found.head}")
+            return
         page = client.get(f"/audit?after={after}", AuditPage)
         entries = list(page.entries)
         while page.entries and after + len(entries) < page.size:
@@ -243,8 +279,8 @@ def audit(
     if as_json:
         print_json({"entries": [load_json(entry.encode(), "An entry") for entry in entries], "head": page.head})
         return
-    for entry, earlier in folded(entries) if not everything else [(entry, 0) for entry in entries]:
-        print_text(entry + (f"  (and {earlier} earlier of this run's progress)" if earlier else ""))
+    for entry in map(Entry.of, entries):
+        print_text(f"{entry.index}  {entry.at:%Y-%m-%d %H:%M}  {entry_sentence(entry.kind, entry.details)}")
     print(f"{page.size} entries, tree head {page.head}")
 
 
@@ -315,6 +351,27 @@ def recover(
         print_json(asdict(done))
     else:
         print("Done; it is in the audit log. Start the agent.")
+
+
+def _reader(client: DeskClient, controller: str | None) -> str | None:
+    """Who reads: the one that is named, else the only one that there is; None where several are."""
+    known = client.get("/status", DeskStatus).controllers
+    return controller or (known[0] if len(known) == 1 else None)
+
+
+def _note_opened(client: DeskClient, bundle: str, controller: str) -> None:
+    for part in PARTS:
+        client.post(f"/requests/{bundle}/opened", Opening(controller=controller, part=part).to_bytes())
+
+
+def _require_opened(detail: RequestDetail, controller: str) -> None:
+    opened = {one.part for one in detail.opened if one.controller == controller}
+    if opened < set(PARTS):
+        raise FlipError(
+            "not-opened",
+            f"{controller} has not read this request yet; nothing was approved.",
+            remedy=f"flip enclave show {detail.summary.bundle[:16]}",
+        )
 
 
 def _whole(client: DeskClient, start: str) -> str:

@@ -14,8 +14,9 @@ from flipnb.cli.controller_key import (
     controller_key,
     enclave_directory,
 )
-from flipnb.cli.terminal import JsonOption, print_json, print_table, speaks_plainly
+from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly
 from flipnb.contracts.problem import FlipError
+from flipnb.wording.brief import study_words
 
 app = typer.Typer(help="Studies: who takes part, by key.", no_args_is_help=True)
 
@@ -26,6 +27,9 @@ def create(
     name: Annotated[str, typer.Argument(help="Lower case letters, digits, hyphens.")],
     purpose: Annotated[str, typer.Option(help="What the study is for, in one sentence.")],
     trusts: Annotated[Path, typer.Option(help="A file of the Trusts' names and node keys, as they gave them to you.")],
+    institution: Annotated[str, typer.Option(help="Whose study it is, for the data controllers.")] = "",
+    ethics: Annotated[str, typer.Option(help="The ethics committee's reference.")] = "",
+    governance: Annotated[str, typer.Option(help="The information governance reference.")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Make a study. Its roster file then goes to each Trust's data controller, by another way than the hub."""
@@ -34,12 +38,15 @@ def create(
     from flipnb.workbench.studies import create_study, read_trusts, roster_path
 
     home = Home.find()
-    roster = create_study(home, name, purpose, read_trusts(trusts))
+    roster = create_study(
+        home, name, purpose, read_trusts(trusts), institution=institution, ethics=ethics, governance=governance
+    )
     path = roster_path(home, name)
     if as_json:
         print_json({"study": name, "roster": roster.digest(), "file": str(path)})
         return
     print(f"Study {name}, roster {roster.digest()}\nGive this file to each Trust: {path}")
+    print_text("\n".join(study_words(roster)))
     rows = [["researcher", r.name, fingerprint(r.public_key)] for r in roster.researchers]
     rows += [["Trust", t.title, fingerprint(t.public_key)] for t in roster.trusts]
     print_table(["", "name", "fingerprint"], rows)
@@ -92,7 +99,7 @@ def join(
         if not as_json:
             rows = [["researcher", r.name, fingerprint(r.public_key)] for r in roster.researchers]
             rows += [["Trust", t.title, fingerprint(t.public_key)] for t in roster.trusts]
-            print(f"Study {roster.study}: {roster.purpose}")
+            print_text("\n".join([f"Study {roster.study}", *study_words(roster)]))
             print_table(["", "name", "fingerprint"], rows)
         if compared is None:
             typer.confirm("Did you compare each fingerprint with its owner, by telephone or in person?", abort=True)

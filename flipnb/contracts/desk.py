@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from flipnb.contracts.brief import Brief
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.channels import Channel
 from flipnb.contracts.controller import Controller
@@ -37,6 +38,7 @@ class DeskStatus(Document):
     policy_digest: Digest
     studies: tuple[Name, ...]
     environments: dict[Name, Digest]
+    controllers: tuple[Name, ...]
     sandbox: dict[str, bool | int | str | None]
     waiting: int
     running: int
@@ -132,11 +134,24 @@ class Changes(Document):
     fields: tuple[FieldChange, ...]
 
 
+Part = Literal["brief", "code"]
+PARTS: tuple[Part, ...] = ("brief", "code")
+"""What of a request a data controller must have opened before they approve it."""
+
+
+class Opening(Document):
+    """POST /requests/{digest}/opened: a data controller has had this part of a request before them."""
+
+    controller: Name
+    part: Part
+
+
 class RequestDetail(Document):
     """GET /requests/{digest}: everything that a person must see to decide. ``count`` is exact: it stays inside.
 
-    ``channels`` are all ways in which a run can tell something, ``bits_told`` their sum in words, ``caution`` what no
-    check of weights can prevent.
+    ``brief`` is the request in plain words. ``channels`` are all ways in which a run can tell something, ``bits_told``
+    their sum in words. ``opened`` says who has had which part before them, ``own`` which controllers signed it as its
+    researcher, and so may not decide.
     ``signed`` are the bundle's bytes as its researcher signed them, of which ``content`` is the meaning: the digest is
     theirs, however else this version would write the content.
     """
@@ -151,7 +166,9 @@ class RequestDetail(Document):
     what_leaves: tuple[str, ...]
     channels: tuple[Channel, ...]
     bits_told: str
-    caution: str
+    brief: Brief
+    opened: tuple[Opening, ...]
+    own: tuple[Name, ...]
 
 
 class ApprovalPage(Document):
@@ -162,7 +179,7 @@ class ApprovalPage(Document):
 
 
 class Ticket(Document):
-    """GET /tickets/{ticket}, for the approval page: what its ticket is for."""
+    """GET /tickets/{ticket}, for the approval page: what its ticket is for, and who has opened brief and code."""
 
     detail: RequestDetail
     trust: KeyId
@@ -260,3 +277,38 @@ class AuditCheck(Document):
     size: int = Field(ge=0)
     checked: Moment
     problem: str | None
+
+
+class AuditLine(Document):
+    """One line of the audit log in plain words: an entry, or all entries of ``run``, the last of them ``at``."""
+
+    key: str
+    at: Moment
+    text: str
+    entries: int = Field(ge=1)
+    run: str | None
+
+
+class AuditLines(Document):
+    """GET /audit/lines?group=G: the newest lines of a group, the newest first. ``numbers`` are lines by group; ``size``
+    and ``head`` are the log's own, in entries."""
+
+    lines: tuple[AuditLine, ...]
+    numbers: dict[str, int]
+    size: int = Field(ge=0)
+    head: str
+
+
+class AuditTold(Document):
+    """An entry in plain words, and its ``leaf``, the canonical JSON that was written."""
+
+    index: int = Field(ge=0)
+    at: Moment
+    text: str
+    leaf: str
+
+
+class AuditEntries(Document):
+    """GET /audit/lines/{key}: the entries of one line, the newest first."""
+
+    entries: tuple[AuditTold, ...]

@@ -51,6 +51,11 @@ class Parameter(Document):
             raise ValueError(error.message) from None
         return self
 
+    @property
+    def fixed(self) -> bool:
+        """Whether its default is the only value that it may have."""
+        return self.minimum is None and self.maximum is None and not self.choices
+
     def _typed(self, value: Scalar) -> Scalar:
         wrong = FlipError(
             "wrong-type",
@@ -83,7 +88,7 @@ class Parameter(Document):
         if self.choices:
             if typed not in {self._typed(choice) for choice in self.choices}:
                 raise FlipError("out-of-bounds", f"Parameter {self.name} = {value!r} is none of {list(self.choices)}.")
-        elif self.minimum is None and self.maximum is None and typed != self._typed(self.default):
+        elif self.fixed and typed != self._typed(self.default):
             raise FlipError(
                 "out-of-bounds",
                 f"Parameter {self.name} is fixed to {self.default!r} in this bundle; {value!r} was asked for.",

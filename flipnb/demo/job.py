@@ -63,8 +63,8 @@ class Job:
         trusts = self.federation.directory / "trusts.json"
         listed = [enclave.trust().model_dump(mode="json") for enclave in self.federation.enclaves]
         trusts.write_text(json.dumps({"trusts": listed}, indent=2))
-        purpose = "Which patients have coronary artery disease?"
-        study = self.researcher.flip("study", "create", STUDY, "--purpose", purpose, "--trusts", trusts)
+        about = ("--purpose", "Which patients have coronary artery disease?", "--institution", "Demo University")
+        study = self.researcher.flip("study", "create", STUDY, *about, "--trusts", trusts)
         for enclave in self.federation.enclaves:
             self.controller(enclave).flip(
                 "study", "join", study["file"], "--compared", study["roster"], *_signing(enclave)
@@ -106,6 +106,7 @@ class Job:
                 f"The data controller of {enclave.hospital.title} reads {waiting['title']!r} by "
                 f"{waiting['researcher']}, and approves {bundle[:16]}… for {executions} runs."
             )
+            terminal.flip("enclave", "show", bundle, show=False)
             terminal.flip(
                 "enclave", "approve", bundle, "--executions", str(executions), "--yes", *_signing(enclave), show=False
             )

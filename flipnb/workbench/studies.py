@@ -35,11 +35,32 @@ def read_trusts(path: Path) -> tuple[Trust, ...]:
         raise invalid(error, str(path)) from None
 
 
-def create_study(home: Home, name: str, purpose: str, trusts: Sequence[Trust]) -> Roster:
-    """Make the roster, post it to the hub and keep it under ``studies``. Raises what the hub says."""
+def create_study(
+    home: Home,
+    name: str,
+    purpose: str,
+    trusts: Sequence[Trust],
+    *,
+    institution: str = "",
+    ethics: str = "",
+    governance: str = "",
+) -> Roster:
+    """Make the roster, post it to the hub and keep it under ``studies``.
+
+    ``institution``, ``ethics`` and ``governance`` (the two references) are what the Trusts' data controllers read of
+    the study beside its purpose. Raises FlipError ``invalid-document``, and what the hub says.
+    """
     me = Researcher(name=home.configuration.name, public_key=home.key.public_key)
     try:
-        roster = Roster(study=name, purpose=purpose, researchers=(me,), trusts=tuple(trusts))
+        roster = Roster(
+            study=name,
+            purpose=purpose,
+            institution=institution,
+            ethics=ethics,
+            governance=governance,
+            researchers=(me,),
+            trusts=tuple(trusts),
+        )
     except ValidationError as error:
         raise invalid(error, "The roster") from None
     sealed = envelope.seal(roster, envelope.ROSTER, home.key)

@@ -4,6 +4,8 @@ import { ServerConnection } from '@jupyterlab/services';
 import type {
   IApprovalPage,
   IAuditCheck,
+  IAuditEntries,
+  IAuditLines,
   IAuditPage,
   IBundle,
   IBundlePreview,
@@ -23,6 +25,7 @@ import type {
   ILabStatus,
   IMadeFiles,
   INewNotebook,
+  IOpening,
   IQuestion,
   IReceipt,
   IRehearsalTold,
@@ -226,6 +229,17 @@ export class FlipApi {
     return this._call('GET desk/requests/{bundle}', { path: { bundle } });
   }
 
+  async noteOpened(
+    bundle: string,
+    controller: string,
+    part: IOpening['part']
+  ): Promise<void> {
+    await this._call('POST desk/requests/{bundle}/opened', {
+      path: { bundle },
+      body: { controller, part }
+    });
+  }
+
   approvalPage(bundle: string): Promise<IApprovalPage> {
     return this._call('POST desk/requests/{bundle}/page', { path: { bundle } });
   }
@@ -251,6 +265,14 @@ export class FlipApi {
 
   audit(after: number): Promise<IAuditPage> {
     return this._call('GET desk/audit', { query: { after } });
+  }
+
+  auditLines(group: string): Promise<IAuditLines> {
+    return this._call('GET desk/audit/lines', { query: { group } });
+  }
+
+  auditEntries(line: string): Promise<IAuditEntries> {
+    return this._call('GET desk/audit/lines/{line}', { path: { line } });
   }
 
   checkAudit(): Promise<IAuditCheck> {

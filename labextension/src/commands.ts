@@ -37,6 +37,9 @@ export namespace CommandIDs {
   export const compareRuns = 'flip:compare-runs';
   export const showDesk = 'flip:show-desk';
   export const openRequest = 'flip:open-request';
+  export const nextRequest = 'flip:next-request';
+  export const previousRequest = 'flip:previous-request';
+  export const copyDigest = 'flip:copy-digest';
   export const approveRequest = 'flip:approve-request';
   export const declineRequest = 'flip:decline-request';
   export const stopHere = 'flip:stop-here';

@@ -48,6 +48,31 @@ export interface IAuditCheck {
   problem: string | null;
 }
 
+/** GET /audit/lines/{key}: the entries of one line, the newest first. */
+export interface IAuditEntries {
+  entries: IAuditTold[];
+}
+
+/** One line of the audit log in plain words: an entry, or all entries of ``run``, the last of them ``at``. */
+export interface IAuditLine {
+  key: string;
+  at: string;
+  text: string;
+  entries: number;
+  run: string | null;
+}
+
+/**
+ * GET /audit/lines?group=G: the newest lines of a group, the newest first. ``numbers`` are lines by group; ``size``
+ * and ``head`` are the log's own, in entries.
+ */
+export interface IAuditLines {
+  lines: IAuditLine[];
+  numbers: { [name: string]: number };
+  size: number;
+  head: string;
+}
+
 /** GET /audit?after=N: entries from N on as canonical JSON text, and the tree head (RFC 6962) over all ``size``. */
 export interface IAuditPage {
   entries: string[];
@@ -55,10 +80,41 @@ export interface IAuditPage {
   head: string;
 }
 
+/** An entry in plain words, and its ``leaf``, the canonical JSON that was written. */
+export interface IAuditTold {
+  index: number;
+  at: string;
+  text: string;
+  leaf: string;
+}
+
 /** ``people`` is noisy and rounded; None where it is suppressed. */
 export interface IBar {
   label: string;
   people: number | null;
+}
+
+/**
+ * A request on one page.
+ *
+ * ``who`` and ``why`` are the study's own words, ``people`` the cohort in one sentence, with all of it as its parts.
+ * ``since`` is what differs from the last approval, ``sees`` the variables (those with a warning first) and ``beside``
+ * what else a notebook sees. ``leaves`` has every channel of code, ``caution`` what no check can prevent, ``flags``
+ * what deserves a second look, ``waiting`` the runs that wait. ``everything`` is the whole bundle, part by part.
+ */
+export interface IBrief {
+  who: ISentence[];
+  why: string;
+  people: ISentence;
+  since: ISentence[];
+  sees: ISeenVariable[];
+  beside: ISentence[];
+  training: ISentence[];
+  leaves: ILeaving[];
+  caution: string;
+  flags: string[];
+  waiting: string;
+  everything: ISection[];
 }
 
 /**
@@ -455,6 +511,7 @@ export interface IDeskStatus {
   policy_digest: string;
   studies: string[];
   environments: { [name: string]: string };
+  controllers: string[];
   sandbox: { [name: string]: boolean | number | string | null };
   waiting: number;
   running: number;
@@ -586,6 +643,15 @@ export interface ILastAnswers {
   answers: ITrustAnswers;
 }
 
+/** One channel: how often something leaves, what it is, and how many bits it can carry in all at most. */
+export interface ILeaving {
+  name: string;
+  times: string;
+  what: string;
+  bits: number;
+  counted: boolean;
+}
+
 /** Paths as the file browser names them; ``cohort`` may have been there before. */
 export interface IMadeFiles {
   notebook: string;
@@ -613,6 +679,12 @@ export interface INewNotebook {
   template: string;
   folder?: string;
   cohort?: string | null;
+}
+
+/** POST /requests/{digest}/opened: a data controller has had this part of a request before them. */
+export interface IOpening {
+  controller: string;
+  part: 'brief' | 'code';
 }
 
 /**
@@ -805,8 +877,9 @@ export interface IRehearsalTold {
 /**
  * GET /requests/{digest}: everything that a person must see to decide. ``count`` is exact: it stays inside.
  *
- * ``channels`` are all ways in which a run can tell something, ``bits_told`` their sum in words, ``caution`` what no
- * check of weights can prevent.
+ * ``brief`` is the request in plain words. ``channels`` are all ways in which a run can tell something, ``bits_told``
+ * their sum in words. ``opened`` says who has had which part before them, ``own`` which controllers signed it as its
+ * researcher, and so may not decide.
  * ``signed`` are the bundle's bytes as its researcher signed them, of which ``content`` is the meaning: the digest is
  * theirs, however else this version would write the content.
  */
@@ -821,7 +894,9 @@ export interface IRequestDetail {
   what_leaves: string[];
   channels: IChannel[];
   bits_told: string;
-  caution: string;
+  brief: IBrief;
+  opened: IOpening[];
+  own: string[];
 }
 
 /** GET /requests */
@@ -1021,10 +1096,25 @@ export interface ISavedCohort {
   base?: string | null;
 }
 
+/** A part of the request, folded under its title. */
+export interface ISection {
+  title: string;
+  sentences: ISentence[];
+}
+
 /** Every whole number from ``minimum`` to ``maximum``, both included. */
 export interface ISeedRange {
   minimum: number;
   maximum: number;
+}
+
+/** One variable that a notebook sees. ``may_be_later``: its value may lie after the index date. */
+export interface ISeenVariable {
+  name: string;
+  label: string;
+  what: string;
+  window: string;
+  may_be_later: boolean;
 }
 
 /** What the plan file says, as far as the form may change it. */
@@ -1037,6 +1127,12 @@ export interface ISendPlan {
   minimum_trusts: number | null;
   valid_days: number;
   outputs: IDeclaredOutput[];
+}
+
+/** One line in plain words, and the lines that belong to it. */
+export interface ISentence {
+  text: string;
+  parts: ISentence[];
 }
 
 /** OMOP's gender concepts 8532 and 8507, and every other. */
@@ -1524,6 +1620,20 @@ export interface IEndpoints {
     body: undefined;
     answer: IAuditCheck;
   };
+  /** The newest lines of the audit log in plain words, a run in one of them */
+  'GET desk/audit/lines': {
+    path: undefined;
+    query: { group?: string };
+    body: undefined;
+    answer: IAuditLines;
+  };
+  /** The entries of one line of the audit log, and each as it was written */
+  'GET desk/audit/lines/{line}': {
+    path: { line: string };
+    query: undefined;
+    body: undefined;
+    answer: IAuditEntries;
+  };
   /** Requests that wait or hold; with ``decided`` all that ever came */
   'GET desk/requests': {
     path: undefined;
@@ -1543,6 +1653,13 @@ export interface IEndpoints {
     path: { bundle: string };
     query: undefined;
     body: IDeclineReason;
+    answer: IDone;
+  };
+  /** A data controller has had the brief or the code of a request before them; both are needed to approve it */
+  'POST desk/requests/{bundle}/opened': {
+    path: { bundle: string };
+    query: undefined;
+    body: IOpening;
     answer: IDone;
   };
   /** A page of the agent's own, on another origin, where the controller approves with the passphrase */

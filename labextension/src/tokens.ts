@@ -5,11 +5,14 @@ import type { FlipApi } from './api';
 import type {
   IApprovalPage,
   IAuditCheck,
+  IAuditEntries,
+  IAuditLines,
   IAuditPage,
   ICohortFile,
   IDeskRun,
   IDeskStatus,
   IHubContact,
+  IOpening,
   IRequestDetail,
   IRequestSummary,
   IRunView,
@@ -130,10 +133,28 @@ export interface IDesk {
    * The agent's own page for approving this request; opened by the person, never by a script.
    */
   approvalPage(bundle: string): Promise<IApprovalPage>;
+  /**
+   * Who of the data controllers decides at this screen, by name; empty where several could, and nobody has said.
+   * Kept in memory alone.
+   */
+  person: string;
+  /**
+   * A data controller has had a part of a request before them; the agent keeps it.
+   */
+  noteOpened(
+    bundle: string,
+    controller: string,
+    part: IOpening['part']
+  ): Promise<void>;
   decline(bundle: string, reason: string): Promise<void>;
   stop(run: string): Promise<void>;
   executed(run: string): Promise<IShownNotebook>;
   audit(after: number): Promise<IAuditPage>;
+  /**
+   * The newest lines of the log in plain words, a run in one of them.
+   */
+  auditLines(group: string): Promise<IAuditLines>;
+  auditEntries(line: string): Promise<IAuditEntries>;
   /**
    * Have the agent read its whole audit log again.
    */

@@ -16,28 +16,94 @@ const detail = (state = 'waiting', given = {}) =>
     ...given
   });
 
-function opened() {
+const OPENED = 'POST desk/requests/{bundle}/opened';
+
+function opened(controllers = ['anna']) {
   const jupyter = new Jupyter();
-  jupyter.always('GET desk', { status: null });
+  const status = sample('DeskStatus', { controllers });
+  jupyter.always('GET desk', { status });
+  jupyter.always('GET desk/requests', { requests: [] });
+  jupyter.always('GET desk/runs', { runs: [] });
+  jupyter.always(OPENED, {});
   const desk = new Desk(jupyter.api);
   return { jupyter, desk, model: new RequestModel(BUNDLE, desk) };
 }
 
-test('it is approved only after what is new and what would leave were opened', async () => {
-  const { jupyter, model } = opened();
+/**
+ * One whose desk has said who decides there; the request is here.
+ */
+async function begun(controllers, given = detail()) {
+  const all = opened(controllers);
+  await all.desk.begin();
   await settled();
+  for (let times = all.jupyter.times(REQUEST); times > 0; times -= 1) {
+    await all.jupyter.answer(REQUEST, given);
+  }
+  return all;
+}
+
+test('it is approved only after brief and code were opened, and the agent keeps who opened what', async () => {
+  const { jupyter, model } = await begun(['anna']);
+  assert.deepEqual(model.unread, ['brief', 'code']);
+  assert.deepEqual([model.mayApprove, model.mayDecline], [false, true]);
+  await model.open('brief');
+  assert.deepEqual(model.unread, ['code']);
   assert.equal(model.mayApprove, false);
-  assert.equal(model.mayDecline, false);
-  await jupyter.answer(REQUEST, detail());
-  assert.equal(jupyter.asked[0].bundle, BUNDLE);
-  assert.equal(model.mayDecline, true);
-  assert.equal(model.mayApprove, false);
-  const told = firings(model.changed);
-  model.look('cohort');
-  assert.equal(model.mayApprove, false);
-  model.look('leaves');
+  await model.open('code');
+  await model.open('code');
   assert.equal(model.mayApprove, true);
-  assert.equal(told.times, 2);
+  const told = jupyter.asked.filter(({ operation }) => operation === OPENED);
+  assert.deepEqual(
+    told.map(({ body }) => body),
+    [
+      { controller: 'anna', part: 'brief' },
+      { controller: 'anna', part: 'code' }
+    ]
+  );
+});
+
+test('what was opened before need not be opened again, by the same person', async () => {
+  const before = ['brief', 'code'].map(part => ({ controller: 'anna', part }));
+  const { jupyter, desk, model } = await begun(
+    ['anna', 'ben'],
+    detail('waiting', { opened: before })
+  );
+  assert.equal(model.person, '');
+  assert.equal(model.mayApprove, false);
+  await model.open('brief');
+  assert.equal(jupyter.times(OPENED), 0);
+  desk.person = 'anna';
+  assert.equal(model.mayApprove, true);
+  desk.person = 'ben';
+  assert.deepEqual(model.unread, ['brief', 'code']);
+});
+
+test('another person has opened nothing yet', async () => {
+  const { desk, model } = await begun(['anna', 'ben']);
+  desk.person = 'anna';
+  await model.open('brief');
+  await model.open('code');
+  assert.equal(model.mayApprove, true);
+  desk.person = 'ben';
+  assert.equal(model.mayApprove, false);
+});
+
+test('who signed it as its researcher does not decide', async () => {
+  const { model } = await begun(['anna'], detail('waiting', { own: ['anna'] }));
+  await model.open('brief');
+  await model.open('code');
+  assert.deepEqual([model.isOwn, model.mayApprove], [true, false]);
+});
+
+test('a part of which the agent could not be told counts as not opened', async () => {
+  const { jupyter, model } = await begun(['anna']);
+  jupyter.never(OPENED);
+  const opening = model.open('code');
+  await settled();
+  await jupyter.lose(OPENED);
+  await opening;
+  assert.deepEqual(model.unread, ['brief', 'code']);
+  assert.notEqual(model.problem, '');
 });
 
 test('it is not approved without an estate, and a decided one no more', async () => {
@@ -49,30 +115,26 @@ test('it is not approved without an estate, and a decided one no more', async ()
     ['refused', {}, false, false],
     ['expired', {}, false, false]
   ]) {
-    const { jupyter, model } = opened();
-    await settled();
-    model.look('leaves');
-    await jupyter.answer(REQUEST, detail(state, given));
+    const { model } = await begun(['anna'], detail(state, given));
+    await model.open('brief');
+    await model.open('code');
     assert.equal(model.mayApprove, may, state);
     assert.equal(model.mayDecline, mayDecline, state);
   }
 });
 
 test('it is fetched again at each change of the desk; what was opened stays opened', async () => {
-  const { jupyter, desk, model } = opened();
-  await settled();
-  await jupyter.answer(REQUEST, detail());
-  model.look('leaves');
-  const told = firings(model.changed);
+  const { jupyter, desk, model } = await begun(['anna']);
+  await model.open('brief');
+  await model.open('code');
+  const asked = jupyter.times(REQUEST);
   await desk.refresh();
   await settled();
-  assert.equal(jupyter.times(REQUEST), 2);
-  await jupyter.answer(REQUEST, detail('declined'));
-  assert.equal(told.times, 1);
-  assert.equal(model.detail.summary.state, 'declined');
+  assert.equal(jupyter.times(REQUEST), asked + 1);
+  jupyter.always(REQUEST, detail('approved'));
   await desk.refresh();
   await settled();
-  await jupyter.answer(REQUEST, detail('approved'));
+  assert.equal(model.detail.summary.state, 'approved');
   assert.equal(model.mayApprove, true);
 });
 

@@ -127,13 +127,13 @@ def show_desk(lab, story):
 
 def show_request(lab, story):
     lab.command("flip:open-request", bundle=story.waiting)
-    lab.page.locator(".jp-FlipDesk:visible .jp-FlipLines").first.wait_for()
+    lab.page.locator(".jp-FlipDesk:visible .jp-FlipBrief").wait_for()
 
 
 def show_audit(lab, story):
     lab.command("flip:open-audit")
     lab.page.get_by_role("button", name="Verify").click()
-    lab.page.get_by_text(re.compile("[0-9] verified ")).wait_for()
+    lab.page.get_by_text(re.compile("Whole and unchanged")).wait_for()
 
 
 RESEARCHER = {

@@ -88,18 +88,32 @@ def test_a_controller_reads_approves_and_looks_at_what_ran(federation, server, p
     page.page.locator(".jp-FlipDesk").get_by_role("tab", name="Waiting").click()
     page.see("<b>Hostile</b> notebook", ".jp-FlipDesk")
     page.page.get_by_role("button", name="<b>Hostile</b> notebook").first.click()
+    desk = page.page.locator(".jp-FlipDesk:visible")
+    page.see("institution not given")
+    approve = page.page.get_by_role("button", name="Approve…")
+    page.see("Brief not read to its end. Code not opened yet.")
+    page.page.locator(".jp-FlipBrief-end").scroll_into_view_if_needed()
+    page.see("Brief read. Code not opened yet.")
+    assert approve.is_disabled()
+    assert north.post(f"/requests/{digest}/page", b"").json()["code"] == "not-opened"
+    page.see("Approved code can write anything it reads into the 3 weights")
+    page.page.get_by_role("row", name="accuracy 3 times").wait_for()
+    page.see("Declared numbers: 72 bits in a run at most")
+    page.page.get_by_text("The cohort in sentences").click()
+    page.see("People enter on any of these, observed for 0 days before and 0 days after")
+    assert serious_findings(page.page, ".jp-FlipDesk") == []
+    page.page.get_by_role("tab", name="Everything", exact=True).click()
+    page.page.get_by_text("Training", exact=True).last.click()
+    page.see("rounds of FedAvg")
+    assert "{" not in desk.inner_text()
+    assert serious_findings(page.page, ".jp-FlipDesk") == []
+    page.page.get_by_role("tab", name="Code, 4 of 4 cells new").click()
     page.see("Nothing like it was approved here: all 4 cells are new.")
     page.see("<script>fetch('http://127.0.0.1:9/script')</script>", ".jp-FlipLines")
-    for tab in ("Notebook", "Cohort", "Who"):
-        page.page.get_by_role("tab", name=tab, exact=True).click()
-    approve = page.page.get_by_role("button", name="Approve…")
-    assert approve.is_disabled()
-    page.page.get_by_role("tab", name="Leaves", exact=True).click()
-    page.see("What would leave")
-    page.see("Approved code can write what it reads into the weights")
-    page.see("loss, accuracy, in 3 reports (counted)")
-    page.see("Declared numbers: 72 bits in a run at most")
+    page.see("Exactly this bundle, until")
     assert serious_findings(page.page, ".jp-FlipDesk") == []
+    opened = [entry["details"]["part"] for entry in north.audit() if entry["kind"] == "opened"]
+    assert opened == ["brief", "code"]
 
     approve.click()
     link = page.page.get_by_role("link", name="Open the approval page")
@@ -107,8 +121,11 @@ def test_a_controller_reads_approves_and_looks_at_what_ran(federation, server, p
     with page.context.expect_page() as opened:
         link.click()
     approval = opened.value
-    approval.get_by_text("Approved code can write what it reads into the weights").wait_for()
-    approval.get_by_role("row", name="numbers 72").wait_for()
+    approval.get_by_text("Approved code can write anything it reads into the 3 weights").wait_for()
+    approval.get_by_role("row", name="accuracy 3 times").wait_for()
+    approval.get_by_text("The cohort in sentences").click()
+    approval.get_by_text("People enter on any of these").first.wait_for()
+    assert approval.evaluate("document.scripts.length") == 0
     assert serious_findings(approval, "main") == []
     approval.get_by_label("Your passphrase").fill("wrong")
     approval.get_by_role("button", name="Approve").click()
@@ -131,9 +148,19 @@ def test_a_controller_reads_approves_and_looks_at_what_ran(federation, server, p
     frame.get_by_text("text/html").first.wait_for()
 
     page.command("flip:open-audit")
-    page.see("approved", ".jp-FlipTable")
+    log = page.page.locator(".jp-FlipLog")
+    log.get_by_text(f"approved by {CONTROLLER} for 1 run").first.wait_for()
+    line = log.get_by_text("<b>Hostile</b> notebook: 3 answers to rounds left here")
+    line.wait_for()
+    assert line.count() == 1
+    line.click()
+    log.get_by_text("a run started with 2 Trusts").first.click()
+    log.get_by_text('"kind":"run-started"').first.wait_for()
+    page.page.get_by_role("tab", name=re.compile("Looks")).click()
+    log.get_by_text(f"{CONTROLLER} opened the code of request").first.wait_for()
+    assert serious_findings(page.page, ".jp-FlipDesk") == []
     page.page.get_by_role("button", name="Verify").click()
-    page.page.locator(".jp-FlipView-note").get_by_text(re.compile("verified")).wait_for()
+    page.page.locator(".jp-FlipView-note").get_by_text(re.compile("Whole and unchanged")).wait_for()
     page.page.wait_for_timeout(500)
     assert [url for url in strangers(page, server) if not url.startswith(origin)] == []
     assert page.errors == []
@@ -143,6 +170,7 @@ def test_no_script_of_jupyterlab_can_read_or_press_the_approval_page(federation,
     north = federation.trusts[0]
     bundle, run = federation.submit(nonce="8", title="Steal the approval")
     until(lambda: north.waits_for(bundle.digest()))
+    north.read(bundle.digest())
     url = north.post(f"/requests/{bundle.digest()}/page", b"").json()["url"]
     form = {
         "bundle": bundle.digest(),
@@ -186,13 +214,18 @@ def test_the_second_controller_sees_who_has_approved(federation, server, page):
     page.see("waiting, 1 of 2 approvals", ".jp-FlipDesk")
     page.see("approved by anna", ".jp-FlipDesk")
     page.page.get_by_role("button", name="Four eyes").first.click()
-    page.page.get_by_role("tab", name="Leaves", exact=True).click()
+    page.see("Say who you are.")
+    page.page.get_by_label("You are").select_option("ben")
+    page.page.locator(".jp-FlipBrief-end").scroll_into_view_if_needed()
+    page.see("Brief read. Code not opened yet.")
+    page.page.get_by_role("tab", name=re.compile("^Code")).click()
+    page.see(f"1 of 2: {CONTROLLER}")
     page.page.get_by_role("button", name="Approve…").click()
     with page.context.expect_page() as opened:
         page.page.get_by_role("link", name="Open the approval page").click()
     approval = opened.value
     approval.get_by_text("1 of 2 approvals (anna)").wait_for()
-    approval.get_by_label("You are").select_option("ben")
+    approval.get_by_text("Data controller: ben").wait_for()
     approval.get_by_label("Your passphrase").fill("battery staple")
     assert serious_findings(approval, "main") == []
     approval.get_by_role("button", name="Approve").click()
@@ -203,6 +236,40 @@ def test_the_second_controller_sees_who_has_approved(federation, server, page):
     assert page.errors == []
     north.enclave.policy_file.write_bytes(policy)
     federation.ask("POST", f"/v1/runs/{run.run}/stop")
+
+
+def test_a_new_request_is_announced_until_it_is_opened(federation, server, page):
+    """A notice that stays, a count in the status bar and in the tab's title; J and K go through what waits."""
+    north = federation.trusts[0]
+    for left in north.get("/requests")["requests"]:
+        if left["state"] == "waiting":
+            north.decline(left["bundle"], "only a test")
+    page.page.locator(".Toastify__toast").wait_for(state="detached")
+    bundle, run = federation.submit(nonce="c", title="Announced")
+    until(lambda: north.waits_for(bundle.digest()))
+    toast = page.page.locator(".Toastify__toast")
+    toast.get_by_text("asks: Announced").wait_for()
+    page.page.get_by_role("button", name=re.compile("FLIP: .* for you")).wait_for()
+    toast.get_by_role("button", name="Open Request").click()
+    page.see("Announced", ".jp-FlipDesk h2")
+    toast.wait_for(state="detached")
+    page.command("flip:show-desk")
+    page.page.locator(".lm-TabBar-tabLabel", has_text=re.compile(r"^Desk \(\d+\)$")).wait_for()
+    other, second = federation.submit(nonce="b", title="And another")
+    until(lambda: north.waits_for(other.digest()))
+    page.see("And another", ".jp-FlipDesk")
+    assert toast.count() == 0  # what is on screen is not announced
+    page.command("flip:open-request", bundle=bundle.digest())
+    for key, title in (("k", "And another"), ("j", "Announced")):
+        page.page.locator(".jp-FlipDesk:visible .jp-FlipTabs-panel").focus()
+        page.page.keyboard.press(key)
+        page.page.locator(".jp-FlipDesk:visible h2", has_text=title).wait_for()
+    for one in (bundle, other):
+        north.decline(one.digest(), "only a test")
+    page.see("Declined: only a test", ".jp-FlipDesk:visible")
+    assert page.errors == []
+    for one in (run, second):
+        federation.ask("POST", f"/v1/runs/{one.run}/stop")
 
 
 def test_elsewhere_there_is_no_desk(tmp_path, federation):

@@ -19,7 +19,6 @@ from flipnb.contracts import envelope
 from flipnb.contracts.approval import Approval
 from flipnb.contracts.controller import Controller
 from flipnb.contracts.desk import RequestSummary, Ticket, TriesLeft
-from flipnb.contracts.keys import fingerprint
 from flipnb.contracts.problem import FlipError
 from flipnb.link.desk import DeskClient
 from flipnb.link.key_files import load_key
@@ -45,11 +44,9 @@ class ApprovalSite:
     def __init__(self, origin: str, desk: DeskClient, keys: Path) -> None:
         self._origin, self._desk, self._keys = origin, desk, keys
         self._turn = asyncio.Lock()
-        pages = Environment(
+        self._pages = Environment(
             loader=PackageLoader("flipnb.enclave.approval_page"), autoescape=True, undefined=StrictUndefined
         )
-        pages.filters["fingerprint"] = fingerprint
-        self._pages = pages
 
     def application(self) -> Starlette:
         """The page as an ASGI application; nothing is served to another host's name or another origin."""

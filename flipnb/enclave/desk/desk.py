@@ -11,7 +11,7 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from starlette.applications import Starlette
@@ -21,12 +21,12 @@ from starlette.routing import Route
 
 from flipnb.contracts.approval import Decline
 from flipnb.contracts.bundle import Bundle
-from flipnb.contracts.channels import channels
 from flipnb.contracts.desk import (
     DeskRevision,
     DeskRun,
     DeskRuns,
     DeskStatus,
+    Opening,
     RequestDetail,
     RequestList,
     RequestState,
@@ -36,16 +36,17 @@ from flipnb.contracts.desk import (
     TriesLeft,
 )
 from flipnb.contracts.document import Document
-from flipnb.contracts.envelope import peek
+from flipnb.contracts.envelope import signer_of
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.approvals.approvals import Approvals, Terms
 from flipnb.enclave.approvals.decisions import Decisions
 from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.approvals.requests import Requests, content_of
 from flipnb.enclave.desk.approval_pages import ApprovalPages
-from flipnb.enclave.desk.changes import changes
 from flipnb.enclave.desk.exact_counts import ExactCounts
-from flipnb.enclave.desk.leaving import bits_told, caution, what_leaves
+from flipnb.enclave.desk.log_story import LogStory
+from flipnb.enclave.desk.openings import Openings
+from flipnb.enclave.desk.requested import Requested
 from flipnb.enclave.desk.server import guard, read
 from flipnb.enclave.desk.tries import Tries
 from flipnb.enclave.desk.viewing import shown
@@ -82,6 +83,9 @@ class Desk:
         self._counts = ExactCounts(enclave.worker.count)
         self._sandbox, self._joined = sandbox, joined
         self._tries = Tries(enclave.audit, enclave.directory.controllers)
+        self._openings = Openings(enclave.audit, enclave.directory.controllers)
+        self._story = LogStory(enclave.audit, self._name_of)
+        self._requested = Requested(enclave, requests, memberships)
 
     def application(self) -> Starlette:
         """The desk as an ASGI application."""
@@ -89,6 +93,7 @@ class Desk:
             ("GET", "/status", self.status),
             ("GET", "/requests", self.requests),
             ("GET", "/requests/{bundle}", self.request),
+            ("POST", "/requests/{bundle}/opened", self.opened),
             ("POST", "/requests/{bundle}/page", self.page),
             ("GET", "/tickets/{ticket}", self.ticket),
             ("POST", "/tickets/{ticket}/approval", self.approve_with_ticket),
@@ -103,6 +108,8 @@ class Desk:
             ("GET", "/runs/{run}/shown", self.shown),
             ("GET", "/audit", self.audit),
             ("GET", "/audit/check", self.audit_check),
+            ("GET", "/audit/lines", self.audit_lines),
+            ("GET", "/audit/lines/{key}", self.audit_line),
             ("GET", "/changes", self.changes),
         )
         return Starlette(
@@ -124,6 +131,7 @@ class Desk:
             policy_digest=policy.digest(),
             studies=tuple(sorted(self._memberships.studies())),
             environments=dict(directory.environment_locks()),
+            controllers=tuple(controller.name for controller in directory.controllers()),
             sandbox=self._sandbox,
             waiting=sum(self._state(stored) == "waiting" for stored in self._enclave.store.requests.all()),
             running=self._runs.running,
@@ -140,27 +148,38 @@ class Desk:
         """GET /requests/{bundle}: all that a data controller decides on."""
         return await self._detail(request.path_params["bundle"])
 
+    async def opened(self, request: Request) -> Document:
+        """POST /requests/{bundle}/opened: a controller has a part before them; the request as it is now."""
+        bundle = self._requests.get(request.path_params["bundle"]).bundle
+        await asyncio.to_thread(self._openings.note, bundle, await read(Opening, request))
+        return self._summary(self._requests.get(bundle), await self._terms())
+
     async def page(self, request: Request) -> Document:
-        """POST /requests/{bundle}/page: the address of its approval page. FlipError ``refused`` (409)."""
+        """POST /requests/{bundle}/page: its approval page's address. FlipError ``refused``, ``not-opened`` (409)."""
         stored = self._requests.get(request.path_params["bundle"])
         if stored.state == "refused":
             raise FlipError("refused", f"The agent refused this bundle: {stored.reason}", status=409)
+        await asyncio.to_thread(self._openings.readers, stored.bundle)
         return self._pages.issue(stored.bundle)
 
     async def ticket(self, request: Request) -> Document:
         """GET /tickets/{ticket}: what the approval page shows. FlipError ``no-ticket`` (404)."""
-        directory = self._enclave.directory
+        bundle = self._pages.bundle(request.path_params["ticket"])
         return Ticket(
-            detail=await self._detail(self._pages.bundle(request.path_params["ticket"])),
+            detail=await self._detail(bundle),
             trust=self._enclave.key.key_id,
-            title=directory.configuration.title,
-            controllers=directory.controllers(),
+            title=self._enclave.directory.configuration.title,
+            controllers=await asyncio.to_thread(self._openings.readers, bundle),
         )
 
     async def approve_with_ticket(self, request: Request) -> Document:
-        """POST /tickets/{ticket}/approval: as POST /approvals, and the ticket is used up where it succeeds."""
-        self._pages.bundle(request.path_params["ticket"])
-        answer = await self.approve(request)
+        """POST /tickets/{ticket}/approval: as POST /approvals, by who has opened all of the request; the ticket is used
+        up where it succeeds. FlipError ``not-opened`` (409)."""
+        bundle = self._pages.bundle(request.path_params["ticket"])
+        signed = await read(Signed, request)
+        signer = signer_of(signed.envelope.encode(), "The approval")
+        await asyncio.to_thread(self._openings.require_reader, bundle, signer)
+        answer = await self._approved(signed)
         self._pages.use(request.path_params["ticket"])
         return answer
 
@@ -175,7 +194,9 @@ class Desk:
 
     async def approve(self, request: Request) -> Document:
         """POST /approvals: a sealed approval, verified and kept; the request as it is now."""
-        signed = await read(Signed, request)
+        return await self._approved(await read(Signed, request))
+
+    async def _approved(self, signed: Signed) -> Document:
         bundle = await self._decisions.approve(signed.envelope.encode())
         return self._summary(self._requests.get(bundle), await self._terms())
 
@@ -246,6 +267,14 @@ class Desk:
         """GET /audit/check: read the whole log again."""
         return await asyncio.to_thread(self._enclave.audit.check)
 
+    async def audit_lines(self, request: Request) -> Document:
+        """GET /audit/lines?group=G: the log in plain words, the newest first. FlipError ``bad-query``."""
+        return await asyncio.to_thread(self._story.lines, request.query_params.get("group", "all"))
+
+    async def audit_line(self, request: Request) -> Document:
+        """GET /audit/lines/{key}: the entries of one line. FlipError ``no-line`` (404)."""
+        return await asyncio.to_thread(self._story.entries, request.path_params["key"])
+
     def _revision(self) -> DeskRevision:
         store, audit = self._enclave.store, self._enclave.audit
         numbers = {"requests": store.requests_revision, "runs": store.runs.revision, "audit": audit.size}
@@ -255,27 +284,22 @@ class Desk:
         stored = self._requests.get(digest)
         bundle = content_of(stored)
         version = await self._estate_version()
-        policy = self._enclave.directory.policy()
-        told = channels(bundle, policy)
-        return RequestDetail(
-            summary=self._summary(stored, self._decisions.terms(version)),
-            signed=peek(stored.envelope, "The bundle").decode(),
-            content=bundle,
-            changes=changes(bundle, self._approved_before(stored)),
+        return self._requested.detail(
+            stored,
+            self._summary(stored, self._decisions.terms(version)),
             count=await self._count(bundle, version),
-            policy_digest=policy.digest(),
-            estate_version=version,
-            what_leaves=what_leaves(bundle, policy),
-            channels=told,
-            bits_told=bits_told(told, policy),
-            caution=caution(bundle, policy),
+            version=version,
+            opened=await asyncio.to_thread(self._openings.of, digest),
         )
 
-    def _approved_before(self, stored: StoredRequest) -> Iterator[tuple[str, Bundle]]:
-        """Other bundles of the same study that were approved here, by their digests, the newest first."""
-        for other in self._enclave.store.requests.approved(stored.study):
-            if other.bundle != stored.bundle:
-                yield other.bundle, content_of(other)
+    def _name_of(self, run: str) -> str:
+        """What people call a run: its title and the parameters that are not fixed."""
+        stored = self._enclave.store.runs.get(run)
+        if stored is None:
+            return f"run {run[:8]}"
+        free = {one.name for one in self._requests.content(stored.bundle).parameters if not one.fixed}
+        point = ", ".join(f"{name} {value}" for name, value in stored.point.items() if name in free)
+        return f"{stored.title} · {point}" if point else stored.title
 
     async def _estate_version(self) -> str | None:
         try:

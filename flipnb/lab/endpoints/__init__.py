@@ -18,5 +18,6 @@ ALL: tuple[Endpoint, ...] = (
     *(runs.list_runs, runs.view_run, runs.list_events, runs.stop_run),
     *(results.fetch_run_results, results.view_record, results.make_results_notebook),
     *(desk.view_desk, desk.list_requests, desk.view_request, desk.open_approval_page, desk.decline_request),
-    *(desk.list_desk_runs, desk.stop_here, desk.view_executed, desk.view_audit, desk.check_audit),
+    *(desk.list_desk_runs, desk.stop_here, desk.view_executed, desk.note_opened),
+    *(desk.view_audit, desk.view_audit_lines, desk.view_audit_entries, desk.check_audit),
 )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 from flipnb.contracts.approval import Decline
 from flipnb.contracts.desk import (
     ApprovalPage,
     AuditCheck,
+    AuditEntries,
+    AuditLines,
     AuditPage,
     DeskRuns,
     DeskStatus,
+    Opening,
     RequestDetail,
     RequestList,
     ShownNotebook,
@@ -63,6 +67,14 @@ def view_request(bench: Bench, bundle: Digest) -> RequestDetail:
         return client.get(f"/requests/{bundle}", RequestDetail)
 
 
+@endpoint("POST", "desk/requests/{bundle}/opened", "desk")
+def note_opened(bench: Bench, bundle: Digest, body: Opening) -> Done:
+    """A data controller has had the brief or the code of a request before them; both are needed to approve it."""
+    with desk(_enclave(bench)) as client:
+        client.post(f"/requests/{bundle}/opened", body.to_bytes())
+    return Done()
+
+
 @endpoint("POST", "desk/requests/{bundle}/page", "desk")
 def open_approval_page(bench: Bench, bundle: Digest) -> ApprovalPage:
     """A page of the agent's own, on another origin, where the controller approves with the passphrase."""
@@ -105,6 +117,20 @@ def view_audit(bench: Bench, after: int = 0) -> AuditPage:
     """Audit entries from the index ``after`` on, and the tree head (RFC 6962)."""
     with desk(_enclave(bench)) as client:
         return client.get(f"/audit?after={after}", AuditPage)
+
+
+@endpoint("GET", "desk/audit/lines", "desk")
+def view_audit_lines(bench: Bench, group: str = "all") -> AuditLines:
+    """The newest lines of the audit log in plain words, a run in one of them."""
+    with desk(_enclave(bench)) as client:
+        return client.get(f"/audit/lines?group={quote(group)}", AuditLines)
+
+
+@endpoint("GET", "desk/audit/lines/{line}", "desk")
+def view_audit_entries(bench: Bench, line: str) -> AuditEntries:
+    """The entries of one line of the audit log, and each as it was written."""
+    with desk(_enclave(bench)) as client:
+        return client.get(f"/audit/lines/{quote(line, safe='')}", AuditEntries)
 
 
 @endpoint("GET", "desk/audit/check", "desk")

@@ -26,7 +26,7 @@ def sex() -> dict[str, Any]:
 
 
 def measured(name: str, concept: int, unit: str, minimum: float, maximum: float, label: str) -> dict[str, Any]:
-    """A number that was measured, and what is plausible of it: the twin draws from that. None of the future is in it."""
+    """A number measured by the index date, and what is plausible of it: the twin draws from that."""
     return {
         "name": name,
         "source": "measurement",

@@ -104,9 +104,10 @@ def _notebook(name: str) -> dict[str, Any]:
                     until_death = invented.exponential(900, len(part))
                     until_end = np.minimum(invented.uniform(30, 1200, len(part)), EDGES[-1])
                     return np.minimum(until_death, until_end), until_death <= until_end
-                found = part.sql(FOLLOW_UP)
-                died = (found["until_death"] <= found["stay"]).to_numpy(bool)
-                return np.where(died, found["until_death"], found["stay"]).astype(np.float64), died
+                found = part.sql(FOLLOW_UP).astype("Float64")
+                until_death = found["until_death"].to_numpy(np.float64, na_value=np.inf)
+                until_end = found["stay"].to_numpy(np.float64)
+                return np.minimum(until_death, until_end), until_death <= until_end
             """,
         ),
         text(

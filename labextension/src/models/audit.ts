@@ -2,40 +2,11 @@ import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
 import { messageOf } from '../api';
-import type { IAuditCheck } from '../contracts';
+import type { IAuditCheck, IAuditLines, IAuditTold } from '../contracts';
 import type { IDesk } from '../tokens';
 
 /**
- * One entry of the audit log, as a line of its table.
- */
-export interface IAuditItem {
-  index: number;
-  at: string;
-  kind: string;
-  /**
-   * Name and value pairs as text, without empty ones; they may come from strangers.
-   */
-  details: string;
-  /**
-   * The run whose progress was told; null for all other entries.
-   */
-  progressOf: string | null;
-  /**
-   * How many earlier reports of the same run's progress this line stands for.
-   */
-  earlier: number;
-}
-
-const GROUPS: { [group: string]: (kind: string) => boolean } = {
-  all: () => true,
-  left: kind => kind.endsWith('-released') || kind.endsWith('told'),
-  refused: kind => kind.endsWith('-refused'),
-  decided: kind =>
-    ['approved', 'declined', 'joined', 'stopped', 'left'].includes(kind)
-};
-
-/**
- * The audit log of this enclave, the newest entry first; it grows as the desk changes.
+ * The audit log of this enclave in plain words, the newest line first; it grows as the desk changes.
  */
 export class AuditModel {
   constructor(private readonly _desk: IDesk) {
@@ -47,16 +18,15 @@ export class AuditModel {
     return this._changed;
   }
 
-  get items(): ReadonlyArray<IAuditItem> {
-    return this._items;
+  /**
+   * The newest lines of the chosen group; null before the first answer.
+   */
+  get found(): IAuditLines | null {
+    return this._found;
   }
 
-  get size(): number {
-    return this._size;
-  }
-
-  get head(): string {
-    return this._head;
+  get group(): string {
+    return this._group;
   }
 
   get problem(): string {
@@ -74,6 +44,21 @@ export class AuditModel {
     return this._verifying;
   }
 
+  /**
+   * Look at the lines of another group.
+   */
+  choose(group: string): void {
+    this._group = group;
+    void this._fetch();
+  }
+
+  /**
+   * The entries of a line, the newest first.
+   */
+  async entries(line: string): Promise<ReadonlyArray<IAuditTold>> {
+    return (await this._desk.auditEntries(line)).entries;
+  }
+
   async verify(): Promise<void> {
     this._verifying = true;
     this._changed.emit();
@@ -88,34 +73,17 @@ export class AuditModel {
   }
 
   /**
-   * The entries of a group; of a run's reports of progress the last alone, which says how many came before.
+   * All entries as they were written, one canonical JSON document a line, page by page.
    */
-  of(group: string): ReadonlyArray<IAuditItem> {
-    const last = new Map<string, IAuditItem>();
-    const shown: IAuditItem[] = [];
-    for (const item of this._items) {
-      if (!GROUPS[group](item.kind)) {
-        continue;
+  async whole(): Promise<string> {
+    const lines: string[] = [];
+    for (;;) {
+      const page = await this._desk.audit(lines.length);
+      lines.push(...page.entries);
+      if (page.entries.length === 0 || lines.length >= page.size) {
+        return lines.map(line => `${line}\n`).join('');
       }
-      const newer = last.get(item.progressOf ?? '');
-      if (newer !== undefined) {
-        newer.earlier += 1;
-        continue;
-      }
-      const line = { ...item };
-      if (item.progressOf !== null) {
-        last.set(item.progressOf, line);
-      }
-      shown.push(line);
     }
-    return shown;
-  }
-
-  /**
-   * All entries as they were written, one canonical JSON document a line.
-   */
-  get text(): string {
-    return this._lines.map(line => `${line}\n`).join('');
   }
 
   dispose(): void {
@@ -128,7 +96,7 @@ export class AuditModel {
   }
 
   /**
-   * Fetch what is not here yet; a call while that is under way has it look once more at its end.
+   * Fetch the lines; a call while that is under way has it look once more at its end.
    */
   private async _fetch(): Promise<void> {
     if (this._fetching) {
@@ -138,34 +106,19 @@ export class AuditModel {
     this._fetching = true;
     do {
       this._stale = false;
-      await this._fetchPages();
+      try {
+        this._found = await this._desk.auditLines(this._group);
+        this._problem = '';
+      } catch (error) {
+        this._problem = messageOf(error);
+      }
     } while (this._stale && !this._isDisposed);
     this._fetching = false;
     this._changed.emit();
   }
 
-  private async _fetchPages(): Promise<void> {
-    try {
-      do {
-        const page = await this._desk.audit(this._lines.length);
-        this._size = page.size;
-        this._head = page.head;
-        if (page.entries.length === 0) {
-          break;
-        }
-        this._lines.push(...page.entries);
-        this._items = [...page.entries.map(itemOf).reverse(), ...this._items];
-      } while (this._lines.length < this._size && !this._isDisposed);
-      this._problem = '';
-    } catch (error) {
-      this._problem = messageOf(error);
-    }
-  }
-
-  private readonly _lines: string[] = [];
-  private _items: IAuditItem[] = [];
-  private _size = 0;
-  private _head = '';
+  private _found: IAuditLines | null = null;
+  private _group = 'all';
   private _problem = '';
   private _check: IAuditCheck | null = null;
   private _verifying = false;
@@ -173,25 +126,4 @@ export class AuditModel {
   private _stale = false;
   private _isDisposed = false;
   private readonly _changed = new Signal<this, void>(this);
-}
-
-function itemOf(line: string): IAuditItem {
-  const { index, at, kind, details } = JSON.parse(line);
-  const parts = Object.entries(details as { [name: string]: unknown }).filter(
-    ([, value]) => value !== null
-  );
-  return {
-    index,
-    at,
-    kind,
-    details: parts
-      .map(([name, value]) => `${name}: ${plain(value)}`)
-      .join('  '),
-    progressOf: kind === 'progress-told' ? String(details.run) : null,
-    earlier: 0
-  };
-}
-
-function plain(value: unknown): string {
-  return typeof value === 'string' ? value : JSON.stringify(value);
 }

@@ -6,11 +6,14 @@ import { messageOf } from '../api';
 import type {
   IApprovalPage,
   IAuditCheck,
+  IAuditEntries,
+  IAuditLines,
   IAuditPage,
   IDeskChange,
   IDeskRun,
   IDeskStatus,
   IEvents,
+  IOpening,
   IRequestDetail,
   IRequestSummary,
   IShownNotebook
@@ -74,6 +77,24 @@ export class Desk implements IDesk {
     return this._api.approvalPage(bundle);
   }
 
+  get person(): string {
+    const known = this._status?.controllers ?? [];
+    return known.length === 1 ? known[0] : this._person;
+  }
+
+  set person(name: string) {
+    this._person = name;
+    this._changed.emit();
+  }
+
+  noteOpened(
+    bundle: string,
+    controller: string,
+    part: IOpening['part']
+  ): Promise<void> {
+    return this._api.noteOpened(bundle, controller, part);
+  }
+
   async decline(bundle: string, reason: string): Promise<void> {
     await this._api.decline(bundle, reason);
     await this.refresh();
@@ -90,6 +111,14 @@ export class Desk implements IDesk {
 
   audit(after: number): Promise<IAuditPage> {
     return this._api.audit(after);
+  }
+
+  auditLines(group: string): Promise<IAuditLines> {
+    return this._api.auditLines(group);
+  }
+
+  auditEntries(line: string): Promise<IAuditEntries> {
+    return this._api.auditEntries(line);
   }
 
   checkAudit(): Promise<IAuditCheck> {
@@ -153,6 +182,7 @@ export class Desk implements IDesk {
     }
   }
 
+  private _person = '';
   private _status: IDeskStatus | null = null;
   private _requests: IRequestSummary[] = [];
   private _runs: IDeskRun[] = [];

@@ -2,11 +2,18 @@ import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
 import { messageOf } from '../api';
-import type { IRequestDetail } from '../contracts';
+import type { IOpening, IRequestDetail } from '../contracts';
 import type { IDesk } from '../tokens';
 
 /**
- * One request at the desk, fetched again whenever requests have changed; what of it was looked at.
+ * What of a request must have been opened before it may be approved.
+ */
+export type Part = IOpening['part'];
+
+const PARTS: ReadonlyArray<Part> = ['brief', 'code'];
+
+/**
+ * One request at the desk, fetched again whenever requests have changed; what of it the person has opened.
  */
 export class RequestModel {
   constructor(
@@ -14,6 +21,8 @@ export class RequestModel {
     readonly desk: IDesk
   ) {
     desk.requestsChanged.connect(this._fetchAnew, this);
+    desk.changed.connect(this._personChanged, this);
+    this._person = desk.person;
     void this._fetch();
   }
 
@@ -30,23 +39,38 @@ export class RequestModel {
   }
 
   /**
-   * The person has opened a tab.
+   * Who decides here; empty where nobody has said.
    */
-  look(tab: string): void {
-    this._looked.add(tab);
-    this._changed.emit();
+  get person(): string {
+    return this.desk.person;
   }
 
   /**
-   * What is new and what would leave must have been opened, and the enclave must have an estate.
+   * The parts that this person has not opened yet, at this screen or before.
    */
+  get unread(): ReadonlyArray<Part> {
+    const before = this._detail?.opened ?? [];
+    return PARTS.filter(
+      part =>
+        !this._opened.has(part) &&
+        !before.some(one => one.controller === this.person && one.part === part)
+    );
+  }
+
+  /**
+   * Whether this person signed the request as its researcher.
+   */
+  get isOwn(): boolean {
+    return this._detail?.own.includes(this.person) ?? false;
+  }
+
   get mayApprove(): boolean {
-    const state = this._detail?.summary.state;
     return (
-      (state === 'waiting' || state === 'approved') &&
+      this.mayDecline &&
       this._detail?.estate_version !== null &&
-      this._looked.has('change') &&
-      this._looked.has('leaves')
+      this.person !== '' &&
+      !this.isOwn &&
+      this.unread.length === 0
     );
   }
 
@@ -55,8 +79,37 @@ export class RequestModel {
     return state === 'waiting' || state === 'approved';
   }
 
+  /**
+   * The person has a part before them. The agent keeps it; where it can't be told, the part counts as not opened.
+   */
+  async open(part: Part): Promise<void> {
+    const { person } = this;
+    if (this._detail === null || person === '' || !this.unread.includes(part)) {
+      return;
+    }
+    this._opened.add(part);
+    try {
+      await this.desk.noteOpened(this.bundle, person, part);
+    } catch (error) {
+      this._opened.delete(part);
+      this._problem = messageOf(error);
+    }
+    this._changed.emit();
+  }
+
   dispose(): void {
     Signal.clearData(this);
+  }
+
+  /**
+   * Another person has opened nothing yet.
+   */
+  private _personChanged(): void {
+    if (this._person !== this.desk.person) {
+      this._person = this.desk.person;
+      this._opened.clear();
+      this._changed.emit();
+    }
   }
 
   private _fetchAnew(): void {
@@ -84,6 +137,7 @@ export class RequestModel {
   private _problem = '';
   private _asked = 0;
   private _answered = 0;
-  private readonly _looked = new Set(['change']);
+  private _person: string;
+  private readonly _opened = new Set<Part>();
   private readonly _changed = new Signal<this, void>(this);
 }

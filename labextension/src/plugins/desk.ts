@@ -4,6 +4,7 @@ import type {
 } from '@jupyterlab/application';
 import { ILayoutRestorer } from '@jupyterlab/application';
 import {
+  Clipboard,
   Dialog,
   ICommandPalette,
   InputDialog,
@@ -11,6 +12,7 @@ import {
   showDialog
 } from '@jupyterlab/apputils';
 import { ILauncher } from '@jupyterlab/launcher';
+import { IStatusBar } from '@jupyterlab/statusbar';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { lockIcon } from '@jupyterlab/ui-components';
@@ -28,6 +30,8 @@ import {
 import { Desk } from '../models/desk';
 import { IDesk } from '../tokens';
 import { Views } from '../views';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- it listens from the start
+import { announce } from './announce';
 
 /**
  * The data controller's desk. Everywhere but in an enclave its commands are hidden.
@@ -38,19 +42,27 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
     "Shows the desk of a Trust's data controller, inside the enclave.",
   autoStart: true,
   provides: IDesk,
-  optional: [ITranslator, ICommandPalette, ILayoutRestorer, ILauncher],
+  optional: [
+    ITranslator,
+    ICommandPalette,
+    ILayoutRestorer,
+    ILauncher,
+    IStatusBar
+  ],
   activate: (
     app: JupyterFrontEnd,
     translator: ITranslator | null,
     palette: ICommandPalette | null,
     restorer: ILayoutRestorer | null,
-    launcher: ILauncher | null
+    launcher: ILauncher | null,
+    statusBar: IStatusBar | null
   ): IDesk => {
     const trans = (translator ?? nullTranslator).load('flipnb');
     const { commands, shell, serviceManager } = app;
     const desk = new Desk(new FlipApi(serviceManager.serverSettings));
     const views = new Views(app, 'flipnb-desk');
     let bundles: { [id: string]: string } = {};
+    let opened: (bundle: string | null) => void = () => undefined;
 
     serviceManager.events?.stream.connect((_, event) => {
       desk.take(event.schema_id, event);
@@ -71,6 +83,21 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
       });
     }
 
+    function deskLabel(): string {
+      const waiting = desk.requests.filter(one => one.state === 'waiting');
+      return waiting.length === 0
+        ? trans.__('Desk')
+        : trans.__('Desk (%1)', waiting.length);
+    }
+
+    function sees(bundle: string | null): boolean {
+      const { currentWidget } = shell;
+      return (
+        currentWidget?.id === 'flip-desk' ||
+        (bundle !== null && bundles[currentWidget?.id ?? ''] === bundle)
+      );
+    }
+
     function chosen(args: { bundle?: string }): string | undefined {
       const { currentWidget } = shell;
       return args.bundle ?? bundles[currentWidget?.id ?? ''];
@@ -85,11 +112,17 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
       isVisible: isHere,
       isEnabled: isHere,
       describedBy: NO_ARGS,
-      execute: () =>
-        show('flip-desk', trans.__('Desk'), async () => {
+      execute: async () => {
+        opened(null);
+        await show('flip-desk', deskLabel(), async () => {
           const { DeskView } = await import('../widgets/desk/desk');
-          return new DeskView({ desk, commands, trans });
-        })
+          const view = new DeskView({ desk, commands, trans });
+          desk.requestsChanged.connect(() => {
+            view.title.label = deskLabel();
+          }, view);
+          return view;
+        });
+      }
     });
 
     commands.addCommand(CommandIDs.openRequest, {
@@ -106,6 +139,7 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
         }
         const id = `flip-request-${bundle}`;
         bundles = { ...bundles, [id]: bundle };
+        opened(bundle);
         await show(id, trans.__('Request %1', bundle.slice(0, 8)), async () => {
           const [{ RequestModel }, { RequestView }] = await Promise.all([
             import('../models/request'),
@@ -114,6 +148,36 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
           const model = new RequestModel(bundle, desk);
           return new RequestView({ model, commands, trans });
         });
+      }
+    });
+
+    for (const [command, label, step] of [
+      [CommandIDs.nextRequest, trans.__('Next Request'), 1],
+      [CommandIDs.previousRequest, trans.__('Previous Request'), -1]
+    ] as const) {
+      commands.addCommand(command, {
+        label,
+        caption: trans.__('Another request that waits'),
+        isVisible: isHere,
+        isEnabled: isHere,
+        describedBy: REQUEST_ARGS,
+        execute: async args => {
+          const bundle = neighbour(desk, chosen(args), step);
+          if (bundle !== undefined) {
+            await commands.execute(CommandIDs.openRequest, { bundle });
+          }
+        }
+      });
+    }
+
+    commands.addCommand(CommandIDs.copyDigest, {
+      label: trans.__('Copy Digest'),
+      caption: trans.__('The digest of the bundle, to compare it'),
+      isVisible: isHere,
+      isEnabled: isHere,
+      describedBy: REQUEST_ARGS,
+      execute: args => {
+        Clipboard.copyToSystem(chosen(args) ?? '');
       }
     });
 
@@ -223,7 +287,10 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
           );
           const model = new AuditModel(desk);
           const exportLog = (): void =>
-            saveAs('audit.jsonl', model.text, 'application/jsonl');
+            void model.whole().then(
+              text => saveAs('audit.jsonl', text, 'application/jsonl'),
+              error => Notification.error(messageOf(error), { autoClose: 8000 })
+            );
           return new AuditView({ model, trans, exportLog });
         })
     });
@@ -243,6 +310,7 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
         rank: 4
       });
       commands.notifyCommandChanged();
+      opened = announce(desk, commands, trans, statusBar, sees);
     }
 
     const begun = begin();
@@ -273,6 +341,21 @@ async function offerPage(
   } catch (error) {
     Notification.error(messageOf(error), { autoClose: 8000 });
   }
+}
+
+/**
+ * The request after (`step` 1) or before (-1) the one that is open, among those that wait; where none is open the first.
+ */
+function neighbour(
+  desk: IDesk,
+  bundle: string | undefined,
+  step: number
+): string | undefined {
+  const waiting = desk.requests.filter(
+    request => request.state === 'waiting' || request.bundle === bundle
+  );
+  const at = waiting.findIndex(request => request.bundle === bundle);
+  return waiting[at + step]?.bundle;
 }
 
 async function ask(

@@ -154,6 +154,7 @@ def test_a_run_needs_every_trusts_own_approval(demo):
     for enclave in demo.federation.enclaves:
         demo._waiting(demo.controller(enclave), enclave, bundle)
     for enclave in willing:
+        demo.controller(enclave).flip("enclave", "show", bundle)
         demo.controller(enclave).flip(
             "enclave", "approve", bundle, "--yes", "--passphrase-file", enclave.passphrase_file
         )

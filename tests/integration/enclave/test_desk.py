@@ -34,6 +34,11 @@ def test_a_controller_approves_on_the_agents_own_page(federation: Federation) ->
     detail = RequestDetail.model_validate(north.get(f"/requests/{digest}"))
     assert any(PLACE in line.text for cell in detail.changes.cells for line in cell.lines)
 
+    unread = north.post(f"/requests/{digest}/page", b"")
+    assert (unread.status_code, unread.json()["code"]) == (409, "not-opened")
+    north.read(digest, CONTROLLER, "brief")
+    assert north.post(f"/requests/{digest}/page", b"").status_code == 409
+
     page = ApprovalTab(north, digest)
     shown = until(page.look)
     assert digest in shown.text
@@ -104,6 +109,8 @@ def test_a_hundred_wrong_passphrases_are_five_tries_and_five_entries(federation:
 
     assert wrong() == ["guessed"] * 5
     assert north.waits_for(digest)
+    for name in ("guessed", CONTROLLER):
+        north.read(digest, name)
     (north.enclave.directory.parent / "wrong").write_text("a wrong one")
     for name, said in (("guessed", "was wrong 5 times"), (CONTROLLER, "does not open with this passphrase")):
         told = subprocess.run(

@@ -125,9 +125,14 @@ def test_the_terminal_says_who_has_approved(federation: Federation, north: Trust
     nameless = flip("approve", digest, "--yes", "--passphrase-file", tmp_path / "ben")
     assert nameless.exit_code != 0
     assert "--controller NAME" in nameless.output
+    unread = flip("approve", digest, "--yes", "--controller", "ben", "--passphrase-file", tmp_path / "ben")
+    assert "ben has not read this request yet" in unread.output
+    for name in ("ben", CONTROLLER):
+        assert flip("show", digest, "--controller", name).exit_code == 0
     first = flip("approve", digest, "--yes", "--controller", "ben", "--passphrase-file", tmp_path / "ben")
     assert "1 of 2 approvals (ben)" in first.output
-    assert "1 of 2 approvals (ben)" in flip("show", digest).output
+    shown = flip("show", digest)
+    assert "1 of 2 approvals (ben)" in shown.output and "Who has read it?" in shown.output
     second = flip("approve", digest, "--yes", "--controller", CONTROLLER, "--passphrase-file", tmp_path / "anna")
     assert "has approved" in second.output
     assert standing(north, digest) == ("approved", [CONTROLLER, "ben"])

@@ -4,6 +4,7 @@ import hashlib
 import json
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def code_of(call, *arguments):
 
 
 def test_a_study_is_at_the_hub_and_its_roster_at_home(hub, home):
-    (study,) = list_studies(home)
+    (study,) = (one for one in list_studies(home) if one["study"] == "heart")
     roster = read_roster(home, "heart")
     assert (study["study"], study["roster"], len(study["joined"])) == ("heart", roster.digest(), 3)
     sealed = roster_path(home, "heart").read_bytes()
@@ -48,6 +49,15 @@ def test_the_same_study_again_is_the_same_and_another_is_refused(hub, home):
     create_study(home, "heart", "To test a hub", hub.heart.roster.trusts)
     assert code_of(create_study, home, "heart", "For another purpose", hub.heart.roster.trusts) == "study-exists"
     assert roster_path(home, "heart").read_bytes() == before
+
+
+def test_a_study_says_whose_it_is_and_under_which_references(hub, home):
+    told = {"institution": "King's College London", "ethics": "26/LO/0412", "governance": "IG-118"}
+    made = create_study(home, "references", "To test a hub", hub.heart.roster.trusts, **told)
+    roster = read_roster(home, "references")
+    assert roster == made and {name: getattr(roster, name) for name in told} == told
+    broken = partial(create_study, ethics="two\nlines")
+    assert code_of(broken, home, "other", "To test a hub", hub.heart.roster.trusts) == "invalid-document"
 
 
 def test_a_submitted_run_reaches_every_trust_as_it_was_signed(hub, home, notebook):

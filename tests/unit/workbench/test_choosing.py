@@ -14,7 +14,7 @@ from flipnb.workbench.plan_file import PlanFile
 def plan_file(folds=None, **choosable):
     content = json.loads((NOTEBOOKS / "heart_disease.flip.json").read_text())
     content["plan"]["rounds"] = 20
-    content["split"] |= {"seed": 0} | ({"folds": folds} if folds else {})
+    content["split"] |= {"seed": 0} | ({"folds": folds, "shares": {"train": 2}} if folds else {})
     return PlanFile.model_validate(content | {"choosable": choosable})
 
 

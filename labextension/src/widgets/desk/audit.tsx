@@ -1,8 +1,10 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { JSX } from 'react';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 
-import type { AuditModel, IAuditItem } from '../../models/audit';
+import { messageOf } from '../../api';
+import type { IAuditLine, IAuditTold } from '../../contracts';
+import type { AuditModel } from '../../models/audit';
 import { clock } from '../../models/wording';
 import { Problem } from '../parts/problem';
 import { Region } from '../parts/region';
@@ -34,32 +36,31 @@ export class AuditView extends Region<IAuditProps> {
   }
 }
 
-const SHOWN = 200;
-const FOLDED = 120;
-
 function Audit(props: IAuditProps): JSX.Element {
   const { model, trans } = props;
   useSignal(model.changed);
-  const [tab, setTab] = useState('all');
-  const kinds = {
-    all: trans.__('All %1', model.items.length),
-    left: trans.__('Left %1', model.of('left').length),
-    refused: trans.__('Refused %1', model.of('refused').length),
-    decided: trans.__('Decisions %1', model.of('decided').length)
+  const { found } = model;
+  const number = (group: string): number => found?.numbers[group] ?? 0;
+  const groups = {
+    all: trans.__('All %1', number('all')),
+    left: trans.__('Left %1', number('left')),
+    refused: trans.__('Refused %1', number('refused')),
+    decisions: trans.__('Decisions %1', number('decisions')),
+    looks: trans.__('Looks %1', number('looks'))
   };
   return (
     <div className="jp-FlipView">
       <header className="jp-FlipView-header">
         <h2>{trans.__('Audit Log')}</h2>
-        <span className="jp-FlipView-note">
-          {trans._n('%1 entry', '%1 entries', model.size)}
-          {model.check !== null &&
-            model.check.problem === null &&
-            trans.__(
-              ', %1 verified %2',
-              model.check.size,
-              clock(model.check.checked)
-            )}
+        <span className="jp-FlipView-note" role="status">
+          {model.check !== null && model.check.problem === null
+            ? trans._n(
+                'Whole and unchanged: %1 entry, verified %2',
+                'Whole and unchanged: %1 entries, verified %2',
+                model.check.size,
+                clock(model.check.checked)
+              )
+            : trans._n('%1 entry', '%1 entries', found?.size ?? 0)}
         </span>
         <button
           type="button"
@@ -87,84 +88,99 @@ function Audit(props: IAuditProps): JSX.Element {
       )}
       <Problem text={model.problem} />
       <p className="jp-FlipView-note">
-        {trans.__('Tree head (RFC 6962)')} <code>{model.head}</code>
+        {trans.__('Tree head (RFC 6962)')} <code>{found?.head}</code>
       </p>
       <Tabs
         label={trans.__('Audit log')}
-        chosen={tab}
-        onChoose={setTab}
-        tabs={Object.entries(kinds).map(([id, label]) => ({
+        chosen={model.group}
+        onChoose={group => model.choose(group)}
+        tabs={Object.entries(groups).map(([id, label]) => ({
           id,
           label,
-          content: <Entries items={model.of(id)} trans={trans} />
+          content: <Lines model={model} trans={trans} />
         }))}
       />
     </div>
   );
 }
 
-/**
- * A long text is folded to its first words.
- */
-function Details({ text }: { text: string }): JSX.Element {
-  if (text.length <= FOLDED) {
-    return <>{text}</>;
+function Lines(props: {
+  model: AuditModel;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { model, trans } = props;
+  const { found } = model;
+  if (found === null) {
+    return <p className="jp-FlipEmpty">{trans.__('Reading the log…')}</p>;
   }
+  const { lines, numbers } = found;
+  if (lines.length === 0) {
+    return <p className="jp-FlipEmpty">{trans.__('There are none.')}</p>;
+  }
+  const all = numbers[model.group] ?? lines.length;
   return (
-    <details>
-      <summary>{text.slice(0, FOLDED)}…</summary>
-      {text.slice(FOLDED)}
-    </details>
+    <>
+      {all > lines.length && (
+        <p className="jp-FlipView-note">
+          {trans.__('The latest %1 of %2; Export has all.', lines.length, all)}
+        </p>
+      )}
+      <ul className="jp-FlipLog">
+        {lines.map(line => (
+          <li key={line.key}>
+            <Line line={line} model={model} trans={trans} />
+          </li>
+        ))}
+      </ul>
+    </>
   );
 }
 
-function Entries(props: {
-  items: ReadonlyArray<IAuditItem>;
+/**
+ * A line, which opens to its entries, and each entry to what was written.
+ */
+function Line(props: {
+  line: IAuditLine;
+  model: AuditModel;
   trans: TranslationBundle;
 }): JSX.Element {
-  const { items, trans } = props;
-  if (items.length === 0) {
-    return <p className="jp-FlipEmpty">{trans.__('There are none.')}</p>;
-  }
+  const { line, model, trans } = props;
+  const [open, setOpen] = useState(false);
+  const [told, setTold] = useState<ReadonlyArray<IAuditTold>>([]);
+  const [problem, setProblem] = useState('');
+  useEffect(() => {
+    if (open) {
+      model.entries(line.key).then(setTold, error => {
+        setProblem(messageOf(error));
+      });
+    }
+  }, [open, line.key, line.entries, model]);
   return (
-    <>
-      {items.length > SHOWN && (
-        <p className="jp-FlipView-note">
-          {trans.__(
-            'The latest %1 of %2; Export has all.',
-            SHOWN,
-            items.length
-          )}
-        </p>
-      )}
-      <table className="jp-FlipTable">
-        <thead>
-          <tr>
-            <th scope="col">{trans.__('Number')}</th>
-            <th scope="col">{trans.__('Time')}</th>
-            <th scope="col">{trans.__('What')}</th>
-            <th scope="col">{trans.__('Details')}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {items.slice(0, SHOWN).map(item => (
-            <tr key={item.index}>
-              <td className="jp-mod-number">{item.index}</td>
-              <td>{new Date(item.at).toLocaleString()}</td>
-              <td>{item.kind}</td>
-              <td className="jp-FlipTable-details">
-                {item.earlier > 0 &&
-                  trans._n(
-                    'and %1 earlier of this run ',
-                    'and %1 earlier of this run ',
-                    item.earlier
-                  )}
-                <Details text={item.details} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </>
+    <details onToggle={event => setOpen(event.currentTarget.open)}>
+      <summary>
+        <time dateTime={line.at} title={new Date(line.at).toLocaleString()}>
+          {clock(line.at)}
+        </time>{' '}
+        {line.text}
+        {line.entries > 1 && (
+          <span className="jp-FlipView-note">
+            {' '}
+            {trans.__('%1 entries', line.entries)}
+          </span>
+        )}
+      </summary>
+      <Problem text={problem} />
+      {told.map(entry => (
+        <details key={entry.index} className="jp-FlipLog-entry">
+          <summary>
+            {trans.__('%1, entry %2:', clock(entry.at), entry.index)}{' '}
+            {entry.text}
+          </summary>
+          <pre className="jp-FlipLines" tabIndex={0}>
+            {entry.leaf}
+          </pre>
+        </details>
+      ))}
+    </details>
   );
 }

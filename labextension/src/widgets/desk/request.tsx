@@ -1,22 +1,21 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
+import { HTMLSelect } from '@jupyterlab/ui-components';
 import type { CommandRegistry } from '@lumino/commands';
-import type { JSX } from 'react';
-import { useState } from 'react';
+import type { JSX, KeyboardEvent } from 'react';
+import { useCallback, useState } from 'react';
 
 import { CommandIDs } from '../../commands';
-import type {
-  IBundle,
-  ICellChange,
-  IChangedLine,
-  IRequestDetail
-} from '../../contracts';
+import type { IRequestDetail } from '../../contracts';
 import type { RequestModel } from '../../models/request';
-import { clock } from '../../models/wording';
-import { Facts } from '../parts/facts';
+import { ago, clock, shortDigest } from '../../models/wording';
+import { LinkButton } from '../parts/linkbutton';
 import { Region } from '../parts/region';
 import { useSignal } from '../parts/signal';
 import { Tabs } from '../parts/tabs';
-import { ApprovedBy, DeskBanner, RequestState } from './desk';
+import { Brief } from './brief';
+import { Code } from './code';
+import { DeskBanner, RequestState } from './desk';
+import { Everything } from './everything';
 
 /**
  * What the view of a request is made of.
@@ -28,7 +27,7 @@ export interface IRequestProps {
 }
 
 /**
- * One request, whole: what is new, the notebook, the cohort, what would leave, who asks.
+ * One request: its brief, its code, everything of it in words, and the decision.
  *
  * Everything in it was written by strangers; it is shown as text, and React escapes it.
  */
@@ -42,360 +41,245 @@ export class RequestView extends Region<IRequestProps> {
 function Request(props: IRequestProps): JSX.Element {
   const { model, commands, trans } = props;
   useSignal(model.changed);
-  const [tab, setTab] = useState('change');
+  const [tab, setTab] = useState('brief');
+  const read = useCallback(() => void model.open('brief'), [model]);
   const { detail } = model;
   if (detail === null) {
     return (
       <div className="jp-FlipView">
         <p className="jp-FlipEmpty" role={model.problem ? 'alert' : 'status'}>
-          {model.problem || trans.__('Loading…')}
+          {model.problem || trans.__('Counting people here…')}
         </p>
       </div>
     );
   }
   const { summary, content, changes } = detail;
+  const { bundle } = summary;
+  const fresh = changes.cells.filter(cell => cell.kind !== 'same').length;
   const choose = (id: string): void => {
     setTab(id);
-    model.look(id);
+    if (id === 'code') {
+      void model.open('code');
+    }
+  };
+  const onKey = (event: KeyboardEvent): void => {
+    const typing = (event.target as HTMLElement).closest('input, select');
+    const by = { j: CommandIDs.nextRequest, k: CommandIDs.previousRequest }[
+      event.key
+    ];
+    if (by && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      event.stopPropagation();
+      void commands.execute(by, { bundle });
+    }
   };
   return (
-    <div className="jp-FlipView">
+    <div className="jp-FlipView" onKeyDown={onKey}>
       <header className="jp-FlipView-header">
         <h2>{content.title}</h2>
         <RequestState request={summary} trans={trans} />
-        <ApprovedBy request={summary} trans={trans} />
+        <span className="jp-FlipView-note">{ago(trans, summary.received)}</span>
       </header>
       <DeskBanner desk={model.desk} commands={commands} trans={trans} />
-      <p className="jp-FlipView-note">
-        {trans.__('Bundle')} <code>{summary.bundle}</code>
-      </p>
+      <Decided detail={detail} trans={trans} />
+      <div className="jp-FlipDigest">
+        <span className="jp-FlipView-note">
+          {trans.__('Bundle')} <code title={bundle}>{shortDigest(bundle)}</code>{' '}
+          {trans.__('signed by %1', summary.researcher)}
+        </span>
+        <LinkButton
+          onClick={() =>
+            void commands.execute(CommandIDs.copyDigest, { bundle })
+          }
+        >
+          {trans.__('Copy Digest')}
+        </LinkButton>
+        <LinkButton
+          title={trans.__('Previous request (K)')}
+          onClick={() =>
+            void commands.execute(CommandIDs.previousRequest, { bundle })
+          }
+        >
+          {trans.__('Previous')}
+        </LinkButton>
+        <LinkButton
+          title={trans.__('Next request (J)')}
+          onClick={() =>
+            void commands.execute(CommandIDs.nextRequest, { bundle })
+          }
+        >
+          {trans.__('Next')}
+        </LinkButton>
+      </div>
       <Tabs
         label={trans.__('Request')}
         chosen={tab}
         onChoose={choose}
         tabs={[
           {
-            id: 'change',
-            label: trans.__('Change'),
-            content: <Change detail={detail} trans={trans} />
+            id: 'brief',
+            label: trans.__('Brief'),
+            content: (
+              <Brief
+                key={model.person}
+                detail={detail}
+                trans={trans}
+                onEnd={read}
+              />
+            )
           },
           {
-            id: 'notebook',
-            label: trans.__('Notebook'),
-            content: <Notebook bundle={content} trans={trans} />
+            id: 'code',
+            label: trans.__(
+              'Code, %1 of %2 cells new',
+              fresh,
+              content.notebook.cells.length
+            ),
+            content: <Code detail={detail} trans={trans} />
           },
           {
-            id: 'cohort',
-            label: trans.__('Cohort'),
-            content: <Cohort detail={detail} trans={trans} />
-          },
-          {
-            id: 'leaves',
-            label: trans.__('Leaves'),
-            content: <Leaves detail={detail} trans={trans} />
-          },
-          {
-            id: 'who',
-            label: trans.__('Who'),
-            content: <Who detail={detail} trans={trans} />
+            id: 'everything',
+            label: trans.__('Everything'),
+            content: <Everything detail={detail} trans={trans} />
           }
         ]}
       />
-      <footer className="jp-FlipView-footer">
-        <span className="jp-FlipView-note">
-          {model.mayApprove
-            ? trans.__('Exactly this bundle, until %1', clock(content.expires))
-            : changes.since === null
-              ? trans.__('Look at Change and Leaves before you approve.')
-              : trans.__(
-                  'Look at what changed, and at Leaves, before you approve.'
-                )}
-        </span>
-        <button
-          type="button"
-          className="jp-mod-styled jp-mod-warn"
-          disabled={!model.mayDecline}
-          onClick={() =>
-            void commands.execute(CommandIDs.declineRequest, {
-              bundle: summary.bundle
-            })
-          }
-        >
-          {trans.__('Decline…')}
-        </button>
-        <button
-          type="button"
-          className="jp-mod-styled jp-mod-accept"
-          disabled={!model.mayApprove}
-          onClick={() =>
-            void commands.execute(CommandIDs.approveRequest, {
-              bundle: summary.bundle
-            })
-          }
-        >
-          {trans.__('Approve…')}
-        </button>
-      </footer>
+      {model.mayDecline && <Decision {...props} tab={tab} />}
     </div>
   );
 }
 
-interface IPart {
+/**
+ * Why nothing is to be decided any more, before all else.
+ */
+function Decided(props: {
   detail: IRequestDetail;
   trans: TranslationBundle;
+}): JSX.Element | null {
+  const { detail, trans } = props;
+  const { state, reason } = detail.summary;
+  const words = {
+    declined: trans.__('Declined: %1', reason ?? ''),
+    refused: trans.__('Refused by the enclave: %1', reason ?? ''),
+    expired: trans.__('Expired on %1.', clock(detail.content.expires)),
+    waiting: '',
+    approved: ''
+  }[state];
+  return words ? <p className="jp-FlipBanner jp-mod-warn">{words}</p> : null;
 }
 
-function Change(props: IPart): JSX.Element {
-  const { detail, trans } = props;
-  const { changes, content } = detail;
-  const fresh = changes.cells.filter(cell => cell.kind !== 'same');
-  const all = content.notebook.cells.length;
-  const head =
-    changes.since === null
-      ? trans.__(
-          'Nothing like it was approved here: all %1 cells are new.',
-          all
-        )
-      : trans._n(
-          '%1 of %2 cells is new since %3, the rest is hidden.',
-          '%1 of %2 cells are new since %3, the rest is hidden.',
-          fresh.length,
-          all,
-          changes.since.slice(0, 16)
-        );
+function Decision(props: IRequestProps & { tab: string }): JSX.Element {
+  const { model, commands, trans, tab } = props;
+  const known = model.desk.status?.controllers ?? [];
+  const { bundle } = model;
+  const approved = model.detail?.summary.state === 'approved';
+  const choose = (person: string): void => {
+    model.desk.person = person;
+    if (tab === 'code') {
+      void model.open('code');
+    }
+  };
   return (
-    <>
-      <p>{head}</p>
-      {changes.since !== null &&
-        fresh.length === 0 &&
-        changes.fields.length === 0 && (
-          <p>{trans.__('Only its time of validity differs.')}</p>
-        )}
-      {fresh.map(cell => (
-        <section key={`${cell.kind}-${cell.id}`} className="jp-FlipCell">
-          <h3>{cellTitle(trans, cell)}</h3>
-          <Lines lines={cell.lines} trans={trans} />
-        </section>
-      ))}
-      {changes.fields.map(field => (
-        <section key={field.field} className="jp-FlipCell">
-          <h3>{field.field}</h3>
-          <Lines lines={field.lines} trans={trans} />
-        </section>
-      ))}
-    </>
+    <footer className="jp-FlipView-footer">
+      <span className="jp-FlipView-note" role="status">
+        {whyNot(trans, model) || standing(trans, model)}
+      </span>
+      {known.length > 1 && (
+        <label>
+          {trans.__('You are')}{' '}
+          <HTMLSelect
+            value={model.person}
+            onChange={event => choose(event.target.value)}
+          >
+            <option value="">{trans.__('choose your name')}</option>
+            {known.map(name => (
+              <option key={name}>{name}</option>
+            ))}
+          </HTMLSelect>
+        </label>
+      )}
+      <button
+        type="button"
+        className="jp-mod-styled jp-mod-warn"
+        onClick={() =>
+          void commands.execute(CommandIDs.declineRequest, { bundle })
+        }
+      >
+        {trans.__('Decline…')}
+      </button>
+      <button
+        type="button"
+        className="jp-mod-styled jp-mod-accept"
+        disabled={!model.mayApprove}
+        onClick={() =>
+          void commands.execute(CommandIDs.approveRequest, { bundle })
+        }
+      >
+        {approved ? trans.__('Approve More…') : trans.__('Approve…')}
+      </button>
+    </footer>
   );
 }
 
-function cellTitle(trans: TranslationBundle, cell: ICellChange): string {
-  switch (cell.kind) {
-    case 'added':
-      return trans.__('Cell %1, %2, new', cell.number, cell.type);
-    case 'removed':
-      return trans.__('Cell %1, %2, gone', cell.number, cell.type);
+/**
+ * Why this person may not approve now; empty where they may.
+ */
+function whyNot(trans: TranslationBundle, model: RequestModel): string {
+  if (model.problem) {
+    return model.problem;
+  }
+  if (model.detail?.estate_version === null) {
+    return trans.__('This enclave has no estate yet; load one first.');
+  }
+  if (model.person === '') {
+    return trans.__('Say who you are.');
+  }
+  if (model.isOwn) {
+    return trans.__('You signed this request; somebody else decides.');
+  }
+  switch (model.unread.join()) {
+    case 'brief,code':
+      return trans.__('Brief not read to its end. Code not opened yet.');
+    case 'brief':
+      return trans.__('Brief not read to its end. Code opened.');
+    case 'code':
+      return trans.__('Brief read. Code not opened yet.');
     default:
-      return trans.__('Cell %1, %2, changed', cell.number, cell.type);
+      return '';
   }
 }
 
-const MARKS: { [mark in IChangedLine['mark']]: string } = {
-  both: ' ',
-  new: '+',
-  earlier: '-'
-};
-
 /**
- * Lines of a difference as text: a sign in front, and a bar in the colour of its meaning.
+ * Who has approved so far, and how many runs that covers.
  */
-function Lines(props: {
-  lines: ReadonlyArray<IChangedLine>;
-  trans: TranslationBundle;
-}): JSX.Element {
-  const { trans } = props;
-  const spoken = {
-    both: '',
-    new: trans.__('new:'),
-    earlier: trans.__('earlier:')
-  };
-  return (
-    <pre className="jp-FlipLines" tabIndex={0}>
-      {props.lines.map((line, index) => (
-        <span key={index} className={`jp-FlipLines-line jp-mod-${line.mark}`}>
-          {spoken[line.mark] && (
-            <span className="jp-FlipHidden">{spoken[line.mark]} </span>
-          )}
-          <span aria-hidden="true">{MARKS[line.mark]} </span>
-          {line.text}
-          {'\n'}
-        </span>
-      ))}
-    </pre>
+function standing(trans: TranslationBundle, model: RequestModel): string {
+  const { detail } = model;
+  if (detail === null) {
+    return '';
+  }
+  const { approvals, approvals_demanded, executions_left, state } =
+    detail.summary;
+  const given = approvals
+    .map(one => `${one.controller}, ${clock(one.approved)}`)
+    .join('; ');
+  if (state === 'approved' && given === '') {
+    return trans.__('Every execution is used. %1', detail.brief.waiting);
+  }
+  if (state === 'approved') {
+    return trans._n(
+      'Approved by %2, %1 execution left. %3',
+      'Approved by %2, %1 executions left. %3',
+      executions_left,
+      given,
+      detail.brief.waiting
+    );
+  }
+  if (approvals_demanded > 1) {
+    const many = trans.__('%1 of %2', approvals.length, approvals_demanded);
+    return given ? `${many}: ${given}` : many;
+  }
+  return trans.__(
+    'Exactly this bundle, until %1',
+    clock(detail.content.expires)
   );
-}
-
-function Notebook(props: {
-  bundle: IBundle;
-  trans: TranslationBundle;
-}): JSX.Element {
-  const { bundle, trans } = props;
-  return (
-    <>
-      <p className="jp-FlipView-note">
-        {trans.__('Sources as text; nothing of it is rendered or run.')}
-      </p>
-      {bundle.notebook.cells.map((cell, index) => (
-        <section key={cell.id} className="jp-FlipCell">
-          <h3>
-            {trans.__(
-              'Cell %1, %2',
-              index + 1,
-              [cell.type, ...cell.tags].join(', ')
-            )}
-          </h3>
-          <pre className="jp-FlipLines" tabIndex={0}>
-            {cell.source}
-          </pre>
-        </section>
-      ))}
-    </>
-  );
-}
-
-function Cohort(props: IPart): JSX.Element {
-  const { detail, trans } = props;
-  const { content } = detail;
-  return (
-    <>
-      <p>
-        {detail.count === null
-          ? trans.__('How many people it has here is not known.')
-          : trans.__(
-              'n = %1 people here, exactly; this number stays inside.',
-              detail.count.toLocaleString()
-            )}
-      </p>
-      <h3>{trans.__('Definition')}</h3>
-      <pre className="jp-FlipLines" tabIndex={0}>
-        {JSON.stringify(content.cohort, null, 2)}
-      </pre>
-      <h3>{trans.__('Variables that the notebook sees')}</h3>
-      <pre className="jp-FlipLines" tabIndex={0}>
-        {JSON.stringify(content.dataset, null, 2)}
-      </pre>
-    </>
-  );
-}
-
-function Leaves(props: IPart): JSX.Element {
-  const { detail, trans } = props;
-  const { content } = detail;
-  return (
-    <>
-      <h3>{trans.__('What would leave')}</h3>
-      <p className="jp-FlipBanner jp-mod-warn">{detail.caution}</p>
-      <ul>
-        {detail.what_leaves.map((line, index) => (
-          <li key={index}>{line}</li>
-        ))}
-      </ul>
-      <h3>{trans.__('How much one run can tell')}</h3>
-      <p>{detail.bits_told}</p>
-      <table className="jp-FlipTable">
-        <thead>
-          <tr>
-            <th scope="col">{trans.__('Channel')}</th>
-            <th scope="col" className="jp-mod-number">
-              {trans.__('Bits, at most')}
-            </th>
-            <th scope="col">{trans.__('What it is')}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {detail.channels.map(channel => (
-            <tr key={channel.name}>
-              <th scope="row">{channel.name}</th>
-              <td className="jp-mod-number">{channel.bits.toLocaleString()}</td>
-              <td>
-                {channel.counted
-                  ? trans.__('%1 (counted)', channel.what)
-                  : channel.what}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      <h3>{trans.__('Parameters, and within which bounds they may be set')}</h3>
-      <table className="jp-FlipTable">
-        <thead>
-          <tr>
-            <th scope="col">{trans.__('Name')}</th>
-            <th scope="col">{trans.__('Type')}</th>
-            <th scope="col">{trans.__('Default')}</th>
-            <th scope="col">{trans.__('Bounds')}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {content.parameters.map(parameter => (
-            <tr key={parameter.name}>
-              <td>{parameter.name}</td>
-              <td>{parameter.type}</td>
-              <td>{String(parameter.default)}</td>
-              <td>
-                {parameter.choices && parameter.choices.length > 0
-                  ? parameter.choices.map(String).join(', ')
-                  : parameter.minimum === null && parameter.maximum === null
-                    ? trans.__('fixed')
-                    : trans.__(
-                        '%1 to %2',
-                        String(parameter.minimum),
-                        String(parameter.maximum)
-                      )}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      <h3>{trans.__('Plan')}</h3>
-      <pre className="jp-FlipLines" tabIndex={0}>
-        {JSON.stringify(content.plan, null, 2)}
-      </pre>
-    </>
-  );
-}
-
-function Who(props: IPart): JSX.Element {
-  const { detail, trans } = props;
-  const { summary, content } = detail;
-  const facts: [string, string][] = [
-    [trans.__('Researcher'), summary.researcher],
-    [trans.__('Key'), summary.researcher_key],
-    [trans.__('Study'), summary.study],
-    [
-      trans.__('Trusts'),
-      trans.__(
-        '%1, of which at least %2 must take part',
-        content.trusts.length,
-        content.minimum_trusts
-      )
-    ],
-    [trans.__('Environment'), content.environment.name],
-    [trans.__('Your policy'), detail.policy_digest],
-    [trans.__('Estate version'), detail.estate_version ?? trans.__('none yet')],
-    [trans.__('Came'), clock(summary.received)],
-    [
-      trans.__('Approvals'),
-      [
-        trans.__(
-          '%1 of %2',
-          summary.approvals.length,
-          summary.approvals_demanded
-        ),
-        ...summary.approvals.map(given =>
-          trans.__('%1 at %2', given.controller, clock(given.approved))
-        )
-      ].join(', ')
-    ],
-    [trans.__('Valid'), trans.__('until %1', clock(content.expires))]
-  ];
-  return <Facts facts={facts} />;
 }
