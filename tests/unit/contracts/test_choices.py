@@ -17,7 +17,7 @@ from flipnb.contracts.run import RunRequest
 from flipnb.contracts.total import DeclaredArray, TotalStep
 
 FREE = Choosable(minimum_rounds=1, seeds=SeedRange(minimum=10, maximum=19), initial_weights=("a" * 64,), folds=True)
-FOLDED = Split(seed=1, shares=Shares(train=2, test=1), folds=5)
+FOLDED = Split(seed=1, shares=Shares(train=2), folds=5)
 
 
 @pytest.fixture(scope="module")

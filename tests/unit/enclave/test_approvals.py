@@ -199,15 +199,6 @@ def test_the_hub_hears_how_many_executions_are_left_for_more_runs(office: Office
     assert office.reports(run)[-1].executions_left == 4
 
 
-def test_a_run_that_is_queued_keeps_what_was_promised(office: Office) -> None:
-    office.approve(executions=1)
-    second, first = office.run(2), office.run(1)
-    office.store.runs.advance(second, "approved")
-    office.store.runs.advance(second, "queued")
-    office.deal()
-    assert (first, office.states()) == (f"{1:032x}", ["waiting", "queued"])
-
-
 def test_what_changed_since_is_named(office: Office) -> None:
     office.approve(executions=5)
     assert code(office.consume, office.run(1), policy="0" * 64) == "policy-changed"

@@ -86,10 +86,12 @@ class Scene:
         bundle = STUDY.bundle(trusts=tuple(trusts), minimum_trusts=minimum or len(trusts))
         run, sealed = f"{len(self.asked):032x}", STUDY.bundle_envelope(bundle)
         with self.session() as session:
-            session.merge(BundleRow(digest=bundle.digest(), study="heart", envelope=sealed, signer="", created=0.0))
+            session.merge(
+                BundleRow(digest=bundle.digest(), content="", study="heart", envelope=sealed, signer="", created=0.0)
+            )
             row = RunRow(
                 id=run, study="heart", bundle=bundle.digest(), request=b"", researcher="", title="", point="{}",
-                rounds=2, state="waiting", submitted=float(len(self.asked)), rounds_done=0, last_event=0,
+                choices="{}", rounds=2, state="waiting", submitted=float(len(self.asked)), rounds_done=0, last_event=0,
             )  # fmt: skip
             session.add(row)
             for trust in trusts:

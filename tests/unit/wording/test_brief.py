@@ -16,6 +16,7 @@ from flipnb.contracts.plan import Plan
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.strategy import Strategy
 from flipnb.contracts.total import DeclaredArray, TotalStep
+from flipnb.contracts.window import Window
 from flipnb.enclave.desk.changes import changes
 from flipnb.enclave.desk.leaving import what_leaves
 from flipnb.wording.brief import Asked, brief, study_words
@@ -115,7 +116,7 @@ CODE = {"notebook"}
 """What the tab Code shows as it is."""
 OTHERWISE = {
     ("dataset", "variables", "value"), ("parameters", "type"), ("not_before",), ("expires",), ("plan", "aggregation"),
-    ("trusts",),
+    ("trusts",), ("dataset", "variables", "window"), ("dataset", "variables", "take"), ("dataset", "variables", "role"),
 }  # fmt: skip
 """Closed lists with words of their own; moments; keys as fingerprints."""
 
@@ -141,6 +142,12 @@ def test_a_closed_list_has_other_words_for_each_of_its_values(study):
         ("value", [{"dataset": Dataset(variables=(Variable(name="x", source="observation", concept_id=1, value=kind,
                                                            categories=(Category(concept_id=1, label="a"),)),))}
                    for kind in ("number", "concept", "flag")]),
+        ("window", [{"dataset": Dataset(variables=(Variable(name="x", source="condition", concept_id=1, window=of),))}
+                    for of in ("until-cohort-end", Window(start_days=None, end_days=0), Window(start_days=-3, end_days=0))]),
+        ("take", [{"dataset": Dataset(variables=(Variable(name="x", source="measurement", concept_id=1, take=take),))}
+                  for take in ("last", "first", "minimum", "maximum", "mean", "count")]),
+        ("role", [{"dataset": Dataset(variables=(Variable(name="x", source="measurement", concept_id=1, role=role),))}
+                  for role in ("feature", "outcome")]),
         ("type", [{"parameters": (Parameter(name="p", type=kind, default=1),)} for kind in ("int", "float")]),
     ):  # fmt: skip
         split = Split(seed=1, shares=Shares(train=1))

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from flipnb.cli import main
+from flipnb.cli import runs as told
 from flipnb.cli.main import app
 from flipnb.contracts.run import Failure, Progress, RunView, TrustPart
 from flipnb.workbench import home, runs
@@ -53,7 +53,7 @@ def test_memory_is_told_with_that_of_a_gpu_where_there_is_any(progress, said):
         ),
     ],
 )
-def test_each_trust_has_its_memory_where_any_tells_it(monkeypatch, progress, rows):
+def test_each_trust_has_its_memory_where_any_tells_it(monkeypatch, tmp_path, progress, rows):
     heard = NOW - timedelta(seconds=7)
     view = RunView(
         run="0" * 32, study="heart", title="t", bundle="0" * 64, researcher="a" * 64, point={}, state="running",
@@ -62,9 +62,9 @@ def test_each_trust_has_its_memory_where_any_tells_it(monkeypatch, progress, row
             TrustPart(trust="b" * 64, name="south", state="failed", failure=Failure(error_class="ValueError")),
         ),
     )  # fmt: skip
-    monkeypatch.setattr(main, "datetime", SimpleNamespace(now=lambda zone: NOW))
-    monkeypatch.setattr(home.Home, "find", lambda: None)
+    monkeypatch.setattr(told, "datetime", SimpleNamespace(now=lambda zone: NOW))
+    monkeypatch.setattr(home.Home, "find", lambda: home.Home(tmp_path))
     monkeypatch.setattr(runs, "view_run", lambda home, run: view)
     monkeypatch.setattr(runs, "view_rounds", lambda home, run: ())
     said = CliRunner().invoke(app, ["runs", "0" * 32])
-    assert [" ".join(line.split()) for line in said.output.splitlines()[1:]] == rows
+    assert [" ".join(line.split()) for line in said.output.splitlines()[2:]] == rows
