@@ -143,7 +143,7 @@ def test_a_closed_list_has_other_words_for_each_of_its_values(study):
                                                            categories=(Category(concept_id=1, label="a"),)),))}
                    for kind in ("number", "concept", "flag")]),
         ("window", [{"dataset": Dataset(variables=(Variable(name="x", source="condition", concept_id=1, window=of),))}
-                    for of in ("until-cohort-end", Window(start_days=None, end_days=0), Window(start_days=-3, end_days=0))]),
+                    for of in ("until-cohort-end", *(Window(start_days=start, end_days=0) for start in (None, -3)))]),
         ("take", [{"dataset": Dataset(variables=(Variable(name="x", source="measurement", concept_id=1, take=take),))}
                   for take in ("last", "first", "minimum", "maximum", "mean", "count")]),
         ("role", [{"dataset": Dataset(variables=(Variable(name="x", source="measurement", concept_id=1, role=role),))}
