@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from flipnb.contracts.bundle import Bundle
+from flipnb.workbench.bundles_plan import plan_of_bundle, plan_text
 from flipnb.workbench.hub_client import HubClient
-from flipnb.workbench.plan_file import PlanFile
 
 _NAMELESS = "notebook"
 
@@ -20,23 +20,9 @@ def write_definition(hub: HubClient, bundle: Bundle, directory: Path) -> None:
     """
     directory.mkdir(parents=True, exist_ok=True)
     stem = Path(bundle.notebook_name).stem or _NAMELESS
-    plan = PlanFile(
-        title=bundle.title,
-        cohort=f"{stem}.cohort.json",
-        dataset=bundle.dataset,
-        split=bundle.split,
-        outputs=bundle.outputs,
-        totals=bundle.totals,
-        plan=bundle.plan,
-        minimum_trusts=bundle.minimum_trusts,
-        start_from=bundle.initial_weights,
-        files=tuple(file.name for file in bundle.files),
-    )
-    contents = {
-        f"{stem}.ipynb": bundle.notebook.to_nbformat("python3"),
-        f"{stem}.flip.json": plan.model_dump(mode="json", exclude_none=True),
-        f"{stem}.cohort.json": bundle.cohort,
-    }
+    plan = plan_of_bundle(bundle, f"{stem}.cohort.json")
+    (directory / f"{stem}.flip.json").write_text(plan_text(plan))
+    contents = {f"{stem}.ipynb": bundle.notebook.to_nbformat("python3"), f"{stem}.cohort.json": bundle.cohort}
     for name, content in contents.items():
         (directory / name).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     for file in bundle.files:

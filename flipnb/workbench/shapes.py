@@ -26,8 +26,8 @@ from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.problem import FlipError, Problem
 from flipnb.contracts.tensors import Tensor, TensorSpec
 from flipnb.files.whole import write
+from flipnb.workbench.bundles_plan import plan_of_bundle, plan_text
 from flipnb.workbench.local_channel import SHAPES
-from flipnb.workbench.plan_file import PlanFile
 from flipnb.workbench.rehearsal import TWIN, make_twin, plan_digest
 from flipnb.workbench.shape_run import ORDER, PROBLEM
 
@@ -65,18 +65,9 @@ class Subject:
 @contextmanager
 def subject_of(bundle: Bundle, kept: Path) -> Iterator[Subject]:
     """The notebook of a bundle that this researcher signed, while the block runs; in a folder of its own."""
-    plan = PlanFile(
-        title=bundle.title,
-        cohort="cohort.json",
-        dataset=bundle.dataset,
-        split=bundle.split,
-        outputs=bundle.outputs,
-        totals=bundle.totals,
-        plan=bundle.plan,
-    )
     with tempfile.TemporaryDirectory(prefix="flip-bundle-") as folder:
         file = Path(folder) / "bundle.flip.json"
-        file.write_bytes(plan.to_bytes())
+        file.write_text(plan_text(plan_of_bundle(bundle, "cohort.json")))
         yield Subject(bundle.notebook, file, Path(folder), bundle.tensors, None, kept)
 
 
