@@ -149,14 +149,14 @@ class _Waiting:
         if away and (len(there) < self._minimum or not all(self._long_away(part) for part in away)):
             for part in self._willing:
                 lacking = part in away
-                self._wait(part, "away" if lacking else "others", _AWAY if lacking else _waits_for(away))
+                self._wait(part, "away" if lacking else "others", _AWAY if lacking else _OTHERS)
             return
         full = [part for part in there if self._slots.full(part.trust)]
         self._slots.set_aside(there)
         for part in there:
             if full:
                 lacking = part in full
-                self._wait(part, "no-slot" if lacking else "others", _FULL if lacking else _waits_for(full))
+                self._wait(part, "no-slot" if lacking else "others", _FULL if lacking else _OTHERS)
             else:
                 self._wait(part, "accepting", "Was asked to start.")
         if not full:
@@ -196,7 +196,4 @@ class _Waiting:
 
 _AWAY = "Its agent is away."
 _FULL = "All of its slots are in use."
-
-
-def _waits_for(parts: Sequence[PartRow]) -> str:
-    return f"Has a slot; waits for {', '.join(part.name for part in parts)}."
+_OTHERS = "Has a slot, and waits for the others."
