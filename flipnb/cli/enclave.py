@@ -85,8 +85,8 @@ def requests(
         print("Nothing waits.")
     else:
         print_table(
-            ["bundle", "study", "title", "researcher", "state", "why"],
-            [[i.bundle[:16], i.study, i.title, i.researcher, state_of(i), i.reason] for i in found],
+            ["bundle", "study", "title", "researcher", "state", "runs", "why"],
+            [[i.bundle[:16], i.study, i.title, i.researcher, state_of(i), i.waiting_told, i.reason] for i in found],
         )
 
 

@@ -72,3 +72,9 @@ class Choices(Document):
     def made(self) -> dict[str, Any]:
         """Those that were made, by name."""
         return {name: value for name, value in self.model_dump().items() if value is not None}
+
+    @property
+    def told(self) -> dict[str, int | str]:
+        """Those that were made, in words, with their values; weights by the first of their digest."""
+        words = {"rounds": "rounds", "seed": "split seed", "fold": "fold", "initial_weights": "first weights"}
+        return {words[name]: value[:8] if isinstance(value, str) else value for name, value in self.made.items()}

@@ -216,15 +216,15 @@ class Line:
         self.counts[entry.kind] += 1
         size = entry.details.get("bytes")
         if entry.kind == "round-released" and isinstance(size, int):
-            self.counts["bits"] += 8 * size
+            self.counts["bytes"] += size
 
     def sentence(self, name_of: Callable[[str], str]) -> str:
-        """``lr 0.5: 12 answers to rounds left here, 11.2 kbit``; ``name_of`` calls runs what people call them."""
+        """``lr 0.5: 12 answers to rounds left here, 1.4 kB``; ``name_of`` calls runs what people call them."""
         if self.run is None:
             return self.last
         counts = self.counts
         answers = counts["round-released"]  # one for each round, and one for the final evaluation
-        told = [f"{many(answers, 'answer')} to rounds left here, {_bits(counts['bits'])}"] * bool(answers)
+        told = [f"{many(answers, 'answer')} to rounds left here, {_size(counts['bytes'])}"] * bool(answers)
         told += [f"{many(counts['total-released'], 'total')} left here"] * bool(counts["total-released"])
         refused = sum(counts[kind] for kind in ("round-refused", "total-refused", "report-refused"))
         told += [f"{refused:,} refused"] * bool(refused)
@@ -266,5 +266,6 @@ class Story:
         return found
 
 
-def _bits(bits: int) -> str:
-    return f"{bits / 1000:.1f} kbit" if bits >= 1000 else many(bits, "bit")
+def _size(size: int) -> str:
+    """As it was sent: how much that can tell at most is in the brief, which is less."""
+    return f"{size / 1000:.1f} kB" if size >= 1000 else many(size, "byte")

@@ -40,25 +40,13 @@ def run_name(run: _Named) -> str:
     it chose beside its parameters tells as well.
     """
     told = {name: run.point[name] for name in run.telling if name in run.point}
-    said = point_text((told or dict(run.point)) | chosen(run.choices))
+    said = point_text((told or dict(run.point)) | run.choices.told)
     return f"{run.title} · {said}" if said else run.title
 
 
 def point_text(point: Mapping[str, Scalar]) -> str:
     """ "lr 0.5, smooth true": numbers as JavaScript writes them, so that screens and terminals agree."""
     return ", ".join(f"{name} {_shown(value)}" for name, value in point.items())
-
-
-def chosen(choices: Choices) -> dict[str, Scalar]:
-    """What a run chose within its bundle's space beside its parameters, in words and values."""
-    weights = choices.initial_weights
-    made = {
-        "rounds": choices.rounds,
-        "split seed": choices.seed,
-        "fold": choices.fold,
-        "first weights": weights[:8] if weights is not None else None,
-    }
-    return {name: value for name, value in made.items() if value is not None}
 
 
 def trust_titles(home: Home, study: str, parts: Iterable[TrustPart] = ()) -> dict[str, str]:

@@ -293,12 +293,13 @@ class Desk:
         )
 
     def _name_of(self, run: str) -> str:
-        """What people call a run: its title and the parameters that are not fixed."""
+        """What people call a run: its title, the parameters that are not fixed, and what else it chose."""
         stored = self._enclave.store.runs.get(run)
         if stored is None:
             return f"run {run[:8]}"
         free = {one.name for one in self._requests.content(stored.bundle).parameters if not one.fixed}
-        point = ", ".join(f"{name} {value}" for name, value in stored.point.items() if name in free)
+        values = {name: value for name, value in stored.point.items() if name in free} | stored.choices.told
+        point = ", ".join(f"{name} {value}" for name, value in values.items())
         return f"{stored.title} · {point}" if point else stored.title
 
     async def _estate_version(self) -> str | None:

@@ -56,7 +56,7 @@ def test_a_run_is_one_line_where_its_last_entry_is():
     assert [line.sentence("lr {}".format) for line in told.lines()] == [
         "lr b: told how far a run is: cell 3",
         "a wrong passphrase was typed for anna",
-        "lr a: 2 answers to rounds left here, 2.0 kbit",
+        "lr a: 2 answers to rounds left here, 256 bytes",
         "counted for heart: 2 counts, 97 left",
     ]
     assert told.line("run-a").indices == [0, 1, 3]
