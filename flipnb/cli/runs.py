@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly, watched
 
+if TYPE_CHECKING:
+    from flipnb.workbench.home import Home
+
 Run = Annotated[str, typer.Argument(help="The id of a run.")]
-Study = Annotated[str | None, typer.Option("--study", help="The study's name.")]
+Study = Annotated[str | None, typer.Option("--study", help="The study's name; without it your only one.")]
 _LAST_ROUNDS = 12
 
 
@@ -36,9 +39,8 @@ def runs(
     if run is not None:
         _show_run(run, as_json)
         return
-    if study_name is None:
-        raise typer.BadParameter("Give a run, or --study.")
-    found = list_runs(Home.find(), study_name)
+    home = Home.find()
+    found = list_runs(home, study_name or _only_study(home))
     if as_json:
         print_json([{**item.model_dump(mode="json"), "name": run_name(item)} for item in found])
         return
@@ -58,6 +60,16 @@ def runs(
             for item in found
         ],
     )
+
+
+def _only_study(home: Home) -> str:
+    """The one study that is kept here; else a usage error that names those there are."""
+    from flipnb.workbench.studies import kept_studies
+
+    kept = kept_studies(home)
+    if len(kept) != 1:
+        raise typer.BadParameter(f"Give --study: one of {', '.join(kept)}." if kept else "You are in no study yet.")
+    return kept[0]
 
 
 def _show_run(run: str, as_json: bool) -> None:
@@ -200,9 +212,8 @@ def trusts(
     from flipnb.workbench.studies import read_roster
     from flipnb.workbench.trust_cards import study_trusts
 
-    if study_name is None:
-        raise typer.BadParameter("Give --study.")
     home = Home.find()
+    study_name = study_name or _only_study(home)
     found = study_trusts(home, read_roster(home, study_name))
     if trust is not None or package is not None:
         found = tuple(item for item in found if trust in (None, item.name, item.title))

@@ -44,9 +44,13 @@ def run_lab(arguments: Sequence[str] = ()) -> None:
     """
     directory = ROOT / "build" / "lab"
     narration = Narration()
-    made = not (directory / "daemons.json").exists()
+    unfinished = directory.with_name("lab.unfinished")
+    made = unfinished.exists() or not (directory / "daemons.json").exists()
     if made:
-        federation.remove(directory)
+        if not federation.status(directory)["up"]:
+            federation.remove(directory)
+        unfinished.parent.mkdir(exist_ok=True)
+        unfinished.write_text("The federation in lab/ has no study yet: `make lab` makes it anew.\n")
         with narration.stage("build", "A hub and four hospitals' enclaves"):
             current = job.make(directory, narration, ROOT)
         with narration.stage("fill", "Each hospital harmonises its own extract"):
@@ -58,6 +62,7 @@ def run_lab(arguments: Sequence[str] = ()) -> None:
         if made:
             with narration.stage("join", "The study"):
                 current.open_study()
+            unfinished.unlink()
         with narration.stage("lab", "JupyterLab starts"):
             copied = copy_notebooks(ROOT / "notebooks", ROOT / "build" / "notebooks")
             narration.say(copied.describe())
@@ -114,6 +119,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         match sys.argv[1:]:
+            case [*_, "-h" | "--help"]:
+                print(__doc__)
             case []:
                 run_demo()
             case ["lab", *arguments]:

@@ -99,6 +99,8 @@ def _open(
         "ServerApp.port": port,
         "ServerApp.port_retries": 0,
         "ServerApp.root_dir": folder,
+        # Jupyter has one secret for a user's servers: a tab of another face that was at this port would be let in.
+        "ServerApp.cookie_secret_file": own / "cookie_secret",
         "ServerApp.answer_yes": True,
         "LabApp.default_url": page,
         "KernelManager.transport": "ipc",  # sockets of this user: over TCP, ipykernel warns in every notebook

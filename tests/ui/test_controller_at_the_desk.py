@@ -85,6 +85,8 @@ def test_a_controller_reads_approves_and_looks_at_what_ran(federation, server, p
     page.page.locator(".jp-FlipDesk").get_by_role("tab", name="Policy").click()
     page.page.get_by_role("row", name="counts.answer_seconds").wait_for()
     assert serious_findings(page.page, ".jp-FlipDesk") == []
+    page.page.locator(".jp-FlipDesk").get_by_role("tab", name="Ended").click()
+    assert page.page.locator(".jp-FlipDesk").get_by_text("awaiting approval").count() == 0
     page.page.locator(".jp-FlipDesk").get_by_role("tab", name="Waiting").click()
     page.see("<b>Hostile</b> notebook", ".jp-FlipDesk")
     page.page.get_by_role("button", name="<b>Hostile</b> notebook").first.click()

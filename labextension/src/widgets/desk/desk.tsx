@@ -38,6 +38,10 @@ export interface IDeskProps {
 }
 
 const UNDECIDED: ReadonlySet<IRequestSummary['state']> = new Set(['waiting']);
+const BEFORE_A_DECISION: ReadonlySet<IDeskRun['state']> = new Set([
+  'notified',
+  'waiting'
+]);
 const GOING_ON: ReadonlySet<IDeskRun['state']> = new Set([
   'approved',
   'queued',
@@ -65,7 +69,9 @@ function Desk(props: IDeskProps): JSX.Element {
     request => !UNDECIDED.has(request.state)
   );
   const running = desk.runs.filter(run => GOING_ON.has(run.state));
-  const ended = desk.runs.filter(run => !GOING_ON.has(run.state));
+  const ended = desk.runs.filter(
+    run => !GOING_ON.has(run.state) && !BEFORE_A_DECISION.has(run.state)
+  );
   const title = desk.status?.title ?? '';
   return (
     <div className="jp-FlipView">
