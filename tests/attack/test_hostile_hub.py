@@ -342,10 +342,12 @@ def test_an_agent_that_is_killed_after_it_accepted_or_while_a_run_waits_for_a_sl
         killed()
         assert scene.hub.ask("start", run=second, members=members).code is None
         scene.hub.blobs[sha(OTHER)] = OTHER
-        assert scene.round(scene.context(first, bundle, 2, OTHER)).envelope is not None
+        context = scene.context(first, bundle, 2, OTHER)
+        assert scene.hub.ask("round", run=first, context=context, seconds=120).envelope is not None
         assert (scene.trust.run_state(second), scene.trust.status().running) == ("queued", 1)
         assert scene.hub.ask("stop", run=first).code is None
-        assert scene.round(scene.context(second, bundle, 1)).envelope is not None
+        context = scene.context(second, bundle, 1)
+        assert scene.hub.ask("round", run=second, context=context, seconds=120).envelope is not None
         assert [scene.trust.audited(run).count("run-started") for run in (first, second)] == [1, 1]
 
 
