@@ -332,6 +332,9 @@ def _gather(session: Session, run: RunRow, gather_seconds: float) -> None:
         run.quorum = None
         if run.state == "queued":
             become(session, run, "waiting")
+            asked = select(TaskRow).where(TaskRow.run == run.id, TaskRow.kind == "accept", TaskRow.state != "void")
+            for task in session.scalars(asked).all():
+                task.state = "void"  # who has accepted is asked anew: its slots are set aside no longer
         return
     now = time.time()
     run.quorum = run.quorum or now

@@ -2,14 +2,15 @@
 
 No Trust holds a slot for a run that another has not yet accepted to start. A run whose Trusts have free slots asks them
 to accept; while they answer, their slots are set aside here, not at the Trusts. One that lacks a slot somewhere keeps
-its place: none behind it takes the slots that it waits for. One that lacks a Trust (its agent is away) keeps nobody.
+its place: none behind it takes the slots that it waits for. One that lacks a Trust (its agent is away, or does not
+answer) keeps nobody.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from sqlalchemy import or_, select
@@ -27,6 +28,8 @@ from flipnb.hub.tasks import ask
 
 ACCEPT_SECONDS = 60.0
 """How long a Trust whose agent is there may take to accept; a busy one answers within seconds."""
+SILENT = "silent"
+"""The code of a part that has not answered for longer than that, without which there are too few."""
 _AT_ONCE = 50
 
 
@@ -43,16 +46,29 @@ class RunQueue:
         runs = session.scalars(queued).all()
         if not runs:
             return
-        slots = _Slots(self._presence, _taken(session))
+        slots, asked = _Slots(self._presence, _taken(session)), _asked(session)
+        # First of all: a run that comes back into the line before them takes nothing from those that are being asked.
+        silent = _silent(session, asked)
+        slots.set_aside(task.trust for run, tasks in asked.items() if run not in silent for task in tasks)
         for first in range(0, len(runs), _AT_ONCE):
-            if slots.all_taken:
+            if first and slots.all_taken:
                 return
             some = runs[first : first + _AT_ONCE]
-            parts, asked = _parts(session, some), _asked(session, some)
+            parts = _parts(session, some)
             for run in some:
                 minimum = self._minimum(session, run.bundle)
                 patience = self._configuration.gather_seconds
-                _Waiting(session, self._presence, slots, run, parts[run.id], asked[run.id], minimum, patience).step()
+                _Waiting(
+                    session,
+                    self._presence,
+                    slots,
+                    run,
+                    parts[run.id],
+                    asked.get(run.id, ()),
+                    minimum,
+                    patience,
+                    silent=run.id in silent,
+                ).step()
 
     def _minimum(self, session: Session, bundle: str) -> int:
         if bundle not in self._minima:
@@ -79,15 +95,21 @@ def _parts(session: Session, runs: Sequence[RunRow]) -> Mapping[str, list[PartRo
     return found
 
 
-def _asked(session: Session, runs: Sequence[RunRow]) -> Mapping[str, list[TaskRow]]:
-    """What each run's Trusts were asked to accept and have not been asked anew, the first asked first."""
+def _asked(session: Session) -> Mapping[str, list[TaskRow]]:
+    """What the Trusts of each run of the line were asked to accept and have not been asked anew, the first asked
+    first."""
     found: defaultdict[str, list[TaskRow]] = defaultdict(list)
-    tasks = select(TaskRow).where(
-        TaskRow.run.in_([run.id for run in runs]), TaskRow.kind == "accept", TaskRow.state != "void"
-    )
+    line = select(RunRow.id).where(RunRow.state == "queued")
+    tasks = select(TaskRow).where(TaskRow.run.in_(line), TaskRow.kind == "accept", TaskRow.state != "void")
     for task in session.scalars(tasks.order_by(TaskRow.created)):
         found[task.run or ""].append(task)
     return found
+
+
+def _silent(session: Session, runs: Iterable[str]) -> set[str]:
+    """Those of the runs that wait, without anybody's slots, for a Trust's answer."""
+    silent = select(PartRow.run).where(PartRow.run.in_(runs), PartRow.state.in_(WILLING), PartRow.code == SILENT)
+    return set(session.scalars(silent))
 
 
 class _Slots:
@@ -104,8 +126,12 @@ class _Slots:
         """Whether no Trust that is there has a free one."""
         return all(self.full(trust) for trust in self._presence.there)
 
-    def set_aside(self, parts: Sequence[PartRow]) -> None:
-        self._taken.update(part.trust for part in parts)
+    def set_aside(self, trusts: Iterable[str]) -> None:
+        self._taken.update(trusts)
+
+    def give_back(self, trusts: Iterable[str]) -> None:
+        """What was set aside for as many."""
+        self._taken.subtract(trusts)
 
 
 class _Waiting:
@@ -121,27 +147,46 @@ class _Waiting:
         asked: Sequence[TaskRow],
         minimum: int,
         patience: float,
+        *,
+        silent: bool,
     ) -> None:
         self._session, self._presence, self._slots, self._run = session, presence, slots, run
         self._parts, self._asked, self._minimum, self._patience = parts, asked, minimum, patience
+        self._silent = silent
         self._willing = [part for part in parts if part.state in WILLING]
 
     def step(self) -> None:
         if not self._asked:
             self._ask()
             return
-        unanswered = [task for task in self._asked if task.state == "open"]
-        if unanswered and time.time() - self._asked[0].created < ACCEPT_SECONDS:
-            self._slots.set_aside(self._willing)
+        unanswered = {task.trust for task in self._asked if task.state == "open"}
+        owing = [part for part in self._willing if part.trust in unanswered]
+        if self._silent:
+            if len(self._willing) - len(owing) >= self._minimum:
+                self._forget(self._asked)
+                self._ask()
             return
+        if owing and time.time() - max(self._asked[0].created, self._presence.since) < ACCEPT_SECONDS:
+            return
+        self._slots.give_back(task.trust for task in self._asked)
         took = {task.trust for task in self._asked if task.state == "answered" and task.code is None}
         accepted = [part for part in self._willing if part.trust in took]
-        for task in self._asked:
-            task.state = "void"
+        if owing and len(accepted) < self._minimum:
+            self._forget(task for task in self._asked if task.state != "open")
+            for part in self._willing:
+                lacking = part in owing
+                self._wait(part, SILENT if lacking else "others", _SILENT if lacking else _OTHERS)
+            return
+        self._forget(self._asked)
         if len(accepted) >= self._minimum:
             self._start(accepted)
         else:
             self._ask()
+
+    def _forget(self, tasks: Iterable[TaskRow]) -> None:
+        """What they were asked, and have said: it holds no longer."""
+        for task in tasks:
+            task.state = "void"
 
     def _ask(self) -> None:
         there = [part for part in self._willing if self._presence.online(part.trust)]
@@ -152,7 +197,7 @@ class _Waiting:
                 self._wait(part, "away" if lacking else "others", _AWAY if lacking else _OTHERS)
             return
         full = [part for part in there if self._slots.full(part.trust)]
-        self._slots.set_aside(there)
+        self._slots.set_aside(part.trust for part in there)
         for part in there:
             if full:
                 lacking = part in full
@@ -182,7 +227,7 @@ class _Waiting:
     def _start(self, accepted: Sequence[PartRow]) -> None:
         become(self._session, self._run, "starting")
         members = tuple(sorted(part.trust for part in accepted))
-        self._slots.set_aside(accepted)
+        self._slots.set_aside(members)
         for part in self._parts:
             if part in accepted:
                 part.member, part.code, part.reason = True, None, None
@@ -197,3 +242,4 @@ class _Waiting:
 _AWAY = "Its agent is away."
 _FULL = "All of its slots are in use."
 _OTHERS = "Has a slot, and waits for the others."
+_SILENT = "Was asked to start, and does not answer."

@@ -7,8 +7,11 @@ for a stranger.
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,13 +20,15 @@ from enclave_scenario import COHORT, WEIGHTS, sha, signed_count
 from hostile_hub import Scene, opened
 from safetensors.numpy import save
 
+from flipnb.contracts.choices import Choices, Choosable
 from flipnb.contracts.count import CountReply, SignedCount
 from flipnb.contracts.document import canonical_bytes
-from flipnb.contracts.envelope import COUNT_REPLY, ROUND_REPLY, peek, unseal
+from flipnb.contracts.envelope import COUNT_REPLY, ROUND_REPLY, RUN_REQUEST, peek, seal, unseal
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.notebook import Cell, FrozenNotebook
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.round import RoundReply
+from flipnb.contracts.run import RunRequest, run_id
 from flipnb.contracts.task import TaskAnswer
 from flipnb.contracts.total import DeclaredArray, TotalContext, TotalStep, TotalSum
 
@@ -219,6 +224,122 @@ def test_other_members_than_the_bundles_do_not_start(scene: Scene) -> None:
     assert answer.code == "wrong-members"
     run, _ = scene.put(bundle, "6")
     assert scene.hub.ask("start", run=run, members=(own,)).code == "quorum-missing"
+
+
+def test_accepting_takes_nothing_and_a_start_counts_once_whatever_was_accepted(scene: Scene) -> None:
+    own, members = scene.study.node.key_id, scene.study.members()
+    assert scene.hub.ask("accept", run="0" * 32, members=members).code == "unknown-run"
+    bundle = scene.bundle(title="Accepted")
+    run, _ = scene.put(bundle, "1")
+    assert scene.hub.ask("accept", run=run, members=members).code == "not-approved"
+    assert scene.trust.run_state(run) == "waiting"
+    assert scene.trust.approve(bundle.digest()).is_success
+    accept = {"kind": "accept", "run": run, "members": members}
+    assert [answer.code for answer in scene.hub.ask_all(*[accept] * 20)] == [None] * 20
+    assert scene.trust.run_state(run) == "approved"
+    assert not (scene.trust.enclave.runs / run).exists()
+    assert "run-started" not in scene.trust.audited(run)
+    start = {"kind": "start", "run": run, "members": members}
+    answers = scene.hub.ask_all(accept, start, start, start | {"members": (own,)}, accept)
+    assert [answer.code for answer in answers] == [None] * 5
+    started = [entry["details"] for entry in scene.trust.audit() if entry["kind"] == "run-started"]
+    assert [tuple(entry["members"]) for entry in started if entry["run"] == run] == [members]
+    assert scene.round(scene.context(run, bundle, 1, members=(own,))).code == "round-refused"
+    assert scene.round(scene.context(run, bundle, 1)).envelope is not None
+    assert scene.hub.ask("stop", run=run).code is None
+    assert scene.hub.ask("accept", run=run, members=members).code == "stopped"
+
+
+def test_other_members_than_the_bundles_are_not_accepted(scene: Scene) -> None:
+    bundle = scene.bundle(title="Accepted with others")
+    own = scene.study.node.key_id
+    for nonce, others, code in (
+        ("1", (own, SigningKey.generate().key_id), "wrong-members"),
+        ("2", (own,), "quorum-missing"),
+    ):
+        run, _ = scene.put(bundle, nonce)
+        assert scene.trust.approve(bundle.digest(), executions=2).is_success
+        assert scene.hub.ask("accept", run=run, members=others).code == code
+        assert scene.hub.ask("start", run=run, members=scene.study.members()).code == code
+
+
+def test_a_run_that_waits_is_not_accepted_and_never_starts_beside_those_before_it(scene: Scene) -> None:
+    """One execution, two runs. Which of them has it a hub may choose; that both have it, it may not."""
+    bundle, members = scene.bundle(title="One of two"), scene.study.members()
+    first, _ = scene.put(bundle, "1")
+    second, _ = scene.put(bundle, "2")
+    assert scene.trust.approve(bundle.digest()).is_success
+    assert [scene.trust.run_state(run) for run in (first, second)] == ["approved", "waiting"]
+    assert scene.hub.ask("accept", run=second, members=members).code == "executions-spent"
+    assert [scene.trust.run_state(run) for run in (first, second)] == ["approved", "waiting"]
+    assert scene.hub.ask("accept", run=first, members=members).code is None
+    both = [{"kind": "start", "run": run, "members": members} for run in (second, first)]
+    assert sorted(answer.code or "" for answer in scene.hub.ask_all(*both)) == ["", "executions-spent"]
+    kinds = [scene.trust.audited(run).count("run-started") for run in (first, second)]
+    assert sorted(kinds) == [0, 1]
+    for run in (first, second):
+        assert scene.hub.ask("stop", run=run).code is None
+
+
+def test_what_a_run_chooses_beyond_the_approved_bundle_gets_nothing(scene: Scene) -> None:
+    """A researcher's signature is no approval: rounds, seeds, folds and weights are as approved, at every step."""
+    plan = Plan(rounds=3, clip_norm=10.0)
+    bundle = scene.bundle(title="Chosen", plan=plan, choosable=Choosable(minimum_rounds=1, seeds=(2, 3)))
+
+    def put(nonce: str, **chosen: Any) -> tuple[str, TaskAnswer]:
+        request = RunRequest(
+            study="heart", bundle=bundle.digest(), point={"lr": 0.01}, choices=Choices(**chosen),
+            requested=datetime.now(UTC), nonce=nonce * 32,
+        )  # fmt: skip
+        run, sealed = run_id(request.to_bytes()), seal(request, RUN_REQUEST, scene.study.researcher)
+        return run, scene.hub.ask("run", run=run, run_request=sealed.decode())
+
+    good, answer = put("1", rounds=1, seed=2)
+    assert answer.code is None
+    assert scene.trust.approve(bundle.digest(), executions=9).is_success
+    for code, chosen in (
+        ("out-of-bounds", {"rounds": 4}),
+        ("out-of-bounds", {"rounds": 0}),
+        ("out-of-bounds", {"seed": 4}),
+        ("not-choosable", {"fold": 1}),
+        ("not-choosable", {"initial_weights": sha(OTHER)}),
+    ):
+        bad, answer = put("2", **chosen)
+        assert (chosen, answer.code) == (chosen, code)
+        assert scene.hub.ask("start", run=bad, members=scene.study.members()).code == "unknown-run"
+    assert scene.hub.ask("start", run=good, members=scene.study.members()).code is None
+    scene.hub.blobs[sha(OTHER)] = OTHER
+    assert scene.round(scene.context(good, bundle, 1)).code == "round-refused"  # of three rounds: it chose one
+    assert scene.round(scene.context(good, bundle, 1, of=1)).envelope is not None
+    assert scene.round(scene.context(good, bundle, 2, OTHER, of=3)).code == "round-refused"
+    assert scene.round(scene.context(good, bundle, 2, OTHER, of=1)).code == "round-refused"  # it trains no more
+    assert scene.round(scene.context(good, bundle, 2, OTHER, of=1, training=False)).envelope is not None
+    until(lambda: scene.trust.run_state(good) == "finished")
+
+
+def test_an_agent_that_is_killed_after_it_accepted_starts_what_it_is_told_to(tmp_path: Path) -> None:
+    """One slot, two runs: nothing that was accepted is lost, and the second waits for the slot."""
+    with opened(tmp_path, slots=1) as scene:
+        members = scene.study.members()
+        bundle = scene.bundle(title="Killed", plan=Plan(rounds=3, clip_norm=10.0))
+        first, _ = scene.put(bundle, "1")
+        second, _ = scene.put(bundle, "2")
+        until(lambda: scene.trust.approve(bundle.digest(), executions=2).is_success)  # its estate is being read
+
+        def killed() -> None:
+            scene.trust.end(signal.SIGKILL)
+            scene.trust.start()
+            scene.trust.ready()
+
+        for run in (first, second):
+            assert scene.hub.ask("accept", run=run, members=members).code is None
+        killed()
+        assert [scene.trust.run_state(run) for run in (first, second)] == ["approved", "approved"]
+        for run in (first, second):
+            assert scene.hub.ask("start", run=run, members=members).code is None
+        assert scene.round(scene.context(first, bundle, 1)).envelope is not None
+        until(lambda: scene.trust.run_state(second) == "queued")
+        assert [scene.trust.audited(run).count("run-started") for run in (first, second)] == [1, 1]
 
 
 def people(scene: Scene, answer: TaskAnswer) -> CountReply:

@@ -107,7 +107,7 @@ class Agent:
             sandbox=sandbox,
             joined=self._presence.joined,
         )
-        self._tasks = Tasks(self._hub, self._audit, self._runs, replies, counts)
+        self._tasks = Tasks(self._hub, self._presence.greet, self._audit, self._runs, replies, counts)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from flipnb.contracts.disk import is_full
@@ -59,15 +60,28 @@ _PATIENCE_OF_RUNS_S = 300.0
 
 
 class Tasks:
-    """Fetches tasks and hands each to the room that it is for."""
+    """Fetches tasks and hands each to the room that it is for.
 
-    def __init__(self, hub: HubLink, audit: AuditLog, runs: Runs, replies: Replies, counts: Counts) -> None:
-        self._hub, self._audit, self._runs, self._replies, self._counts = hub, audit, runs, replies, counts
+    ``greet`` tells the hub, where it can, what it should know before it is asked.
+    """
+
+    def __init__(
+        self,
+        hub: HubLink,
+        greet: Callable[[], Awaitable[None]],
+        audit: AuditLog,
+        runs: Runs,
+        replies: Replies,
+        counts: Counts,
+    ) -> None:
+        self._hub, self._greet, self._audit = hub, greet, audit
+        self._runs, self._replies, self._counts = runs, replies, counts
         self._lanes: Lanes[Task | UnreadableTask] = Lanes(_WIDTHS, _UNREADABLE, self._handle)
 
     async def fetch(self) -> None:
         """Fetch tasks for ever."""
         after = 0
+        await self._greet()
         while True:
             before = after
             try:
@@ -75,7 +89,7 @@ class Tasks:
             except NotNow:
                 # It may come back as an older copy of itself, with lower numbers.
                 after = 0
-                await self._hub.patiently(partial(self._hub.tasks, 0, _LOOK_AGAIN_S))
+                await self._hub.patiently(self._back)
                 continue
             news = self._take(found)
             after = max([after, *(task.sequence for task in found.tasks)])
@@ -83,6 +97,11 @@ class Tasks:
                 after = 0  # what there was no room for is handed out again
             elif not news and after == before:
                 await asyncio.sleep(_IDLE_S)
+
+    async def _back(self) -> None:
+        """Raises NotNow where the hub is not there yet."""
+        await self._greet()
+        await self._hub.tasks(0, _LOOK_AGAIN_S)
 
     def abandon(self) -> None:
         """Answer nothing more: the hub hands out again what is unanswered."""

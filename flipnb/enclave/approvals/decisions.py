@@ -8,7 +8,7 @@ from functools import partial
 from flipnb.contracts.approval import Decline
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.approvals.admission import require_members
-from flipnb.enclave.approvals.approvals import Approvals, Terms, refuse_own, verify_approval
+from flipnb.enclave.approvals.approvals import SPENT, Approvals, Terms, refuse_own, verify_approval
 from flipnb.enclave.approvals.executions import deal, keep_approval, take_execution
 from flipnb.enclave.approvals.requests import Requests, content_of
 from flipnb.enclave.stores.audit import AuditLog
@@ -98,11 +98,20 @@ class Decisions:
         deal(self._store, bundle, terms)
 
     async def require_startable(self, run: StoredRun, members: tuple[str, ...]) -> None:
-        """Whether ``start`` with the same would be let through now; nothing is taken. Raises FlipError as it does."""
+        """Whether ``start`` with the same would be let through now; nothing is taken.
+
+        Raises FlipError as it does, and ``executions-spent`` where what is left is promised to others: a Trust that
+        let them be overtaken would break its word to them, after other Trusts have kept theirs.
+        """
         bundle = self._requests.content(run.bundle)
         self._requests.require_runnable(bundle)
         require_members(bundle, members, own_key=self._own_key)
-        Approvals(self._store.approvals.of(run.bundle), self.terms(await self._estate_version())).usable()
+        terms = self.terms(await self._estate_version())
+        Approvals(self._store.approvals.of(run.bundle), terms).usable()
+        deal(self._store, run.bundle, terms)
+        dealt = self._store.runs.get(run.run)
+        if dealt is None or dealt.state != "approved":
+            raise FlipError(*SPENT, status=409)
 
     async def start(self, run: StoredRun, members: tuple[str, ...]) -> None:
         """Let a run start with ``members``: one execution is taken from each approval that is demanded.

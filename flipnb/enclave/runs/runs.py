@@ -10,7 +10,7 @@ from flipnb.contracts.approval import MENDED_BY_APPROVAL
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.count import ESTATE_FAILED
 from flipnb.contracts.problem import FlipError
-from flipnb.contracts.run import TrustState
+from flipnb.contracts.run import SLOT_RELEASED, TrustState
 from flipnb.contracts.task import AcceptTask, RunTask, StartTask, StopTask, TaskAnswer
 from flipnb.enclave.approvals.approvals import APPROVE_ANEW
 from flipnb.enclave.approvals.decisions import Decisions
@@ -25,6 +25,12 @@ from flipnb.enclave.stores.grid import Grid
 from flipnb.enclave.stores.stored import STARTED, StoredRun
 
 _LOG = logging.getLogger("flipnb.enclave.runs")
+
+
+def _resumed(run: StoredRun) -> tuple[bool, str, str]:
+    """Where a run stands among those that are taken up again."""
+    released = run.state == "queued" and run.code == SLOT_RELEASED
+    return released, run.started.isoformat() if run.started is not None else "", run.run
 
 
 class Runs:
@@ -56,9 +62,10 @@ class Runs:
     async def resume(self) -> None:
         """Start anew what ran when the agent ended; the kernel gets the round again that is still open.
 
-        What runs that are over could not have removed is removed now.
+        Slots are taken in the order in which the runs were started, as at all other Trusts, and before those that had
+        given theirs back. What runs that are over could not have removed is removed now.
         """
-        for run in self._store.runs.all():
+        for run in sorted(self._store.runs.all(), key=_resumed):
             last = self._store.rounds.last(run.run)
             if run.state in STARTED:
                 if last is not None and last.reply is not None and not last.training:

@@ -151,7 +151,7 @@ class Hub:
         address = self.root / "address.json"
         before = address.stat().st_mtime_ns if address.exists() else 0
         self.process = subprocess.Popen([sys.executable, "-m", "flipnb.hub", "--directory", str(self.root)])
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not address.exists() or address.stat().st_mtime_ns == before:
             assert self.process.poll() is None, "the hub ended at start"
             assert time.monotonic() < deadline

@@ -334,20 +334,148 @@ def test_after_the_time_for_gathering_a_quorum_goes_without_who_is_away(
     assert scene.part(run, three) == ("left-out", "not-accepted")
 
 
-def test_who_does_not_accept_in_time_is_asked_anew_with_the_others(
+def later(monkeypatch: pytest.MonkeyPatch, scene: Scene, seconds: float) -> None:
+    """So many seconds from now on, with all agents there."""
+    now = time.time() + seconds
+    monkeypatch.setattr(run_queue.time, "time", lambda: now)
+    for trust in scene.trusts:
+        scene.there(trust)
+
+
+def test_who_does_not_accept_in_time_is_named_keeps_nobody_and_is_asked_anew_with_the_others(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, two = KEYS[:2]
-    run = scene.submit([one, two])
+    """An agent that polls and answers nothing: it kept the slots of all others for ever."""
+    one, two, three = KEYS[:3]
+    run, behind = scene.submit([one, two]), scene.submit([one, three])
     approve(scene, run, [one, two])
+    approve(scene, behind, [one, three])
     scene.look()
     accept(scene, run, one)
-    now = time.time()
-    monkeypatch.setattr(run_queue.time, "time", lambda: now + run_queue.ACCEPT_SECONDS + 1)
-    for trust in (one, two):
-        scene.there(trust)
     scene.look()
-    assert [kinds(scene, trust, run) for trust in (one, two)] == [["accept"], ["accept"]]
+    assert kinds(scene, one, behind) == []
+    later(monkeypatch, scene, run_queue.ACCEPT_SECONDS + 1)
+    scene.look()
+    assert scene.part(run, two) == ("queued", "silent")
+    assert scene.part(run, one) == ("queued", "others")
+    assert [kinds(scene, trust, run) for trust in (one, two)] == [[], ["accept"]]
+    assert [kinds(scene, trust, behind) for trust in (one, three)] == [["accept"]] * 2
+    accept(scene, run, two)
+    scene.look()
+    assert scene.state(run) == "queued", "what one accepted long ago holds no longer, and its slot is another's now"
+    assert scene.part(run, one) == ("queued", "no-slot")
+    for trust in (one, three):
+        scene.take(trust)
+    scene.look()
+    for trust in (one, three):
+        scene.take(trust)
+        assert scene.begin_kernel(trust)
+    assert scene.end(behind)
+    scene.look()
+    assert [kinds(scene, trust, run) for trust in (one, two)] == [["accept"]] * 2
+
+
+def test_a_quorum_goes_without_who_does_not_accept_in_time(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two, three = KEYS[:3]
+    run = scene.submit([one, two, three], minimum=2)
+    approve(scene, run, [one, two, three])
+    scene.look()
+    for trust in (one, two):
+        accept(scene, run, trust)
+    scene.look()
+    assert scene.state(run) == "queued"
+    later(monkeypatch, scene, run_queue.ACCEPT_SECONDS + 1)
+    scene.look()
+    assert (scene.state(run), scene.members(run)) == ("starting", {one, two})
+    assert scene.part(run, three) == ("left-out", "not-accepted")
+    assert kinds(scene, three, run) == ["stop"]
+
+
+def test_who_declines_while_others_are_asked_is_not_waited_for(scene: Scene) -> None:
+    one, two, three = KEYS[:3]
+    run = scene.submit([one, two, three], minimum=2)
+    approve(scene, run, [one, two, three])
+    scene.look()
+    scene.report(run, three, "declined")
+    for trust in (one, two):
+        accept(scene, run, trust)
+    scene.look()
+    assert (scene.state(run), scene.members(run)) == ("starting", {one, two})
+
+
+def test_a_hub_that_was_away_for_longer_than_trusts_may_take_waits_for_their_answers(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is killed while they are asked, and started again: nobody could answer meanwhile."""
+    one, two, three = KEYS[:3]
+    run = scene.submit([one, two, three], minimum=2)
+    approve(scene, run, [one, two, three])
+    scene.look()
+    for trust in (one, two):
+        accept(scene, run, trust)
+    later(monkeypatch, scene, run_queue.ACCEPT_SECONDS + 1)
+    scene.presence = Presence(since=time.time())
+    scene.line = RunQueue(CONFIGURATION, scene.presence)
+    scene.look()
+    assert scene.state(run) == "queued"
+    for trust in (one, two, three):
+        scene.there(trust)
+    accept(scene, run, three)
+    scene.look()
+    assert (scene.state(run), scene.members(run)) == ("starting", {one, two, three})
+
+
+def test_a_run_that_comes_back_into_the_line_takes_no_slot_from_those_that_are_asked(scene: Scene) -> None:
+    one, two, three = KEYS[:3]
+    scene.presence._heard.pop(three)
+    lacking, asked = scene.submit([one, three]), scene.submit([one, two])
+    approve(scene, lacking, [one, three])
+    approve(scene, asked, [one, two])
+    scene.look()
+    for trust in (one, two):
+        accept(scene, asked, trust)
+    scene.there(three)
+    scene.look()
+    assert scene.state(asked) == "starting"
+    assert kinds(scene, one, lacking) == []
+    assert scene.part(lacking, one) == ("queued", "no-slot")
+
+
+def test_what_was_accepted_before_a_decision_was_withdrawn_starts_nothing(scene: Scene) -> None:
+    """Its slots were not set aside meanwhile, and another run has them."""
+    one, two, three = KEYS[:3]
+    run, other = scene.submit([one, two]), scene.submit([one, three])
+    approve(scene, run, [one, two])
+    scene.look()
+    for trust in (one, two):
+        accept(scene, run, trust)
+    scene.report(run, two, "waiting")
+    assert scene.state(run) == "waiting"
+    approve(scene, other, [one, three])
+    scene.look()
+    for trust in (one, three):
+        scene.take(trust)
+    scene.report(run, two, "approved")
+    scene.look()
+    assert [scene.state(which) for which in (run, other)] == ["queued", "starting"]
+    assert scene.part(run, one) == ("queued", "no-slot")
+
+
+def test_all_who_wait_are_told_for_what_though_every_slot_is_in_use(scene: Scene) -> None:
+    three = KEYS[:3]
+    first = scene.submit(three)
+    approve(scene, first, three)
+    scene.look()
+    for _ in range(2):
+        for trust in three:
+            scene.take(trust)
+            scene.begin_kernel(trust)
+        scene.look()
+    assert scene.state(first) == "running"
+    second = scene.submit(three)
+    approve(scene, second, three)
+    scene.look()
+    assert {scene.part(second, trust) for trust in three} == {("queued", "no-slot")}
 
 
 def test_a_decision_that_is_withdrawn_takes_the_run_out_of_the_line(scene: Scene) -> None:
