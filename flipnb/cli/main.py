@@ -176,23 +176,26 @@ def submit(
 ) -> None:
     """Freeze the notebook into a bundle, sign it and send it to the Trusts of a study for approval."""
     from flipnb.contracts.choices import Choices
-    from flipnb.contracts.parameters import check_point
     from flipnb.workbench.earlier_bundle import approved_already
     from flipnb.workbench.home import Home
     from flipnb.workbench.names import run_name, trust_titles
+    from flipnb.workbench.starting_weights import find_start
     from flipnb.workbench.studies import read_roster
-    from flipnb.workbench.submission import fetch_bundle, prepare, run_again
+    from flipnb.workbench.submission import fetch_bundle, prepare, run_all_again
     from flipnb.workbench.submission import submit as send
 
     home = Home.find()
     if bundle is not None:
-        known = fetch_bundle(home, bundle)
-        chosen = [Choices(rounds=rounds, seed=s, fold=f) for s, f in product(seed or (None,), fold or (None,))]
-        for choices in chosen:
-            known.at(choices)
-        points = [check_point(known.parameters, point) for point in _sweep(known.parameters, param)]
-        asked = list(product(points, chosen))  # all were looked at before the first is asked for
-        views, digest = [run_again(home, bundle, point, choices) for point, choices in asked], bundle
+        if notebook is not None or minimum_trusts is not None or trust:
+            raise typer.BadParameter("A bundle fixes its notebook and its Trusts: leave those out beside --bundle.")
+        parameters = fetch_bundle(home, bundle).parameters
+        weights = find_start(home, start_from) if start_from is not None else None
+        chosen = [
+            Choices(rounds=rounds, seed=s, fold=f, initial_weights=weights)
+            for s, f in product(seed or (None,), fold or (None,))
+        ]
+        runs_asked = list(product(_sweep(parameters, param), chosen))
+        views, digest = run_all_again(home, bundle, runs_asked, _tell_shapes), bundle
     elif notebook is None or study_name is None:
         raise typer.BadParameter("Give a notebook and --study, or --bundle.")
     else:
@@ -202,7 +205,7 @@ def submit(
         for line in approved:
             print_text(line)
         done = send(home, prepared, _tell_shapes)
-        views, digest = list(done.runs), done.bundle
+        views, digest = done.runs, done.bundle
     if as_json:
         print_json({"bundle": digest, "runs": [view.run for view in views]})
         return

@@ -10,6 +10,7 @@ from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.tensors import TensorSpec
+from flipnb.workbench.choosing import choose
 from flipnb.workbench.freezing import freeze_notebook
 from flipnb.workbench.home import Home
 from flipnb.workbench.plan_file import PlanFile, plan_path, read_plan
@@ -93,9 +94,12 @@ def _presence(trust: StudyTrust) -> Iterator[Issue]:
 
 
 def _plan(plan_file: PlanFile, changes: Mapping[str, Any]) -> Plan:
-    plan: Plan = changes.get("plan") or plan_file.plan
-    rounds = changes.get("rounds")
-    return plan if rounds is None else plan.model_copy(update={"rounds": rounds})
+    """What the Trusts judge: the bundle's plan, with the most rounds that its runs may choose."""
+    try:
+        return choose(plan_file, changes).plan
+    except FlipError:  # ``prepare`` names it
+        plan: Plan = changes.get("plan") or plan_file.plan
+        return plan
 
 
 def _tensors(notebook: Path) -> TensorSpec | None:

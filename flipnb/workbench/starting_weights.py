@@ -6,6 +6,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from flipnb.contracts.document import Digest
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.record import RunRecord
 from flipnb.contracts.tensors import DTYPES, TensorSpec
@@ -20,18 +21,26 @@ def fetch_start(home: Home, start_from: str, tensors: TensorSpec, directory: Pat
     weights, ``wrong-weights`` where they are not those of a model with ``tensors``.
     """
     with HubClient.of(home) as hub:
-        digest = start_from
-        if len(start_from) == 32:
-            record = RunRecord.model_validate_json(hub.get(f"/v1/runs/{start_from}/record"))
-            if record.final_weights is None:
-                raise FlipError(
-                    "not-finished", f"Run {start_from} is {record.state} and has no final weights.", status=409
-                )
-            digest = record.final_weights
+        digest = _digest(hub, start_from)
         path = directory / f"start-{digest[:16]}.safetensors"
         hub.save_blob(digest, path)
     require_fit(path, tensors, f"The weights of {start_from[:12]}…")
     return path
+
+
+def find_start(home: Home, start_from: str) -> Digest:
+    """The SHA-256 of the weights named by ``start_from``, as in ``fetch_start``. Raises FlipError ``not-finished``."""
+    with HubClient.of(home) as hub:
+        return _digest(hub, start_from)
+
+
+def _digest(hub: HubClient, start_from: str) -> Digest:
+    if len(start_from) != 32:
+        return start_from
+    record = RunRecord.model_validate_json(hub.get(f"/v1/runs/{start_from}/record"))
+    if record.final_weights is None:
+        raise FlipError("not-finished", f"Run {start_from} is {record.state} and has no final weights.", status=409)
+    return record.final_weights
 
 
 def require_fit(path: Path, tensors: TensorSpec, what: str) -> None:

@@ -203,19 +203,36 @@ def send(home: Home, signed: Signed) -> Submitted:
 def run_again(home: Home, bundle: str, point: Mapping[str, Scalar], choices: Choices = BUNDLES_OWN) -> RunView:
     """Ask for another run of a bundle that is at the hub, at a point of its space; Trusts decide by their approvals.
 
+    Raises FlipError as ``run_all_again``.
+    """
+    (view,) = run_all_again(home, bundle, [(point, choices)])
+    return view
+
+
+def run_all_again(
+    home: Home,
+    bundle: str,
+    runs: Sequence[tuple[Mapping[str, Scalar], Choices]],
+    heard: shapes.Heard = lambda done, of: None,
+) -> tuple[RunView, ...]:
+    """Ask for other runs of a bundle that is at the hub: all of them are looked at before the first is asked for.
+
     Raises FlipError as ``Bundle.at``, ``check_point``, and ``check_shapes`` where the bundle is of this researcher.
     """
     with HubClient.of(home) as hub:
         sealed = hub.get(f"/v1/bundles/{bundle}")
         known = _known(bundle, sealed)
-        full = check_point(known.parameters, point)
-        known.at(choices)
+        points = [check_point(known.parameters, point) for point, _ in runs]
+        for _, choices in runs:
+            known.at(choices)
         if envelope.signer_of(sealed, "The bundle") == home.key.key_id:
             envelope.unseal(sealed, envelope.BUNDLE, {home.key.key_id: home.key.public_key}, "The bundle")
             with shapes.subject_of(known, home.directory / _KEPT) as subject:
-                shapes.check(subject, [full], lambda done, of: None)
-                shapes.require_same(subject, [full])
-        return _post_run(hub, known.study, _sealed_request(home, known.study, bundle, full, choices))
+                shapes.check(subject, points, heard)
+                shapes.require_same(subject, points)
+        asked = zip(points, (choices for _, choices in runs), strict=True)
+        requests = [_sealed_request(home, known.study, bundle, point, choices) for point, choices in asked]
+        return tuple(_post_run(hub, known.study, request) for request in requests)
 
 
 def fetch_bundle(home: Home, digest: str) -> Bundle:

@@ -90,7 +90,11 @@ class BlobRow(Table):
 
 
 class RunRow(Table):
-    """A run: its sealed request, its state, and when it came to each stage. ``choices`` is JSON of ``Choices``."""
+    """A run: its sealed request, its state, and when it came to each stage.
+
+    ``choices`` is JSON of ``Choices``; ``telling``, a JSON list, names the parameters that tell it from other runs of
+    its bundle: a list of runs need read no bundle.
+    """
 
     __tablename__ = "runs"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -101,6 +105,7 @@ class RunRow(Table):
     title: Mapped[str]
     notebook: Mapped[str] = mapped_column(default="")
     point: Mapped[str]
+    telling: Mapped[str] = mapped_column(default="[]")
     choices: Mapped[str] = mapped_column(default="{}")
     rounds: Mapped[int]
     state: Mapped[RunState] = mapped_column(index=True)

@@ -221,6 +221,7 @@ def test_studies_of_before_keep_their_members(hub, tmp_path):
         db.execute("DROP TABLE members")
         db.execute("ALTER TABLE studies DROP COLUMN purpose")
         db.execute("ALTER TABLE runs DROP COLUMN notebook")
+        db.execute("ALTER TABLE runs DROP COLUMN telling")
         db.execute("DROP TABLE allowances")
         db.execute("ALTER TABLE runs DROP COLUMN choices")
         db.execute("DROP INDEX ix_bundles_content")

@@ -214,3 +214,44 @@ def test_another_run_of_a_bundle_reads_parameters_as_the_first_did(study, home, 
         assert refused.returncode == 1
         assert said in refused.stderr
     assert len(json.loads(flip("runs", "--study", study.name, "--json").stdout)) == before, "none, or all of a sweep"
+
+
+def test_a_policy_judges_the_most_rounds_that_runs_may_choose(study, home, notebook, flip, plan):
+    everybody = {client.key.key_id for client in study.trusts}
+    plan(plan={"rounds": 30}, choosable={"minimum_rounds": 5})
+    few = Policy(maximum_rounds=29)
+    tell(study, few)
+    assert refusals(study, home, notebook, few) == everybody
+    said = flip("validate", notebook, "--study", study.name, "--rounds", "10")
+    assert said.returncode == 1
+    assert said.stdout.count("allows 29 rounds; the plan has 30") == len(everybody)
+
+
+def test_seeds_and_folds_are_checked_sent_and_told_apart(study, home, notebook, flip, plan):
+    """A run for each seed and each fold, of one bundle, each with its own name; other runs of it choose among them."""
+    tell(study, Policy())
+    sweep = ("--seed", "0", "--seed", "1", "--fold", "0", "--fold", "2")
+    none = flip("validate", notebook, "--study", study.name, *sweep)
+    assert (none.returncode, "split has no folds" in none.stdout) == (1, True)
+    plan(split={"seed": 0, "folds": 3, "shares": {"train": 2, "validation": 1}})
+    ready = flip("validate", notebook, "--study", study.name, *sweep)
+    assert ready.stdout.splitlines()[-1] == "Ready to send.", ready.stdout
+    sent = json.loads(flip("submit", notebook, "--study", study.name, *sweep, "--json").stdout)
+    again = flip("submit", "--bundle", sent["bundle"], "--seed", "1", "--fold", "1", "--fold", "2", "--json")
+    assert again.returncode == 0, again.stderr
+    runs = sent["runs"] + json.loads(again.stdout)["runs"]
+    names = {run["run"]: run["name"] for run in json.loads(flip("runs", "--study", study.name, "--json").stdout)}
+    shown = [", ".join(names[run].partition(" · ")[2].split(", ")[1:]) for run in runs]  # the first is a parameter
+    assert shown[:4] == ["", "fold 2", "split seed 1", "split seed 1, fold 2"]
+    assert shown[4:] == ["split seed 1, fold 1", "split seed 1, fold 2"]
+    for wrong, words in (
+        (("--seed", "7"), "Seed 7"),
+        (("--fold", "3"), "Fold 3"),
+        (("--rounds", "2"), "number of rounds"),
+        (("--from", "0" * 64), "weights that it begins with"),
+        (("--trust", "trust-0"), "A bundle fixes"),
+    ):
+        refused = flip("submit", "--bundle", sent["bundle"], *wrong)
+        assert refused.returncode in (1, 2)
+        assert words in " ".join(refused.stderr.split())
+        assert "Traceback" not in refused.stderr
