@@ -16,6 +16,7 @@ from flipnb.contracts.count import ESTATE_FAILED
 from flipnb.contracts.disk import disk_full, is_full
 from flipnb.contracts.problem import FlipError, Problem
 from flipnb.enclave.estate_worker.order import (
+    CHECK_WALL_S,
     LINE_BYTES,
     WORKER_REQUEST,
     Answer,
@@ -136,7 +137,7 @@ def _check(opened: _OpenVersion, request: Check) -> Answer:
     expression = CohortExpression.parse(request.cohort)
     with opened.records() as records, opened.empty() as empty:
         database = DuckDBDatabase(records, opened.version)
-        with interrupted(request.seconds, database, empty):
+        with interrupted(CHECK_WALL_S, database, empty, cpu=request.cpu_seconds):
             _bind(database, expression, request, empty)
     return Answer()
 
@@ -149,7 +150,7 @@ def _bind(
     except FlipError:
         raise
     except duckdb.InterruptException:
-        raise unanswerable(f"It could not be planned within {request.seconds:g} s.") from None
+        raise unanswerable(f"It could not be planned within {request.cpu_seconds:g} s of a processor.") from None
     except Exception as error:
         _LOG.warning("a question can't be bound", exc_info=True)
         raise unanswerable(f"{type(error).__name__}: {_first_line(error)}.") from None

@@ -21,13 +21,24 @@ from flipnb.contracts.chart import Chart
 from flipnb.contracts.document import Document
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.estate_worker.child import SPILL, Child, Place, WorkerDied, WorkerLate
-from flipnb.enclave.estate_worker.order import Answer, Check, Count, Freeze, FrozenFacts, Open, Tabulate, unanswerable
+from flipnb.enclave.estate_worker.order import (
+    CHECK_WALL_S,
+    Answer,
+    Check,
+    Count,
+    Freeze,
+    FrozenFacts,
+    Open,
+    Tabulate,
+    unanswerable,
+)
 from flipnb.estate.disclosure import Cell
 from flipnb.estate.versions import Estate
 
 _LOG = logging.getLogger("flipnb.enclave.estate_worker")
 _CHECK_S = 5.0
-"""How long a question may take to be planned: ten times what the largest that is allowed takes on one core."""
+"""How many seconds of a processor a question may take to be planned: ten times what the largest that is allowed
+takes."""
 GRACE_S = 0.5
 """How soon after its time a process must have interrupted itself, or is killed."""
 _COUNT_S = 60.0
@@ -78,20 +89,20 @@ class EstateWorker:
         where the question's text fails: ``unanswerable-cohort``, ``cohort-too-large``, ``unsupported-cohort``,
         ``invalid-cohort``, ``estate-incomplete``; ``estate-failed``, status 409, where the estate can't be opened.
         """
-        order = Check(version=version, cohort=cohort, rules=tuple(rules), charts=tuple(charts), seconds=_CHECK_S)
+        order = Check(version=version, cohort=cohort, rules=tuple(rules), charts=tuple(charts), cpu_seconds=_CHECK_S)
         await self._check(self._question, order)
 
     async def check_bundle(self, version: str, bundle: Bundle) -> None:
         """As ``check``, whether a bundle's cohort can be found at all; researchers' questions are not waited for."""
-        await self._check(self.desk.ask, Check(version=version, cohort=bundle.cohort, seconds=_CHECK_S))
+        await self._check(self.desk.ask, Check(version=version, cohort=bundle.cohort, cpu_seconds=_CHECK_S))
 
     async def _check(self, ask: _Ask, order: Check) -> None:
         for last in (False, True):
             try:
-                await ask(lambda: (order, _CHECK_S + GRACE_S))
+                await ask(lambda: (order, CHECK_WALL_S + GRACE_S))
                 return
             except WorkerLate:
-                raise unanswerable(f"It could not be planned within {_CHECK_S:g} s.") from None
+                raise unanswerable(f"It could not be planned within {CHECK_WALL_S:g} s.") from None
             except WorkerDied:
                 # Once may be chance, or somebody's kill; over no records, twice is the text's.
                 if last:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+_LOOK_S = 0.05
 _AGAIN_S = 0.02
 """An interrupt between two statements is lost; the next one gets its own."""
 
@@ -20,15 +22,24 @@ class Interruptible(Protocol):
 
 
 @contextmanager
-def interrupted(after: float, *connections: Interruptible) -> Iterator[None]:
-    """Whatever runs on the connections ``after`` so many seconds raises ``duckdb.InterruptException``."""
+def interrupted(after: float, *connections: Interruptible, cpu: float | None = None) -> Iterator[None]:
+    """Whatever runs on the connections ``after`` so many seconds, or so many of a processor (``cpu``) of this process,
+    raises ``duckdb.InterruptException``."""
     over = threading.Event()
+    end, began = time.monotonic() + after, time.process_time()
+
+    def late() -> bool:
+        spent = time.process_time() - began
+        return time.monotonic() >= end or (cpu is not None and spent >= cpu)
 
     def watch() -> None:
-        if not over.wait(max(0.0, after)):
-            while not over.wait(_AGAIN_S):
-                for connection in connections:
-                    connection.interrupt()
+        while not late():
+            pause = max(0.0, end - time.monotonic())
+            if over.wait(pause if cpu is None else min(pause, _LOOK_S)):
+                return
+        while not over.wait(_AGAIN_S):
+            for connection in connections:
+                connection.interrupt()
 
     watching = threading.Thread(target=watch, name="watchdog", daemon=True)
     watching.start()

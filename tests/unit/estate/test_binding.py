@@ -105,13 +105,13 @@ def test_what_no_database_takes_is_refused_by_its_text(worker) -> None:
     """The contracts let no such edges in any more, so that a chart is made that they have not seen."""
     version, one = worker
     wide = Variable.model_construct(name="x", source="age", value="number", minimum=-1e308, maximum=1e308)
-    asked = Check(version=version, cohort=PLAIN, rules=(1,), seconds=5).model_copy(
+    asked = Check(version=version, cohort=PLAIN, rules=(1,), cpu_seconds=5).model_copy(
         update={"charts": (VariableChart.model_construct(variable=wide),)}
     )
     with pytest.raises(FlipError) as caught:
         one.answer(asked)
     assert (caught.value.code, caught.value.status) == ("unanswerable-cohort", 400)
-    assert one.answer(Check(version=version, cohort=PLAIN, rules=(0, 1), seconds=5)) == Answer()
+    assert one.answer(Check(version=version, cohort=PLAIN, rules=(0, 1), cpu_seconds=5)) == Answer()
 
 
 def test_a_table_that_the_estate_has_not_is_named(worker) -> None:
@@ -119,7 +119,7 @@ def test_a_table_that_the_estate_has_not_is_named(worker) -> None:
     cohort = has([EVERYBODY])
     cohort["PrimaryCriteria"]["CriteriaList"] = [{"LocationRegion": {"CodesetId": 0}}]
     with pytest.raises(FlipError, match="location_history") as caught:
-        one.answer(Check(version=version, cohort=cohort, rules=(0,), seconds=5))
+        one.answer(Check(version=version, cohort=cohort, rules=(0,), cpu_seconds=5))
     assert caught.value.code == "estate-incomplete"
 
 
@@ -132,7 +132,7 @@ def test_what_fails_over_a_record_is_told_to_nobody(worker, tmp_path: Path, capl
         connection.execute("UPDATE condition_occurrence SET condition_start_date = '5881580-07-10'::DATE")
         connection.execute("UPDATE observation_period SET observation_period_end_date = '5881580-07-10'::DATE")
     cohort = has([EVERYBODY]) | {"EndStrategy": {"DateOffset": {"DateField": "StartDate", "Offset": 100_000}}}
-    one.answer(Check(version=version, cohort=cohort, rules=(0,), charts=CHARTS, seconds=5))
+    one.answer(Check(version=version, cohort=cohort, rules=(0,), charts=CHARTS, cpu_seconds=5))
     found = one.answer(Tabulate(version=version, cohort=cohort, rules=(0,), charts=CHARTS, seconds=5))
     assert found == Answer(stopped=True)
     assert "failed over what it read" in caplog.text
