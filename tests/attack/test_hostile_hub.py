@@ -317,8 +317,8 @@ def test_what_a_run_chooses_beyond_the_approved_bundle_gets_nothing(scene: Scene
     until(lambda: scene.trust.run_state(good) == "finished")
 
 
-def test_an_agent_that_is_killed_after_it_accepted_starts_what_it_is_told_to(tmp_path: Path) -> None:
-    """One slot, two runs: nothing that was accepted is lost, and the second waits for the slot."""
+def test_an_agent_that_is_killed_after_it_accepted_or_while_a_run_waits_for_a_slot_goes_on(tmp_path: Path) -> None:
+    """One slot, two runs: neither starts twice, nor is lost, nor are there ever two kernels."""
     with opened(tmp_path, slots=1) as scene:
         members = scene.study.members()
         bundle = scene.bundle(title="Killed", plan=Plan(rounds=3, clip_norm=10.0))
@@ -339,6 +339,15 @@ def test_an_agent_that_is_killed_after_it_accepted_starts_what_it_is_told_to(tmp
             assert scene.hub.ask("start", run=run, members=members).code is None
         assert scene.round(scene.context(first, bundle, 1)).envelope is not None
         until(lambda: scene.trust.run_state(second) == "queued")
+        killed()
+        assert scene.hub.ask("start", run=second, members=members).code is None
+        scene.hub.blobs[sha(OTHER)] = OTHER
+        context = scene.context(first, bundle, 2, OTHER)
+        assert scene.hub.ask("round", run=first, context=context, seconds=120).envelope is not None
+        assert (scene.trust.run_state(second), scene.trust.status().running) == ("queued", 1)
+        assert scene.hub.ask("stop", run=first).code is None
+        context = scene.context(second, bundle, 1)
+        assert scene.hub.ask("round", run=second, context=context, seconds=120).envelope is not None
         assert [scene.trust.audited(run).count("run-started") for run in (first, second)] == [1, 1]
 
 
