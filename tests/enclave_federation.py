@@ -291,7 +291,7 @@ class Federation:
         self.start_hub()
         for trust in self.trusts:
             trust.start()
-        until(self.hub_there)
+        until(self.hub_there, 120)
         for trust in self.trusts:
             trust.ready()
 

@@ -517,6 +517,7 @@ describe('a cohort under edit', () => {
       changed: new Signal({}),
       study: 'k',
       online: true,
+      away: null,
       check: ({ expression }) => {
         asked.push(expression);
         return Promise.reject(new Error('The kernel died.'));

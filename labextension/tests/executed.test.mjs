@@ -4,7 +4,7 @@ import { test } from 'node:test';
 
 import fc from 'fast-check';
 
-import { executedDocument } from '../src/models/executed.ts';
+import { byLine, executedDocument } from '../src/models/executed.ts';
 import { sample } from './contract.mjs';
 
 const hostile = fc
@@ -90,5 +90,24 @@ test('colours are classes around the same escaped text', () => {
   assert.match(
     made,
     /<span class="a&quot; onload=&quot;x">if<\/span> x &lt; 1: pass<\/pre>/
+  );
+});
+
+test('runs of text by line keep every letter, each in its colour', () => {
+  assert.deepEqual(
+    byLine([
+      { text: 'a = ', style: '' },
+      { text: '"""b\n\nc"""', style: 'string' },
+      { text: '\n', style: '' }
+    ]),
+    [
+      [
+        { text: 'a = ', style: '' },
+        { text: '"""b', style: 'string' }
+      ],
+      [],
+      [{ text: 'c"""', style: 'string' }],
+      []
+    ]
   );
 });

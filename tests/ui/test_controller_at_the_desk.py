@@ -152,7 +152,7 @@ def test_a_controller_reads_approves_and_looks_at_what_ran(federation, server, p
     page.command("flip:open-audit")
     log = page.page.locator(".jp-FlipLog")
     log.get_by_text(f"approved by {CONTROLLER} for 1 run").first.wait_for()
-    line = log.get_by_text("<b>Hostile</b> notebook: 3 answers to rounds left here")
+    line = log.get_by_text(re.compile(r"<b>Hostile</b> notebook · lr [\d.]+: 3 answers to rounds left here"))
     line.wait_for()
     assert line.count() == 1
     line.click()
@@ -271,7 +271,7 @@ def test_a_new_request_is_announced_until_it_is_opened(federation, server, page)
     page.see("Declined: only a test", ".jp-FlipDesk:visible")
     assert page.errors == []
     for one in (run, second):
-        federation.ask("POST", f"/v1/runs/{one.run}/stop")
+        federation.reaches(one.run, "failed")
 
 
 def test_elsewhere_there_is_no_desk(tmp_path, federation):

@@ -50,6 +50,13 @@ def test_the_panel_shows_trusts_cohorts_and_runs_and_is_reached_by_keyboard(lab)
     lab.page.keyboard.press("Enter")
     lab.see("Own metrics leave", ".jp-FlipFacts")
     assert panel.locator(".jp-FlipRow[aria-expanded=true]").get_attribute("aria-label").startswith("Hungary, online")
+    new = panel.get_by_role("button", name="New", exact=True)
+    new.press("Enter")
+    menu = lab.page.get_by_role("menu").filter(visible=True)
+    menu.get_by_role("menuitem", name="New Cohort").wait_for()
+    expect(menu.get_by_role("menuitem", name="New Study Notebook")).to_be_visible()
+    lab.page.keyboard.press("Escape")
+    expect(new).to_be_focused()
     commands = lab.page.evaluate("() => window.jupyterapp.commands.listCommands().filter(id => id.startsWith('flip:'))")
     undescribed = lab.page.evaluate(
         """async ids => { const c = window.jupyterapp.commands; const found = [];
@@ -178,6 +185,10 @@ def test_the_hub_away_is_said_with_the_time_and_comes_back_by_itself(lab, demo):
     lab.see("No contact with the hub since", ".jp-FlipPanel")
     lab.page.get_by_role("button", name="Try Now").click()
     assert lab.page.locator(".jp-FlipPanel .jp-FlipRow").count() >= 5, "what was known stays on the screen"
+    lab.command("flip:open-cohort", path="heart_disease.cohort.json")
+    ask = lab.page.locator(".jp-FlipCohort").get_by_role("button", name=re.compile("^Ask the Trusts"))
+    expect(ask).to_be_disabled()
+    expect(ask).to_have_attribute("title", re.compile(r"^Needs the hub, away since .+\.$"))
     federation.up(demo.federation.directory, attached=True)
     lab.page.locator(".jp-FlipPanel .jp-FlipBanner").wait_for(state="detached", timeout=120_000)
 

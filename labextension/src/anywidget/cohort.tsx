@@ -48,7 +48,7 @@ function KernelCohort(props: { model: KernelCohortModel }): JSX.Element {
   useSignal(model.changed);
   return (
     <div className="jp-FlipView">
-      <header className="jp-FlipView-header">
+      <div className="jp-FlipView-header">
         <h2>{model.definition.Title || trans.__('Cohort')}</h2>
         <span className="jp-FlipView-note" role="status">
           {stepWord(model)}
@@ -68,7 +68,7 @@ function KernelCohort(props: { model: KernelCohortModel }): JSX.Element {
           )}
           <UndoButtons model={model} trans={trans} />
         </span>
-      </header>
+      </div>
       <Stale model={model} />
       <CohortBuilder
         model={model}

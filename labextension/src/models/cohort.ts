@@ -47,6 +47,10 @@ export interface ICohortSource {
    */
   readonly study: string | null;
   readonly online: boolean;
+  /**
+   * Since when the hub can't be asked, where that is known; null where it can.
+   */
+  readonly away: string | null;
   check(question: IQuestion): Promise<ICohortCheck>;
   ask(study: string, question: IQuestion): Promise<ITrustAnswers>;
   findConcepts(text: string): Promise<IFoundConcepts>;

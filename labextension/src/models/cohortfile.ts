@@ -137,6 +137,10 @@ class ServerSource implements ICohortSource {
     return this._workbench.contact.state === 'online';
   }
 
+  get away(): string | null {
+    return this._workbench.away;
+  }
+
   check(question: IQuestion): Promise<ICohortCheck> {
     return this._workbench.api.checkDefinition({
       question,

@@ -217,6 +217,7 @@ class KernelSource implements ICohortSource {
   }
 
   readonly online = true;
+  readonly away = null;
 
   get changed(): ISignal<unknown, void> {
     return this._changed;

@@ -14,6 +14,24 @@ export interface ITextRun {
 }
 
 /**
+ * Runs of text, by the lines they stand in.
+ */
+export function byLine(runs: ReadonlyArray<ITextRun>): ITextRun[][] {
+  const lines: ITextRun[][] = [[]];
+  for (const { text, style } of runs) {
+    text.split('\n').forEach((part, index) => {
+      if (index > 0) {
+        lines.push([]);
+      }
+      if (part !== '') {
+        lines[lines.length - 1].push({ text: part, style });
+      }
+    });
+  }
+  return lines;
+}
+
+/**
  * An executed notebook as a document for a frame that may do nothing: every word is escaped, every picture is a PNG
  * that the enclave drew anew, and the policy forbids all else. `runs` are the sources of cells as runs of text with the
  * classes of their colours, where they are known.

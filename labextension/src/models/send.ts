@@ -17,6 +17,7 @@ import type {
   IStudyTrust
 } from '../contracts';
 import type { IWorkbench } from '../tokens';
+import { needsHub } from './offline';
 import type { IReading, Scalar } from './parameters';
 import { grid, readSeeds, readValues, shown } from './parameters';
 import { isUnwilling } from './wording';
@@ -187,6 +188,10 @@ export class SendModel {
    */
   get obstacle(): string {
     const trans = this._trans;
+    const away = needsHub(this.workbench, trans);
+    if (away) {
+      return away;
+    }
     if (this._report === null || this._draft === null) {
       return trans.__('The checks have not passed yet.');
     }

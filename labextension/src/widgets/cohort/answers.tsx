@@ -4,6 +4,7 @@ import { useState } from 'react';
 
 import type { IChartOfTrust } from '../../contracts';
 import type { Chart, CohortModel } from '../../models/cohort';
+import { needsHub } from '../../models/offline';
 import { useSignal } from '../parts/signal';
 import { Attrition } from './attrition';
 import type { IBarsProps } from './bartable';
@@ -112,10 +113,12 @@ export function Answers(props: IAnswersProps): JSX.Element {
 function Ask(props: IAnswersProps): JSX.Element {
   const { model, trans } = props;
   const { price, unaffordable, source } = model;
+  const away = needsHub(source, trans);
   const enabled =
     model.check?.problem === null &&
     price !== null &&
     source.online &&
+    away === '' &&
     source.study !== null &&
     unaffordable === null &&
     !model.asking;
@@ -127,6 +130,7 @@ function Ask(props: IAnswersProps): JSX.Element {
           type="button"
           className="jp-mod-styled jp-mod-accept"
           disabled={!enabled}
+          title={away || undefined}
           onClick={() => void model.ask()}
         >
           {model.asking ? trans.__('Asking…') : askWords(trans, price)}

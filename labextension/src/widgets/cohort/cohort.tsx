@@ -47,12 +47,12 @@ function Cohort(props: ICohortProps): JSX.Element {
     ?.replace(/\.cohort\.json$/, '');
   return (
     <div className="jp-FlipView">
-      <header className="jp-FlipView-header">
+      <div className="jp-FlipView-header">
         <h2>{name ?? trans.__('New Cohort')}</h2>
         <span className="jp-FlipView-note">
           {model.dirty ? trans.__('not saved') : trans.__('saved')}
         </span>
-      </header>
+      </div>
       <ContactBanner
         workbench={model.workbench}
         commands={commands}

@@ -50,7 +50,7 @@ function Audit(props: IAuditProps): JSX.Element {
   };
   return (
     <div className="jp-FlipView">
-      <header className="jp-FlipView-header">
+      <div className="jp-FlipView-header">
         <h2>{trans.__('Audit Log')}</h2>
         <span className="jp-FlipView-note" role="status">
           {model.check !== null && model.check.problem === null
@@ -77,7 +77,7 @@ function Audit(props: IAuditProps): JSX.Element {
         >
           {trans.__('Export')}
         </button>
-      </header>
+      </div>
       {model.check !== null && model.check.problem !== null && (
         <p className="jp-FlipBanner jp-mod-error" role="alert">
           {trans.__(

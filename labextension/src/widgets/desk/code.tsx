@@ -6,6 +6,9 @@ import type {
   IChangedLine,
   IRequestDetail
 } from '../../contracts';
+import type { ITextRun } from '../../models/executed';
+import { byLine } from '../../models/executed';
+import { Code as Source, Coloured, useTextRuns } from '../parts/code';
 
 interface IPart {
   detail: IRequestDetail;
@@ -47,7 +50,7 @@ export function Code(props: IPart): JSX.Element {
       {fresh.map(cell => (
         <section key={`${cell.kind}-${cell.id}`} className="jp-FlipCell">
           <h3>{cellTitle(trans, cell)}</h3>
-          <Lines lines={cell.lines} trans={trans} />
+          <Lines cell={cell} trans={trans} />
         </section>
       ))}
       {fresh.length < all && (
@@ -76,9 +79,13 @@ function Cells(props: IPart): JSX.Element {
               [cell.type, ...cell.tags].join(', ')
             )}
           </h3>
-          <pre className="jp-FlipLines" tabIndex={0}>
-            {cell.source}
-          </pre>
+          {cell.type === 'code' ? (
+            <Source source={cell.source} />
+          ) : (
+            <pre className="jp-FlipLines" tabIndex={0}>
+              {cell.source}
+            </pre>
+          )}
         </section>
       ))}
     </>
@@ -107,10 +114,12 @@ const MARKS: { [mark in IChangedLine['mark']]: string } = {
  * heading says so, and no line repeats it to screen readers.
  */
 function Lines(props: {
-  lines: ReadonlyArray<IChangedLine>;
+  cell: ICellChange;
   trans: TranslationBundle;
 }): JSX.Element {
-  const { lines, trans } = props;
+  const { cell, trans } = props;
+  const { lines } = cell;
+  const colours = useColours(cell);
   const mixed = lines.some(line => line.mark !== lines[0].mark);
   const spoken = {
     both: '',
@@ -125,10 +134,32 @@ function Lines(props: {
             <span className="jp-FlipHidden">{spoken[line.mark]} </span>
           )}
           <span aria-hidden="true">{MARKS[line.mark]} </span>
-          {line.text}
+          <Coloured runs={colours[index]} />
           {'\n'}
         </span>
       ))}
     </pre>
   );
+}
+
+/**
+ * Each line of a difference in runs of one colour: those of now are read together, and so are those of before. A line
+ * whose colours are not known, or would change a letter of it, is plain text.
+ */
+function useColours(cell: ICellChange): ITextRun[][] {
+  const textOf = (skipped: IChangedLine['mark']): string =>
+    cell.lines
+      .filter(({ mark }) => cell.type === 'code' && mark !== skipped)
+      .map(({ text }) => text)
+      .join('\n');
+  const now = byLine(useTextRuns(textOf('earlier')) ?? []);
+  const before = byLine(useTextRuns(textOf('new')) ?? []);
+  let [atNow, atBefore] = [0, 0];
+  return cell.lines.map(({ mark, text }) => {
+    const ofBefore = mark === 'new' ? undefined : before[atBefore++];
+    const ofNow = mark === 'earlier' ? undefined : now[atNow++];
+    const runs = ofNow ?? ofBefore ?? [];
+    const same = runs.map(run => run.text).join('') === text;
+    return same ? runs : [{ text, style: '' }];
+  });
 }

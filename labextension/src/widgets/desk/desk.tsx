@@ -75,7 +75,7 @@ function Desk(props: IDeskProps): JSX.Element {
   const title = desk.status?.title ?? '';
   return (
     <div className="jp-FlipView">
-      <header className="jp-FlipView-header">
+      <div className="jp-FlipView-header">
         <h2>{trans.__('Desk at %1', title)}</h2>
         <button
           type="button"
@@ -84,7 +84,7 @@ function Desk(props: IDeskProps): JSX.Element {
         >
           {trans.__('Audit Log')}
         </button>
-      </header>
+      </div>
       <DeskBanner {...props} />
       <Tabs
         label={trans.__('Desk')}

@@ -75,11 +75,11 @@ function Request(props: IRequestProps): JSX.Element {
   };
   return (
     <div className="jp-FlipView" onKeyDown={onKey}>
-      <header className="jp-FlipView-header">
+      <div className="jp-FlipView-header">
         <h2>{content.title}</h2>
         <RequestState request={summary} trans={trans} />
         <span className="jp-FlipView-note">{ago(trans, summary.received)}</span>
-      </header>
+      </div>
       <DeskBanner desk={model.desk} commands={commands} trans={trans} />
       <Decided detail={detail} trans={trans} />
       <div className="jp-FlipDigest">
@@ -180,7 +180,7 @@ function Decision(props: IRequestProps & { tab: string }): JSX.Element {
     }
   };
   return (
-    <footer className="jp-FlipView-footer">
+    <div className="jp-FlipView-footer">
       <span className="jp-FlipView-note" role="status">
         {whyNot(trans, model) || standing(trans, model)}
       </span>
@@ -217,7 +217,7 @@ function Decision(props: IRequestProps & { tab: string }): JSX.Element {
       >
         {approved ? trans.__('Approve More…') : trans.__('Approve…')}
       </button>
-    </footer>
+    </div>
   );
 }
 

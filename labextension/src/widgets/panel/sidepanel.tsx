@@ -1,8 +1,8 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { ReactWidget } from '@jupyterlab/ui-components';
+import { addIcon, MenuSvg, ReactWidget } from '@jupyterlab/ui-components';
 import type { CommandRegistry } from '@lumino/commands';
 import type { JSX } from 'react';
-import { useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 
 import { CommandIDs } from '../../commands';
 import type { IStudyTrust } from '../../contracts';
@@ -65,27 +65,79 @@ export function PanelHeader(props: ISectionProps): JSX.Element {
   useSignal(workbench.changed);
   return (
     <div className="jp-FlipHeader">
-      {workbench.studies.length > 0 && (
-        <select
-          className="jp-mod-styled jp-FlipHeader-study"
-          aria-label={trans.__('Study')}
-          title={workbench.study?.purpose}
-          value={workbench.study?.study}
-          onChange={event =>
-            void commands.execute(CommandIDs.chooseStudy, {
-              study: event.target.value
-            })
-          }
-        >
-          {workbench.studies.map(study => (
-            <option key={study.study} value={study.study}>
-              {study.study}
-            </option>
-          ))}
-        </select>
-      )}
+      <div className="jp-FlipHeader-row">
+        {workbench.studies.length > 0 && (
+          <select
+            className="jp-mod-styled jp-FlipHeader-study"
+            aria-label={trans.__('Study')}
+            title={workbench.study?.purpose}
+            value={workbench.study?.study}
+            onChange={event =>
+              void commands.execute(CommandIDs.chooseStudy, {
+                study: event.target.value
+              })
+            }
+          >
+            {workbench.studies.map(study => (
+              <option key={study.study} value={study.study}>
+                {study.study}
+              </option>
+            ))}
+          </select>
+        )}
+        <NewButton commands={commands} trans={trans} />
+      </div>
       <ContactBanner {...props} />
     </div>
+  );
+}
+
+/**
+ * The button that opens to what can be made.
+ */
+function NewButton(
+  props: Pick<ISectionProps, 'commands' | 'trans'>
+): JSX.Element {
+  const { commands, trans } = props;
+  const button = useRef<HTMLButtonElement>(null);
+  const menu = useRef<MenuSvg | null>(null);
+  const [open, setOpen] = useState(false);
+
+  useEffect(() => {
+    const made = new MenuSvg({ commands });
+    for (const command of [CommandIDs.newStudyNotebook, CommandIDs.newCohort]) {
+      made.addItem({ command });
+    }
+    made.aboutToClose.connect(() => {
+      setOpen(false);
+      button.current?.focus();
+    });
+    menu.current = made;
+    return () => made.dispose();
+  }, [commands]);
+
+  function show(): void {
+    const place = button.current?.getBoundingClientRect();
+    if (menu.current !== null && place !== undefined) {
+      menu.current.open(place.left, place.bottom);
+      menu.current.activateNextItem();
+      setOpen(true);
+    }
+  }
+
+  return (
+    <button
+      ref={button}
+      type="button"
+      className="jp-FlipHeader-new"
+      aria-label={trans.__('New')}
+      title={trans.__('New study notebook or cohort')}
+      aria-haspopup="menu"
+      aria-expanded={open}
+      onClick={show}
+    >
+      <addIcon.react tag="span" width="16px" />
+    </button>
   );
 }
 

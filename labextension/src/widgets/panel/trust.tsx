@@ -51,13 +51,13 @@ function Trust(props: ITrustProps): JSX.Element {
   }
   return (
     <div className="jp-FlipView">
-      <header className="jp-FlipView-header">
+      <div className="jp-FlipView-header">
         <TrustDot trust={known} workbench={workbench} />
         <h2>{known.title}</h2>
         <span className="jp-FlipView-note">
           {contactText(trans, workbench, known)}
         </span>
-      </header>
+      </div>
       <ContactBanner {...props} />
       {known.card === null ? (
         <p className="jp-FlipEmpty">

@@ -16,8 +16,44 @@ export function Code(props: {
   className?: string;
 }): JSX.Element {
   const { source, label, className } = props;
-  const [runs, setRuns] = useState<ITextRun[] | null>(null);
+  const runs = useTextRuns(source);
+  return (
+    <pre
+      className={`jp-FlipLines ${className ?? ''}`}
+      aria-label={label}
+      tabIndex={0}
+    >
+      {runs === null ? source : <Coloured runs={runs} />}
+    </pre>
+  );
+}
 
+/**
+ * Runs of text in their colours.
+ */
+export function Coloured(props: {
+  runs: ReadonlyArray<ITextRun>;
+}): JSX.Element {
+  return (
+    <>
+      {props.runs.map(({ text, style }, index) =>
+        style ? (
+          <span key={index} className={style}>
+            {text}
+          </span>
+        ) : (
+          text
+        )
+      )}
+    </>
+  );
+}
+
+/**
+ * Python source in runs of one colour each; null until the editor's languages are loaded.
+ */
+export function useTextRuns(source: string): ITextRun[] | null {
+  const [runs, setRuns] = useState<ITextRun[] | null>(null);
   useEffect(() => {
     let shown = true;
     setRuns(null);
@@ -30,26 +66,7 @@ export function Code(props: {
       shown = false;
     };
   }, [source]);
-
-  return (
-    <pre
-      className={`jp-FlipLines ${className ?? ''}`}
-      aria-label={label}
-      tabIndex={0}
-    >
-      {runs === null
-        ? source
-        : runs.map(({ text, style }, index) =>
-            style ? (
-              <span key={index} className={style}>
-                {text}
-              </span>
-            ) : (
-              text
-            )
-          )}
-    </pre>
-  );
+  return runs;
 }
 
 /**

@@ -63,7 +63,7 @@ function Compare(props: ICompareProps): JSX.Element {
     letters[records.findIndex(record => record.run === run)] ?? run;
   return (
     <div className="jp-FlipView">
-      <header className="jp-FlipView-header">
+      <div className="jp-FlipView-header">
         <h2>{trans._n('%1 run', '%1 runs', records.length)}</h2>
         <label className="jp-FlipCheck">
           <input
@@ -84,7 +84,7 @@ function Compare(props: ICompareProps): JSX.Element {
             {trans.__('Export CSV')}
           </button>
         </span>
-      </header>
+      </div>
       {new Set(records.map(record => record.cohort)).size > 1 && (
         <p className="jp-FlipBanner jp-mod-warn" role="status">
           {trans.__('These runs are about different cohorts.')}

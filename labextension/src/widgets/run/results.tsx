@@ -48,7 +48,7 @@ function Results(props: IResultsProps): JSX.Element {
   const { record, files, folder } = results;
   return (
     <div className="jp-FlipView">
-      <header className="jp-FlipView-header">
+      <div className="jp-FlipView-header">
         <h2>{runName(record)}</h2>
         <span className="jp-FlipView-note">
           {runStateWord(trans, record.state)}
@@ -86,7 +86,7 @@ function Results(props: IResultsProps): JSX.Element {
             {trans.__('Open Record')}
           </button>
         </span>
-      </header>
+      </div>
       <p className="jp-FlipView-note">
         {[
           record.notebook,
