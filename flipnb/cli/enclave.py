@@ -41,6 +41,7 @@ from flipnb.contracts.study import Trust
 from flipnb.link.desk import DeskClient, desk, enclave_configuration, enclave_controllers
 from flipnb.link.key_files import load_key
 from flipnb.wording.audit import Entry, entry_sentence
+from flipnb.wording.values import many
 
 app = typer.Typer(help="For a Trust's data controller: what waits, what runs, what left.", no_args_is_help=True)
 
@@ -144,7 +145,7 @@ def approve(
             show_request(detail)
             _note_opened(client, detail.summary.bundle, reader)
             waiting = detail.summary.waiting_told
-            typer.confirm(f"Approve it for {executions} run(s) ({waiting}) within {days} day(s)?", abort=True)
+            typer.confirm(f"Approve it for {many(executions, 'run')} ({waiting}) within {many(days, 'day')}?", abort=True)
         approval = Approval.of_request(detail, trust=now.key, executions=executions, days=days, now=datetime.now(UTC))
         sealed = envelope.seal(approval, envelope.APPROVAL, controller_key(enclave, controller, passphrase_file))
         summary = client.post_envelope("/approvals", sealed, RequestSummary)
@@ -155,7 +156,7 @@ def approve(
     elif summary.state == "waiting":
         print(f"{summary.bundle[:16]} at {now.title}: {summary.standing}. Nothing runs before another controller's.")
     else:
-        print(f"{now.title} has approved {summary.bundle[:16]} for {executions} run(s).")
+        print(f"{now.title} has approved {summary.bundle[:16]} for {many(executions, 'run')}.")
 
 
 @app.command()

@@ -9,6 +9,20 @@ from flipnb.contracts.channels import EIGHTHS
 from flipnb.contracts.run import Failure, Progress, RoundSummary, RunEvent
 
 
+_RUN_STATES = {"waiting": "waits for approvals", "queued": "waits for slots"}
+_TRUST_STATES = {"notified": "not reached yet", "waiting": "awaits approval", "queued": "waits for a slot"}
+
+
+def run_state(state: str) -> str:
+    """A run's state in the words of the screens."""
+    return _RUN_STATES.get(state, state)
+
+
+def trust_state(state: str) -> str:
+    """The state of a Trust's part in the words of the screens."""
+    return _TRUST_STATES.get(state, state)
+
+
 def describe(event: RunEvent, names: Mapping[str, str]) -> str:
     """One line for one event; ``names`` gives each Trust's title by key."""
     who = names.get(event.trust, event.trust[:12]) if event.trust else ""

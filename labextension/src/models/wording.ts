@@ -37,7 +37,7 @@ export function hasEnded(run: IRunView): boolean {
 /**
  * Whether a run waits for a person: some Trust has not decided and nothing has started.
  */
-export function isWaiting(run: IRunView): boolean {
+function isWaiting(run: IRunView): boolean {
   return run.state === 'waiting';
 }
 

@@ -69,7 +69,7 @@ def test_a_sweep_of_two_that_is_approved_as_the_page_and_the_terminal_preset_it_
     typed = ["enclave", "approve", bundle.digest()[:12], "--yes", "--controller", CONTROLLER]
     typed += ["--enclave", str(south.enclave.directory), "--passphrase-file", str(passphrase)]
     done = CliRunner().invoke(app, typed)
-    assert (done.exit_code, "for 2 run(s)" in done.stdout) == (0, True), done.output
+    assert (done.exit_code, "for 2 runs" in done.stdout) == (0, True), done.output
     for run in (first, second):
         assert federation.reaches(run.run, "succeeded", "failed").state == "succeeded"
 

@@ -239,6 +239,7 @@ export function RequestState(props: {
                 request.approvals.length,
                 request.approvals_demanded
               )}
+          {request.runs_waiting === 0 && trans.__(', no run now')}
         </span>
       );
     case 'approved':

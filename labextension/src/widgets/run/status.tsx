@@ -4,7 +4,8 @@ import type { CommandRegistry } from '@lumino/commands';
 import type { JSX } from 'react';
 
 import { CommandIDs } from '../../commands';
-import { hasEnded, isWaiting } from '../../models/wording';
+import { hasEnded } from '../../models/wording';
+import type { RunState } from '../../models/wording';
 import type { IWorkbench } from '../../tokens';
 import { useSignal } from '../parts/signal';
 
@@ -35,11 +36,16 @@ export class StatusItem extends ReactWidget {
   private readonly _props: IStatusProps;
 }
 
+/**
+ * For approvals, or for slots.
+ */
+const WAITING: ReadonlySet<RunState> = new Set(['waiting', 'queued']);
+
 function Status(props: IStatusProps): JSX.Element {
   const { workbench, commands, trans } = props;
   useSignal(workbench.changed);
   const active = workbench.runs.filter(run => !hasEnded(run));
-  const waiting = active.filter(isWaiting).length;
+  const waiting = active.filter(run => WAITING.has(run.state)).length;
   const parts: string[] = [];
   if (active.length > waiting) {
     parts.push(trans.__('%1 running', active.length - waiting));
