@@ -145,7 +145,9 @@ def approve(
             show_request(detail)
             _note_opened(client, detail.summary.bundle, reader)
             waiting = detail.summary.waiting_told
-            typer.confirm(f"Approve it for {many(executions, 'run')} ({waiting}) within {many(days, 'day')}?", abort=True)
+            typer.confirm(
+                f"Approve it for {many(executions, 'run')} ({waiting}) within {many(days, 'day')}?", abort=True
+            )
         approval = Approval.of_request(detail, trust=now.key, executions=executions, days=days, now=datetime.now(UTC))
         sealed = envelope.seal(approval, envelope.APPROVAL, controller_key(enclave, controller, passphrase_file))
         summary = client.post_envelope("/approvals", sealed, RequestSummary)

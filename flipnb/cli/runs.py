@@ -86,9 +86,8 @@ def _show_run(run: str, as_json: bool) -> None:
         done = [summary.model_dump(mode="json") for summary in rounds]
         print_json({**view.model_dump(mode="json"), "name": run_name(view), "finished_rounds": done})
         return
-    print_text(
-        f"{run_name(view)}: {run_state(view.state)}, round {view.rounds_done} of {view.rounds}. {view.reason or ''}".rstrip()
-    )
+    where = f"{run_state(view.state)}, round {view.rounds_done} of {view.rounds}"
+    print_text(f"{run_name(view)}: {where}. {view.reason or ''}".rstrip())
     times = [f"waited {duration(waited(view))}"]
     times += [f"ran {duration(ran(view))}"] if view.started is not None else []
     print_text(" · ".join(filter(None, [view.notebook, f"study {view.study}", f"run {view.run}", ", ".join(times)])))

@@ -8,7 +8,6 @@ from datetime import datetime
 from flipnb.contracts.channels import EIGHTHS
 from flipnb.contracts.run import Failure, Progress, RoundSummary, RunEvent
 
-
 _RUN_STATES = {"waiting": "waits for approvals", "queued": "waits for slots"}
 _TRUST_STATES = {"notified": "not reached yet", "waiting": "awaits approval", "queued": "waits for a slot"}
 

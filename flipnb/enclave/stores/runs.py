@@ -10,7 +10,7 @@ from typing import Any
 from flipnb.contracts.choices import Choices
 from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.run import FINAL_TRUST_STATES, TRUST_TRANSITIONS, Failure, Progress, TrustReport, TrustState
-from flipnb.enclave.stores.database import Database, text_now, text_of
+from flipnb.enclave.stores.database import Database, exact_now, text_now, text_of
 from flipnb.enclave.stores.outbox import Outbox
 from flipnb.enclave.stores.stored import StoredApproval, StoredRun
 
@@ -142,7 +142,7 @@ class RunTable:
         with self._database.transaction() as db:
             db.execute(
                 "UPDATE runs SET state='approved', approvals=?, estate_version=?, members=?, started=? WHERE run=?",
-                (used, estate_version, json.dumps(members), text_now(), run),
+                (used, estate_version, json.dumps(members), exact_now(), run),
             )
             self.advance(run, "starting")
 

@@ -70,7 +70,8 @@ STARTED: frozenset[TrustState] = frozenset({"starting", "queued", "running"})
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run's part at this Trust, as it was last written. ``requested``: when it was asked for, as text that sorts."""
+    """A run's part at this Trust, as it was last written. ``requested``: when it was asked for, as text that sorts;
+    ``started`` to the microsecond, since runs get their slots in that order."""
 
     run: str
     bundle: str

@@ -114,7 +114,7 @@ def test_cohorts_train_and_results_run_in_order(lab):
     for hospital in ("Cleveland", "Hungary", "Switzerland", "Long Beach VA"):
         assert f"The data controller of {hospital} reads" in said["02-06"]
     assert "Round 5 of 5" in said["02-08"] and "The run is succeeded" in said["02-08"]
-    assert said["02-09"].count("succeeded") == 2
+    assert len(re.findall(r"\bsucceeded\b", said["02-09"])) >= 2
     said, kinds = run(lab, "03_results.ipynb")
     assert said["03-01"].count("succeeded") == 2
     assert [name in said["03-05"] for name in TRUSTS] == [True, True, False, False], "two of four let theirs out"

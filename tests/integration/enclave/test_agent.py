@@ -338,7 +338,7 @@ def test_one_trust_evaluates_alone_and_totals_in_the_end_over_a_killed_kernel(fe
     )
     until(lambda: north.waits_for(bundle.digest()))
     detail = north.get(f"/requests/{bundle.digest()}")
-    assert detail["caution"].startswith("This run may have this Trust alone")
+    assert detail["brief"]["flags"][0].startswith("This Trust may be alone in it")
     assert any("in the final evaluation: the array people" in line for line in detail["what_leaves"])
     assert all("where it is alone" in c["what"] for c in detail["channels"] if c["name"] in ("numbers", "totals"))
     assert north.approve(bundle.digest()).is_success

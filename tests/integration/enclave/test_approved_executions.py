@@ -64,6 +64,7 @@ def test_a_sweep_of_two_that_is_approved_as_the_page_and_the_terminal_preset_it_
     assert ">2 wait</span>" in page
     (preset,) = re.findall(r'name="executions" value="(\d+)"', page)
     assert tab.press(PASSPHRASE, executions=preset).status_code == 200
+    south.read(bundle.digest())
     passphrase = federation.directory / "passphrase"
     passphrase.write_text(PASSPHRASE)
     typed = ["enclave", "approve", bundle.digest()[:12], "--yes", "--controller", CONTROLLER]

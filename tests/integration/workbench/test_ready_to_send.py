@@ -11,6 +11,7 @@ from lab_server import LabServer
 from workbench_samples import NOTEBOOKS, ROUNDS, cell, parameters
 
 from flipnb.contracts import envelope
+from flipnb.contracts.choices import Choices
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.trust_card import BuiltEnvironment, TrustCard
@@ -98,7 +99,7 @@ def refusals(study, home, notebook, policy, *, lock=LOCK):
     bundle = prepare(home, notebook, study.name, [{}]).bundle
     roster = read_roster(home, study.name)
     verified = VerifiedBundle(bundle.digest(), bundle, next(iter(roster.researcher_keys())), "A researcher")
-    request = type("Request", (), {"point": {}})()
+    request = type("Request", (), {"point": {}, "choices": Choices()})()
     refused = set()
     for trust in roster.trusts:
         try:
@@ -168,7 +169,17 @@ def test_every_field_by_which_a_policy_refuses_is_tried_here(study, home, notebo
             return super().__getattribute__(name)
 
     Watched(individual_updates=True).refuse_bundle(prepare(home, notebook, study.name, [{}]).bundle)
-    assert read == {*EDGES, "bits_per_run", "per_trust_metrics"}
+    assert read == {*EDGES, "one_trust_runs", "bits_per_run", "per_trust_metrics"}
+
+
+def test_a_run_that_may_have_one_trust_alone(study, home, notebook, lab, flip, plan):
+    plan(plan={"rounds": 0}, minimum_trusts=1)
+    everybody = {client.key.key_id for client in study.trusts}
+    for allowed, expected in ((True, set()), (False, everybody)):
+        policy = Policy(one_trust_runs=allowed)
+        tell(study, policy)
+        assert refusals(study, home, notebook, policy) == expected
+        assert said_before(study, notebook, lab, flip) == expected
 
 
 def test_an_environment_that_is_not_built_there_and_a_file_that_no_enclave_shows(

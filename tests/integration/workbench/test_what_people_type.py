@@ -13,7 +13,7 @@ import pytest
 
 import flipnb as flip
 
-FUNCTIONS = {"cohort", "data", "follow", "rehearse", "results", "rounds", "runs", "submit", "total"}
+FUNCTIONS = {"cohort", "data", "follow", "new", "rehearse", "results", "rounds", "runs", "submit", "total"}
 IN_AN_ENCLAVE = {"data", "rounds", "total"}
 
 
