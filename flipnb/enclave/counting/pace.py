@@ -30,13 +30,14 @@ class Turn:
     """One question's time with the estate, from ``began``: whole multiples of ``seconds``, as few as will do.
 
     What comes before a record is read (opening the estate, binding the text, charging) has ``_BEFORE`` of the first
-    ``seconds``, or the turn is longer by one more, which nothing in any record decides. Then the statement has its
+    ``seconds``, or the turn is longer by one more. How long that takes depends on the machine, and a little on what the
+    process did before, so that it must be well within its share: with half of it, on a slower machine, the time told. Then the statement has its
     time, and what must be on disk before the answer leaves has what is left.
     """
 
-    LEAST, MOST = 0.2, 0.7
+    LEAST, MOST = 0.15, 0.6
     """The shares of ``seconds`` that a statement gets, by a draw: see ``statement``."""
-    _AFTER = 0.15
+    _AFTER = 0.12
     _BEFORE = 1 - MOST - _AFTER
 
     def __init__(self, pace: Pace, began: float, seconds: float) -> None:
@@ -53,8 +54,8 @@ class Turn:
         """The seconds that a statement gets which starts now, for a ``draw`` in [0, 1); the answer's moment is fixed.
 
         Who knew when a statement is stopped would ask one that takes just less without John's records and just more
-        with them. The draw is spread evenly over half of ``seconds``, so that records which make a statement longer by
-        d change whether it is stopped with a probability of 2 d / ``seconds`` at most.
+        with them. The draw is spread evenly over 45 % of ``seconds``, so that records which make a statement longer
+        by d change whether it is stopped with a probability of 2.3 d / ``seconds`` at most.
         """
         share = (self._pace.now() - self._began) / self._seconds
         self._moment = self._began + self._seconds * max(1, ceil(share - self._BEFORE + 1))
