@@ -31,8 +31,8 @@ class Turn:
 
     What comes before a record is read (opening the estate, binding the text, charging) has ``_BEFORE`` of the first
     ``seconds``, or the turn is longer by one more. How long that takes depends on the machine, and a little on what the
-    process did before, so that it must be well within its share: with half of it, on a slower machine, the time told. Then the statement has its
-    time, and what must be on disk before the answer leaves has what is left.
+    process did before, so that it must be well within its share: with half of it, on a slower machine, the time told.
+    Then the statement has its time, and what must be on disk before the answer leaves has what is left.
     """
 
     LEAST, MOST = 0.15, 0.6
