@@ -5,6 +5,7 @@ import { useState } from 'react';
 import type { IRoundSummary } from '../../contracts';
 import { metric } from '../../models/wording';
 import { LinkButton } from '../parts/linkbutton';
+import { FigureCells, FigureHeads } from './figures';
 
 /**
  * The evaluation of the final model, apart from the curves: it belongs to no round.
@@ -44,11 +45,7 @@ export function FinalModel(props: {
           <thead>
             <tr>
               <th scope="col">{trans.__('Trust')}</th>
-              {names.map(name => (
-                <th scope="col" key={name} className="jp-mod-number">
-                  {name}
-                </th>
-              ))}
+              <FigureHeads names={names} />
             </tr>
           </thead>
           <tbody>
@@ -58,16 +55,11 @@ export function FinalModel(props: {
               .map(([key, title]) => (
                 <tr key={key}>
                   <th scope="row">{title}</th>
-                  {names.map(name => {
-                    const value = final.trust_metrics[key]?.[name];
-                    return (
-                      <td key={name} className="jp-mod-number">
-                        {value === undefined
-                          ? trans.__('kept inside')
-                          : metric(value)}
-                      </td>
-                    );
-                  })}
+                  <FigureCells
+                    names={names}
+                    figures={final.trust_metrics[key]}
+                    trans={trans}
+                  />
                 </tr>
               ))}
           </tbody>

@@ -16,6 +16,7 @@ import {
   shortDigest
 } from '../../models/wording';
 import { Region } from '../parts/region';
+import { FigureCells, FigureHeads } from './figures';
 
 /**
  * What the view of results is made of.
@@ -208,11 +209,7 @@ function Numbers(props: IResultsProps): JSX.Element {
       <thead>
         <tr>
           <th scope="col">{trans.__('Trust')}</th>
-          {names.map(name => (
-            <th scope="col" key={name} className="jp-mod-number">
-              {name}
-            </th>
-          ))}
+          <FigureHeads names={names} />
           {shares.size > 0 && (
             <th scope="col" className="jp-mod-number">
               {trans.__('Share of people')}
@@ -233,16 +230,11 @@ function Numbers(props: IResultsProps): JSX.Element {
         {members.map(([key, title]) => (
           <tr key={key}>
             <th scope="row">{title}</th>
-            {names.map(name => {
-              const value = last.trust_metrics[key]?.[name];
-              return (
-                <td key={name} className="jp-mod-number">
-                  {value === undefined
-                    ? trans.__('kept inside')
-                    : metric(value)}
-                </td>
-              );
-            })}
+            <FigureCells
+              names={names}
+              figures={last.trust_metrics[key]}
+              trans={trans}
+            />
             {shares.size > 0 && (
               <td className="jp-mod-number">{shareOf(key)}</td>
             )}
