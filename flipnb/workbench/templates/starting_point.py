@@ -65,6 +65,17 @@ def status() -> dict[str, Any]:
     return found | {"role": "outcome", "window": {"start_days": 0, "end_days": 0}}
 
 
+def training(rounds: int) -> dict[str, Any]:
+    """The plan of a model that is trained in so many rounds, by the mean of what the hospitals learned."""
+    return {
+        "rounds": rounds,
+        "strategy": {"name": "FedAvg"},
+        "clip_norm": 100,
+        "round_seconds": 60,
+        "start_seconds": 300,
+    }
+
+
 def adults_on_their_first_angiography() -> cohorts.Definition:
     """Adults, from their first angiography on, with what the templates measure recorded before or on that day."""
     found = cohorts.concepts("Angiographic disease status: 0 is none", STATUS, descendants=False)

@@ -11,6 +11,7 @@ from flipnb.workbench.templates.starting_point import (
     heart_rate,
     pressure,
     sex,
+    training,
 )
 from flipnb.workbench.templates.template import Content, Template, code, notebook_of, text
 
@@ -29,13 +30,7 @@ def _plan(name: str) -> dict[str, Any]:
             {"name": "loss", "minimum": 0, "maximum": 50, "decimals": 4, "over": "train"},
             {"name": "concordance", "minimum": 0, "maximum": 1, "decimals": 4, "over": "test"},
         ],
-        "plan": {
-            "rounds": 30,
-            "strategy": {"name": "FedAvg"},
-            "clip_norm": 100,
-            "round_seconds": 60,
-            "start_seconds": 300,
-        },
+        "plan": training(30),
     }
 
 

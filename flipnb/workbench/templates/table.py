@@ -13,6 +13,7 @@ from flipnb.workbench.templates.starting_point import (
     pressure,
     sex,
     status,
+    training,
 )
 from flipnb.workbench.templates.template import Content, Template, code, notebook_of, text
 
@@ -26,13 +27,7 @@ def _plan(name: str) -> dict[str, Any]:
             {"name": "loss", "minimum": 0, "maximum": 20, "decimals": 4, "over": "train"},
             {"name": "accuracy", "minimum": 0, "maximum": 1, "decimals": 4, "over": "test"},
         ],
-        "plan": {
-            "rounds": 20,
-            "strategy": {"name": "FedAvg"},
-            "clip_norm": 100,
-            "round_seconds": 60,
-            "start_seconds": 300,
-        },
+        "plan": training(20),
     }
 
 
