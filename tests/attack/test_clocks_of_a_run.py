@@ -89,8 +89,7 @@ for rnd in rounds:
             except FlipError:
                 pass
         channel._socket.send(rounds._prepare(rnd, leave=False).to_bytes())
-        time.sleep(0.3)
-        channel._socket.close()
+        channel._socket.close()  # at once: where the answer goes out meanwhile, it would be given round 2 already
         time.sleep(9)
         channel.__init__(os.environ["FLIP_BROKER"])
         rounds._submit = lambda current: channel.open(rounds._model)
