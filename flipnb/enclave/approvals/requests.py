@@ -71,13 +71,15 @@ class Requests:
 
         ``require_answerable`` raises FlipError where the bundle's cohort can't be asked of an estate. Raises FlipError
         as that, and as ``verify_request``, ``verify_bundle``, ``admit``; a bundle that is refused by it or by the last
-        is kept with the reason. ``too-many-requests`` where ``MOST_WAITING`` of the study wait already.
+        is kept with the reason. ``too-many-requests`` where ``MOST_WAITING`` of the study wait already;
+        ``other-signer`` where the same bytes are another researcher's request.
         """
         roster = self._memberships.roster(study)
         verified = verify_request(run_request.encode(), roster, run=run)
         self._require_room(study, verified.request.bundle)
         envelope = await fetch(verified.request.bundle)
         bundle = verify_bundle(envelope, roster, verified)
+        self._require_own(bundle)
         try:
             point = admit(
                 bundle,
@@ -113,6 +115,17 @@ class Requests:
                 f"{waiting} new bundles of the study {study} wait for this Trust's data controller already.",
                 remedy="Submit again once some of them are approved or declined.",
                 status=409,
+            )
+
+    def _require_own(self, bundle: VerifiedBundle) -> None:
+        """An approval is of bytes, and of who asks: who signs another's bytes anew gets none of its executions."""
+        known = self._store.requests.get(bundle.digest)
+        if known is not None and known.researcher_key != bundle.signer:
+            raise FlipError(
+                "other-signer",
+                "The bundle is another researcher's request, whose bytes are signed anew.",
+                remedy="Submit the notebook: a bundle of one's own has bytes of its own.",
+                status=403,
             )
 
     def _keep(self, bundle: VerifiedBundle, envelope: bytes, refused: FlipError | None) -> None:
