@@ -185,7 +185,13 @@ class Trust:
         answer = self.post("/memberships", Signed(envelope=seal(membership, MEMBERSHIP, self.controller).decode()))
         assert answer.is_success, answer.text
 
-    def approve(self, bundle: str, **changes: Any) -> httpx.Response:
+    def approve(self, bundle: str, *, read: bool = True, **changes: Any) -> httpx.Response:
+        """An approval sealed by ``key``, the controller's; whose key it is has read the request before."""
+        key = changes.pop("key", self.controller)
+        if read:
+            for controller in self.enclave.controllers():
+                if controller.key_id == key.key_id:
+                    self.read(bundle, controller.name)
         status = self.status()
         now = datetime.now(UTC)
         plain: dict[str, Any] = {
@@ -197,7 +203,6 @@ class Trust:
             "approved": now,
             "expires": now + timedelta(days=1),
         }
-        key = changes.pop("key", self.controller)
         return self.post("/approvals", Signed(envelope=seal(Approval(**(plain | changes)), APPROVAL, key).decode()))
 
     def read(self, bundle: str, controller: str = CONTROLLER, *parts: Part) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from enclave_federation import CONTROLLER
 from enclave_scenario import Study
 from hostile_hub import Scene, opened
 
+from flipnb.contracts.desk import ApprovalPage, Signed
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.study import Researcher, Roster
 from flipnb.contracts.task import TaskAnswer
@@ -65,3 +67,30 @@ def test_another_researcher_who_signs_the_approved_bytes_gets_none_of_the_execut
     scene.hub.bundles[digest] = scene.study.bundle_envelope(bundle)
     _, answer = scene.put(bundle, "3")
     assert answer.code is None
+
+
+def test_nothing_is_approved_by_who_has_not_read_it_on_any_way(scene: Scene) -> None:
+    """`flip enclave approve` notes what it showed; a program of the controller's that shows nothing has no such word.
+    A ticket for a request that was read approves no other one, either."""
+    trust, unread, seen = scene.trust, scene.bundle(title="Unread"), scene.bundle(title="Read")
+    for bundle, nonce in ((unread, "4"), (seen, "5")):
+        scene.put(bundle, nonce)
+    answer = trust.approve(unread.digest(), read=False)
+    assert (answer.status_code, answer.json()["code"]) == (409, "not-opened")
+    trust.read(unread.digest(), CONTROLLER, "brief")
+    assert trust.approve(unread.digest(), read=False).json()["code"] == "not-opened"
+
+    trust.read(seen.digest())
+    page = ApprovalPage.model_validate(trust.post(f"/requests/{seen.digest()}/page", b"").json())
+    ticket = page.url.rsplit("/", 1)[1]
+    for code in ("other-bundle", "other-bundle"):  # the ticket is not used up
+        sealed = scene.study.approval(
+            unread.digest(), trust.status().policy_digest, estate_version=trust.status().estate_version
+        )
+        answer = trust.post(f"/tickets/{ticket}/approval", Signed(envelope=sealed.decode()))
+        assert (answer.status_code, answer.json()["code"]) == (409, code)
+    assert trust.waits_for(unread.digest())
+    assert not [entry for entry in trust.audit() if entry["kind"] == "approved" and unread.digest() in str(entry)]
+
+    trust.read(unread.digest(), CONTROLLER, "code")
+    assert trust.approve(unread.digest(), read=False).is_success
