@@ -94,3 +94,17 @@ def test_nothing_is_approved_by_who_has_not_read_it_on_any_way(scene: Scene) -> 
 
     trust.read(unread.digest(), CONTROLLER, "code")
     assert trust.approve(unread.digest(), read=False).is_success
+
+
+def test_a_request_that_comes_first_with_a_refused_run_is_in_the_audit_log_once_it_waits(scene: Scene) -> None:
+    """With a first run beyond its space, a bundle was put before the controller of which no entry said that it came."""
+    bundle = scene.bundle(title="Refused at first")
+    beyond = scene.study.request(bundle.digest(), lr=2.0, nonce="6" * 32)
+    assert scene.hub.ask("run", run=beyond.run, run_request=beyond.envelope.decode()).code is not None
+    assert not scene.trust.waits_for(bundle.digest())
+    for nonce in ("7", "8"):
+        scene.put(bundle, nonce)
+    assert scene.trust.waits_for(bundle.digest())
+    received = [entry["details"] for entry in scene.trust.audit() if entry["kind"] == "request-received"]
+    own = [one for one in received if one["bundle"] == bundle.digest()]
+    assert own == [{"bundle": bundle.digest(), "researcher": scene.study.researcher.key_id}]

@@ -142,11 +142,10 @@ class Requests:
         )
         if refused is not None:
             self._store.requests.forget_refused(bundle.bundle.study, MOST_REFUSED)
-        if new and refused is None:
+        elif new or self.get(bundle.digest).state == "refused":
+            if not new:  # its reason is gone: a policy was changed, an environment built
+                self._store.requests.decide(bundle.digest, "waiting")
             self._audit.append("request-received", bundle=bundle.digest, researcher=bundle.signer)
-        elif not new and refused is None and self.get(bundle.digest).state == "refused":
-            # Its reason is gone: a policy was changed, an environment built.
-            self._store.requests.decide(bundle.digest, "waiting")
 
 
 def content_of(request: StoredRequest) -> Bundle:
