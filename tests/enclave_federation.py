@@ -186,12 +186,11 @@ class Trust:
         assert answer.is_success, answer.text
 
     def approve(self, bundle: str, *, read: bool = True, **changes: Any) -> httpx.Response:
-        """An approval sealed by ``key``, the controller's; whose key it is has read the request before."""
+        """An approval sealed by ``key``, the controller's; whose key it is has read the request, if there is one."""
         key = changes.pop("key", self.controller)
-        if read:
-            for controller in self.enclave.controllers():
-                if controller.key_id == key.key_id:
-                    self.read(bundle, controller.name)
+        named = [one.name for one in self.enclave.controllers() if one.key_id == key.key_id]
+        if read and named and self.desk.get(f"/requests/{bundle}").is_success:
+            self.read(bundle, named[0])
         status = self.status()
         now = datetime.now(UTC)
         plain: dict[str, Any] = {

@@ -200,7 +200,8 @@ class Desk:
         named = parse(Approval, peek(envelope, what), what).bundle
         if of is not None and named != of:
             raise FlipError("other-bundle", "The approval is of another request; nothing was approved.", status=409)
-        await asyncio.to_thread(self._openings.require_reader, named, signer_of(envelope, what))
+        read_by = self._requests.get(named).bundle, signer_of(envelope, what)
+        await asyncio.to_thread(self._openings.require_reader, *read_by)
         bundle = await self._decisions.approve(envelope)
         return self._summary(self._requests.get(bundle), await self._terms())
 
