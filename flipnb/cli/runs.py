@@ -243,15 +243,15 @@ def trusts(
 
 
 def _print_packages(found: Sequence[Any], package: str) -> None:
-    """The packages of each environment, once for all Trusts that have it."""
+    """The packages of each environment, once for all Trusts that say the same of it."""
     titles: dict[str, list[str]] = {}
     environments: dict[str, Any] = {}
     for item in found:
         for built in item.card.environments if item.card else ():
-            environments[built.lock] = built
-            titles.setdefault(built.lock, []).append(item.title)
-    for lock, built in environments.items():
-        print_text(f"\n{built.name} at {', '.join(titles[lock])} (lock {lock[:12]}…)")
+            environments[built.digest()] = built
+            titles.setdefault(built.digest(), []).append(item.title)
+    for said, built in environments.items():
+        print_text(f"\n{built.name} at {', '.join(titles[said])} (lock {built.lock[:12]}…)")
         wanted = [name for name in built.distributions if package.lower() in name]
         print_table(["package", "version"], [[name, built.releases.get(name, "not told")] for name in wanted])
 
