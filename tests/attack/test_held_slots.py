@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from enclave_federation import until
 from enclave_scenario import WEIGHTS, sha
-from hostile_hub import Scene, opened
+from hostile_hub import opened
 
 from flipnb.contracts.plan import Plan
 
@@ -16,15 +16,8 @@ pytestmark = pytest.mark.timeout(300)
 PLAN = Plan(rounds=1, clip_norm=10.0)
 
 
-def whole(scene: Scene, run: str, bundle: object) -> None:
-    """Every round of a run, to its end."""
-    for number in (1, 2):
-        assert scene.round(scene.context(run, bundle, number)).code is None  # type: ignore[arg-type]
-    until(lambda: scene.trust.run_state(run) == "finished")
-
-
 def test_runs_that_a_hub_lets_wait_give_their_slot_to_those_that_it_does_not(tmp_path: Path) -> None:
-    with opened(tmp_path, slots=1, waiting_seconds=1) as scene:
+    with opened(tmp_path, slots=1, waiting_seconds=2) as scene:
         bundle = scene.bundle(title="Held", plan=PLAN)
         members = scene.study.members()
         silent, starved, honest = (scene.put(bundle, nonce)[0] for nonce in "123")
@@ -43,10 +36,10 @@ def test_runs_that_a_hub_lets_wait_give_their_slot_to_those_that_it_does_not(tmp
         assert scene.trust.status().running == 1
 
         scene.hub.blobs[sha(WEIGHTS)] = content
-        whole(scene, honest, bundle)
+        for number in (1, 2):
+            assert scene.round(scene.context(honest, bundle, number)).code is None
+        until(lambda: scene.trust.run_state(honest) == "finished")
         until(lambda: task["id"] in scene.hub.answers, 60)
         assert scene.hub.answers[task["id"]].envelope is not None
-        for run in (starved, silent):
-            whole(scene, run, bundle)
         started = [entry["details"]["run"] for entry in scene.trust.audit() if entry["kind"] == "run-started"]
         assert started == [silent, starved, honest]
