@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly, watched
+from flipnb.cli.terminal import JsonOption, print_json, print_line, print_table, print_text, speaks_plainly, watched
 
 if TYPE_CHECKING:
     from flipnb.workbench.home import Home
@@ -146,7 +147,7 @@ def logs(
     view = view_run(home, run)
     titles = trust_titles(home, view.study, view.trusts)
     for event in events(home, run, after=after, to_the_end=follow):
-        print(event.model_dump_json() if as_json else describe(event, titles), flush=True)
+        print_line(json.dumps(event.model_dump(mode="json")) if as_json else describe(event, titles))
 
 
 @speaks_plainly
