@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly, watched
+from flipnb.cli.terminal import JsonOption, print_json, print_line, print_table, print_text, speaks_plainly, watched
 
 if TYPE_CHECKING:
     from flipnb.workbench.home import Home
@@ -146,7 +147,7 @@ def logs(
     view = view_run(home, run)
     titles = trust_titles(home, view.study, view.trusts)
     for event in events(home, run, after=after, to_the_end=follow):
-        print(event.model_dump_json() if as_json else describe(event, titles), flush=True)
+        print_line(json.dumps(event.model_dump(mode="json")) if as_json else describe(event, titles))
 
 
 @speaks_plainly
@@ -243,15 +244,15 @@ def trusts(
 
 
 def _print_packages(found: Sequence[Any], package: str) -> None:
-    """The packages of each environment, once for all Trusts that have it."""
+    """The packages of each environment, once for all Trusts that say the same of it."""
     titles: dict[str, list[str]] = {}
     environments: dict[str, Any] = {}
     for item in found:
         for built in item.card.environments if item.card else ():
-            environments[built.lock] = built
-            titles.setdefault(built.lock, []).append(item.title)
-    for lock, built in environments.items():
-        print_text(f"\n{built.name} at {', '.join(titles[lock])} (lock {lock[:12]}…)")
+            environments[built.digest()] = built
+            titles.setdefault(built.digest(), []).append(item.title)
+    for said, built in environments.items():
+        print_text(f"\n{built.name} at {', '.join(titles[said])} (lock {built.lock[:12]}…)")
         wanted = [name for name in built.distributions if package.lower() in name]
         print_table(["package", "version"], [[name, built.releases.get(name, "not told")] for name in wanted])
 

@@ -116,7 +116,8 @@ def _told(said: _Said) -> str:
     content = said.inner("content")
     if said("what") == "answer" and not content.has("reason"):
         return f"answered a task of the hub, {many(said.number('bytes'), 'byte')}"
-    words = _TOLD.get(said("what"), f"told the hub: {said('what')}").format(content("study"))
+    known = _TOLD.get(said("what"))
+    words = known.format(content("study")) if known is not None else f"told the hub: {said('what')}"
     if said("what") == "report" and content.has("state"):
         reason = f" ({content('reason')})" if content.has("reason") else ""
         words = f"told the hub that a run is {content('state')}{reason}"

@@ -71,13 +71,15 @@ class Requests:
 
         ``require_answerable`` raises FlipError where the bundle's cohort can't be asked of an estate. Raises FlipError
         as that, and as ``verify_request``, ``verify_bundle``, ``admit``; a bundle that is refused by it or by the last
-        is kept with the reason. ``too-many-requests`` where ``MOST_WAITING`` of the study wait already.
+        is kept with the reason. ``too-many-requests`` where ``MOST_WAITING`` of the study wait already;
+        ``other-signer`` where the same bytes are another researcher's request.
         """
         roster = self._memberships.roster(study)
         verified = verify_request(run_request.encode(), roster, run=run)
         self._require_room(study, verified.request.bundle)
         envelope = await fetch(verified.request.bundle)
         bundle = verify_bundle(envelope, roster, verified)
+        self._require_own(bundle)
         try:
             point = admit(
                 bundle,
@@ -115,6 +117,17 @@ class Requests:
                 status=409,
             )
 
+    def _require_own(self, bundle: VerifiedBundle) -> None:
+        """An approval is of bytes, and of who asks: who signs another's bytes anew gets none of its executions."""
+        known = self._store.requests.get(bundle.digest)
+        if known is not None and known.researcher_key != bundle.signer:
+            raise FlipError(
+                "other-signer",
+                "The bundle is another researcher's request, whose bytes are signed anew.",
+                remedy="Submit the notebook: a bundle of one's own has bytes of its own.",
+                status=403,
+            )
+
     def _keep(self, bundle: VerifiedBundle, envelope: bytes, refused: FlipError | None) -> None:
         new = self._store.requests.add(
             bundle.digest,
@@ -129,11 +142,10 @@ class Requests:
         )
         if refused is not None:
             self._store.requests.forget_refused(bundle.bundle.study, MOST_REFUSED)
-        if new and refused is None:
+        elif new or self.get(bundle.digest).state == "refused":
+            if not new:  # its reason is gone: a policy was changed, an environment built
+                self._store.requests.decide(bundle.digest, "waiting")
             self._audit.append("request-received", bundle=bundle.digest, researcher=bundle.signer)
-        elif not new and refused is None and self.get(bundle.digest).state == "refused":
-            # Its reason is gone: a policy was changed, an environment built.
-            self._store.requests.decide(bundle.digest, "waiting")
 
 
 def content_of(request: StoredRequest) -> Bundle:

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from flipnb.contracts.approval import Decline
+from flipnb.contracts.approval import Approval, Decline
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.desk import (
     DeskRevision,
@@ -35,8 +35,8 @@ from flipnb.contracts.desk import (
     Ticket,
     TriesLeft,
 )
-from flipnb.contracts.document import Document
-from flipnb.contracts.envelope import signer_of
+from flipnb.contracts.document import Document, parse
+from flipnb.contracts.envelope import peek, signer_of
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.approvals.approvals import Approvals, Terms
 from flipnb.enclave.approvals.decisions import Decisions
@@ -173,13 +173,10 @@ class Desk:
         )
 
     async def approve_with_ticket(self, request: Request) -> Document:
-        """POST /tickets/{ticket}/approval: as POST /approvals, by who has opened all of the request; the ticket is used
-        up where it succeeds. FlipError ``not-opened`` (409)."""
+        """POST /tickets/{ticket}/approval: as POST /approvals, of the ticket's request alone; the ticket is used up
+        where it succeeds. FlipError ``other-bundle`` (409)."""
         bundle = self._pages.bundle(request.path_params["ticket"])
-        signed = await read(Signed, request)
-        signer = signer_of(signed.envelope.encode(), "The approval")
-        await asyncio.to_thread(self._openings.require_reader, bundle, signer)
-        answer = await self._approved(signed)
+        answer = await self._approved(await read(Signed, request), of=bundle)
         self._pages.use(request.path_params["ticket"])
         return answer
 
@@ -193,11 +190,19 @@ class Desk:
         return TriesLeft(left=await asyncio.to_thread(self._tries.wrong, controller))
 
     async def approve(self, request: Request) -> Document:
-        """POST /approvals: a sealed approval, verified and kept; the request as it is now."""
+        """POST /approvals: an approval, sealed by who has opened all of the request, verified and kept; the request as
+        it is now. FlipError ``not-opened`` (409), and as ``Decisions.approve``."""
         return await self._approved(await read(Signed, request))
 
-    async def _approved(self, signed: Signed) -> Document:
-        bundle = await self._decisions.approve(signed.envelope.encode())
+    async def _approved(self, signed: Signed, of: str | None = None) -> Document:
+        """``of``: the one bundle that may be approved so."""
+        envelope, what = signed.envelope.encode(), "The approval"
+        named = parse(Approval, peek(envelope, what), what).bundle
+        if of is not None and named != of:
+            raise FlipError("other-bundle", "The approval is of another request; nothing was approved.", status=409)
+        read_by = self._requests.get(named).bundle, signer_of(envelope, what)
+        await asyncio.to_thread(self._openings.require_reader, *read_by)
+        bundle = await self._decisions.approve(envelope)
         return self._summary(self._requests.get(bundle), await self._terms())
 
     async def decline(self, request: Request) -> Document:

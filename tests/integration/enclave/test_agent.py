@@ -179,6 +179,7 @@ def test_a_bundle_of_an_earlier_version_is_approved_and_runs(federation: Federat
     for trust in federation.trusts:
         until(lambda trust=trust: trust.waits_for(digest))
         detail = RequestDetail.model_validate(trust.get(f"/requests/{digest}"))
+        trust.read(digest)
         given = Approval.of_request(detail, trust=trust.node.key_id, executions=1, days=1, now=datetime.now(UTC))
         sealed = seal(given, APPROVAL, trust.controller).decode()
         assert trust.post("/approvals", Signed(envelope=sealed)).is_success

@@ -4,7 +4,7 @@ import json
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flipnb.contracts.audit import AuditKind
@@ -33,6 +33,7 @@ def story(*entries):
 
 
 @given(st.sampled_from(KINDS), DETAILS)
+@example("told", {"what": "\x1f"})  # written as its code point, which has braces
 def test_every_kind_of_entry_has_words_whatever_it_holds(kind, details):
     said = entry_sentence(kind, details)
     assert said and (kind not in said or "-" not in kind) and "{" not in said.replace("\\u{", "")
