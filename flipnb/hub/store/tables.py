@@ -120,6 +120,10 @@ class RunRow(Table):
     rounds_done: Mapped[int] = mapped_column(default=0)
     final_weights: Mapped[str | None]
     last_event: Mapped[int] = mapped_column(default=0)
+    __table_args__ = (
+        Index("ix_runs_list", "study", "submitted"),
+        Index("ix_runs_feed", "study", "finished", "last_event", "id"),
+    )
 
 
 class PartRow(Table):
@@ -129,7 +133,7 @@ class PartRow(Table):
     run: Mapped[str] = mapped_column(primary_key=True)
     trust: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
-    state: Mapped[TrustState]
+    state: Mapped[TrustState] = mapped_column(index=True)
     member: Mapped[bool] = mapped_column(default=False)
     code: Mapped[str | None]
     reason: Mapped[str | None]
