@@ -133,13 +133,14 @@ class PartRow(Table):
     run: Mapped[str] = mapped_column(primary_key=True)
     trust: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
-    state: Mapped[TrustState] = mapped_column(index=True)
+    state: Mapped[TrustState]
     member: Mapped[bool] = mapped_column(default=False)
     code: Mapped[str | None]
     reason: Mapped[str | None]
     failure: Mapped[str | None]
     progress: Mapped[str | None]
     last_report: Mapped[int] = mapped_column(default=0)
+    __table_args__ = (Index("ix_parts_going", "member", "state"),)
 
 
 class EventRow(Table):

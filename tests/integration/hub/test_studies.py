@@ -218,7 +218,7 @@ def test_studies_of_before_keep_their_members(hub, tmp_path):
     study, file = hub.first, tmp_path / "hub.sqlite"
     Database(file).close()
     with sqlite3.connect(file) as db:
-        for index in ("ix_parts_state", "ix_runs_list", "ix_runs_feed", "ix_bundles_content"):
+        for index in ("ix_parts_going", "ix_runs_list", "ix_runs_feed", "ix_bundles_content"):
             db.execute(f"DROP INDEX {index}")
         db.execute("DROP TABLE members")
         db.execute("ALTER TABLE studies DROP COLUMN purpose")

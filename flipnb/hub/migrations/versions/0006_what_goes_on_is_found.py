@@ -9,7 +9,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_index("ix_parts_state", "parts", ["state"], unique=False)
+    op.create_index("ix_parts_going", "parts", ["member", "state"], unique=False)
     op.create_index("ix_runs_list", "runs", ["study", "submitted"], unique=False)
     op.create_index("ix_runs_feed", "runs", ["study", "finished", "last_event", "id"], unique=False)
 
@@ -17,4 +17,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("ix_runs_feed", "runs")
     op.drop_index("ix_runs_list", "runs")
-    op.drop_index("ix_parts_state", "parts")
+    op.drop_index("ix_parts_going", "parts")
