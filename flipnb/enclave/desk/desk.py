@@ -44,6 +44,7 @@ from flipnb.enclave.desk.exact_counts import ExactCounts
 from flipnb.enclave.desk.log_story import LogStory
 from flipnb.enclave.desk.openings import Openings
 from flipnb.enclave.desk.requested import Requested
+from flipnb.enclave.desk.run_names import RunNames
 from flipnb.enclave.desk.server import guard, read
 from flipnb.enclave.desk.summaries import Summaries
 from flipnb.enclave.desk.tries import Tries
@@ -82,8 +83,7 @@ class Desk:
         self._sandbox, self._joined = sandbox, joined
         self._tries = Tries(enclave.audit, enclave.directory.controllers)
         self._openings = Openings(enclave.audit, enclave.directory.controllers)
-        self._names: dict[str, str] = {}
-        self._story = LogStory(enclave.audit, self._name_of)
+        self._story = LogStory(enclave.audit, RunNames(enclave.store, requests).of)
         self._summaries = Summaries(enclave.store, requests)
         self._requested = Requested(enclave, requests, memberships)
 
@@ -290,24 +290,6 @@ class Desk:
             version=version,
             opened=await asyncio.to_thread(self._openings.of, digest),
         )
-
-    def _name_of(self, run: str) -> str:
-        """What people call a run: its title, the parameters that are not fixed, and what else it chose.
-
-        None of them changes: a bundle is read for it once, not for each line of the log each time that it is told.
-        """
-        if run not in self._names:
-            stored = self._enclave.store.runs.get(run)
-            if stored is None:
-                return f"run {run[:8]}"
-            self._names[run] = self._name_at_first(stored)
-        return self._names[run]
-
-    def _name_at_first(self, stored: StoredRun) -> str:
-        free = {one.name for one in self._requests.content(stored.bundle).parameters if not one.fixed}
-        values = {name: value for name, value in stored.point.items() if name in free} | stored.choices.told
-        point = ", ".join(f"{name} {value}" for name, value in values.items())
-        return f"{stored.title} · {point}" if point else stored.title
 
     async def _estate_version(self) -> str | None:
         try:

@@ -12,6 +12,7 @@ from enclave_scenario import ESTATE, Study
 
 from flipnb.enclave.approvals.approvals import Terms
 from flipnb.enclave.approvals.requests import Requests
+from flipnb.enclave.desk.run_names import RunNames
 from flipnb.enclave.desk.summaries import Summaries
 from flipnb.enclave.stores.store import Store
 from flipnb.enclave.stores.stored import StoredApproval
@@ -45,7 +46,7 @@ class Desk:
                 )  # fmt: skip
                 for run in range(1 + n % 2):
                     self.store.runs.add(
-                        f"{2 * n + run:032x}", bundle=bundle.digest(), study="heart", title="", point={}
+                        f"{2 * n + run:032x}", bundle=bundle.digest(), study="heart", title=bundle.title, point={}
                     )
                     self.store.runs.advance(f"{2 * n + run:032x}", "waiting")
                 if n % 4 == 1:
@@ -90,3 +91,18 @@ def test_lists_ask_as_many_questions_of_many_requests_as_of_few(desk: Desk) -> N
     assert asked[:2] == asked[2:]
     assert [len(questions) for questions in asked[:2]] == [1, 3]
     assert not any("SELECT *" in question and "requests" in question for questions in asked for question in questions)
+
+
+def test_a_log_of_runs_reads_each_bundle_for_their_names_once(desk: Desk) -> None:
+    """500 lines were 500 bundles, parsed at each look and at each entry while the page was open."""
+    names = RunNames(desk.store, desk.requests)
+    assert names.of(f"{2:032x}") == "run 00000000"
+    desk.add(3)
+    first = [names.of(f"{2 * n:032x}") for n in range(3)]
+    desk.store.runs.add("a" * 32, bundle=desk.store.requests.all()[0].bundle, study="heart", title="A", point={"lr": 1})
+    assert names.of("a" * 32) == "A · lr 1"
+    desk.store.runs.add_lost("b" * 32, bundle="c" * 64, reason="the stores were lost")  # neither title nor request
+    assert names.of("b" * 32) == "run bbbbbbbb"
+    desk.questions.clear()
+    assert [names.of(f"{2 * n:032x}") for n in range(3)] == first
+    assert desk.questions == []
