@@ -69,6 +69,8 @@ TRUST_TRANSITIONS: Mapping[TrustState, frozenset[TrustState]] = {
 
 FINAL_RUN_STATES = frozenset(state for state, following in RUN_TRANSITIONS.items() if not following)
 FINAL_TRUST_STATES = frozenset(state for state, following in TRUST_TRANSITIONS.items() if not following)
+GOING_RUN_STATES = frozenset(RUN_TRANSITIONS) - FINAL_RUN_STATES
+GOING_TRUST_STATES = frozenset(TRUST_TRANSITIONS) - FINAL_TRUST_STATES
 
 
 def advance_run(now: RunState, to: RunState) -> RunState:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.choices import Choices
-from flipnb.contracts.document import parse
+from flipnb.contracts.document import load_json, parse
 from flipnb.contracts.envelope import peek
 from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.problem import FlipError
@@ -47,6 +47,7 @@ class Requests:
     ) -> None:
         self._directory, self._own_key, self._memberships = directory, own_key, memberships
         self._store, self._audit = store, audit
+        self._expiries: dict[str, datetime] = {}
 
     def get(self, bundle: str) -> StoredRequest:
         """Raises FlipError ``unknown-request``."""
@@ -58,6 +59,13 @@ class Requests:
     def content(self, bundle: str) -> Bundle:
         """A bundle that was put before this Trust; its envelope was verified when it came."""
         return content_of(self.get(bundle))
+
+    def expires(self, bundle: str) -> datetime:
+        """When a bundle that was put before this Trust is no longer valid; it is read for that once."""
+        if bundle not in self._expiries:
+            signed = load_json(peek(self.get(bundle).envelope, "The bundle"), "The bundle")
+            self._expiries[bundle] = datetime.fromisoformat(signed["expires"])
+        return self._expiries[bundle]
 
     async def receive(
         self,

@@ -12,7 +12,7 @@ from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.run import FINAL_TRUST_STATES, TRUST_TRANSITIONS, Failure, Progress, TrustReport, TrustState
 from flipnb.enclave.stores.database import Database, exact_now, text_now, text_of
 from flipnb.enclave.stores.outbox import Outbox
-from flipnb.enclave.stores.stored import StoredApproval, StoredRun
+from flipnb.enclave.stores.stored import RunOfBundle, StoredApproval, StoredRun
 
 NONE = Choices()
 
@@ -83,6 +83,13 @@ class RunTable:
         """Those of a bundle, the first received first."""
         rows = self._database.all("SELECT * FROM runs WHERE bundle=? ORDER BY received, run", bundle)
         return [StoredRun.of(row) for row in rows]
+
+    def by_bundle(self) -> dict[str, list[RunOfBundle]]:
+        """Those of every bundle that has any, the first received first."""
+        found: dict[str, list[RunOfBundle]] = {}
+        for row in self._database.all("SELECT run, bundle, state FROM runs ORDER BY received, run"):
+            found.setdefault(row["bundle"], []).append(RunOfBundle(row["run"], row["state"]))
+        return found
 
     def advance(
         self,
