@@ -73,7 +73,7 @@ def status(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
 @app.command()
 @speaks_plainly
 def requests(
-    every: Annotated[bool, typer.Option("--all", help="Those that were decided, too.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Those that were decided or are over, too.")] = False,
     enclave: EnclaveOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -155,7 +155,7 @@ def approve(
         approved = {"bundle": summary.bundle, "executions": executions, "expires": approval.expires}
         by = [given.controller for given in summary.approvals]
         print_json({**approved, "state": summary.state, "approvals": by, "demanded": summary.approvals_demanded})
-    elif summary.state == "waiting":
+    elif summary.state != "approved":
         print(f"{summary.bundle[:16]} at {now.title}: {summary.standing}. Nothing runs before another controller's.")
     else:
         print(f"{now.title} has approved {summary.bundle[:16]} for {many(executions, 'run')}.")

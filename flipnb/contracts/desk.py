@@ -22,7 +22,8 @@ from flipnb.contracts.text import Line, Name
 MOST_EXECUTIONS = 1000
 """Runs that one approval may be for."""
 
-RequestState = Literal["waiting", "approved", "declined", "refused", "expired"]
+RequestState = Literal["waiting", "approved", "declined", "refused", "expired", "over"]
+"""over: nobody approved it, and every run of it has ended; it waits again with the next one."""
 
 
 class DeskStatus(Document):

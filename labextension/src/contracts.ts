@@ -914,7 +914,7 @@ export interface IRequestSummary {
   title: string;
   researcher: string;
   researcher_key: string;
-  state: 'waiting' | 'approved' | 'declined' | 'refused' | 'expired';
+  state: 'waiting' | 'approved' | 'declined' | 'refused' | 'expired' | 'over';
   received: string;
   code: string | null;
   reason: string | null;

@@ -322,8 +322,13 @@ class Desk:
         return self._decisions.terms(await self._estate_version())
 
     def _state(self, stored: StoredRequest) -> RequestState:
-        undecided = stored.state in ("waiting", "approved")
-        return "expired" if undecided and content_of(stored).expires <= datetime.now(UTC) else stored.state
+        if stored.state in ("waiting", "approved") and content_of(stored).expires <= datetime.now(UTC):
+            return "expired"
+        return "over" if stored.state == "waiting" and self._is_over(stored.bundle) else stored.state
+
+    def _is_over(self, bundle: str) -> bool:
+        runs = self._enclave.store.runs.of(bundle)
+        return bool(runs) and all(run.over for run in runs)
 
     def _summary(self, stored: StoredRequest, terms: Terms) -> RequestSummary:
         store = self._enclave.store
