@@ -37,6 +37,7 @@ from flipnb.contracts.desk import (
 from flipnb.contracts.document import load_json
 from flipnb.contracts.keys import fingerprint
 from flipnb.contracts.problem import FlipError
+from flipnb.contracts.run import TRUST_WORDS
 from flipnb.contracts.study import Trust
 from flipnb.link.desk import DeskClient, desk, enclave_configuration, enclave_controllers
 from flipnb.link.key_files import load_key
@@ -239,7 +240,7 @@ def runs(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
     else:
         print_table(
             ["run", "study", "title", "state", "started", "why"],
-            [[i.run, i.study, i.title, i.state, i.started, i.reason] for i in found],
+            [[i.run, i.study, i.title, TRUST_WORDS[i.state], i.started, i.reason] for i in found],
         )
 
 

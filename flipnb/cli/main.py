@@ -14,6 +14,7 @@ from flipnb.cli import cohort, enclave, estate, federation, runs, study
 from flipnb.cli.new import new
 from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly
 from flipnb.contracts.problem import FlipError
+from flipnb.contracts.run import RUN_WORDS
 
 app = typer.Typer(
     name="flip",
@@ -213,7 +214,7 @@ def submit(
     for view in views:
         titles = trust_titles(home, view.study, view.trusts)
         at = ", ".join(titles[part.trust] for part in view.trusts)
-        print_text(f"Run {view.run}, {run_name(view)}: {view.state} at {at}")
+        print_text(f"Run {view.run}, {run_name(view)}: {RUN_WORDS[view.state]} at {at}")
 
 
 def _tell_shapes(done: int, of: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any, get_args
 from flipnb.contracts.audit import AuditKind
 from flipnb.contracts.document import load_json
 from flipnb.contracts.problem import FlipError
+from flipnb.contracts.run import TRUST_WORDS
 from flipnb.wording.values import listed, many, visible
 
 GROUPS = ("all", "left", "refused", "decisions", "looks")
@@ -20,6 +21,7 @@ _OF_A_RUN = {
     "run-started", "run-ended", "kernel-died", "slot-released", "round-released", "round-refused", "report-refused",
     "total-released", "total-refused", "left", "stopped", "progress-told", "told",
 }  # fmt: skip
+_STATES: Mapping[str, str] = {str(state): word for state, word in TRUST_WORDS.items()}
 _TOLD = {
     "report": "told the hub how a run stands", "update": "sent the change of the weights",
     "reply": "answered a question of the hub",
@@ -119,7 +121,7 @@ def _told(said: _Said) -> str:
     words = _TOLD.get(said("what"), f"told the hub: {said('what')}").format(content("study"))
     if said("what") == "report" and content.has("state"):
         reason = f" ({content('reason')})" if content.has("reason") else ""
-        words = f"told the hub that a run is {content('state')}{reason}"
+        words = f"told the hub how a run stands: {_STATES.get(content('state'), content('state'))}{reason}"
     if said("what") == "answer" and content.has("reason"):
         words = f"refused a task of the hub: {content('reason')}"
     return f"{words}, {many(said.number('bytes'), 'byte')}"
