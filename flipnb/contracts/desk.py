@@ -281,7 +281,8 @@ class AuditCheck(Document):
 
 
 class AuditLine(Document):
-    """One line of the audit log in plain words: an entry, or all entries of ``run``, the last of them ``at``."""
+    """One line of the audit log in plain words: an entry, all of ``run``, or all that told a study its budget in a day;
+    the last of them ``at``."""
 
     key: str
     at: Moment

@@ -53,7 +53,10 @@ export interface IAuditEntries {
   entries: IAuditTold[];
 }
 
-/** One line of the audit log in plain words: an entry, or all entries of ``run``, the last of them ``at``. */
+/**
+ * One line of the audit log in plain words: an entry, all of ``run``, or all that told a study its budget in a day;
+ * the last of them ``at``.
+ */
 export interface IAuditLine {
   key: string;
   at: string;
