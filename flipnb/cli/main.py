@@ -66,13 +66,9 @@ def rehearse(
     """Run a notebook on a twin, here, for two rounds; records the model's tensors and initial weights."""
     from flipnb.simulation.rehearsing import Simulation
     from flipnb.simulation.rehearsing import rehearse as run
-    from flipnb.workbench.narrative import describe_round
 
-    def heard(summary: Any, names: Any) -> None:
-        if not as_json:
-            print_text(describe_round(summary, names))
-
-    found = run(notebook, _points(notebook, param)[0], trusts=trusts, rounds=rounds, heard=heard)
+    told = None if as_json else print_text
+    found = run(notebook, _points(notebook, param)[0], trusts=trusts, rounds=rounds, told=told)
     if isinstance(found, Simulation):
         _simulated(found, as_json)
         return
