@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flipnb.cli.terminal import JsonOption, print_json, print_line, print_table, print_text, speaks_plainly, watched
+from flipnb.contracts.run import RUN_WORDS, TRUST_WORDS
 
 if TYPE_CHECKING:
     from flipnb.workbench.home import Home
@@ -35,7 +36,6 @@ def runs(
     """Show the runs of a study, or one run Trust by Trust."""
     from flipnb.workbench.home import Home
     from flipnb.workbench.names import duration, ran, run_name, waited
-    from flipnb.workbench.narrative import run_state
     from flipnb.workbench.runs import list_runs
 
     if run is not None:
@@ -53,7 +53,7 @@ def runs(
                 item.run,
                 run_name(item),
                 item.notebook,
-                run_state(item.state),
+                RUN_WORDS[item.state],
                 f"{item.rounds_done}/{item.rounds}",
                 duration(waited(item)),
                 duration(ran(item)),
@@ -77,7 +77,7 @@ def _only_study(home: Home) -> str:
 def _show_run(run: str, as_json: bool) -> None:
     from flipnb.workbench.home import Home
     from flipnb.workbench.names import duration, ran, run_name, trust_titles, waited
-    from flipnb.workbench.narrative import describe_final, run_state, shares_of
+    from flipnb.workbench.narrative import describe_final, shares_of
     from flipnb.workbench.runs import view_rounds, view_rule, view_run
 
     home = Home.find()
@@ -87,7 +87,7 @@ def _show_run(run: str, as_json: bool) -> None:
         done = [summary.model_dump(mode="json") for summary in rounds]
         print_json({**view.model_dump(mode="json"), "name": run_name(view), "finished_rounds": done})
         return
-    where = f"{run_state(view.state)}, round {view.rounds_done} of {view.rounds}"
+    where = f"{RUN_WORDS[view.state]}, round {view.rounds_done} of {view.rounds}"
     print_text(f"{run_name(view)}: {where}. {view.reason or ''}".rstrip())
     times = [f"waited {duration(waited(view))}"]
     times += [f"ran {duration(ran(view))}"] if view.started is not None else []
@@ -260,7 +260,7 @@ def _print_packages(found: Sequence[Any], package: str) -> None:
 def _print_parts(parts: Sequence[Any], titles: Mapping[str, str], shares: Mapping[str, str]) -> None:
     """One line for each Trust: when it was last heard, where it is, its share of the people in train once there is one,
     the memory that its kernel used where any Trust lets that out."""
-    from flipnb.workbench.narrative import describe_age, describe_memory, describe_progress, trust_state
+    from flipnb.workbench.narrative import describe_age, describe_memory, describe_progress
 
     now = datetime.now(UTC)
     used = [describe_memory(part.progress) for part in parts]
@@ -271,7 +271,7 @@ def _print_parts(parts: Sequence[Any], titles: Mapping[str, str], shares: Mappin
         [
             [
                 titles[part.trust],
-                trust_state(part.state),
+                TRUST_WORDS[part.state],
                 describe_age(part.heard, now),
                 describe_progress(part.progress) if part.progress is not None else "",
                 *(shares.get(part.trust, "") for _ in share),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
@@ -37,6 +37,7 @@ from flipnb.hub import lateness
 from flipnb.hub.blob_grants import is_there
 from flipnb.hub.bundles import keep_executions_left, terms_of
 from flipnb.hub.configuration import HubConfiguration
+from flipnb.hub.reasons import named, title_of, why_of
 from flipnb.hub.runs import become, bundle_at, parts_of, tell_estate, tell_part, tell_progress, tell_round
 from flipnb.hub.store.tables import CoordinatorRow, PartRow, RoundRow, RunRow, TaskRow
 from flipnb.hub.tasks import Asking, ask, ask_stop
@@ -133,7 +134,7 @@ def _late(session: Session, run: RunRow, part: PartRow, task: TaskRow) -> FlipEr
         tell_part(session, run, part, part.state, None)
         ask_stop(session, run, part.trust)
         return None
-    refusal = lateness.late_reply(part, task)
+    refusal = lateness.late_reply(title_of(session, run, part), task)
     task.state, task.envelope = "void", None
     become_part(session, run, part, "running", code=refusal.code, reason=refusal.message)
     return refusal
@@ -202,7 +203,8 @@ def tick(session: Session, configuration: HubConfiguration) -> None:
 
 def _expire(session: Session, run: RunRow) -> None:
     lacked = "enough Trusts had approved" if run.state == "waiting" else "every Trust had a slot"
-    names = named(part for part in parts_of(session, run.id) if part.state in UNDECIDED | {"queued"})
+    undecided = [part for part in parts_of(session, run.id) if part.state in UNDECIDED | {"queued"}]
+    names = named(session, run, undecided)
     fail(session, run, "expired", f"The bundle expired before {lacked}. {names}".strip())
 
 
@@ -335,7 +337,7 @@ def _gather(session: Session, run: RunRow, gather_seconds: float) -> None:
     willing = [part for part in parts if part.state in WILLING]
     undecided = [part for part in parts if part.state in UNDECIDED]
     if len(willing) + len(undecided) < minimum:
-        lost = named(part for part in parts if part.state not in UNDECIDED | WILLING)
+        lost = named(session, run, [part for part in parts if part.state not in UNDECIDED | WILLING])
         fail(session, run, "quorum-unreachable", f"{minimum} Trusts must take part. {lost}")
         return
     if len(willing) < minimum:
@@ -358,7 +360,7 @@ def _keep_quorum(session: Session, run: RunRow) -> None:
     members = [part for part in parts_of(session, run.id) if part.member]
     there = [part for part in members if part.state in ACTIVE or part.state == "finished"]
     if len(there) < minimum:
-        lost = named(part for part in members if part not in there)
+        lost = named(session, run, [part for part in members if part not in there])
         fail(session, run, "quorum-lost", f"{len(there)} of at least {minimum} Trusts are left. {lost}")
 
 
@@ -427,15 +429,3 @@ def open_tasks_of(session: Session, run: str, kinds: Sequence[str], trust: str |
     """A run's tasks of these kinds that are neither answered nor void; one Trust's where ``trust`` is given."""
     found = select(TaskRow).where(TaskRow.run == run, TaskRow.kind.in_(kinds), TaskRow.state == "open")
     return session.scalars(found if trust is None else found.where(TaskRow.trust == trust)).all()
-
-
-def named(parts: Iterable[PartRow]) -> str:
-    """Each part's Trust and how it is, for people."""
-    return "; ".join(f"{part.name}: {why_of(part)}" for part in parts)
-
-
-def why_of(part: PartRow) -> str:
-    """A part's state and the reason for it, for people."""
-    if part.failure:
-        return f"{part.state} with {Failure.model_validate_json(part.failure).describe()}"
-    return f"{part.state} ({part.reason})" if part.reason else part.state

@@ -36,7 +36,7 @@ from flipnb.contracts.run import (
     advance_run,
     run_id,
 )
-from flipnb.contracts.study import Roster
+from flipnb.contracts.study import Roster, Trust
 from flipnb.contracts.task import RunTask
 from flipnb.hub.authentication import KeyRing
 from flipnb.hub.blob_grants import is_there
@@ -90,10 +90,10 @@ def submit(session: Session, ring_of_keys: KeyRing, roster: Roster, submitted: S
     bundle = bundle_of(session, request.bundle).at(request.choices)
     point = check_point(bundle.parameters, request.point)
     now = datetime.now(UTC)
-    names = {trust.key_id: trust.name for trust in roster.trusts}
+    trusts = {trust.key_id: trust for trust in roster.trusts}
     _require_valid(bundle, now)
     _require_blobs(session, study, bundle)
-    _require_access(ring_of_keys, bundle, names)
+    _require_access(ring_of_keys, bundle, trusts)
     run = RunRow(
         id=identity,
         study=study,
@@ -114,7 +114,7 @@ def submit(session: Session, ring_of_keys: KeyRing, roster: Roster, submitted: S
     session.add(run)
     for trust in bundle.trusts:
         session.add(
-            PartRow(run=identity, trust=trust, name=names[trust], state="notified", member=False, last_report=0)
+            PartRow(run=identity, trust=trust, name=trusts[trust].name, state="notified", member=False, last_report=0)
         )
         ask(session, trust, partial(RunTask, study=study, run=identity, run_request=submitted.sealed.decode()))
     session.flush()
@@ -145,12 +145,12 @@ def _require_blobs(session: Session, study: str, bundle: Bundle) -> None:
             )
 
 
-def _require_access(ring_of_keys: KeyRing, bundle: Bundle, names: Mapping[KeyId, str]) -> None:
+def _require_access(ring_of_keys: KeyRing, bundle: Bundle, trusts: Mapping[KeyId, Trust]) -> None:
     for trust in bundle.trusts:
         if not ring_of_keys.knows_trust(trust):
             raise FlipError(
                 "unknown-trust",
-                f"The Trust {names[trust]} has no access to this hub.",
+                f"The Trust {trusts[trust].title} has no access to this hub.",
                 remedy="The operator enters its key among the hub's principals.",
                 status=409,
             )

@@ -81,7 +81,7 @@ def test_a_controller_reads_approves_and_looks_at_what_ran(federation, server, p
     until(lambda: north.waits_for(digest) and south.waits_for(digest))
     assert south.approve(digest).is_success
 
-    page.command("flip:show-desk")
+    page.page.locator(".jp-FlipDesk").get_by_role("heading", name="Desk at North").wait_for()  # without being asked for
     page.page.locator(".jp-FlipDesk").get_by_role("tab", name="Policy").click()
     page.page.get_by_role("row", name="counts.answer_seconds").wait_for()
     assert serious_findings(page.page, ".jp-FlipDesk") == []
@@ -247,6 +247,8 @@ def test_a_new_request_is_announced_until_it_is_opened(federation, server, page)
         if left["state"] == "waiting":
             north.decline(left["bundle"], "only a test")
     page.page.locator(".Toastify__toast").wait_for(state="detached")
+    page.command("flip:open-audit")
+    page.see("Tree head (RFC 6962)")
     bundle, run = federation.submit(nonce="c", title="Announced")
     until(lambda: north.waits_for(bundle.digest()))
     toast = page.page.locator(".Toastify__toast")

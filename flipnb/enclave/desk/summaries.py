@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from flipnb.contracts.desk import RequestState, RequestSummary
+from flipnb.contracts.run import FINAL_TRUST_STATES
 from flipnb.enclave.approvals.approvals import Approvals, Terms
 from flipnb.enclave.approvals.requests import Requests
 from flipnb.enclave.stores.store import Store
@@ -36,14 +37,19 @@ class Summaries:
         return tuple(summary for summary in found if decided or summary.state in _UNDECIDED)
 
     def waiting(self) -> int:
-        """How many nobody has decided on, of those that have not expired."""
+        """How many nobody has decided on, of those that have neither expired nor only runs that are over."""
+        runs = self._store.runs.by_bundle()
         return sum(
-            self._state(stored) == "waiting" for stored in self._store.requests.all() if stored.state == "waiting"
+            self._state(stored, runs.get(stored.bundle, ())) == "waiting"
+            for stored in self._store.requests.all()
+            if stored.state == "waiting"
         )
 
-    def _state(self, stored: ListedRequest) -> RequestState:
-        undecided = stored.state in _UNDECIDED
-        return "expired" if undecided and self._requests.expires(stored.bundle) <= datetime.now(UTC) else stored.state
+    def _state(self, stored: ListedRequest, runs: Sequence[RunOfBundle]) -> RequestState:
+        if stored.state in _UNDECIDED and self._requests.expires(stored.bundle) <= datetime.now(UTC):
+            return "expired"
+        over = bool(runs) and all(run.state in FINAL_TRUST_STATES for run in runs)
+        return "over" if stored.state == "waiting" and over else stored.state
 
     def _summary(
         self, stored: ListedRequest, terms: Terms, given: Sequence[StoredApproval], runs: Sequence[RunOfBundle]
@@ -55,7 +61,7 @@ class Summaries:
             title=stored.title,
             researcher=stored.researcher,
             researcher_key=stored.researcher_key,
-            state=self._state(stored),
+            state=self._state(stored, runs),
             received=stored.received,
             code=stored.code,
             reason=stored.reason,

@@ -18,11 +18,12 @@ NONE = Choices()
 
 
 class RunTable:
-    """``admitted``: how many runs this process has added; ``revision`` rises with each change, progress too."""
+    """``admitted``: how many runs this process has added, ``ended``: how many of them, or of those before, it has seen
+    end; ``revision`` rises with each change, progress too."""
 
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database, self._outbox = database, outbox
-        self.admitted = self.revision = 0
+        self.admitted = self.ended = self.revision = 0
 
     def add(
         self,
@@ -116,6 +117,7 @@ class RunTable:
                 "UPDATE runs SET state=?, code=?, reason=?, failure=?, ended=? WHERE run=?",
                 (to, code, reason, failure.model_dump_json() if failure else None, text_now() if over else None, run),
             )
+            self.ended += over
             self.revision += 1
             report = TrustReport(run=run, sequence=1, state=to, code=code, reason=reason, failure=failure)
             self._outbox.add(report.model_copy(update={"executions_left": executions_left}), due=due)

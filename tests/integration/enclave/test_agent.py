@@ -243,7 +243,7 @@ def test_what_an_airlock_refuses_is_said_by_trust_round_cell_line_and_reason(fed
     view = federation.reaches(run.run, "failed")
     assert view.code == "quorum-lost"
     said = "failed with FlipError in cell 2, line 5, round 2: its update holds NaN or infinity"
-    assert any(f"{name}: {said}" in (view.reason or "") for name in ("north", "south")), view.reason
+    assert any(f"{name}: {said}" in (view.reason or "") for name in ("North", "South")), view.reason
     part = next(part for part in view.trusts if part.failure is not None)
     assert part.failure is not None
     assert (part.failure.refusal, part.reason) == ("not-finite", said.removeprefix("failed with "))

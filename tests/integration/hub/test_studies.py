@@ -155,7 +155,7 @@ def test_a_bundle_that_expires_while_it_waits_fails_its_run(hasty_hub):
     run = study.submit(expires=datetime.now(UTC) + timedelta(seconds=3))
     view = study.researcher.wait_for(run, "failed")
     assert view["code"] == "expired"
-    assert "trust-0" in view["reason"]
+    assert "Trust 0: " in view["reason"]
 
 
 def test_counts_come_back_sealed_from_all_who_joined(hub):

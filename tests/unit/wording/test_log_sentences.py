@@ -69,6 +69,30 @@ def test_a_run_is_one_line_where_its_last_entry_is():
         told.line("run-z")
 
 
+def test_a_days_free_questions_about_a_budget_are_one_line_for_each_study():
+    free = {"study": "heart", "cost": 0, "left": 97, "people": None, "funnel": [], "charts": [], "suppressed": False}
+    told = story(
+        ("count-released", free),
+        ("count-released", free | {"study": "lung", "left": 5}),
+        ("count-released", free | {"people": 40}),
+        ("count-released", free | {"suppressed": True}),
+        ("count-released", free | {"cost": 2, "left": 95, "people": 40}),
+        ("count-released", free | {"left": 95}),
+        ("count-released", free | {"left": 95}),
+    )
+    assert [line.sentence(str) for line in told.lines("left")] == [
+        "told heart its budget: 95 left, asked 3 times",
+        "counted for heart: 2 counts, 95 left",
+        "counted for heart: 0 counts, 97 left",
+        "counted for heart: 0 counts, 97 left",
+        "told lung its budget: 5 left",
+    ]
+    (heart, *_) = told.lines()
+    assert told.line(heart.key).indices == [0, 5, 6]
+    told.take([leaf(7, "count-released", **free).replace("2026-11-30", "2026-12-01")])
+    assert [len(line.indices) for line in told.lines()[:2]] == [1, 3], "the next day has its own"
+
+
 def test_looks_decisions_and_what_strangers_wrote():
     told = story(
         ("opened", {"controller": "anna", "part": "code", "bundle": "ab" * 32}),
