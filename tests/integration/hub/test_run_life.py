@@ -403,6 +403,7 @@ def test_sigterm_answers_open_long_polls_and_ends_the_hub(own_hub):
 def test_a_run_ends_at_its_plans_time_limit(hasty_hub):
     study = hasty_hub.three
     run = study.submit(plan=Plan(rounds=2, clip_norm=1.0, run_seconds=1))
+    study.notified(run)
     for trust in study.trusts:
         trust.report(run, 1, state="approved")
     for trust in study.trusts:

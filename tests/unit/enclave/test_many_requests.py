@@ -78,7 +78,7 @@ def test_a_list_says_of_each_request_what_is_said_of_it_alone(desk: Desk, decide
 
 
 def test_lists_ask_as_many_questions_of_many_requests_as_of_few(desk: Desk) -> None:
-    """Two for each of them, one of which read all runs, and each bundle parsed: 2.5 s for 1,000, in which the agent
+    """Two for each request, one of which read all runs, and each bundle parsed: 2.5 s for 1,000, in which the agent
     answered nobody."""
     asked = []
     for first in (0, 40):
@@ -89,7 +89,7 @@ def test_lists_ask_as_many_questions_of_many_requests_as_of_few(desk: Desk) -> N
             list_them()
             asked.append(list(desk.questions))
     assert asked[:2] == asked[2:]
-    assert [len(questions) for questions in asked[:2]] == [1, 3]
+    assert [len(questions) for questions in asked[:2]] == [2, 3]
     assert not any("SELECT *" in question and "requests" in question for questions in asked for question in questions)
 
 
