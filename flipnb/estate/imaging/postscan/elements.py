@@ -53,6 +53,8 @@ class Elements:
     """Where the last element ends."""
     truncated: list[Path] = field(default_factory=list)
     """Elements that say that they are longer than they are."""
+    trailing: bytes = b""
+    """What follows a deflated data set."""
 
     def header(self) -> bytes:
         """All bytes but the pixels'."""
@@ -96,7 +98,7 @@ def _read(data: memoryview, most_header_bytes: int) -> Elements:
     at = 132 if bytes(data[128:132]) == b"DICM" else 0
     at = _meta(found, at, data_element_generator)
     if found.syntax == DEFLATED:
-        found.data = _inflated(data, at)
+        found.data, found.trailing = _inflated(data, at)
     file = _file(found.data)
     file.seek(at)
     little = found.syntax != _BIG_ENDIAN
@@ -127,12 +129,12 @@ def _meta(found: Elements, at: int, generator: Any) -> int:
     return end if found.elements else at
 
 
-def _inflated(data: memoryview, at: int) -> memoryview:
+def _inflated(data: memoryview, at: int) -> tuple[memoryview, bytes]:
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     body = engine.decompress(data[at:], _INFLATED)
     if engine.unconsumed_tail:
         raise unscannable("it inflates beyond all proportion")
-    return memoryview(bytes(data[:at]) + body + engine.unused_data)
+    return memoryview(bytes(data[:at]) + body), engine.unused_data
 
 
 def _guess(data: memoryview, at: int) -> tuple[bool, bool]:

@@ -9,7 +9,16 @@ from typing import Any
 from flipnb.estate.imaging.postscan import patterns, spellings
 from flipnb.estate.imaging.postscan.charsets import decoded
 from flipnb.estate.imaging.postscan.classes import NUMBER_VRS, TEXT_VRS, classify
-from flipnb.estate.imaging.postscan.elements import Buffer, Element, Elements, Path, read, unscannable
+from flipnb.estate.imaging.postscan.elements import (
+    PIXEL_DATA,
+    Buffer,
+    Element,
+    Elements,
+    Path,
+    dictionary_vr,
+    read,
+    unscannable,
+)
 from flipnb.estate.imaging.postscan.haystack import SEPARATOR, Haystack, joined, printable
 from flipnb.estate.imaging.postscan.needles import Needles, needles, plain
 from flipnb.estate.imaging.postscan.pixel_headers import pixel_headers
@@ -28,6 +37,7 @@ def survivors(original: Buffer, output: Buffer, *, policy: ScanPolicy) -> tuple[
     Raises FlipError ``image-unscannable`` where one of the two can't be read, or the output is not whole.
     """
     before, after = read(original, policy.most_header_bytes), read(output, policy.most_header_bytes)
+    _understood(before)
     _whole(after)
     sought = needles(before, policy)
     found = [*_structure(before, after, policy), *_at_their_places(sought, after, policy)]
@@ -35,11 +45,18 @@ def survivors(original: Buffer, output: Buffer, *, policy: ScanPolicy) -> tuple[
     return tuple(sorted(set(found))[:_MOST])
 
 
+def _understood(before: Elements) -> None:
+    """The original may end too early, but what was read of it must be elements: they alone say what it held."""
+    unknown = [path for path in before.truncated if path[0] not in PIXEL_DATA and dictionary_vr(path[-1]) == "UN"]
+    if unknown or (len(before.data) - before.end >= 8 and any(before.data[before.end :])):
+        raise unscannable("the original can't be read to its end")
+
+
 def _whole(after: Elements) -> None:
     """The output must be read to its end: nothing may hide where no parser goes."""
-    if any(path[0] not in (0x7FE00010,) for path in after.truncated):
+    if any(path[0] not in PIXEL_DATA for path in after.truncated):
         raise unscannable("an element says that it is longer than the file")
-    if len(after.data) - after.end >= 8 or bytes(after.data[after.end :]).strip(b"\0"):
+    if len(after.data) - after.end >= 8 or any(after.data[after.end :]) or any(after.trailing):
         raise unscannable("bytes follow its last element")
 
 
@@ -62,7 +79,7 @@ def _structure(before: Elements, after: Elements, policy: ScanPolicy) -> Iterabl
             yield Survivor(where(element.path), "file meta information of others")
         elif element.tag == _DOCUMENT and element.value in documents:
             yield Survivor(where(element.path), "document")
-        elif element.tag in (0x7FE00008, 0x7FE00009, 0x7FE00010) and len(element.path) > 1 and element.value:
+        elif element.tag in PIXEL_DATA and len(element.path) > 1 and element.value:
             yield Survivor(where(element.path), "image inside a sequence")
         elif element.vr == "AS" and not _age_allowed(plain(element.value or b"")):
             yield Survivor(where(element.path), "age from 90")
