@@ -14,6 +14,6 @@ _ALLOWED = frozenset(_MARKERS.split())
 
 
 def is_marker(text: str) -> bool:
-    """Whether every word of what was read is an allowed marker or up to two digits (of a scale, a cassette)."""
+    """Whether every word of what was read is an allowed marker or one digit (of a scale, a cassette)."""
     words = re.findall(r"[a-z0-9/\-]+", text.lower())
-    return bool(words) and all(word in _ALLOWED or (word.isdigit() and len(word) <= 2) for word in words)
+    return bool(words) and all(word in _ALLOWED or (word.isdigit() and len(word) == 1) for word in words)
