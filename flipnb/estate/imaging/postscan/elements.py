@@ -53,7 +53,7 @@ class Elements:
     pixels: list[tuple[int, int]] = field(default_factory=list)
     """Where the values of top-level pixel data lie: start, end."""
     end: int = 0
-    """Where the last element ends."""
+    """Where the last top-level element ends."""
     truncated: list[Path] = field(default_factory=list)
     """Elements that say that they are longer than they are."""
     trailing: bytes = b""
@@ -107,7 +107,6 @@ def _read(data: memoryview, most_header_bytes: int) -> Elements:
         _refuse_long_header(found.data, at, implicit, little, most_header_bytes)
     file.seek(at)
     _Walk(found, file, implicit, little).top()
-    found.end = file.tell()
     return found
 
 
@@ -223,18 +222,21 @@ class _Walk:
             raws: Any = data_element_generator(
                 file, self._implicit, self._little, stop_when=self._opens, defer_size=defer
             )
-            for tag, read_vr, length, read_value, tell, *_ in raws:
+            for read_tag, read_vr, length, read_value, tell, *_ in raws:
+                tag = int(read_tag)  # pydicom's own compares and hashes in Python
                 vr = dictionary_vr(tag) if read_vr is None or read_vr == "UN" else read_vr
                 value = read_value
                 if tag == 0x00080005 and value:
                     charsets = _charsets(value)
                 if tag in PIXEL_DATA and not above:
-                    self._pixels(tag, vr, length, tell, charsets)
+                    self._found.end = self._pixels(tag, vr, length, tell, charsets)
                     continue
+                if not above:
+                    self._found.end = tell + length
                 if value is None and length:
                     value = bytes(self._found.data[tell : tell + length])
                 path = (*above, tag)
-                if value and len(value) < length != _UNDEFINED:
+                if length and len(value or b"") < length != _UNDEFINED:
                     self._found.truncated.append(path)
                 if vr == "SQ":
                     if value:
@@ -246,6 +248,8 @@ class _Walk:
             tag, named = self._open
             file.seek(8 if self._implicit or named is None else 12, 1)
             self._sequence(file, (*above, tag), charsets, depth)
+            if not above:
+                self._found.end = file.tell()
 
     def _opens(self, tag: int, vr: str | None, length: int) -> bool:
         """Whether a sequence of undefined length begins, which is followed here."""
@@ -254,12 +258,14 @@ class _Walk:
         self._open = (int(tag), vr)
         return True
 
-    def _pixels(self, tag: int, vr: str, length: int, start: int, charsets: tuple[str, ...]) -> None:
+    def _pixels(self, tag: int, vr: str, length: int, start: int, charsets: tuple[str, ...]) -> int:
+        """Notes top-level pixel data; where it ends."""
         end = self._delimited(start) if length == _UNDEFINED else start + length
         if end > len(self._found.data):
             self._found.truncated.append((tag,))
         self._found.pixels.append((start, min(end, len(self._found.data))))
         self._found.elements.append(Element((tag,), tag, vr, None, charsets))
+        return end + 8 if length == _UNDEFINED else end
 
     def _delimited(self, at: int) -> int:
         """Where encapsulated pixel data ends: its items are followed, whatever bytes they hold."""

@@ -45,6 +45,10 @@ def needles(original: Elements, policy: ScanPolicy) -> Needles:
         kind = classify(element.tag, element.vr)
         if element.tag in policy.kept or not element.value or element.tag >> 16 == 2:
             continue
+        if not policy.uids and element.vr in _MAY_HOLD_UIDS and element.value.count(b".") > 4:
+            found.uids |= {
+                uid for uid in patterns.uids(element.value) if len(uid) >= 16 and not uid.startswith(WELL_KNOWN)
+            }
         if kind in ("uid", "device") and element.vr == "UI":
             if not (policy.uids if kind == "uid" else policy.device):
                 _uids(found, element)
@@ -57,10 +61,6 @@ def needles(original: Elements, policy: ScanPolicy) -> Needles:
             _same_place(found, element)
             if kind in _LOOKED_FOR:
                 spelled.append((kind, element))
-        if not policy.uids and element.vr in _MAY_HOLD_UIDS and element.value.count(b".") > 4:
-            found.uids |= {
-                uid for uid in patterns.uids(element.value) if len(uid) >= 16 and not uid.startswith(WELL_KNOWN)
-            }
     charsets = frozenset(element.charsets for element in original.elements)
     found.terms = _terms(tuple((kind, e.vr, e.value or b"", e.charsets) for kind, e in spelled), charsets)
     return found

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 _STRETCH = re.compile(rb"[+(]?[0-9][0-9 ()\-./]{5,}")
 _NHS = re.compile(
@@ -31,7 +33,7 @@ _INWARD = re.compile(rb"(?<=[0-9A-Za-z ])[0-9][ABD-HJLNP-UW-Zabd-hjlnp-uw-z]{2}(
 _POSTCODE = re.compile(
     rb"(?<![A-Za-z0-9])(?:"
     + _AREAS
-    + rb")(?:[0-9]{1,2}|(?<=[EWCN])[0-9][A-HJKMNPR-Y])(?: {1,2}[0-9]|(?<=[0-9A-Z])[0-9])"
+    + rb")(?:[0-9]{1,2}|(?:(?<=EC)[1-4]|(?<=WC)[12]|(?<=[ENW])1)[A-HJKMNPR-Y])(?: {1,2}[0-9]|(?<=[0-9A-Z])[0-9])"
     rb"[ABD-HJLNP-UW-Z]{2}(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
@@ -43,6 +45,7 @@ _MAIL_HOST = re.compile(rb"[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63}){1,8}")
 _OLD = re.compile(
     rb"(?<![0-9.])(?:9[0-9]|1[0-2][0-9])[ \-]?(?:y(?:rs?|/?o|ears?)?(?: ?-?old)?|jahre|ans)(?![a-z])", re.IGNORECASE
 )
+_SHORT = 16384
 _UID = re.compile(rb"(?<![0-9.])[0-2](?:\.[0-9]{1,39}){3,24}(?![0-9])")
 
 
@@ -154,14 +157,29 @@ def _day_of(digits: bytes) -> date | None:
         return None
 
 
-def people(text: bytes) -> dict[str, set[bytes]]:
-    """All of these kinds but dates in ``text``, by kind."""
+@dataclass(frozen=True)
+class Found:
+    """``numbers``: NHS numbers, telephones, postcodes, e-mail addresses, ages from 90, by kind; ``days`` of dates."""
+
+    numbers: dict[str, frozenset[bytes]]
+    days: frozenset[date]
+
+
+def found_in(text: bytes) -> Found:
+    """All patterns in ``text``. The texts of a series' files are mostly one: a short one is remembered."""
+    return _remembered(text) if len(text) <= _SHORT else _found_in(text)
+
+
+def _found_in(text: bytes) -> Found:
     stretches = numeric(text)
-    found = {
+    numbers = {
         "nhs-number": nhs_numbers(stretches) if stretches else set(),
         "phone": phones(stretches) if stretches else set(),
         "postcode": postcodes(text),
         "e-mail": mails(text) if b"@" in text else set(),
         "age from 90": ages(text),
     }
-    return {kind: what for kind, what in found.items() if what}
+    return Found({kind: frozenset(what) for kind, what in numbers.items() if what}, frozenset(days(text)))
+
+
+_remembered = lru_cache(maxsize=256)(_found_in)

@@ -60,7 +60,7 @@ def _whole(after: Elements) -> None:
     """The output must be read to its end: nothing may hide where no parser goes."""
     if any(path[0] not in PIXEL_DATA for path in after.truncated):
         raise unscannable("an element says that it is longer than the file")
-    if len(after.data) - after.end >= 8 or any(after.data[after.end :]) or any(after.trailing):
+    if after.end < len(after.data) or any(after.trailing):
         raise unscannable("bytes follow its last element")
 
 
@@ -161,22 +161,22 @@ def _patterns(
     elements: Sequence[Element], extra: bytes, sought: Needles, before: Elements, policy: ScanPolicy
 ) -> list[tuple[str, Callable[[Haystack], bool]]]:
     """Checks for what looks like somebody's number or date and was in the original, too."""
-    written = [element for element in elements if _is_written(element)]
-    text = _text(written) + SEPARATOR + extra
-    there, days = patterns.people(text), patterns.days(text) if policy.dates != "kept" else set()
-    if not there and not days:
+    there = patterns.found_in(_text([element for element in elements if _is_written(element)]) + SEPARATOR + extra)
+    if not there.numbers and not there.days:
         return []
-    origin = _text([element for element in before.elements if element.value and _is_written(element)])
-    had = patterns.people(origin)
-    checks = [(kind, _having(kind, what & had.get(kind, set()))) for kind, what in there.items()]
-    days &= patterns.days(origin) | sought.days
+    had = patterns.found_in(_text([element for element in before.elements if element.value and _is_written(element)]))
+    checks: list[tuple[str, Callable[[Haystack], bool]]] = []
+    for kind, numbers in there.numbers.items():
+        if left := numbers & had.numbers.get(kind, frozenset()):
+            checks.append((kind, _having(kind, left)))
+    days = there.days & (had.days | sought.days) if policy.dates != "kept" else frozenset()
     if days:
         checks.append(("date in text", lambda hay: not days.isdisjoint(patterns.days(hay.text))))
     return checks
 
 
-def _having(kind: str, there: set[bytes]) -> Callable[[Haystack], bool]:
-    return lambda hay: bool(there) and not there.isdisjoint(patterns.people(hay.text).get(kind, set()))
+def _having(kind: str, left: frozenset[bytes]) -> Callable[[Haystack], bool]:
+    return lambda hay: not left.isdisjoint(patterns.found_in(hay.text).numbers.get(kind, frozenset()))
 
 
 @lru_cache(maxsize=16384)
