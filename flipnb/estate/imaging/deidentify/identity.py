@@ -14,6 +14,7 @@ from flipnb.estate.imaging.deidentify.charsets import Charset, Undecodable
 
 _PARTS = re.compile(r"[^\W\d_]+\d*|\d+", re.U)
 _TRANSCRIBED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "æ": "ae", "ß": "ss"})
+_MOST = 1024  # letters of a name, number or address; none is longer
 _PIECE = re.compile(r"[\^ ]+")
 _PLACE = re.compile(r"[,;\r\n]+")
 
@@ -64,7 +65,7 @@ class Identity:
     """
 
     def __init__(self, seen: Iterable[tuple[str, bytes, Charset]] = ()) -> None:
-        self._told = [told_by(role, _text(value, charset)) for role, value, charset in seen]
+        self._told = list({told_by(role, _text(value, charset)) for role, value, charset in seen})
         self.beyond_ascii = any(told.beyond_ascii for told in self._told)
 
     @cached_property
@@ -107,9 +108,9 @@ def _longest_first(many: Iterable[frozenset[str]]) -> tuple[str, ...]:
 
 def _text(value: bytes, charset: Charset) -> str:
     try:
-        return charset.decode(value)
+        return charset.decode(value)[:_MOST]
     except Undecodable:
-        return value.decode("latin-1")
+        return value.decode("latin-1")[:_MOST]
 
 
 @lru_cache(20_000)

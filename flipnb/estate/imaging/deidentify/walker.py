@@ -20,7 +20,7 @@ from flipnb.estate.imaging.deidentify.values import dummy
 MOST_DEPTH = 32
 MOST_ELEMENTS = 8_000_000
 BIG = 1 << 20  # a value of more bytes is passed on as it lies, neither copied nor searched
-MOST_TEXT = 1 << 24
+MOST_TEXT = 1 << 20
 _FORGET = 1 << 25  # how much of a mapped file is looked at before its pages are given back
 
 _NEVER = 1 << 40
