@@ -23,7 +23,10 @@ _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
 _UID = re.compile(r"(?<![\d.])[0-2](?:\.(?:0|[1-9]\d{0,38})){5,31}(?![\d.]{0,40}\d)")
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _ADDRESS = re.compile(r"(?:\b[a-z]{2,6}://|\bwww\.)\S+", re.I)
-_LETTERS = re.compile(r"(?<!\w)(?:\w ){3,}\w(?!\w)|(?<!\w)(?:\w[. ] ?){1,3}\w(?!\w)\.?")
+_LETTER = r"[^\W\d_]"
+_LETTERS = re.compile(
+    rf"(?<!\w)(?:{_LETTER} ){{3,}}{_LETTER}(?!\w)|(?<!\w)(?:{_LETTER}[. ] ?){{1,3}}{_LETTER}(?!\w)\.?"
+)
 _LABELLED = re.compile(
     r"\b(?:MRN|NHS|CHI|PID|UHID|CRN|Acc(?:ession)?|Hosp(?:ital)?|Patient|Pat|Pt|Case|Chart|Reg|ID|DOB|Tel|Phone|Mob(?:ile)?)\b\.?"
     r"\s{0,3}(?:ID|No|Nr|Num(?:ber)?)?\.?\s{0,3}[:#=]?\s{0,3}#?"
