@@ -112,7 +112,7 @@ def _at_their_places(sought: Needles, after: Elements, policy: ScanPolicy) -> It
         had = sought.places.get(element.tag)
         if had is not None and _same(element, had):
             yield Survivor(where(element.path), classify(element.tag, element.vr))
-        if sought.days and element.vr in ("DA", "DT"):
+        if sought.days and classify(element.tag, element.vr) == "date":
             for value in element.value.split(b"\\"):
                 day = spellings.day(plain(value).decode("ascii", "replace"))
                 if day not in sought.days or day is None:
@@ -131,7 +131,7 @@ def _shift(sought: Needles, after: Elements) -> timedelta | None:
     """By how much the first date moved that is in both."""
     for element in after.elements:
         before = sought.at_path.get(element.path)
-        if before is not None and element.vr in ("DA", "DT"):
+        if before is not None:
             day = spellings.day(plain(element.value or b"").decode("ascii", "replace"))
             if day is not None:
                 return day - before
