@@ -1,0 +1,82 @@
+"""What other de-identifiers take away under the basic profile, ours takes away; what they leave is counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from dicom_cases.answer_key import BASIC, Fate
+from dicom_cases.outcomes import released
+from dicom_cases.rivals import dicom_anonymizer, orthanc, parsed
+from dicom_cases.survivors import elements_said, public_tag, survivors
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::UserWarning")]
+
+JUSTIFIED: dict[str, str] = {}
+"""Tags that another takes away and ours keeps, each with its reason."""
+
+
+@pytest.fixture(scope="module")
+def compared(of_pydicom, answered) -> list[tuple[str, Path, Path]]:
+    """Name, original and our output: pydicom's files, and the hard cases that are to be released."""
+    told = answered(BASIC)
+    pairs = [(name, of_pydicom.source / name, path) for name, path in released(of_pydicom.outcomes).items()]
+    return pairs + [
+        (name, told.source / name, path)
+        for name, path in released(told.outcomes).items()
+        if told.cases[name].fate[BASIC] is Fate.RELEASED
+    ]
+
+
+def _left_standing(pairs: list[tuple[str, Path, Path]], theirs: Callable[[bytes], bytes | None]) -> Iterator[str]:
+    """Values that they changed or took away and that stand in ours, by tag and file."""
+    for name, before, after in pairs:
+        data = before.read_bytes()
+        other = theirs(data)
+        if other is None:
+            continue
+        original, ours = dict(elements_said(parsed(data))), dict(elements_said(parsed(after.read_bytes())))
+        they = dict(elements_said(parsed(other)))
+        for place, text in original.items():
+            if text and they.get(place) != text and ours.get(place) == text:
+                tag = public_tag(place)
+                if tag not in JUSTIFIED:
+                    yield f"{tag} in {name}: {text[:40]!r}"
+
+
+def test_what_dicom_anonymizer_removes_ours_removes(compared):
+    assert Counter(_left_standing(compared, dicom_anonymizer)) == Counter()
+
+
+def test_what_orthanc_removes_ours_removes(compared, orthanc_server):
+    with orthanc_server.client() as client:
+        assert Counter(_left_standing(compared, lambda data: orthanc(client, data))) == Counter()
+
+
+def test_no_value_of_the_table_survives_ours(compared, orthanc_server):
+    """On the same files the others leave some: the count of ours is none, whatever theirs is."""
+    counts: dict[str, Counter[str]] = {"ours": Counter(), "dicom-anonymizer": Counter(), "Orthanc": Counter()}
+    with orthanc_server.client() as client:
+        for name, before, after in compared:
+            data = before.read_bytes()
+            original = parsed(data)
+            outputs = {
+                "ours": after.read_bytes(),
+                "dicom-anonymizer": dicom_anonymizer(data),
+                "Orthanc": orthanc(client, data),
+            }
+            for who, output in outputs.items():
+                if output is not None:
+                    counts[who].update(f"{public_tag(p)} in {name}" for p in survivors(original, parsed(output)))
+    assert counts["ours"] == Counter(), counts["ours"].most_common(30)
+    assert counts["dicom-anonymizer"] and counts["Orthanc"], "the counting finds nothing at all"
+
+
+def test_of_pydicoms_files_each_is_accounted_for_and_nearly_all_are_released(of_pydicom):
+    states = Counter(one.state for one in of_pydicom.outcomes)
+    assert Counter(one.file for one in of_pydicom.outcomes) == Counter(p.name for p in of_pydicom.source.iterdir())
+    assert of_pydicom.code == 0
+    held = [(one.file, one.state, one.reason) for one in of_pydicom.outcomes if one.state != "released"]
+    assert states["released"] >= 0.95 * len(of_pydicom.outcomes), held
