@@ -164,7 +164,7 @@ def compared(value: str, text: str, *, retain: bool) -> float:
         return float(same == retain)
     if text in value:
         return float(retain)
-    tokens = [token for token in re.findall(r"\w+(?:[.'-]\w+)*", text) if token not in STOP_WORDS]
+    tokens = [token for token in re.findall(r"\w+(?:[./'-]\w+)*", text) if token not in STOP_WORDS]
     if not tokens:
         return float(not retain)
     return sum((token in value) == retain for token in tokens) / len(tokens)

@@ -87,7 +87,6 @@ def _well_known() -> Iterator[CaseFile]:
     made.answers = [a for a in made.answers if not a.where.endswith("0008010C")]
     made.kept("00080110[0].0008010C", "2.16.840.1.113883.6.96")
     made.kept("00082218[0].00080117", "1.2.840.10008.6.1.308")
-    made.kept("00081110[0].00081150", "1.2.840.10008.3.1.2.3.1", only=RESEARCH)
     yield made.kept("00020002", str(ds.SOPClassUID)).kept("00020010", "1.2.840.10008.1.2.1")
     ds = image(study=561)
     ds.FrameOfReferenceUID = "1.2.840.10008.1.4.1.1"
