@@ -96,7 +96,7 @@ def image(
     ds = Dataset()
     day = dicom_date(person.scanned)
     ds.SpecificCharacterSet = "ISO_IR 100"
-    ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"] if modality == "CT" else ["ORIGINAL", "PRIMARY"]
+    ds.ImageType = ["ORIGINAL", "PRIMARY", *{"CT": ["AXIAL"], "MR": ["M"]}.get(modality, [])]
     ds.SOPClassUID = SOP_CLASSES[modality]
     ds.SOPInstanceUID = uid(study, series, instance)
     ds.StudyInstanceUID = uid(study)

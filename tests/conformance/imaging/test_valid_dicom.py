@@ -17,24 +17,38 @@ from dicom_cases.outcomes import released
 
 pytestmark = pytest.mark.slow
 
-JUSTIFIED: dict[str, str] = {}
-"""Errors that may be new, by a part of their text, each with its reason."""
+JUSTIFIED = {
+    (
+        "empty_charset_LEI.dcm",
+        "MediaStorageSOP",
+    ): "two elements and no SOP class: ours writes meta information all the same",
+}
+"""Errors that may be new, by file and a part of their text, each with its reason."""
+
+_UNREAD = ("read failed", "Tags out of order", "Information Object Not found")
+"""Where the validator did not come to an input's end it cannot say which errors are new."""
 
 
 def _errors(path: Path) -> Counter[str]:
     """Without the values in them, which differ."""
     done = subprocess.run(["dciodvfy", str(path)], capture_output=True, check=False, timeout=60)
     lines = (done.stdout + done.stderr).decode("latin-1").splitlines()
-    return Counter(re.sub(r"= <.*?>|\d[\d.]{9,}", "…", line) for line in lines if line.startswith("Error"))
+    return Counter(re.sub(r"= <.*?>|= '.*|\b0\b|\d[\d.]{9,}", "…", line) for line in lines if line.startswith("Error"))
 
 
 def _new_errors(source: Path, outputs: dict[str, Path]) -> list[str]:
-    return [
-        f"{name}: {error}"
-        for name, output in outputs.items()
-        for error in set(_errors(output)) - set(_errors(source / name))
-        if not any(known in error for known in JUSTIFIED)
-    ]
+    found = []
+    for name, output in outputs.items():
+        before = _errors(source / name)
+        if not any(word in error for error in before for word in _UNREAD):
+            found += [
+                f"{name}: {error}" for error in set(_errors(output)) - set(before) if not _is_justified(name, error)
+            ]
+    return found
+
+
+def _is_justified(name: str, error: str) -> bool:
+    return any(file == name and words in error for file, words in JUSTIFIED)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
