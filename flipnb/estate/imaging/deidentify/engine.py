@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from flipnb.estate.imaging.deidentify.charsets import Undecodable
-from flipnb.estate.imaging.deidentify.cleaning import Context, clean
+from flipnb.estate.imaging.deidentify.cleaning import Context, clean, is_spelled_out
 from flipnb.estate.imaging.deidentify.identity import Identity
 from flipnb.estate.imaging.deidentify.keys import Keys
 from flipnb.estate.imaging.deidentify.part10 import Outer, file_meta, outer
@@ -80,6 +80,8 @@ class _Texts:
         if not value.isascii() or b"\x1b" in value:
             return not any(0x30 <= byte <= 0x39 for byte in value) and len(value) < 24 and step == Step.TEXT
         text = value.decode("ascii").rstrip(" \0")
+        if is_spelled_out(text):
+            return False
         context = Context(_NOBODY, None, lambda uid: b"" if uid else uid, self.policy.dates == "keep")
         return clean(text, context, description=step == Step.DESCRIPTION, technical=technical).text == text
 
@@ -126,7 +128,7 @@ class Deidentifier:
         """Fill in what was put off. Returns where a clinical word stayed that is a part of a name too."""
         days = self.keys.days(who) if self.policy.dates == "shift" else None
         keep_dates = self.policy.dates == "keep"
-        context = Context(identity, days, self._uid, keep_dates, self.policy.oldest_age)
+        context = Context(identity, days, self._uid, keep_dates)
         pseudonym = self.keys.pseudonym(who)
         kept: list[str] = []
         chunks = walk.chunks

@@ -43,6 +43,8 @@ def outer(data: memoryview) -> Outer:
         meta, start = {}, 0
         if not _begins_like_a_data_set(data):
             raise Refused("not-dicom")
+    if start >= len(data):
+        raise Refused("no-data-set")
     syntax = meta.get(0x00020010, b"").rstrip(b"\0 ").decode("ascii", "replace")
     sop_class, sop_uid = (meta.get(tag, b"").rstrip(b"\0 ") for tag in (0x00020002, 0x00020003))
     if sop_class == b"1.2.840.10008.1.3.10":

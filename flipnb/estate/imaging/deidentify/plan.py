@@ -47,6 +47,9 @@ class Rule(NamedTuple):
 ENCAPSULATED_DOCUMENT = 0x00420011
 DIRECTORY = 0x00041220
 PATIENT_ID = 0x00100020
+_BIRTH_DATE = 0x00100030
+# Addresses and institutions: each part between commas tells where somebody is
+_PLACES = frozenset((0x00080080, 0x00080081, 0x00080092, 0x00101040, 0x00401102, 0x0040A353, 0x4008011A, 0x00380300))
 TEXT_VALUE = 0x0040A160
 DELIMITERS = (0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD)
 ADDED = frozenset((0x00120062, 0x00120063, 0x00120064, 0x00280303))  # written anew
@@ -59,6 +62,7 @@ CLASS_UIDS = frozenset((
 ))  # fmt: skip
 # D for a sequence: its items are walked where every leaf has an action of its own; the others are emptied
 _WALKED = frozenset((0x0040A730, 0x00700001, 0x0040B020, 0x0040A073, 0x00081111, 0x00081140, 0x00082112))
+_REFERENCED_STUDY = 0x00081110
 # Not in Table E.1-1, and able to tell who someone is or where: the free text of a report, where pixels or files lie
 _BEYOND = {0x00287FE0: Step.DROP, 0x00420010: Step.DROP, 0x00080001: Step.DROP}
 # Removed rows whose text is a common word or number: what they say elsewhere is no sign of the person
@@ -151,7 +155,7 @@ class Plan:
         for action in self._chosen(row):
             return self._cleaned(row, vr) if action == "C" else self._kept(row, vr)
         if vr == b"SQ":
-            if row.tag in _WALKED:
+            if row.tag in _WALKED or (self.policy.references and row.tag == _REFERENCED_STUDY):
                 return Step.SEQUENCE
             return Step.DROP if row.action == "X" else Step.EMPTY
         return {"X": Step.DROP, "Z": Step.EMPTY, "D": Step.DUMMY, "U": Step.UID}[row.action]
@@ -235,6 +239,10 @@ def tag_of(key: bytes) -> int:
 def _role(row: Row | None, meant: bytes, vr: bytes) -> str:
     if b"PN" in (meant, vr):
         return "name"
+    if row is not None and row.tag == _BIRTH_DATE:
+        return "birth"
+    if row is not None and row.tag in _PLACES:
+        return "place"
     if row is None or row.describes or row.tag in _COMMON or meant not in TEXT:
         return ""
     return "identifier"

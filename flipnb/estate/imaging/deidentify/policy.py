@@ -42,8 +42,9 @@ class Policy(BaseModel):
     """Options of PS3.15 E.3 over the Basic Application Level Confidentiality Profile. Without any, the profile alone.
 
     ``dates``: ``remove``, ``shift`` (by the person's own number of weeks) or ``keep``. ``descriptors``: text that
-    describes goes, or is cleaned. ``structured_content``: so for the content of reports. ``safe_private``: the private
-    elements of Table E.3.10-1 and those of ``private`` stay. ``remove``: attributes that go whatever the options say;
+    describes goes, or is cleaned. ``structured_content``: so for the content of reports. ``references``: the study
+    that a file refers to stays, under its new UID. ``safe_private``: the private elements of Table E.3.10-1 and those
+    of ``private`` stay. ``remove``: attributes that go whatever the options say;
     ``keep``: attributes that stay as they are, which the controller answers for.
     """
 
@@ -56,6 +57,7 @@ class Policy(BaseModel):
     patient_characteristics: bool = False
     device: bool = False
     institution: bool = False
+    references: bool = False
     safe_private: bool = False
     private: tuple[PrivateElement, ...] = ()
     descriptors: Literal["remove", "clean"] = "remove"
@@ -137,6 +139,8 @@ _MEANINGS = {
     "113112": "Retain Institution Identity Option",
 }
 
+_OCCUPATION = 0x00102180  # a rare one names its holder, and no cleaning can know which is rare
+
 _NAMED = {
     "basic": Policy(name="basic"),
     "research": Policy(
@@ -144,8 +148,10 @@ _NAMED = {
         dates="shift",
         patient_characteristics=True,
         device=True,
+        references=True,
         safe_private=True,
         descriptors="clean",
         structured_content="clean",
+        remove=(_OCCUPATION,),
     ),
 }
