@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flipnb.estate.imaging.deidentify import Deidentifier
 
+_PATIENCE_SECONDS = 60
 ALLOWANCE = 24 << 20
 """Bytes beside twice the file: an interpreter's pools grow in steps, and what is inflated is held in pieces."""
 
@@ -49,3 +52,42 @@ def _forget_peak() -> int:
 def _status(name: str) -> int:
     lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
     return next(int(words[1]) * 1024 for words in lines if words[0] == f"{name}:")
+
+
+class TooLong(Exception):
+    """An answer that did not come."""
+
+
+def hammered(count: int, seed: int) -> tuple[Counter[str], list[str]]:
+    """``count`` files from ``seed`` on, by both policies: how many of each state, and what went wrong, by number."""
+    from dicom_cases.answer_key import POLICIES
+    from dicom_cases.mutations import mutated
+
+    from flipnb.estate.imaging.deidentify import Deidentifier, Keys, Policy
+
+    engines = [Deidentifier(Policy.named(policy), Keys(b"k" * 32)) for policy in POLICIES]
+    states: Counter[str] = Counter()
+    wrong = []
+    previous = signal.signal(signal.SIGALRM, _too_long)
+    try:
+        for number in range(seed, seed + count):
+            data = mutated(number)
+            for engine in engines:
+                signal.alarm(_PATIENCE_SECONDS)
+                try:
+                    one = answer(engine, data)
+                except Exception as error:
+                    wrong.append(f"mutated({number}): {error!r}")
+                    continue
+                finally:
+                    signal.alarm(0)
+                states[one.state.split(" at ")[0]] += 1
+                if not within_bounds(one, data):
+                    wrong.append(f"mutated({number}), {len(data)} bytes: {one}")
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    return states, wrong
+
+
+def _too_long(*_: object) -> None:
+    raise TooLong(f"no answer after {_PATIENCE_SECONDS} s")

@@ -181,6 +181,7 @@ def bomb(size: int, element: int = 0x00204000) -> bytes:
     return header[:start] + packed + packer.flush()
 
 
+@cache
 def bombs() -> dict[str, bytes]:
     """By name: each small, or of a size that a radiograph has."""
     return {
