@@ -142,9 +142,9 @@ def _unless_date(found: re.Match[str]) -> str:
 
 
 def _without_identifiers(text: str, identity: Identity) -> str:
-    for identifier in sorted(identity.identifiers, key=len, reverse=True):
+    for identifier in identity.identifiers:
         text = _without(text, identifier, whole=True)
-    for name in sorted(identity.joined, key=len, reverse=True):
+    for name in identity.joined:
         text = _without(text, name, whole=False)
     return text
 

@@ -173,6 +173,8 @@ class Plan:
             "descriptors": policy.descriptors == "clean",
             "structured_content": policy.structured_content == "clean",
         }
+        if "modified_dates" in row.options:
+            chosen["device"] = False  # a device's date tells when somebody was there as any other does
         return sorted((action for option, action in row.options.items() if chosen.get(option)), reverse=True)
 
     def _kept(self, row: Row, vr: bytes) -> Step:
