@@ -33,7 +33,7 @@ def _errors(path: Path) -> Counter[str]:
     """Without the values in them, which differ."""
     done = subprocess.run(["dciodvfy", str(path)], capture_output=True, check=False, timeout=60)
     lines = (done.stdout + done.stderr).decode("latin-1").splitlines()
-    return Counter(re.sub(r"= <.*?>|= '.*|\b0\b|\d[\d.]{9,}", "…", line) for line in lines if line.startswith("Error"))
+    return Counter(re.sub(r"= <.*?>|= '.*|\b0\b|\d+(\.\d+)+", "…", line) for line in lines if line.startswith("Error"))
 
 
 def _new_errors(source: Path, outputs: dict[str, Path]) -> list[str]:
