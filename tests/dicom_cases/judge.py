@@ -14,6 +14,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import pydicom
@@ -218,14 +219,20 @@ def searched(data: bytes) -> list[bytes]:
             texts.append(zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[start:]))
         except zlib.error:
             continue
-    return [text.lower() for text in texts] + texts
+    return [*texts, *(text.lower() for text in texts)]
 
 
 def holds(texts: list[bytes], wanted: str) -> str | None:
     """The encoding in which a text is found; small and capital letters alike."""
-    forms = {wanted, wanted.lower(), wanted.upper()}
+    return next((name for needle, name in _needles(wanted) if any(needle in text for text in texts)), None)
+
+
+@lru_cache(maxsize=10_000)
+def _needles(wanted: str) -> tuple[tuple[bytes, str], ...]:
+    """The text in every encoding, as it stands, in capitals, and in small letters (as ``searched`` has the file)."""
+    found: dict[bytes, str] = {}
     for encoding in ENCODINGS:
-        for form in forms:
+        for form in (wanted, wanted.lower(), wanted.upper()):
             try:
                 needle = form.encode(encoding)
             except UnicodeEncodeError:
@@ -233,9 +240,9 @@ def holds(texts: list[bytes], wanted: str) -> str | None:
             if encoding.startswith("iso2022"):
                 # A text may begin and end within a run of one character set: without what switches it on.
                 needle = re.sub(rb"\x1b[$(]+[)]?[A-Z@]|[\x0e\x0f]", b"", needle)
-            if any(needle in text or needle.lower() in text for text in texts):
-                return encoding
-    return None
+            found.setdefault(needle, encoding)
+            found.setdefault(needle.lower(), encoding)
+    return tuple(found.items())
 
 
 def is_hidden(ds: Dataset, box: str) -> bool:

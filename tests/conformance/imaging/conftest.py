@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from dicom_cases.answer_key import BASIC, KEY, CaseFile, read, write
 from dicom_cases.every_case import every_case
-from dicom_cases.outcomes import Outcome, deidentified
+from dicom_cases.judge import Score, judge
+from dicom_cases.outcomes import Outcome, deidentified, released
 from dicom_cases.rivals import pydicom_files
 
 
@@ -25,6 +26,10 @@ class Answered:
     outcomes: list[Outcome]
     code: int
     printed: str
+
+    @property
+    def released(self) -> dict[str, Path]:
+        return released(self.outcomes)
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +50,18 @@ def answered(case_folder: Path) -> Callable[[str], Answered]:
         return Answered(case_folder, read(case_folder.parent / f"in.{KEY}"), to, outcomes, code, printed)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def score(answered: Callable[[str], Answered]) -> Callable[[str], Score]:
+    """The judge's word by policy."""
+
+    @cache
+    def judged(policy: str) -> Score:
+        told = answered(policy)
+        return judge(told.cases.values(), told.released, policy)
+
+    return judged
 
 
 @pytest.fixture(scope="session")

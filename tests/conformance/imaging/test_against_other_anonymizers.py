@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from dicom_cases.answer_key import BASIC, Fate
-from dicom_cases.outcomes import released
 from dicom_cases.rivals import dicom_anonymizer, orthanc, parsed
 from dicom_cases.survivors import elements_said, public_tag, survivors
 
@@ -40,10 +39,10 @@ JUSTIFIED = {
 def compared(of_pydicom, answered) -> list[tuple[str, Path, Path]]:
     """Name, original and our output: pydicom's files, and the hard cases that are to be released."""
     told = answered(BASIC)
-    pairs = [(name, of_pydicom.source / name, path) for name, path in released(of_pydicom.outcomes).items()]
+    pairs = [(name, of_pydicom.source / name, path) for name, path in of_pydicom.released.items()]
     return pairs + [
         (name, told.source / name, path)
-        for name, path in released(told.outcomes).items()
+        for name, path in told.released.items()
         if told.cases[name].fate[BASIC] is Fate.RELEASED
     ]
 

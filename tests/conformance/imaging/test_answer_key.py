@@ -9,8 +9,7 @@ import pydicom
 import pytest
 from dicom_cases.answer_key import ANYWHERE, POLICIES, RESEARCH, Fate
 from dicom_cases.headers import elements
-from dicom_cases.judge import find, judge
-from dicom_cases.outcomes import released
+from dicom_cases.judge import find
 from dicom_cases.people import ELEANOR, HYPHEN
 from dicom_cases.reference_cases import LATER, OF_ANOTHER, RTSTRUCT, SEG, SLICES, WEEKS_LATER
 
@@ -30,18 +29,16 @@ def test_every_file_is_accounted_for(answered, policy):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_nothing_of_a_person_is_left(answered, policy):
-    told = answered(policy)
-    leaks = judge(told.cases.values(), released(told.outcomes), policy).leaks()
+def test_nothing_of_a_person_is_left(score, policy):
+    leaks = score(policy).leaks()
     assert leaks == [], f"{len(leaks)} leaks"
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_what_should_stay_stays(answered, policy):
-    told = answered(policy)
-    score = judge(told.cases.values(), released(told.outcomes), policy)
-    lost = Counter((action, place) for _, action, place, *_ in score.lost())
-    assert score.share >= BAR, (score.share, lost.most_common(20), score.lost()[:20])
+def test_what_should_stay_stays(score, policy):
+    judged = score(policy)
+    lost = Counter((action, place) for _, action, place, *_ in judged.lost())
+    assert judged.share >= BAR, (judged.share, lost.most_common(20), judged.lost()[:20])
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -76,7 +73,7 @@ def test_neither_reasons_nor_places_tell_of_a_person(answered, policy):
 def test_the_same_again_is_the_same(answered, policy, tmp_path):
     """Two outputs of one person, read by pydicom: the same pseudonym; of two persons: not the same."""
     told = answered(policy)
-    outputs = {name: pydicom.dcmread(path) for name, path in released(told.outcomes).items() if name in _STUDY}
+    outputs = {name: pydicom.dcmread(path) for name, path in told.released.items() if name in _STUDY}
     assert set(outputs) == set(_STUDY)
     first, later, another = outputs[SLICES[0]], outputs[LATER], outputs[OF_ANOTHER]
     assert first.PatientID and first.PatientID == later.PatientID == outputs[SEG].PatientID != another.PatientID
@@ -95,7 +92,7 @@ _STUDY = (*SLICES, SEG, RTSTRUCT, LATER, OF_ANOTHER)
 def test_references_still_resolve(answered, policy):
     """Segmentation and contours name the slices that were released, and their frame of reference."""
     told = answered(policy)
-    outputs = {name: pydicom.dcmread(path) for name, path in released(told.outcomes).items() if name in _STUDY}
+    outputs = {name: pydicom.dcmread(path) for name, path in told.released.items() if name in _STUDY}
     slices = {outputs[name].SOPInstanceUID for name in SLICES}
     named = [outputs[SEG].ReferencedSeriesSequence[0].ReferencedInstanceSequence]
     frames = outputs[SEG].PerFrameFunctionalGroupsSequence
@@ -114,7 +111,7 @@ def test_references_still_resolve(answered, policy):
 def test_dates_of_a_person_move_together(answered):
     """Intervals are kept within a person's files, the shift is never none, and no two persons' need be the same."""
     told = answered(RESEARCH)
-    paths = released(told.outcomes)
+    paths = told.released
     first, later, another = (pydicom.dcmread(paths[name]) for name in (SLICES[0], LATER, OF_ANOTHER))
     assert _day(later.StudyDate) - _day(first.StudyDate) == WEEKS_LATER
     shift = _day(first.StudyDate) - ELEANOR.scanned
@@ -137,7 +134,7 @@ def test_how_it_was_done_is_written(answered, policy):
     """PS3.15 E.1.1: the attribute says YES, and the method is told in codes of CID 7050."""
     told = answered(policy)
     seen = set()
-    for name, path in released(told.outcomes).items():
+    for name, path in told.released.items():
         ds = pydicom.dcmread(path, stop_before_pixels=True)
         assert ds.PatientIdentityRemoved == "YES", name
         codes = {code.CodeValue for code in ds.DeidentificationMethodCodeSequence}
@@ -154,7 +151,7 @@ def test_how_it_was_done_is_written(answered, policy):
 def test_nothing_lies_around_the_dataset(answered, policy):
     """No preamble, no application's titles, no private information, and under basic no private element at all."""
     told = answered(policy)
-    for name, path in released(told.outcomes).items():
+    for name, path in told.released.items():
         assert path.read_bytes()[:128] == b"\0" * 128, name
         ds = pydicom.dcmread(path)
         kept = {element.tag.element for element in ds.file_meta}
@@ -166,6 +163,6 @@ def test_nothing_lies_around_the_dataset(answered, policy):
 
 def test_a_kept_age_is_ninety_at_most(answered):
     told = answered(RESEARCH)
-    path = released(told.outcomes)["age_94.dcm"]
+    path = told.released["age_94.dcm"]
     age = find(pydicom.dcmread(path), "00101010")
     assert age is None or age.value in ("", "090Y")
