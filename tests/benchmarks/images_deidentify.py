@@ -125,9 +125,9 @@ def gigabyte(figures: Figures) -> None:
         _write_frames(shelf / "in" / "frames.dcm", GIGABYTE)
         command = [sys.executable, "-m", "flipnb.cli.main", "images", "deidentify", shelf / "in", "--to", shelf / "out"]
         began = time.perf_counter()
-        with subprocess.Popen([*map(str, command), "--policy", BASIC, "--json"], stdout=subprocess.PIPE) as process:
-            with _Memory(process.pid) as memory:
-                told, _ = process.communicate()
+        told_by = subprocess.Popen([*map(str, command), "--policy", BASIC, "--json"], stdout=subprocess.PIPE)
+        with told_by as process, _Memory(process.pid) as memory:
+            told, _ = process.communicate()
         seconds = time.perf_counter() - began
         rival = subprocess.run(
             [sys.executable, "-c", _RIVALS_MEMORY, str(shelf / "in" / "frames.dcm"), str(shelf / "rival")],
