@@ -69,7 +69,9 @@ def _transfer_syntaxes() -> Iterator[CaseFile]:
             if element.tag.group in (0x0028, 0x7FE0):
                 ds[element.tag] = element
         ds.file_meta.TransferSyntaxUID = theirs.file_meta.TransferSyntaxUID
-        yield case(f"syntax_of_{Path(name).stem}.dcm", ds, data=encoded(ds))
+        made = case(f"syntax_of_{Path(name).stem}.dcm", ds, data=encoded(ds))
+        # Of this one no decoder makes a picture: whoever looks for letters in it may hold it back.
+        yield made.held(Fate.ANY) if name == "JPEG-lossy.dcm" else made
     frames = [b"\xff\xd8" + bytes(range(60)) + b"\xff\xd9", b"\xff\xd8" + bytes(range(90)) + b"\xff\xd9"]
     for number, syntax in enumerate(one for one in AllTransferSyntaxes if one.is_encapsulated):
         ds = image(study=840 + number)
