@@ -51,9 +51,6 @@ def small_files(figures: Figures) -> None:
         theirs = _rates(paths[:RIVALS_SMALL], lambda path: _by_rival(path, shelf / "out"))
         figures.add("small files: engine", "files/s", ours, theirs, _RIVAL)
         figures.add("small files: engine and post-scan", "files/s", scanned, theirs, _RIVAL)
-        mine = _left(paths[:RIVALS_SMALL], lambda path: engine.deidentify(memoryview(path.read_bytes())).to_bytes())
-        yours = _left(paths[:RIVALS_SMALL], lambda path: dicom_anonymizer(path.read_bytes()))
-        figures.add("small files: survivors in 200", "values", [float(mine)], [float(yours)], _RIVAL)
 
 
 def slices(figures: Figures) -> None:
