@@ -27,7 +27,7 @@ from dicom_cases.every_case import every_case
 from dicom_cases.headers import encoded, image
 from dicom_cases.judge import judge
 from dicom_cases.outcomes import deidentified, released
-from dicom_cases.rivals import dicom_anonymizer, orthanc, parsed, pydicom_files
+from dicom_cases.rivals import HELD_OF_PYDICOM, dicom_anonymizer, orthanc, parsed, pydicom_files
 from dicom_cases.survivors import survivors as left_in
 
 from benchmarks.figures import Figures
@@ -83,6 +83,11 @@ def survivors_of_pydicom(figures: Figures) -> None:
         figures.add("pydicom's files: survivors, Orthanc", "values", [float(ours)], [float(orthancs)], "Orthanc 1.10.1")
         figures.add("pydicom's files: accounted for", "share", [len({one.file for one in outcomes}) / sent])
         figures.add("pydicom's files: released", "share", [len(outputs) / sent])
+        figures.add(
+            "pydicom's files: released of those that are whole and without letters",
+            "share",
+            [len(set(outputs) - set(HELD_OF_PYDICOM)) / (sent - len(HELD_OF_PYDICOM))],
+        )
 
 
 def answers(figures: Figures) -> None:
