@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dicom_cases.answer_key import RESEARCH, Action, CaseFile
+from dicom_cases.answer_key import RESEARCH, Action, CaseFile, Fate
 from dicom_cases.headers import case, image
 from pydicom.dataset import Dataset
 
@@ -58,9 +58,9 @@ def _strange() -> Iterator[CaseFile]:
 
 
 def _may_be_emptied(made: CaseFile) -> CaseFile:
-    """What is no date cannot be shifted."""
+    """What is no date cannot be shifted: it is emptied, or the file is held back."""
     made.answers = [a for a in made.answers if not (a.action is Action.TEXT_NOTNULL and a.where == "00080022")]
-    return made
+    return made.held(Fate.ANY)
 
 
 def _nested() -> Iterator[CaseFile]:
