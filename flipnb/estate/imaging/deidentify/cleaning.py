@@ -20,13 +20,17 @@ _MONTHS = {
     "october": 10, "nov": 11, "november": 11, "dec": 12, "december": 12,
 }  # fmt: skip
 _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
-_UID = re.compile(r"(?<![\d.])[0-2](?:\.(?:0|[1-9]\d*)){5,}(?![\d.]*\d)")
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_UID = re.compile(r"(?<![\d.])[0-2](?:\.(?:0|[1-9]\d{0,38})){5,31}(?![\d.]{0,40}\d)")
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _ADDRESS = re.compile(r"(?:\b[a-z]{2,6}://|\bwww\.)\S+", re.I)
-_LETTERS = re.compile(r"(?<!\w)(?:\w ){3,}\w(?!\w)|(?<!\w)(?:\w[. ] ?){1,3}\w(?!\w)\.?")
+_LETTER = r"[^\W\d_]"
+_LETTERS = re.compile(
+    rf"(?<!\w)(?:{_LETTER} ){{3,}}{_LETTER}(?!\w)|(?<!\w)(?:{_LETTER}[. ] ?){{1,3}}{_LETTER}(?!\w)\.?"
+)
 _LABELLED = re.compile(
     r"\b(?:MRN|NHS|CHI|PID|UHID|CRN|Acc(?:ession)?|Hosp(?:ital)?|Patient|Pat|Pt|Case|Chart|Reg|ID|DOB|Tel|Phone|Mob(?:ile)?)\b\.?"
-    r"\s*(?:ID|No|Nr|Num(?:ber)?)?\.?\s*[:#=]?\s*#?(?=[\w/-]*\d)(?:[A-Z]{0,4}[-/ ]?\d[\w/-]{2,})(?: \d{2,4})*",
+    r"\s{0,3}(?:ID|No|Nr|Num(?:ber)?)?\.?\s{0,3}[:#=]?\s{0,3}#?"
+    r"(?=[\w/-]{0,20}\d)(?:[A-Z]{0,4}[-/ ]?\d[\w/-]{2,})(?: \d{2,4})*",
     re.I,
 )
 _NHS = re.compile(r"(?<![\d.])(\d{3})([ -]?)(\d{3})[ -]?(\d{4})(?!\d|\.\d)")
@@ -45,7 +49,7 @@ _TITLED = re.compile(
 )
 _NAMED = re.compile(
     r"\b(?:patient|pt|name|surname|forename|performed by|reported by|referred by|operator)"
-    r"\s*(?:name)?\s*[:=]\s*[A-Za-z][\w'^, -]{1,60}",
+    r"\s{0,3}(?:name)?\s{0,3}[:=]\s{0,3}[A-Za-z][\w'^, -]{1,60}",
     re.I,
 )
 _LONG_NUMBER = re.compile(r"(?<![\d.])\d{7,}(?![\d.])")
@@ -62,7 +66,7 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?", re.U)
 _HONORIFICS = frozenset(("mr", "mrs", "ms", "miss", "dr", "prof"))
 _TITLES = _HONORIFICS | {"for", "pt", "by"}
 _TIDY = re.compile(r"\s{2,}")
-_EDGES = re.compile(r"^[\s,;:_/^=+-]+|[\s,;:_/^=+-]+$")
+_EDGES = " \t\r\n\f,;:_/^=+-"
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def _clean_one(text: str, context: Context, description: bool, technical: bool) 
         return Cleaned(before, kept_word)
     for number, uid in enumerate(held):
         text = text.replace(f"\ue000{number}\ue001", uid)
-    return Cleaned(_EDGES.sub("", _TIDY.sub(" ", text)), kept_word)
+    return Cleaned(_TIDY.sub(" ", text).strip(_EDGES), kept_word)
 
 
 def is_spelled_out(text: str) -> bool:
@@ -155,14 +159,24 @@ def _without(text: str, wanted: str, *, whole: bool) -> str:
         return text
     if len(low) != len(text):  # some letters have become two: what is left is in the folded spelling
         text = low
+    spans = []
     at = low.find(wanted)
     while at >= 0:
         end = at + len(wanted)
-        if not whole or _apart(low, at, end, wanted):
-            text = text[:at] + " " + text[end:]
-            low = low[:at] + " " + low[end:]
-        at = low.find(wanted, at + 1)
-    return text
+        gone = not whole or _apart(low, at, end, wanted)
+        if gone:
+            spans.append((at, end))
+        at = low.find(wanted, end if gone else at + 1)
+    return _cut_out(text, spans)
+
+
+def _cut_out(text: str, spans: list[tuple[int, int]]) -> str:
+    """``text`` with a space for each span."""
+    pieces, before = [], 0
+    for start, end in spans:
+        pieces.append(text[before:start])
+        before = end
+    return " ".join([*pieces, text[before:]])
 
 
 def _apart(folded: str, at: int, end: int, identifier: str) -> bool:
@@ -188,11 +202,12 @@ def _without_names(text: str, identity: Identity) -> tuple[str, bool]:
     ]
     kept_word = any(doubt and not out for doubt, out in zip(doubtful, named, strict=True))
     _with_title_and_initials(text, words, named, identity)
-    for (start, end, word), out in reversed(list(zip(words, named, strict=True))):
+    spans = []
+    for (start, end, word), out in zip(words, named, strict=True):
         if out:
             short = end - start == 1 or word in _HONORIFICS
-            text = text[:start] + " " + text[end + (short and text[end : end + 1] == ".") :]
-    return text, kept_word
+            spans.append((start, end + (short and text[end : end + 1] == ".")))
+    return _cut_out(text, spans), kept_word
 
 
 def _spelled_out(found: re.Match[str], identity: Identity) -> str:

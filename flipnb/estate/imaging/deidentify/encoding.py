@@ -6,9 +6,10 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any
 
-from flipnb.estate.imaging.deidentify.values import LONG, SHORT, padded
+from flipnb.estate.imaging.deidentify.values import LONG, SHORT, dummy, padded
 
 UNDEFINED = 0xFFFFFFFF
+_MOST_CONSTANTS = 20_000
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 
 
@@ -28,6 +29,7 @@ class Encoding:
         self.open_item = self.item + b"\xff\xff\xff\xff"
         self.close_item = self.item_end + bytes(4)
         self.close_sequence = self.sequence_end + bytes(4)
+        self._constant: dict[tuple[int, bytes, bool], bytes] = {}
 
     def _mark(self, tag: int) -> bytes:
         return self._implicit(tag >> 16, tag & 0xFFFF, 0)[:4]
@@ -57,6 +59,16 @@ class Encoding:
         if len(value) & 1:
             value = padded(vr, value)
         return self.head(tag, vr, len(value)) + value
+
+    def constant(self, tag: int, vr: bytes, *, empty: bool) -> bytes:
+        """A whole element without a value, or with one that says nothing; remembered."""
+        key = (tag, vr, empty)
+        made = self._constant.get(key)
+        if made is None:
+            made = self.element(tag, vr, b"" if empty else dummy(vr))
+            if len(self._constant) < _MOST_CONSTANTS:
+                self._constant[key] = made
+        return made
 
     def item_of(self, content: bytes) -> bytes:
         """A sequence's item of known length."""

@@ -15,9 +15,10 @@ from flipnb.estate.imaging.deidentify.plan import TECHNICAL, Plan, Step
 from flipnb.estate.imaging.deidentify.policy import Policy
 from flipnb.estate.imaging.deidentify.table import EDITION
 from flipnb.estate.imaging.deidentify.values import TEXT, capped, shifted
-from flipnb.estate.imaging.deidentify.walker import PutOff, Walk, where
+from flipnb.estate.imaging.deidentify.walker import PutOff, Refused, Walk, where
 
-_REMEMBERED = 200_000
+_REMEMBERED, _SHORT = 100_000, 256
+_MOST_NAMES = 20_000
 _STUDY, _SERIES, _SOP, _SOP_CLASS = 0x0020000D, 0x0020000E, 0x00080018, 0x00080016
 _NOBODY = Identity()
 
@@ -72,9 +73,11 @@ class _Texts:
         key = (value, step, tag in TECHNICAL)
         found = self.verdicts.get(key)
         if found is None:
-            if len(self.verdicts) >= _REMEMBERED:
-                self.verdicts.clear()
-            found = self.verdicts[key] = self._look(value, *key[1:])
+            found = self._look(value, *key[1:])
+            if len(value) <= _SHORT:
+                if len(self.verdicts) >= _REMEMBERED:
+                    self.verdicts.clear()
+                self.verdicts[key] = found
         return found
 
     def _look(self, value: bytes, step: Step, technical: bool) -> bool:
@@ -108,6 +111,8 @@ class Deidentifier:
         """
         read = outer(memoryview(data))
         walk = self._walk(read, self._plan, self._texts.look)
+        if len(walk.seen) > _MOST_NAMES:
+            raise Refused("too-many-names")
         identity = Identity(walk.seen)
         who = person or _person(walk)
         kept = self._finish(walk, identity, who)
@@ -150,9 +155,11 @@ class Deidentifier:
     def _moved(self, value: bytes, days: int) -> bytes:
         found = self._dates.get((value, days))
         if found is None:
-            if len(self._dates) >= _REMEMBERED:
-                self._dates.clear()
-            found = self._dates[value, days] = shifted(value, days)
+            found = shifted(value, days)
+            if len(value) <= _SHORT:
+                if len(self._dates) >= _REMEMBERED:
+                    self._dates.clear()
+                self._dates[value, days] = found
         return found
 
     def _cleaned(self, late: PutOff, context: Context, kept: list[str]) -> bytes:

@@ -14,6 +14,7 @@ from flipnb.estate.imaging.deidentify.charsets import Charset, Undecodable
 
 _PARTS = re.compile(r"[^\W\d_]+\d*|\d+", re.U)
 _TRANSCRIBED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "æ": "ae", "ß": "ss"})
+_MOST = 1024  # letters of a name, number or address; none is longer
 _PIECE = re.compile(r"[\^ ]+")
 _PLACE = re.compile(r"[,;\r\n]+")
 
@@ -42,7 +43,7 @@ def folded(text: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Told:
     """What one value tells. ``raw`` are the bytes to look for in lower case, and whether as a word by itself."""
 
@@ -64,7 +65,7 @@ class Identity:
     """
 
     def __init__(self, seen: Iterable[tuple[str, bytes, Charset]] = ()) -> None:
-        self._told = [told_by(role, _text(value, charset)) for role, value, charset in seen]
+        self._told = list({_told(role, value, charset) for role, value, charset in seen})
         self.beyond_ascii = any(told.beyond_ascii for told in self._told)
 
     @cached_property
@@ -105,11 +106,18 @@ def _longest_first(many: Iterable[frozenset[str]]) -> tuple[str, ...]:
     return tuple(sorted({one for some in many for one in some}, key=len, reverse=True))
 
 
-def _text(value: bytes, charset: Charset) -> str:
+def _told(role: str, value: bytes, charset: Charset) -> Told:
+    if value.isascii() and len(value) <= _MOST and b"\x1b" not in value:
+        return _told_in_ascii(role, value)
     try:
-        return charset.decode(value)
+        return told_by(role, charset.decode(value)[:_MOST])
     except Undecodable:
-        return value.decode("latin-1")
+        return told_by(role, value.decode("latin-1")[:_MOST])
+
+
+@lru_cache(20_000)
+def _told_in_ascii(role: str, value: bytes) -> Told:
+    return told_by(role, value.decode("ascii").rstrip(" \0"))
 
 
 @lru_cache(20_000)

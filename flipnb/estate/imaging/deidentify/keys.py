@@ -29,12 +29,13 @@ class Keys:
         return found
 
     def _uids_miss(self, uid: bytes) -> bytes:
-        if not uid or uid.startswith(WELL_KNOWN.encode()):
+        if not uid or (uid.startswith(WELL_KNOWN.encode()) and len(uid) <= 64):
             return uid
-        if len(self._uids) >= _KEPT:
-            self._uids.clear()
-        number = int.from_bytes(_digest(self._uid, uid)[:16], "big")
-        made = self._uids[uid] = b"2.25.%d" % number
+        made = b"2.25.%d" % int.from_bytes(_digest(self._uid, uid)[:16], "big")
+        if len(uid) <= 64:  # longer is no UID (PS3.5 section 9.1), and would fill the memory
+            if len(self._uids) >= _KEPT:
+                self._uids.clear()
+            self._uids[uid] = made
         return made
 
     def pseudonym(self, person: bytes) -> bytes:

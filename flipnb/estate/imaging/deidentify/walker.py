@@ -15,12 +15,11 @@ from typing import NamedTuple
 from flipnb.estate.imaging.deidentify.charsets import Charset
 from flipnb.estate.imaging.deidentify.encoding import EXPLICIT, IMPLICIT, UNDEFINED, Encoding
 from flipnb.estate.imaging.deidentify.plan import ENCAPSULATED_DOCUMENT, PATIENT_ID, Plan, Step
-from flipnb.estate.imaging.deidentify.values import dummy
 
 MOST_DEPTH = 32
 MOST_ELEMENTS = 8_000_000
 BIG = 1 << 20  # a value of more bytes is passed on as it lies, neither copied nor searched
-MOST_TEXT = 1 << 24
+MOST_TEXT = 1 << 20
 _FORGET = 1 << 25  # how much of a mapped file is looked at before its pages are given back
 
 _NEVER = 1 << 40
@@ -182,30 +181,34 @@ class Walk:
             self._put(tag, vr, bytes(self._data[start:stop]))
         return stop
 
-    def _note(self, role: str, start: int, stop: int) -> None:
-        if role and stop > start:
-            self.seen.append((role, bytes(self._data[start:stop]), self._charset))
-
     def _drop(self, tag: int, step: Step, vr: bytes, role: str, pos: int, start: int, stop: int) -> int:
-        if vr == _SQ and stop > start:
-            try:
-                self._discard(tag, vr, start, stop, undefined=False)
-            except Refused as error:
-                if error.reason == "too-many-elements":
-                    raise  # else: what is taken out whole need not be well formed
-        else:
-            self._note(role, start, min(stop, start + BIG))
-        self._cut(pos, stop)
+        if stop > start:
+            if vr == _SQ:
+                self._look_into(tag, start, stop)
+            elif role and stop - start <= BIG:
+                self.seen.append((role, bytes(self._data[start:stop]), self._charset))
+        if pos > self._run:  # as _cut, which is not called for what is done most often
+            self.chunks.append(self._data[self._run : pos])
+        self._run = stop
+        self._changes += 1
         return stop
+
+    def _look_into(self, tag: int, start: int, stop: int) -> None:
+        """See who is named in a sequence that goes; what is taken out whole need not be well formed."""
+        try:
+            self._discard(tag, _SQ, start, stop, undefined=False)
+        except Refused as error:
+            if error.reason == "too-many-elements":
+                raise
 
     def _empty(self, tag: int, step: Step, vr: bytes, role: str, pos: int, start: int, stop: int) -> int:
         self._drop(tag, step, vr, role, pos, start, stop)
-        self._put(tag, vr, b"")
+        self.chunks.append(self._encoding.constant(tag, vr, empty=True))
         return stop
 
     def _dummy(self, tag: int, step: Step, vr: bytes, role: str, pos: int, start: int, stop: int) -> int:
         self._drop(tag, step, vr, role, pos, start, stop)
-        self._put(tag, vr, dummy(vr))
+        self.chunks.append(self._encoding.constant(tag, vr, empty=False))
         return stop
 
     def _replace_uid(self, tag: int, step: Step, vr: bytes, role: str, pos: int, start: int, stop: int) -> int:

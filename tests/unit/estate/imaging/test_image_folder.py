@@ -28,7 +28,7 @@ RESEARCH = Policy.named("research")
 
 def slice_of(number, person="00451873"):
     """A CT slice of a stack, whose pixels are noise."""
-    ds = ct(PatientID=person, SOPInstanceUID=f"{ROOT}.{person}.{number}", InstanceNumber=number)
+    ds = ct(PatientID=person, SOPInstanceUID=f"{ROOT}.{int(person)}.{number}", InstanceNumber=number)
     ds.Rows = ds.Columns = 32
     ds.PixelData = random.Random(number).randbytes(2048)
     return encoded(ds)
@@ -205,7 +205,7 @@ def test_a_run_that_is_stopped_leaves_nothing_half_written(tmp_path, harm):
     running = subprocess.Popen(command(source, "--to", to, "--policy", "research", "--json"), stdout=subprocess.PIPE)
     told = [json.loads(running.stdout.readline()) for _ in range(3)]
     running.send_signal(harm)
-    running.communicate(timeout=60)
+    running.communicate(timeout=200)
     assert running.returncode == (130 if harm == signal.SIGINT else -signal.SIGKILL)
     for path in to.rglob("*.dcm"):
         assert read(path.read_bytes()).PatientIdentityRemoved == "YES"
@@ -217,6 +217,15 @@ def test_a_run_that_is_stopped_leaves_nothing_half_written(tmp_path, harm):
     assert Counter(line["state"] for line in lines) == {"released": 40}
     assert {Path(line["to"]) for line in lines} == set(to.rglob("*.dcm"))
     assert all(line in lines for line in told)
+
+
+def test_a_policy_that_there_is_not(source, tmp_path):
+    done = subprocess.run(
+        command(source, "--to", tmp_path / "out", "--policy", "strict"), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "basic, research, or a file" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_child_has_no_network(tmp_path):
