@@ -98,8 +98,8 @@ bench: environment ## measure: NAME=rounds, ONLY="PART …" (LIST=1 names the pa
 faults: environment ## the long fault campaign (FAULTS=200, SEED=1): a table of faults and recoveries
 	@PYTHONPATH=tests $(BIN)/python tests/faults/fault_campaign.py --faults $${FAULTS:-200} --seed $${SEED:-1}
 
-campaign: environment ## what is long: faults, attacks, seeds, servers (FAULTS=200 GAMES=400 SEEDS=5); adds to docs/campaign.md
-	@PYTHONPATH=tests $(BIN)/python tests/campaign.py $(foreach part,FAULTS GAMES SEEDS SEED,$(if $($(part)),--$(shell echo $(part) | tr A-Z a-z)=$($(part))))
+campaign: environment ## what is long: faults, attacks, images, seeds, servers (FAULTS=200 GAMES=400 IMAGES=20000 SEEDS=5); adds to docs/campaign.md
+	@PYTHONPATH=tests $(BIN)/python tests/campaign.py $(foreach part,FAULTS GAMES IMAGES SEEDS SEED,$(if $($(part)),--$(shell echo $(part) | tr A-Z a-z)=$($(part))))
 
 pictures: install ## take docs/images anew, in a browser on a demo federation
 	@$(BIN)/python tests/ui/take_pictures.py

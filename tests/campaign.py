@@ -1,7 +1,8 @@
 """``make campaign``: what takes too long for every change. What was found is added to docs/campaign.md.
 
-Faults on seven Trusts; the published attacks on counts, game by game; random cohorts, rows and steps from new seeds;
-and the estate on every PostgreSQL that is installed. Ends with exit code 1 where a part failed.
+Faults on seven Trusts; the published attacks on counts, game by game; image files that were tampered with; random
+cohorts, rows and steps from new seeds; and the estate on every PostgreSQL that is installed. Ends with exit code 1
+where a part failed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from statistics import median
 
 import psutil
+from dicom_cases.hostile import hammered
 from disclosure_attacks import games, make_worlds, play
 from postgresql_server import VERSION, installed
 
@@ -73,6 +75,15 @@ def attacks(count: int, seed: int) -> str:
     return (
         f"{len(played)} attacks, {count} games each, seed {seed}: right guesses are {closest:+.3f} from a bound at most"
     )
+
+
+def hostile_images(count: int, seed: int) -> str:
+    """Files with lengths, tags and VRs that lie: each answered or refused, in memory of twice its size."""
+    states, wrong = hammered(count, seed)
+    if wrong:
+        raise Failed(f"{len(wrong)} of {count} files from {seed}: {'; '.join(wrong[:5])}")
+    kinds = ", ".join(f"{state} {number}" for state, number in states.most_common(6))
+    return f"{count} files by two policies, seed {seed}: {kinds}"
 
 
 def random_input(seeds: int, seed: int) -> str:
@@ -130,12 +141,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make campaign", description="What is long and not for every change.")
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--games", type=int, default=400)
+    parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=int(time.time()) % 1_000_000)
     asked = parser.parse_args()
     parts: dict[str, Callable[[], str]] = {
         "faults": lambda: faults(asked.faults, asked.seed),
         "attacks on counts": lambda: attacks(asked.games, asked.seed),
+        "hostile images": lambda: hostile_images(asked.images, asked.seed),
         "random input": lambda: random_input(asked.seeds, asked.seed),
         "servers": servers,
     }

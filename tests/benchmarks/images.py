@@ -1,0 +1,7 @@
+"""Images, from a PACS to a batch. A module for each part; this one puts them under one name."""
+
+from __future__ import annotations
+
+from benchmarks import images_deidentify
+
+MEASURES = {**images_deidentify.PARTS}
