@@ -171,6 +171,8 @@ class Series:
 
 def with_pixels(made: FileDataset, pixels: np.ndarray, bits: int = 16) -> FileDataset:
     made.Rows, made.Columns = pixels.shape[-2:]
+    if pixels.ndim == 3:
+        made.NumberOfFrames = len(pixels)
     made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
     made.BitsAllocated = pixels.dtype.itemsize * 8
     made.BitsStored, made.HighBit = min(bits, made.BitsAllocated), min(bits, made.BitsAllocated) - 1
