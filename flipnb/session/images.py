@@ -15,22 +15,16 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from flipnb.contracts.problem import FlipError
 from flipnb.records.images import FrozenImage
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pandas as pd
 
-_DTYPES = {
-    "uint8": torch.uint8,
-    "int8": torch.int8,
-    "uint16": torch.uint16,
-    "int16": torch.int16,
-    "uint32": torch.uint32,
-    "int32": torch.int32,
-}
 _MAPPED = 1 << 20
 """From so many bytes on an image is mapped: less is read faster than a mapping is made."""
 
@@ -56,8 +50,9 @@ class Images(torch.utils.data.Dataset[Any]):
         self._metatensor = metatensor if metatensor is not None else has_monai()
         self._variables = tuple(str(name) for name in frame.columns)
         people = {int(person): place for place, person in enumerate(frame.index)}
-        self._rows = frame.to_numpy(dtype="float64", na_value=float("nan"))
-        self._places = tuple(people[one.person_id] for one in self.entries)
+        self._rows = torch.tensor(frame.to_numpy(dtype="float64", na_value=float("nan")))
+        self._places = torch.tensor([people[one.person_id] for one in self.entries], dtype=torch.int64)
+        self._together: _Held | None = None
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -66,7 +61,7 @@ class Images(torch.utils.data.Dataset[Any]):
         entry = self.entries[index]
         made: dict[str, Any] = {"image": self._image(entry)}
         if entry.label_file_offset is not None:
-            labels = _read(entry.file, entry.label_file_offset, torch.uint8, entry.shape)
+            labels = torch.from_numpy(_read(entry.file, entry.label_file_offset, "uint8", entry.shape))
             made["label"] = self._placed(labels.unsqueeze(0), entry)
         row = self._rows[self._places[index]]
         made["row"] = dict(zip(self._variables, row.tolist(), strict=True))
@@ -93,20 +88,24 @@ class Images(torch.utils.data.Dataset[Any]):
         variable, ``meta`` the tensors ``image_id`` and ``person_id``. Plain tensors, without ``transform``. Raises
         FlipError ``mixed-shapes`` where the images are not all of one shape and type.
         """
-        held = _Held.of(self.entries) if self.entries else None
+        held = self._held() if self.entries else None
         count = len(self.entries)
         order = torch.randperm(count, generator=generator) if shuffle else torch.arange(count)
         for first in range(0, count - (size - 1 if drop_last else 0), size):
             assert held is not None
             yield self._batch(held, order[first : first + size])
 
+    def _held(self) -> _Held:
+        if self._together is None:
+            self._together = _Held.of(self.entries)
+        return self._together
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_together": None}
+
     def _batch(self, held: _Held, chosen: torch.Tensor) -> dict[str, Any]:
-        pixels, labels = held.take(chosen)
-        if self._rescaled:
-            pixels = pixels.to(torch.float32)
-            if not held.plain:
-                pixels.mul_(held.scaled(chosen, 0)).add_(held.scaled(chosen, 1))
-        rows = torch.from_numpy(self._rows[[self._places[index] for index in chosen.tolist()]])
+        pixels, labels = held.take(chosen, rescaled=self._rescaled)
+        rows = self._rows[self._places[chosen]]
         made: dict[str, Any] = {"image": pixels.unsqueeze(1)}
         if labels is not None:
             made["label"] = labels.unsqueeze(1)
@@ -115,14 +114,10 @@ class Images(torch.utils.data.Dataset[Any]):
         return made
 
     def _image(self, entry: FrozenImage) -> Any:
-        stored = _read(entry.file, entry.file_offset, _DTYPES[entry.dtype], entry.shape)
+        pixels = _read(entry.file, entry.file_offset, entry.dtype, entry.shape)
         if self._rescaled:
-            stored = stored.to(torch.float32)
-            if entry.rescale_slope != 1:
-                stored *= entry.rescale_slope
-            if entry.rescale_intercept != 0:
-                stored += entry.rescale_intercept
-        return self._placed(stored.unsqueeze(0), entry)
+            pixels = _rescaled(pixels, np.float32(entry.rescale_slope), np.float32(entry.rescale_intercept))
+        return self._placed(torch.from_numpy(pixels).unsqueeze(0), entry)
 
     def _placed(self, tensor: torch.Tensor, entry: FrozenImage) -> Any:
         """With its place in space, where MONAI is to have it."""
@@ -132,22 +127,22 @@ class Images(torch.utils.data.Dataset[Any]):
 
 
 class _Held:
-    """Images of one shape and type over one mapping of their file, and what is asked of many at once."""
+    """Images of one shape and type over one mapping of their file, and what is asked of many at once.
+
+    NumPy converts them: on a busy machine PyTorch's threads wait for each other longer than that takes.
+    """
 
     def __init__(self, entries: Sequence[FrozenImage]) -> None:
         first = entries[0]
         self._pixels = _Rows(first.file, [one.file_offset for one in entries], first.shape, first.dtype)
         offsets = [one.label_file_offset for one in entries if one.label_file_offset is not None]
         self._labels = _Rows(first.file, offsets, first.shape, "uint8") if offsets else None
-        self._scales = torch.tensor(
-            [(one.rescale_slope, one.rescale_intercept) for one in entries], dtype=torch.float32
-        )
-        self.plain = bool((self._scales == torch.tensor([1.0, 0.0])).all())
+        scales = np.array([(one.rescale_slope, one.rescale_intercept) for one in entries], dtype=np.float32)
+        self._slopes, self._intercepts = scales.T.reshape(2, -1, *(1 for _ in first.shape))
         self.ids = {
             "image_id": torch.tensor([one.image_id for one in entries]),
             "person_id": torch.tensor([one.person_id for one in entries]),
         }
-        self._broadcast = (-1, *(1 for _ in first.shape))
 
     @classmethod
     def of(cls, entries: Sequence[FrozenImage]) -> _Held:
@@ -160,21 +155,20 @@ class _Held:
             )
         return cls(entries)
 
-    def take(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def take(self, chosen: torch.Tensor, *, rescaled: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Copies of the chosen images, (batch, x, y[, z]), and of their labels."""
-        return self._pixels.take(chosen), None if self._labels is None else self._labels.take(chosen)
-
-    def scaled(self, chosen: torch.Tensor, which: int) -> torch.Tensor:
-        """The chosen images' slopes (0) or intercepts (1), to be multiplied with or added to them."""
-        return self._scales[chosen, which].reshape(self._broadcast)
+        places = chosen.numpy()
+        pixels = self._pixels.take(places)
+        if rescaled:
+            pixels = _rescaled(pixels, self._slopes[places], self._intercepts[places])
+        labels = None if self._labels is None else torch.from_numpy(self._labels.take(places))
+        return torch.from_numpy(pixels), labels
 
 
 class _Rows:
     """Rows of one tensor of a file, mapped to be read."""
 
     def __init__(self, file: Path, offsets: Sequence[int], shape: tuple[int, ...], dtype: str) -> None:
-        import numpy as np
-
         length = prod(shape) * np.dtype(dtype).itemsize
         start, end = min(offsets), max(offsets) + length
         page = start - start % mmap.ALLOCATIONGRANULARITY
@@ -187,8 +181,19 @@ class _Rows:
         self._array = whole.reshape(count, *shape)
         self._places = np.array([(one - start) // length for one in offsets])
 
-    def take(self, chosen: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(self._array[self._places[chosen.numpy()]])
+    def take(self, chosen: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        found: npt.NDArray[Any] = self._array[self._places[chosen]]
+        return found
+
+
+def _rescaled(stored: npt.NDArray[Any], slope: Any, intercept: Any) -> npt.NDArray[np.float32]:
+    """Stored numbers as those that they mean."""
+    values = stored.astype(np.float32)
+    if np.any(slope != 1):
+        values *= slope
+    if np.any(intercept != 0):
+        values += intercept
+    return values
 
 
 def affine_of(entry: FrozenImage) -> torch.Tensor:
@@ -226,16 +231,16 @@ def _meta(entry: FrozenImage) -> dict[str, Any]:
     }
 
 
-def _read(file: Path, offset: int, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
+def _read(file: Path, offset: int, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """So many numbers of a file, writable, in C order."""
     count = prod(shape)
-    length = count * dtype.itemsize
+    length = count * np.dtype(dtype).itemsize
     handle = _opened(file, os.getpid())
     if length < _MAPPED:
         buffer: Any = bytearray(length)
         if os.preadv(handle, [buffer], offset) != length:
             raise _cut(file)
-        return torch.frombuffer(buffer, dtype=dtype).reshape(shape)
+        return np.frombuffer(buffer, dtype=dtype).reshape(shape)
     page = offset - offset % mmap.ALLOCATIONGRANULARITY
     try:
         buffer = mmap.mmap(
@@ -247,7 +252,7 @@ def _read(file: Path, offset: int, dtype: torch.dtype, shape: tuple[int, ...]) -
         )
     except ValueError:
         raise _cut(file) from None
-    return torch.frombuffer(buffer, dtype=dtype, count=count, offset=offset - page).reshape(shape)
+    return np.frombuffer(buffer, dtype=dtype, count=count, offset=offset - page).reshape(shape)
 
 
 @cache

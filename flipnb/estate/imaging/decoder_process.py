@@ -18,12 +18,14 @@ import signal
 import socket
 import sys
 import time
+from functools import cache
 from typing import NoReturn
 
 from flipnb.estate.imaging.decoding import DISK_FULL, FILES_AT_ONCE, MOST_MESSAGE, DecodeOrder, decode_image
 from flipnb.estate.imaging.geometry import Unusable
 
 _MOST_TOLD = 1 << 16
+_FAILED = (1 << 8 * ctypes.sizeof(ctypes.c_void_p)) - 1
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 
 
@@ -44,7 +46,7 @@ def main() -> int:
             finally:
                 os.close(target)
                 for one in files:
-                    one.close()
+                    one.unmap()
 
 
 def _prepare() -> None:
@@ -54,7 +56,8 @@ def _prepare() -> None:
     import pydicom.pixels.decoders  # noqa: F401
 
     import flipnb.estate.imaging.decode
-    import flipnb.estate.imaging.resampling  # noqa: F401
+    import flipnb.estate.imaging.resampling
+    import flipnb.estate.imaging.segmentation  # noqa: F401
 
 
 def _receive(channel: socket.socket) -> tuple[bytes, list[int], int, object]:
@@ -62,22 +65,40 @@ def _receive(channel: socket.socket) -> tuple[bytes, list[int], int, object]:
     return message, handles or [-1], flags, address
 
 
-def _files(channel: socket.socket, count: int) -> list[mmap.mmap]:
-    """The files to read, as memory: no descriptor stays open."""
-    found: list[mmap.mmap] = []
+class _Mapped:
+    """A file's bytes as memory to be read. Python's own ``mmap`` would keep a descriptor open for each."""
+
+    def __init__(self, handle: int) -> None:
+        self._size = os.fstat(handle).st_size
+        self._address = _libc().mmap(None, self._size, mmap.PROT_READ, mmap.MAP_PRIVATE, handle, 0)
+        if self._address in (None, _FAILED):
+            raise OSError(ctypes.get_errno(), "a file can't be mapped")
+
+    @property
+    def view(self) -> memoryview:
+        """The bytes, while they are mapped."""
+        return memoryview((ctypes.c_char * self._size).from_address(self._address)).cast("B").toreadonly()
+
+    def unmap(self) -> None:
+        _libc().munmap(self._address, self._size)
+
+
+def _files(channel: socket.socket, count: int) -> list[_Mapped]:
+    """The files to read; no descriptor stays open."""
+    found: list[_Mapped] = []
     while len(found) < count:
         message, handles, _, _ = _receive(channel)
         if not message:
             sys.exit(0)
         for handle in handles:
             try:
-                found.append(mmap.mmap(handle, 0, prot=mmap.PROT_READ))
+                found.append(_Mapped(handle))
             finally:
                 os.close(handle)
     return found
 
 
-def _decoded(order: DecodeOrder, files: list[mmap.mmap], target: int, channel: socket.socket) -> bytes:
+def _decoded(order: DecodeOrder, files: list[_Mapped], target: int, channel: socket.socket) -> bytes:
     """What a child told: facts as JSON, or ``!`` and the reason why there are none."""
     if order.form.labels:
         import highdicom  # noqa: F401 (before the fork, once)
@@ -129,7 +150,7 @@ def _is_running(child: int, deadline: float) -> bool:
         os.close(handle)
 
 
-def _child(order: DecodeOrder, files: list[mmap.mmap], target: int, telling: int) -> NoReturn:
+def _child(order: DecodeOrder, files: list[_Mapped], target: int, telling: int) -> NoReturn:
     """Decode one image and end; nothing of the parent's is run any more."""
     status = 1
     with contextlib.suppress(BaseException):
@@ -139,8 +160,8 @@ def _child(order: DecodeOrder, files: list[mmap.mmap], target: int, telling: int
     os._exit(status)
 
 
-def _told(order: DecodeOrder, files: list[mmap.mmap], target: int) -> bytes:
-    views = [memoryview(one) for one in files]
+def _told(order: DecodeOrder, files: list[_Mapped], target: int) -> bytes:
+    views = [one.view for one in files]
     try:
         facts, pixels, labels = decode_image(views[: order.images], views[order.images :], order.form)
     except Unusable as unusable:
@@ -173,8 +194,14 @@ def _limit(order: DecodeOrder) -> None:
         resource.setrlimit(limit, (least, least))
 
 
+@cache
 def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
+    library = ctypes.CDLL(None, use_errno=True)
+    word, address = ctypes.c_size_t, ctypes.c_void_p
+    library.mmap.restype = address
+    library.mmap.argtypes = [address, word, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    library.munmap.argtypes = [address, word]
+    return library
 
 
 if __name__ == "__main__":

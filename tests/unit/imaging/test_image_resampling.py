@@ -57,7 +57,9 @@ def test_what_has_its_place_as_its_number_keeps_it(shape, size, spacing, axis):
     if all(len(one) for one in inner):
         line = made[np.ix_(*(one if a == axis else one[:1] for a, one in enumerate(inner)))].ravel()
         chosen = inside[inner[axis]]
-        assert np.allclose(line[chosen], index[inner[axis]][chosen] * 100, atol=1.0)
+        # An average over parts of voxels lies within a fifth of one; what is only interpolated is exact.
+        off = 1.0 if axes[axis].scale <= 1 else 20 * axes[axis].scale
+        assert np.allclose(line[chosen], index[inner[axis]][chosen] * 100, atol=off)
 
 
 @given(st.integers(-1000, 1000), st.tuples(*[st.integers(1, 9)] * 3), st.tuples(*[st.integers(1, 12)] * 3))
