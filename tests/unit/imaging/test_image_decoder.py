@@ -138,11 +138,15 @@ def test_a_killed_decoder_is_replaced(decoder, files, tmp_path):
     decoder._process.wait()
     assert reason(decoder, files) == "crashed"
     assert decoder.decode(files.handles, [], PICTURE, files.target()).shape == (3, 2)
-    (tmp_path / "many").mkdir()
-    many = Files(tmp_path / "many", AXIAL.files() * 60)
-    assert reason(decoder, many, VOLUME) == "duplicate-position"  # more files than go into one message
+
+
+@pytest.mark.slow
+def test_a_volume_of_more_files_than_go_into_one_message(decoder, tmp_path):
+    many = Files(tmp_path, AXIAL.with_(slices=450, columns=4, rows=3).files()[::-1])
+    facts = decoder.decode(many.handles, [], VOLUME, many.target())
     for handle in many.handles:
         os.close(handle)
+    assert facts.shape == (8, 8, 4) and facts.spacing[2] == pytest.approx(450 * 3 / 4)
 
 
 @pytest.mark.slow
