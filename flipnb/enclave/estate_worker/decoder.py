@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from socket import socket
 
 from flipnb.enclave.sandbox.interpreter import Interpreter
@@ -18,4 +19,5 @@ def jailed(inside: socket) -> JailedProcess:
         pass_fds=[inside.fileno()],
         environment=ENVIRONMENT,
         interpreter=interpreter,
+        stderr=sys.stderr.buffer,
     )

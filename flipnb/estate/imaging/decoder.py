@@ -20,6 +20,7 @@ from typing import Protocol
 from pydantic import ValidationError
 
 from flipnb.contracts.images import REASONS, Reason
+from flipnb.contracts.problem import FlipError
 from flipnb.estate.imaging.decoding import DISK_FULL, FILES_AT_ONCE, MOST_MESSAGE, DecodeOrder, Facts, Form
 from flipnb.estate.imaging.geometry import Unusable
 
@@ -72,7 +73,7 @@ class Decoder:
     def decode(self, images: Sequence[int], labels: Sequence[int], form: Form, target: Path) -> Facts:
         """Decode files (open descriptors) into the new file ``target``; where it raises, its bytes mean nothing.
 
-        Raises Unusable, and OSError where the disk is full.
+        Raises Unusable, FlipError ``no-decoder``, and OSError where the disk is full.
         """
         sizes = [os.fstat(one).st_size for one in (*images, *labels)]
         if 0 in sizes:
@@ -139,7 +140,11 @@ class Decoder:
             ready = b""
         if ready != b"ready":
             self.close()
-            raise RuntimeError("a decoder can't be started")
+            raise FlipError(
+                "no-decoder",
+                "No process can be started here that decodes images.",
+                remedy="Install flipnb's extra `imaging`; the log says what failed.",
+            )
         return outside
 
 

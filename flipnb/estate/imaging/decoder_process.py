@@ -154,6 +154,9 @@ def _child(order: DecodeOrder, files: list[_Mapped], target: int, telling: int) 
     """Decode one image and end; nothing of the parent's is run any more."""
     status = 1
     with contextlib.suppress(BaseException):
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):  # the log is not for strangers' bytes to fill
+            os.dup2(nothing, stream)
         _limit(order)
         os.write(telling, _told(order, files, target))
         status = 0

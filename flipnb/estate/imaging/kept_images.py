@@ -1,7 +1,8 @@
 """Images that were decoded once, by what they were made of: the same files in the same form again cost no decoding.
 
 An entry is named by the SHA-256 of the form and of the files' digests. ``ab/KEY.json`` says what is in ``ab/KEY.raw``,
-or why there is nothing; it is written last. What was not asked for longest goes first, once there is too much.
+or why there is nothing; it is written last. Nothing waits for the disk: what a power cut leaves of an entry is not what
+its SHA-256 says, and is made anew. What was not asked for longest goes first, once there is too much.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from flipnb.contracts.document import Digest, Document, canonical_bytes, sha256
 from flipnb.contracts.images import Reason
 from flipnb.estate.imaging.decoding import Facts, Form
 from flipnb.files.tensor_file import FilePart
-from flipnb.files.whole import PARTIAL, publish, write
+from flipnb.files.whole import PARTIAL
 
 MOST_BYTES = 100 << 30
 _PASSING: frozenset[Reason] = frozenset({"crashed", "too-long", "missing-file", "damaged", "over-bytes"})
@@ -57,7 +58,8 @@ class KeptImages:
         try:
             found = Kept.model_validate_json(self._said(key).read_bytes())
             if found.facts is not None:
-                if self._raw(key).stat().st_size < found.facts.pixel_bytes:
+                pixels, labels = _digests(self._raw(key), found.facts.pixel_bytes)
+                if pixels != found.sha256 or found.label_sha256 not in (None, labels):
                     return None
                 os.utime(self._raw(key))
             os.utime(self._said(key))
@@ -75,7 +77,7 @@ class KeptImages:
         pixels, labels = _digests(partial, facts.pixel_bytes)
         kept = Kept(facts=facts, sha256=pixels, label_sha256=labels if facts.label_names else None)
         self._raw(key).parent.mkdir(exist_ok=True)
-        publish(partial, self._raw(key))
+        partial.replace(self._raw(key))
         self._say(key, kept)
         return kept
 
@@ -105,7 +107,9 @@ class KeptImages:
                 held -= status.st_size
 
     def _say(self, key: str, kept: Kept) -> None:
-        write(self._said(key), kept.model_dump_json().encode(), mode=0o600)
+        partial = self._said(key).with_suffix(PARTIAL)
+        partial.write_bytes(kept.model_dump_json().encode())
+        partial.replace(self._said(key))
 
     def _raw(self, key: str) -> Path:
         return self._folder / key[:2] / f"{key}.raw"
