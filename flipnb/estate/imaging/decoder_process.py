@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import gc
 import mmap
 import os
 import resource
@@ -58,6 +59,8 @@ def _prepare() -> None:
     import flipnb.estate.imaging.decode
     import flipnb.estate.imaging.resampling
     import flipnb.estate.imaging.segmentation  # noqa: F401
+
+    gc.freeze()  # a child that collected all of this would copy it
 
 
 def _receive(channel: socket.socket) -> tuple[bytes, list[int], int, object]:
