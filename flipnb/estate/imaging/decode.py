@@ -145,6 +145,13 @@ def _frames(dataset: Dataset) -> list[_Frame]:
     return frames
 
 
+def planes_of(dataset: Dataset) -> list[tuple[Plane | None, Dataset]]:
+    """Where each frame of an enhanced object lies, and its own functional groups. Raises Unusable ``unreadable``."""
+    count, size = _whole(dataset, "NumberOfFrames", 1), (_whole(dataset, "Columns"), _whole(dataset, "Rows"))
+    shared, each = _functional_groups(dataset, count)
+    return [(_plane([own, shared, dataset], size, enhanced=True), own) for own in each]
+
+
 def _pixels(dataset: Dataset, count: int, size: tuple[int, int], stored: int) -> npt.NDArray[Any]:
     """(frames, rows, columns), of the stored bits alone, larger is brighter."""
     import numpy as np

@@ -6,13 +6,13 @@ of the image gets the label of the voxel of the segmentation whose centre is nea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from flipnb.contracts.images import Segment, as_segment
-from flipnb.estate.imaging.decode import Image, text_of
-from flipnb.estate.imaging.geometry import Unusable
+from flipnb.estate.imaging.decode import Image, planes_of, text_of
+from flipnb.estate.imaging.geometry import Unusable, plane_affine
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,8 @@ def read_labels(files: Sequence[bytes | memoryview], segments: Sequence[Segment]
     for data in files:
         for number, mask, affine in _segments(data, wanted, image):
             there = _laid_over(mask, affine, image)
-            if np.any(labels[there]):
+            before = labels[there]
+            if np.any((before != 0) & (before != number)):
                 raise Unusable("labels-overlap")
             labels[there] = number
             found.add(number)
@@ -60,7 +61,6 @@ def _segments(
 ) -> list[tuple[int, npt.NDArray[Any], Floats]]:
     """Of a segmentation of this image: the number of each wanted segment, its voxels, their affine (RAS+)."""
     import highdicom
-    import numpy as np
 
     try:
         segmentation = highdicom.seg.segread(BytesIO(data))
@@ -71,14 +71,50 @@ def _segments(
             for one in (segmentation.get_segment_description(n) for n in segmentation.segment_numbers)
             if as_segment(str(one.segment_label)) in wanted
         }
-        found = []
-        for number, label in numbers.items():
-            volume = segmentation.get_volume(segment_numbers=[number], combine_segments=True, relabel=True)
-            to_ras = np.diag([-1.0, -1.0, 1.0, 1.0])
-            found.append((label, np.asarray(volume.array), to_ras @ np.asarray(volume.affine, dtype=np.float64)))
-        return found
+        return [
+            (label, mask, affine)
+            for number, label in numbers.items()
+            for mask, affine in _masks(segmentation, number, image)
+        ]
     except Exception:  # whatever a library finds wrong with bytes of strangers
         raise Unusable("labels-unreadable") from None
+
+
+def _masks(segmentation: Any, number: int, image: Image) -> list[tuple[npt.NDArray[Any], Floats]]:
+    """A segment's voxels with their affine (RAS+): one volume, or slice by slice where they make none, as with a
+    tilted gantry."""
+    import numpy as np
+
+    try:
+        volume = segmentation.get_volume(segment_numbers=[number], combine_segments=True, relabel=True)
+    except RuntimeError:
+        # One without any frame is empty, and there all the same.
+        return list(_slices(segmentation, number, image)) or [(np.zeros((1, 1, 1)), image.affine)]
+    to_ras = np.diag([-1.0, -1.0, 1.0, 1.0])
+    return [(np.asarray(volume.array), to_ras @ np.asarray(volume.affine, dtype=np.float64))]
+
+
+def _slices(segmentation: Any, number: int, image: Image) -> Iterator[tuple[npt.NDArray[Any], Floats]]:
+    """Each frame of a segment as a slice as thick as the image's; its third axis is the image's that leaves the plane.
+
+    Raises Unusable ``labels-unreadable`` for what is no binary segmentation with places.
+    """
+    import numpy as np
+
+    pixels = segmentation.pixel_array
+    planes = planes_of(segmentation)
+    pixels = pixels.reshape(len(planes), *pixels.shape[-2:])
+    if segmentation.SegmentationType != "BINARY":
+        raise Unusable("labels-unreadable")
+    for frame, (plane, own) in zip(pixels, planes, strict=True):
+        if plane is None:
+            raise Unusable("labels-unreadable")
+        if own.SegmentIdentificationSequence[0].ReferencedSegmentNumber == number:
+            affine = plane_affine(plane)
+            columns = image.affine[:3, :3]
+            leaving = np.abs(affine[:3, 2] @ (columns / np.linalg.norm(columns, axis=0))).argmax()
+            affine[:3, 2] = columns[:, leaving]
+            yield frame.T[:, :, None], affine
 
 
 def _is_of(segmentation: Any, image: Image) -> bool:

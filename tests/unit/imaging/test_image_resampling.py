@@ -93,7 +93,7 @@ def masked(series):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["axial", "axial, feet last", "sagittal", "coronal", "oblique"])
+@pytest.mark.parametrize("name", SERIES)
 def test_labels_lie_on_the_voxels_that_they_were_drawn_on(name):
     series = SERIES[name]
     mask = masked(series)
@@ -123,3 +123,20 @@ def test_segmentations_of_others_are_left_alone_and_overlaps_refused():
     assert np.unique(read_labels(both, [liver, tumour], image).pixels).tolist() == [1, 2]
     with pytest.raises(Unusable, match="labels-unreadable"):
         read_labels([series.files()[0]], [liver], image)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slices", [[4], [1, 6], [8], [0, 1, 8], []])
+@pytest.mark.parametrize("name", ["coronal", "gantry tilted"])
+def test_segments_of_a_few_slices_and_of_none(name, slices):
+    series = SERIES[name]
+    image = read_volume(series.files())
+    mask = np.zeros((series.slices, series.rows, series.columns), dtype=bool)
+    mask[slices, 3:8, 2:11] = True
+    other = np.zeros_like(mask)
+    other[2:5, 15:18, 3:6] = True
+    segments = [Segment(name="some", label="Some"), Segment(name="other", label="Other")]
+    found = read_labels([series.segmentation({"Some": mask, "Other": other})], segments, image)
+    assert int((found.pixels == 1).sum()) == int(mask.sum())
+    assert int((found.pixels == 2).sum()) == int(other.sum())
+    assert found.names == ("some", "other")
