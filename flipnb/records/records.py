@@ -11,6 +11,7 @@ from flipnb.contracts.dataset import Dataset, Variable
 from flipnb.contracts.frozen import DATABASE, KIND_TWIN, META_DATASET, META_KIND
 from flipnb.contracts.outputs import Part
 from flipnb.contracts.problem import FlipError
+from flipnb.records.images import FrozenImage, images_of
 from flipnb.records.variable import of_person
 
 if TYPE_CHECKING:
@@ -118,12 +119,13 @@ class Records(Tables):
         data.validation.sql("SELECT * FROM measurement")
         data.fhir("Observation?code=3004249")
 
-    ``dataset`` has the variables; ``is_twin`` says whether the people are invented.
+    ``dataset`` has the variables; ``is_twin`` says whether the people are invented; ``folder`` is where all of it lies.
     """
 
     def __init__(self, folder: Path) -> None:
         import duckdb
 
+        self.folder = folder
         tables = folder / DATABASE
         if not tables.exists():
             raise FlipError("no-cohort", f"There is no frozen cohort at {folder}.")
@@ -146,8 +148,12 @@ class Records(Tables):
         self.test = self._part("test")
 
     def _part(self, part: Part) -> PartRecords:
+        return PartRecords(*self._of_part(part))
+
+    def _of_part(self, part: Part) -> tuple[duckdb.DuckDBPyConnection, Part, tuple[str, ...], Store, Dataset, Path]:
+        """What a part is made of."""
         store = _store(self._connection, part, self._updated)
-        return PartRecords(self._connection, part, self._names, store, self.dataset)
+        return self._connection, part, self._names, store, self.dataset, self.folder
 
     def __repr__(self) -> str:
         kind = "a twin: synthetic people, none of them real" if self.is_twin else "a frozen cohort"
@@ -165,10 +171,12 @@ class PartRecords(Tables):
         names: tuple[str, ...],
         store: Store,
         dataset: Dataset,
+        folder: Path,
     ) -> None:
         super().__init__(connection, part, names, store)
         self.part = part
         self._dataset = dataset
+        self._folder = folder
 
     def frame(self) -> pd.DataFrame:
         """One row per person, ordered by pseudonym (the index, ``person_id``), one column per variable of the dataset.
@@ -179,6 +187,13 @@ class PartRecords(Tables):
         columns += [f'{_expression(variable)} AS "{variable.name}"' for variable in self._dataset.variables]
         query = f"SELECT {', '.join(columns)} FROM cohort c JOIN person p ON p.person_id = c.subject_id ORDER BY 1"
         return self.sql(query).set_index("person_id")
+
+    def frozen_images(self, name: str) -> list[FrozenImage]:
+        """The images of one of the dataset's sets, of these people, in the order of their numbers.
+
+        Raises FlipError ``no-images`` that names the sets there are.
+        """
+        return images_of(self._cursor(), self._dataset.image_set(name).name, self._folder)
 
 
 def _memory_limit() -> dict[str, str]:

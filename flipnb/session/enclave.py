@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flipnb.records import Records
 from flipnb.session.broker import BrokerChannel
+from flipnb.session.data import Data
 from flipnb.session.rounds import Rounds
 from flipnb.session.total import ask_total
 
@@ -21,11 +21,12 @@ BROKER = "FLIP_BROKER"
 COHORT = "FLIP_COHORT"
 
 
-def data(plan: str | Path | None = None) -> Records:
+def data(plan: str | Path | None = None) -> Data:
     """This run's frozen cohort: ``train``, ``validation`` and ``test`` by the approved split, whatever ``plan`` is.
 
         data = flip.data()
         data.train.frame()                                  # a DataFrame: a row per person, a column per variable
+        data.train.images("scan")                           # a torch dataset: the images that the dataset names
         data.sql("SELECT count(*) FROM measurement")
 
     The same object each time. Raises FlipError ``no-cohort``.
@@ -34,8 +35,8 @@ def data(plan: str | Path | None = None) -> Records:
 
 
 @functools.cache
-def _frozen() -> Records:
-    return Records(Path(os.environ[COHORT]))
+def _frozen() -> Data:
+    return Data(Path(os.environ[COHORT]))
 
 
 def rounds(model: Any, *, state: Sequence[Any] = (), exclude: str | Iterable[str] = ()) -> Rounds:

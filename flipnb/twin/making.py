@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flipnb.contracts.dataset import Dataset, Split, Variable
-from flipnb.contracts.frozen import DATABASE, KIND_TWIN, META_DATASET, META_KIND, TABLES, definitions
+from flipnb.contracts.frozen import DATABASE, IMAGES, KIND_TWIN, META_DATASET, META_KIND, TABLES, definitions
 from flipnb.contracts.outputs import Part
 from flipnb.contracts.window import Window
 from flipnb.files.whole import making
+from flipnb.twin.images import add_images
 from flipnb.twin.marginals import Marginal, Marginals
 
 if TYPE_CHECKING:
@@ -42,15 +43,15 @@ def make(
     The same arguments give the same people; each record lies on the day of its variable's window that is nearest to
     the index date. Parts have the split's shares or folds, in order, without stratification;
     of a split by date people enter before and from its days on, and one by a variable goes by what was drawn. Tables
-    that the dataset declares are there, with the variables' rows alone. Without ``marginals``, or where they don't tell
-    of a variable, it is drawn from the schema.
+    that the dataset declares are there, with the variables' rows alone, and images as ``twin.images`` says. Without
+    ``marginals``, or where they don't tell of a variable, it is drawn from the schema.
     """
     import duckdb
     import numpy as np
 
     generator = np.random.default_rng(seed)
     with making(path) as folder, duckdb.connect(str(folder / DATABASE)) as connection:
-        for table, columns in definitions(dataset.declared).items():
+        for table, columns in definitions(dataset.declared, images=bool(dataset.images)).items():
             connection.execute(f"CREATE TABLE {table} ({columns})")
         days = _days(split, people)
         ruled: dict[int, Part] = {}
@@ -78,6 +79,10 @@ def make(
                 ruled[person] = placed
         parts = _parts(split, people, ruled)
         rows["cohort"] = [[person, day, day, parts[person]] for person, (day, _) in enumerate(days, start=1)]
+        rows[IMAGES] = []
+        for images in dataset.images:
+            ordered = {person: parts[person] for person in range(1, people + 1)}
+            rows[IMAGES] += add_images(images, ordered, folder, seed, len(rows[IMAGES]) + 1)
         for table, values in rows.items():
             if values:
                 # Whole columns at once: row by row is a hundred times slower.

@@ -21,17 +21,18 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from flipnb.records import Records
+    from flipnb.session.data import Data
     from flipnb.session.rounds import Rounds
 
 __all__ = ["cohort", "data", "follow", "results", "rounds", "runs", "submit", "total"]
 
 
-def data(plan: str | Path | None = None) -> Records:
+def data(plan: str | Path | None = None) -> Data:
     """A twin: invented people with the columns of the cohort in the notebook's plan file.
 
         data = flip.data()
         data.train.frame()                                  # a DataFrame: a row per person, a column per variable
+        data.train.images("scan")                           # a torch dataset: the images that the dataset names
         data.sql("SELECT count(*) FROM measurement")
 
     The plan file is ``plan``, else ``$FLIP_PLAN``, else the one of this notebook's name, ``NAME.flip.json``; where

@@ -21,7 +21,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.tensors import TensorSpec
 from flipnb.contracts.text import Identifier
 from flipnb.files.whole import PARTIAL, publish, write
-from flipnb.records import Records
+from flipnb.session.data import Data
 from flipnb.twin import make
 from flipnb.workbench.freezing import freeze_notebook, notebook_parameters
 from flipnb.workbench.kernel_sockets import socket_directory
@@ -202,14 +202,14 @@ def current_plan() -> tuple[Path, PlanFile]:
     return path, read_plan(path)
 
 
-def local_records(plan: str | Path | None = None) -> Records:
+def local_records(plan: str | Path | None = None) -> Data:
     """The twin of ``plan``, or of the current plan."""
     if plan is not None:
         _given[PLAN] = Path(plan).absolute()
     record = os.environ.get(RECORD)
     if record:
-        return Records(Path(record) / TWIN)
-    return Records(local_twin(*current_plan()))
+        return Data(Path(record) / TWIN)
+    return Data(local_twin(*current_plan()))
 
 
 def local_twin(path: Path, plan: PlanFile) -> Path:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from benchmarks import images_deidentify
+from benchmarks import images_deidentify, images_training
 
-MEASURES = {**images_deidentify.PARTS}
+MEASURES = {**images_deidentify.PARTS, **images_training.TRAINING}
