@@ -26,7 +26,7 @@ _DEPTH = 24
 _DEFERRED = 1 << 20
 _UNDEFINED = 0xFFFFFFFF
 _ITEM = b"\xfe\xff\x00\xe0"
-_INFLATED = 512 << 20
+_INFLATED = 256 << 20
 
 
 class Element(NamedTuple):

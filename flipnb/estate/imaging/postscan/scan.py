@@ -161,10 +161,10 @@ def _patterns(
     elements: Sequence[Element], extra: bytes, sought: Needles, before: Elements, policy: ScanPolicy
 ) -> list[tuple[str, Callable[[Haystack], bool]]]:
     """Checks for what looks like somebody's number or date and was in the original, too."""
-    there = patterns.found_in(_text([element for element in elements if _is_written(element)]) + SEPARATOR + extra)
+    there = patterns.found_in(_written(elements) + SEPARATOR + extra)
     if not there.numbers and not there.days:
         return []
-    had = patterns.found_in(_text([element for element in before.elements if element.value and _is_written(element)]))
+    had = patterns.found_in(_written(before.elements))
     checks: list[tuple[str, Callable[[Haystack], bool]]] = []
     for kind, numbers in there.numbers.items():
         if left := numbers & had.numbers.get(kind, frozenset()):
@@ -185,9 +185,9 @@ def _is_code(tag: int) -> bool:
     return keyword(tag) in _CODES
 
 
-def _is_written(element: Element) -> bool:
-    """Whether an element holds text that somebody may have written."""
-    return element.vr != "OW" and not _is_code(element.tag)
+def _written(elements: Sequence[Element]) -> bytes:
+    """The text that somebody may have written, codes and look-up tables left out."""
+    return _text([element for element in elements if element[2] != "OW" and not _is_code(element[1])])
 
 
 def _text(elements: Sequence[Element]) -> bytes:
