@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 import orthanc_server
 import psutil
@@ -122,7 +122,7 @@ def answers(figures: Figures) -> None:
 
 def gigabyte(figures: Figures) -> None:
     """A multi-frame file of 1 GB through the command: all its processes' memory at once."""
-    with _shelf(os.environ.get("FLIP_BENCH_DIR", ".")) as shelf:
+    with _shelf(os.environ.get("FLIP_BENCH_DIR", gettempdir())) as shelf:
         (shelf / "in").mkdir()
         _write_frames(shelf / "in" / "frames.dcm", GIGABYTE)
         command = [sys.executable, "-m", "flipnb.cli.main", "images", "deidentify", shelf / "in", "--to", shelf / "out"]
@@ -155,6 +155,7 @@ PARTS: dict[str, Callable[[Figures], None]] = {
 _RIVALS_MEMORY = """
 import sys
 from dicomanonymizer import simpledicomanonymizer as rival
+from benchmarks.processes import own_peak
 rival.anonymize_dicom_file(*sys.argv[1:], None, True, lambda: rival.initialize_actions("dicomfields_2026c"))
 print(own_peak())
 """
