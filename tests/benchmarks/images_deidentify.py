@@ -139,6 +139,7 @@ def gigabyte(figures: Figures) -> None:
         )
     assert b'"quarantined"' in told or b'"released"' in told, told
     theirs = [float(rival.stdout.split()[-1])]
+    figures.add("1 GB multi-frame: memory of the largest process", "bytes", [float(memory.largest)], theirs, _RIVAL)
     figures.add("1 GB multi-frame: memory of all processes", "bytes", [float(memory.own)], theirs, _RIVAL)
     figures.add("1 GB multi-frame: the same with mapped pages of files", "bytes", [float(memory.mapped)])
     figures.add("1 GB multi-frame: time", "s", [seconds])
@@ -246,11 +247,12 @@ def _write_frames(path: Path, size: int) -> None:
 class _Memory:
     """The most memory of a process and its children at once, in bytes, until the block ends.
 
-    ``own``: without the pages of mapped files, which the kernel drops where it needs room; ``mapped``: with them.
+    ``own``: without the pages of mapped files, which the kernel drops where it needs room; ``mapped``: with them;
+    ``largest``: as ``own``, of the one process that had most.
     """
 
     def __init__(self, pid: int) -> None:
-        self.own = self.mapped = 0
+        self.own = self.mapped = self.largest = 0
         self._process, self._over = psutil.Process(pid), threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
 
@@ -269,7 +271,8 @@ class _Memory:
             except psutil.Error:
                 return
             sizes = [_sizes(one.pid) for one in alive]
-            self.own = max(self.own, sum(size["Pss_Anon:"] + size["Pss_Shmem:"] for size in sizes))
+            owns = [size["Pss_Anon:"] + size["Pss_Shmem:"] for size in sizes]
+            self.own, self.largest = max(self.own, sum(owns)), max(self.largest, *owns)
             self.mapped = max(self.mapped, sum(size["Pss:"] for size in sizes))
 
 
