@@ -79,7 +79,7 @@ TECHNICAL = frozenset((
 ))  # fmt: skip
 
 
-_MOST_RULES = 100_000  # what a hostile file may fill
+_MOST_RULES = 20_000  # what a hostile file may fill
 
 
 class Plan:

@@ -19,7 +19,7 @@ from flipnb.estate.imaging.deidentify.plan import ENCAPSULATED_DOCUMENT, PATIENT
 MOST_DEPTH = 32
 MOST_ELEMENTS = 8_000_000
 BIG = 1 << 20  # a value of more bytes is passed on as it lies, neither copied nor searched
-MOST_TEXT = 1 << 20
+MOST_TEXT = 1 << 18
 _FORGET = 1 << 25  # how much of a mapped file is looked at before its pages are given back
 
 _NEVER = 1 << 40
