@@ -15,17 +15,19 @@ from flipnb.estate.imaging.burned_in.verdict import Box, FoundText, Verdict
 
 MOST_SCENES = 12
 MOST_FRAMES = 96
+SAMPLED = 32
 _READABLE = 0.5
 _EDGE = 90
 _STROKE = 6
 _MANY_STROKES = 24
 
 
-def examine(file: Path, *, thorough: bool = False) -> Verdict:
+def examine(file: Path) -> Verdict:
     """Look at a DICOM file's pixels for text; what a header alone can tell is told without decoding.
 
-    A scanner's slice is read where its pixels may hold letters, and where ``thorough`` is asked for, as it is for some
-    of each series (``samples``).
+    A scanner's slice is read where its pixels may hold letters, and of each series the first and every ``SAMPLED``-th
+    by InstanceNumber (0020,0013) whatever its pixels look like: a console that writes its text into a series writes it
+    into all of it, or into its beginning.
     Never raises for a file's content: what can't be read is ``unread``.
     """
     from pydicom import dcmread
@@ -34,12 +36,13 @@ def examine(file: Path, *, thorough: bool = False) -> Verdict:
         header = dcmread(file, stop_before_pixels=True, force=True)
         asked = gate(header)
         frames = number(header, "NumberOfFrames") or 1
+        place = number(header, "InstanceNumber")
     except Exception as error:  # pydicom raises what it likes on hostile bytes
         return Verdict("unread", reason=f"its header can't be read ({type(error).__name__})")
     if asked.need == "none":
         return Verdict("unread" if asked.unreadable else "not-needed", reason=asked.reason)
     try:
-        texts = tuple(_texts(_chosen(file, frames, asked, thorough)))
+        texts = tuple(_texts(_chosen(file, frames, asked, sampled=place <= 1 or place % SAMPLED == 0)))
     except Undecodable as error:
         return Verdict("unread", reason=str(error))
     except Exception as error:  # OpenCV's and the models' own
@@ -49,13 +52,13 @@ def examine(file: Path, *, thorough: bool = False) -> Verdict:
     return Verdict("clean", reason=asked.reason)
 
 
-def _chosen(file: Path, frames: int, asked: Gate, thorough: bool) -> Iterator[tuple[int, Grey]]:
+def _chosen(file: Path, frames: int, asked: Gate, *, sampled: bool) -> Iterator[tuple[int, Grey]]:
     """The frames to read: of a clip one for each scene, of slices those whose pixels might hold letters."""
     step = max(1, -(-frames // MOST_FRAMES))
     numbers = sorted({*range(0, frames, step), frames // 2, frames - 1})
     pictures = ((number, shown(*decode(file, number))) for number in numbers)
     if asked.need == "slices":
-        always = {0, frames // 2, frames - 1} if thorough or frames > 1 else set()
+        always = {0, frames // 2, frames - 1} if sampled or frames > 1 else set()
         return ((at, picture) for at, picture in pictures if at in always or may_hold_letters(picture))
     return scenes(pictures, MOST_SCENES)
 
