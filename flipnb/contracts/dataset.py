@@ -11,7 +11,9 @@ from pydantic import Field, model_validator
 from flipnb.contracts.cohort_values import ConceptId, Quantity
 from flipnb.contracts.document import Document, Later
 from flipnb.contracts.frozen import DECLARABLE
+from flipnb.contracts.images import MOST_SETS, ImageSet
 from flipnb.contracts.outputs import Part
+from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Identifier, Line
 from flipnb.contracts.window import ALWAYS, UNTIL_COHORT_END, Window
 
@@ -132,6 +134,7 @@ class Dataset(Document):
 
     variables: tuple[Variable, ...] = Field(min_length=1, max_length=2000)
     tables: tuple[FrozenTable, ...] = Field(default=(), max_length=len(DECLARABLE))
+    images: Annotated[tuple[ImageSet, ...], Later(())] = Field(default=(), max_length=MOST_SETS)
 
     @property
     def declared(self) -> dict[str, tuple[str, ...]]:
@@ -144,21 +147,42 @@ class Dataset(Document):
             raise ValueError("two variables have the same name")
         if len({table.name for table in self.tables}) != len(self.tables):
             raise ValueError("a table is declared twice")
+        if len({images.name for images in self.images}) != len(self.images):
+            raise ValueError("two sets of images have the same name")
         return self
+
+    def image_set(self, name: str) -> ImageSet:
+        """The set of images of this name. Raises FlipError ``no-images`` that names those there are."""
+        found = next((images for images in self.images if images.name == name), None)
+        if found is None:
+            names = ", ".join(images.name for images in self.images) or "none"
+            raise FlipError("no-images", f"The dataset has no images {name[:80]!r}; it has {names}.")
+        return found
 
 
 def leakage(dataset: Dataset) -> tuple[tuple[str, str], ...]:
     """What may let a model know what comes after the index date: (a variable's name, a sentence for people) each.
 
     A feature whose window may end after day 0, or which shares days with the window of an outcome: any day where both
-    are of one concept, a day after day 0 otherwise, since a record says no hour.
+    are of one concept, a day after day 0 otherwise, since a record says no hour. So it is of images that are no
+    outcome, too.
     """
-    return tuple(
+    of_variables = (
         (variable.name, sentence)
         for variable in dataset.variables
         if variable.is_windowed and variable.role == "feature"
         for sentence in (*_later(variable), *_within_outcomes(variable, dataset))
     )
+    of_images = (
+        (
+            images.name,
+            f"The images {images.name} may lie after the index date (window {images.window.words}). "
+            "End it at 0, unless that is meant.",
+        )
+        for images in dataset.images
+        if images.role == "feature" and images.may_be_later
+    )
+    return (*of_variables, *of_images)
 
 
 def _later(variable: Variable) -> Iterator[str]:

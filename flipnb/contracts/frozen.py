@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 DATABASE = "cohort.duckdb"
-"""The name of the tables' file in a frozen cohort's folder. What lies beside it is found by its own name."""
+"""The name of the tables' file in a frozen cohort's folder. Beside it lie its images' pixels (``images_file``)."""
 
 TABLES: dict[str, str] = {
     "meta": "key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL",
@@ -121,6 +121,8 @@ def columns_of(table: str, declared: Mapping[str, Sequence[str]]) -> dict[str, s
 
     ``declared`` are the dataset's tables with their columns; a table that is neither there nor constant has none.
     """
+    if table == IMAGES:
+        return IMAGES_COLUMNS
     columns: dict[str, str] = {}
     if table in TABLES:
         for definition in TABLES[table].split(" CHECK ")[0].split(", "):
@@ -136,9 +138,12 @@ def columns_of(table: str, declared: Mapping[str, Sequence[str]]) -> dict[str, s
     return columns
 
 
-def definitions(declared: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Table → its column definitions (SQL), of the frozen cohort of a dataset with these declared tables."""
+def definitions(declared: Mapping[str, Sequence[str]], *, images: bool = False) -> dict[str, str]:
+    """Table → its column definitions (SQL), of the frozen cohort of a dataset with these declared tables, and with the
+    table of images where it has any."""
     found = {"concept": CONCEPT, **TABLES}
+    if images:
+        found[IMAGES] = ", ".join(f"{name} {kind}" for name, kind in IMAGES_COLUMNS.items())
     for table in declared:
         columns = columns_of(table, declared)
         found[table] = ", ".join(f"{name} {kind}" for name, kind in columns.items())
@@ -149,3 +154,46 @@ META_DATASET = "dataset"
 META_KIND = "kind"
 KIND_REAL = "cohort"
 KIND_TWIN = "twin"
+
+IMAGES = "images"
+"""The table of a dataset's images, where it has any, and how the names of the files of their pixels begin."""
+
+IMAGES_COLUMNS: dict[str, str] = {
+    "image_id": "BIGINT PRIMARY KEY",
+    "person_id": "BIGINT NOT NULL",
+    "split": "VARCHAR NOT NULL",
+    "image_set": "VARCHAR NOT NULL",
+    "modality": "VARCHAR NOT NULL",
+    "body_part_concept_id": "INTEGER",
+    "day": "INTEGER NOT NULL",
+    "shape": "INTEGER[] NOT NULL",
+    "dtype": "VARCHAR NOT NULL",
+    "affine": "DOUBLE[] NOT NULL",
+    "spacing": "DOUBLE[] NOT NULL",
+    "rescale_slope": "DOUBLE NOT NULL",
+    "rescale_intercept": "DOUBLE NOT NULL",
+    "photometric": "VARCHAR NOT NULL",
+    "file": "VARCHAR NOT NULL",
+    "tensor": "VARCHAR NOT NULL",
+    "tensor_row": "INTEGER NOT NULL",
+    "file_offset": "BIGINT NOT NULL",
+    "sha256": "VARCHAR NOT NULL",
+    "label_names": "VARCHAR[] NOT NULL",
+    "label_file_offset": "BIGINT",
+    "label_sha256": "VARCHAR",
+}
+"""One row per frozen image, numbered in the order of persons.
+
+``day`` is that of the study after the index date. ``shape`` is x, y(, z); ``dtype`` a NumPy name; ``affine`` the upper
+three rows, row by row, of the matrix from voxels to millimetres (RAS+), of a picture that says nothing of its place its
+spacing alone. A number's meaning (Hounsfield units in CT) is ``rescale_slope`` times it plus ``rescale_intercept``.
+``photometric`` is MONOCHROME2, or MONOCHROME1 where the pixels were turned round so that larger is brighter.
+The pixels are row ``tensor_row`` of the tensor ``tensor`` in ``file`` (safetensors), from byte ``file_offset`` on, in C
+order; ``sha256`` is of these bytes. Labels have the same shape, as uint8, from ``label_file_offset`` on: the place of a
+name in ``labels`` of the set, from 1; ``label_names`` are those that the segmentation had.
+"""
+
+
+def images_file(image_set: str) -> str:
+    """The name of the file of a set's pixels in a frozen cohort's folder."""
+    return f"{IMAGES}-{image_set}.safetensors"

@@ -8,7 +8,7 @@ so that it tells nothing of the estate's; references to visits follow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -47,15 +47,23 @@ class Member(NamedTuple):
     part: Part
 
 
-def write_frozen(target: duckdb.DuckDBPyConnection, estate: Path, dataset: Dataset, members: Sequence[Member]) -> None:
+def write_frozen(
+    target: duckdb.DuckDBPyConnection,
+    estate: Path,
+    dataset: Dataset,
+    members: Sequence[Member],
+    images: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None,
+) -> None:
     """Fill an empty database with the frozen cohort of ``members`` out of an estate version's file.
 
+    ``images`` fills the table of images, with the estate attached as ``estate`` and the temporary table ``member`` of
+    ``Member``'s fields (person_id, name, first, last, split).
     Raises FlipError ``unit-differs`` where a variable's unit is not the one in which the estate holds its values.
     """
     place = str(estate).replace("'", "''")
     target.execute(f"ATTACH '{place}' AS estate (READ_ONLY)")
     try:
-        _FrozenFile(target, dataset).write(members)
+        _FrozenFile(target, dataset).write(members, images)
     finally:
         target.execute("DETACH estate")
 
@@ -70,12 +78,14 @@ def _of_variable(variable: Variable) -> str:
 class _FrozenFile:
     def __init__(self, target: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
         self._sql = target.execute
+        self._target = target
         self._dataset = dataset
         self._declared = dataset.declared
+        self._definitions = definitions(self._declared, images=bool(dataset.images))
         self._selected = {table.name: table.concepts for table in dataset.tables}
 
-    def write(self, members: Sequence[Member]) -> None:
-        for table, columns in definitions(self._declared).items():
+    def write(self, members: Sequence[Member], images: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
+        for table, columns in self._definitions.items():
             self._sql(f"CREATE TABLE {table} ({columns})")
         for key, value in ((META_DATASET, self._dataset.model_dump_json()), (META_KIND, KIND_REAL)):
             self._sql("INSERT INTO meta VALUES (?, ?)", [key, value])
@@ -97,6 +107,7 @@ class _FrozenFile:
         for table in self._declared:
             if table not in ("person", "visit_occurrence", *_OF_VARIABLES.values()):
                 self._events(table, ())
+        images(self._target)
         self._concepts()
         for name in ("member", "visit"):
             self._sql(f"DROP TABLE temp.{name}")
@@ -177,7 +188,7 @@ class _FrozenFile:
         """The vocabulary's rows of all concepts that occur: what they are called, not who has them."""
         named = [
             f"SELECT {name} FROM {table}"
-            for table in definitions(self._declared)
+            for table in self._definitions
             if table != "concept"
             for name in columns_of(table, self._declared)
             if name.endswith("_concept_id")

@@ -15,7 +15,13 @@ from flipnb.contracts.policy import Policy
 from flipnb.contracts.study import Roster
 from flipnb.contracts.total import place_words
 from flipnb.wording.cohort import cohort_sentence
-from flipnb.wording.dataset import seen_variables, split_sentences, table_sentences, variable_sentences
+from flipnb.wording.dataset import (
+    image_sentences,
+    seen_variables,
+    split_sentences,
+    table_sentences,
+    variable_sentences,
+)
 from flipnb.wording.leaving import leaving_rows
 from flipnb.wording.rest import rest
 from flipnb.wording.training import (
@@ -60,6 +66,8 @@ def brief(bundle: Bundle, policy: Policy, channels: Sequence[Channel], asked: As
     cohort = cohort_sentence(bundle.cohort)
     counted = f"n = {asked.count} here: " if asked.count is not None else "not counted here: "
     variables = seen_variables(bundle.dataset)
+    later = [row.name for row in variables if row.may_be_later]
+    later += [one.name for one in bundle.dataset.images if one.may_be_later and one.role == "feature"]
     return Brief(
         who=tuple(_who(bundle, asked)),
         why=visible(asked.roster.purpose) if asked.roster is not None else NOT_GIVEN,
@@ -70,7 +78,7 @@ def brief(bundle: Bundle, policy: Policy, channels: Sequence[Channel], asked: As
         training=tuple(_training(bundle)),
         leaves=leaving_rows(bundle, policy, channels),
         caution=_caution(bundle, channels),
-        flags=tuple(_flags(bundle, policy, [row.name for row in variables if row.may_be_later])),
+        flags=tuple(_flags(bundle, policy, later)),
         waiting=_waiting(asked.waiting),
         everything=tuple(_everything(bundle, asked, cohort)),
     )
@@ -129,10 +137,11 @@ def _since(bundle: Bundle, asked: Asked) -> Iterator[Sentence]:
 
 def _part(field: str) -> str:
     """What a part of a bundle is called."""
-    return {"dataset": "variables and tables", "outputs": "numbers"}.get(field, field.replace("_", " "))
+    return {"dataset": "variables, tables and images", "outputs": "numbers"}.get(field, field.replace("_", " "))
 
 
 def _beside(bundle: Bundle) -> Iterator[Sentence]:
+    yield from image_sentences(bundle.dataset)
     yield from table_sentences(bundle.dataset)
     for file in bundle.files:
         yield Sentence(text=f"The file {file.name}, {many(file.size, 'byte')}.")
@@ -192,7 +201,7 @@ def _everything(bundle: Bundle, asked: Asked, cohort: Sentence) -> Iterator[Sect
         yield section("Study", [Sentence(text=text) for text in study_words(asked.roster)])
     yield section("Cohort", cohort.parts)
     yield section("Variables", variable_sentences(bundle.dataset))
-    yield section("Tables and files", _beside(bundle))
+    yield section("Images, tables and files", _beside(bundle))
     yield section("Split", split_sentences(bundle.split))
     yield section("Training", plan_sentences(bundle.plan))
     yield section("Weights", weights_sentences(bundle))

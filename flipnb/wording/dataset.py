@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from flipnb.contracts.brief import SeenVariable, Sentence
 from flipnb.contracts.dataset import Dataset, FrozenTable, Split, Variable
+from flipnb.contracts.images import Segment
 from flipnb.wording.rest import rest
 from flipnb.wording.values import listed, many, number, quoted, visible
 
@@ -67,12 +68,35 @@ def table_sentences(dataset: Dataset) -> Iterator[Sentence]:
     """Every table of which the notebook sees the rows of its people."""
     for table in dataset.tables:
         yield Sentence(text=_table(table))
-    yield from rest(dataset, {"variables", "tables"})
+    yield from rest(dataset, {"variables", "tables", "images"})
 
 
 def _table(table: FrozenTable) -> str:
     concepts = f", rows of {listed([str(concept) for concept in table.concepts], 'or')} alone" if table.concepts else ""
     return f"The rows of these people in the table {table.name}: {listed(table.columns)}{concepts}."
+
+
+def image_sentences(dataset: Dataset) -> Iterator[Sentence]:
+    """Every set of images whole: whose, of which days, in which form, with which labels."""
+    for images in dataset.images:
+        parts = [f"concept {concept}" for concept in images.body_parts]
+        where = f", of {listed(parts, 'or')}" if parts else ""
+        outcome = "; the outcome" if images.role == "outcome" else ""
+        most = f"at most {many(images.per_person, 'image')} of a person, {many(images.most_bytes, 'byte')} of all here"
+        yield Sentence(
+            text=f"The images {images.name}: {images.words}{where}, {images.form_words}; {most}{outcome}.",
+            parts=(*(Sentence(text=_segment(one)) for one in images.labels), *rest(images, _SAID_OF_IMAGES)),
+        )
+
+
+_SAID_OF_IMAGES = {
+    "name", "modalities", "dimensions", "window", "body_parts", "take", "per_person", "size", "spacing", "labels",
+    "most_bytes", "role",
+}  # fmt: skip
+
+
+def _segment(segment: Segment) -> str:
+    return f"The label {segment.name}: segments called {quoted(segment.label)}."
 
 
 def split_sentences(split: Split) -> Iterator[Sentence]:

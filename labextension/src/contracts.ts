@@ -430,6 +430,7 @@ export interface ICountReply {
 export interface IDataset {
   variables: IVariableOutput[];
   tables: IFrozenTable[];
+  images: IImageSet[];
 }
 
 /** An array whose elements lie within ``minimum`` and ``maximum``, rounded to ``decimals`` as outputs are. */
@@ -607,6 +608,39 @@ export interface IHubContact {
   connection: number;
   message: string;
   remedy: string;
+}
+
+/**
+ * Images under one name: ``flip.data().train.images(NAME)``.
+ *
+ * Of each person those series (``dimensions=3``) or single pictures (``2``) that are of ``modalities`` and, where
+ * ``body_parts`` are given, of one of these concepts (``anatomic_site_concept_id``), and were made on a day of
+ * ``window``. ``take`` says of which study they are: of the last or the first that has one, or of all of them; at most
+ * ``per_person`` images, those with most slices first.
+ *
+ * Arrays are x, y and, of volumes, z. A volume's axes are turned so that they run most nearly to the person's right,
+ * front and head (RAS+), without resampling; a picture's are columns to the right and rows downwards. With ``spacing``
+ * (millimetres along x, y, z) an image is resampled to it; with ``size`` (voxels) its field of view is scaled to that;
+ * with both it is resampled to the spacing and then cut or padded around its middle. Images are interpolated linearly,
+ * labels by the nearest. Numbers keep their whole-number type; window and level are never applied.
+ *
+ * ``labels`` are segments of a DICOM SEG of the same study, by place in space; an image without any of them is left
+ * out. ``most_bytes`` is how many bytes all of them may take in one Trust, in people's pseudonymous order.
+ * ``role`` says whether a model is to find them out, as a variable's.
+ */
+export interface IImageSet {
+  name: string;
+  modalities: ('CR' | 'CT' | 'DX' | 'ES' | 'IO' | 'MG' | 'MR' | 'NM' | 'OP' | 'OT' | 'PT' | 'RF' | 'US' | 'XA')[];
+  dimensions: 2 | 3;
+  window: IWindow;
+  body_parts: number[];
+  take: 'last' | 'first' | 'all';
+  per_person: number;
+  size: number[] | null;
+  spacing: number[] | null;
+  labels: ISegment[];
+  most_bytes: number;
+  role: 'feature' | 'outcome';
 }
 
 /** What one run's kernel may use. Sizes in bytes, times in seconds. */
@@ -1115,6 +1149,17 @@ export interface ISeenVariable {
   what: string;
   window: string;
   may_be_later: boolean;
+}
+
+/**
+ * One segment of DICOM Segmentations that becomes a label.
+ *
+ * ``label`` is the segment's label (0062,0005), capitals and spaces at its ends aside. Its voxels have the number of
+ * the segment's place in ``ImageSet.labels``, counted from 1; 0 is everything else.
+ */
+export interface ISegment {
+  name: string;
+  label: string;
 }
 
 /** What the plan file says, as far as the form may change it. */

@@ -15,6 +15,7 @@ from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.count import ESTATE_FAILED
 from flipnb.contracts.disk import disk_full, is_full
 from flipnb.contracts.problem import FlipError, Problem
+from flipnb.enclave.estate_worker.decoder import jailed
 from flipnb.enclave.estate_worker.order import (
     CHECK_WALL_S,
     LINE_BYTES,
@@ -121,6 +122,7 @@ class Worker:
             bytes.fromhex(request.key),
             self._frozen / request.name,
             bounds=self._bounds,
+            start_decoder=jailed,
         )
         return Answer(
             frozen=FrozenFacts(
@@ -129,6 +131,7 @@ class Worker:
                 test=made.test,
                 commitment=made.commitment,
                 salt=made.salt,
+                images=made.images,
             )
         )
 

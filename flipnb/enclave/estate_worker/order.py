@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter
 from flipnb.contracts.chart import Chart
 from flipnb.contracts.dataset import Dataset, Split
 from flipnb.contracts.document import Digest, Document
+from flipnb.contracts.images import ImageCount
 from flipnb.contracts.problem import FlipError, Problem
 
 LINE_BYTES = 32 << 20
@@ -90,13 +91,15 @@ class ExactCell(Document):
 
 
 class FrozenFacts(Document):
-    """What the agent keeps of a frozen cohort: people per part, the commitment to the members, and what opens it."""
+    """What the agent keeps of a frozen cohort: people per part, the commitment to the members, what opens it, and what
+    became of its images."""
 
     train: int = Field(ge=0)
     validation: int = Field(ge=0)
     test: int = Field(ge=0)
     commitment: Digest
     salt: str = Field(pattern=r"^[0-9a-f]{64}$")
+    images: tuple[ImageCount, ...] = ()
 
 
 class Answer(Document):

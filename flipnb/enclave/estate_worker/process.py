@@ -43,6 +43,8 @@ GRACE_S = 0.5
 """How soon after its time a process must have interrupted itself, or is killed."""
 _COUNT_S = 60.0
 _FREEZE_S = 300.0
+_IMAGES_S = 24 * 3600.0
+"""Of a cohort with images: what was decoded before a process died is not decoded again."""
 _OPEN_S = 60.0
 _IDLE_S = 300.0
 """The desk's process ends when it was not asked for so long."""
@@ -165,7 +167,8 @@ class EstateWorker:
         )
         async with self._freezes:
             try:
-                answer = await self.freezing.ask(lambda: (order, _FREEZE_S))
+                within = _IMAGES_S if bundle.dataset.images else _FREEZE_S
+                answer = await self.freezing.ask(lambda: (order, within))
             finally:
                 await self.freezing.end()
         if answer.frozen is None:

@@ -1,8 +1,8 @@
 """An estate version while it is written: a DuckDB file that grows by one source file per transaction.
 
 Beside the CDM's tables, a version holds ``flip_source`` (one row per file: which mapping in which version read it, who
-reviewed that mapping) and ``flip_reject`` (rows that were not loaded). Every row of the CDM's tables names its file in
-the last column, ``flip_source_id``.
+reviewed that mapping) and ``flip_reject`` (rows that were not loaded). Every row of the CDM's tables, and of
+``image_file``, names its file in the last column, ``flip_source_id``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flipnb.estate.harmonise.rejects import Reject
-from flipnb.estate.omop.cdm import Dialect, Table, tables
+from flipnb.estate.omop.cdm import Dialect, Table, own_tables, tables
 from flipnb.estate.versions import CONFIG
 
 if TYPE_CHECKING:
@@ -82,9 +82,14 @@ def configuration(path: Path, memory: str) -> dict[str, str | bool | int | float
     }
 
 
+def filled_tables() -> dict[str, Table]:
+    """The tables of a version whose rows each name their source, by name: the CDM's and our own."""
+    return {**tables(), **own_tables()}
+
+
 def estate_tables() -> tuple[str, ...]:
     """The names of all tables of a version."""
-    return (*tables(), "flip_source", "flip_reject")
+    return (*filled_tables(), "flip_source", "flip_reject")
 
 
 class Build:
@@ -170,7 +175,7 @@ class Build:
                 )
             found = self.connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'previous'")
             there = {name for (name,) in found.fetchall()}
-            for table in tables().values():
+            for table in filled_tables().values():
                 if table.name not in there:
                     # A version of an earlier release, which knew fewer tables.
                     continue
@@ -237,7 +242,7 @@ class Build:
     def _create(self) -> None:
         """Tables that are not there; a build that an earlier release began may lack some."""
         self.connection.execute("BEGIN")
-        for table in tables().values():
+        for table in filled_tables().values():
             # Keys and NOT NULL are checked by the quality report: an index over 100 million rows fits in no memory.
             if not self._known(table.name):
                 self.connection.execute(table.ddl(checked=False, extra=(PROVENANCE,)))

@@ -13,7 +13,15 @@ from platformdirs import user_cache_path
 
 from flipnb.contracts.document import sha256
 from flipnb.contracts.problem import FlipError
-from flipnb.estate.harmonise.build import PROVENANCE, SOURCE_ID, Build, SourceRecord, estate_tables, metadata_ddl
+from flipnb.estate.harmonise.build import (
+    PROVENANCE,
+    SOURCE_ID,
+    Build,
+    SourceRecord,
+    estate_tables,
+    filled_tables,
+    metadata_ddl,
+)
 from flipnb.estate.harmonise.feed import Feed, Progress
 from flipnb.estate.harmonise.loading import (
     REJECTED,
@@ -155,7 +163,7 @@ def _transfer(
     """Everything of the version, and the pointer, in one transaction."""
     schema = schema_of(plan.version)
     connection.execute(f"CREATE SCHEMA {schema}")
-    for table in tables().values():
+    for table in filled_tables().values():
         connection.execute(table.ddl("postgres", schema=schema, checked=False, extra=(PROVENANCE,)))
     for statement in metadata_ddl(schema):
         connection.execute(statement)
@@ -167,7 +175,7 @@ def _transfer(
         progress(f"copying {name}", build.count(name))
     read_version(connection, plan.version)
     check_people(_asking(connection))
-    for table in tables().values():
+    for table in filled_tables().values():
         if kept and (keys := vocabulary_key(table)):
             same = " AND ".join(f"old.{key} = new.{key}" for key in keys)
             connection.execute(
@@ -183,7 +191,7 @@ def _csv_of(build: Build, name: str, offset: int, pipe: Path) -> Iterator[bytes]
     """A table's rows as CSV, through a named pipe; ``offset`` is added to their source ids."""
     os.mkfifo(pipe, 0o600)
     failed: list[BaseException] = []
-    column = SOURCE_ID if name in tables() else "source_id"
+    column = SOURCE_ID if name in filled_tables() else "source_id"
     query = (
         f"COPY (SELECT * REPLACE ({column} + {offset} AS {column}) FROM {name} WHERE {column} <> {_BORROWED}) "
         f"TO '{pipe}' (FORMAT csv, HEADER false, USE_TMP_FILE false)"
@@ -240,7 +248,7 @@ def _keep(connection: Connection, records: Sequence[SourceRecord], old: str, new
         )
     kept = f"SELECT source_id FROM {new}.flip_source"
     connection.execute(f"INSERT INTO {new}.flip_reject SELECT * FROM {old}.flip_reject WHERE source_id IN ({kept})")
-    for name in tables():
+    for name in filled_tables():
         there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [f"{old}.{name}"]).fetchone()
         if there == (True,):
             # A version of an earlier release knew fewer tables.

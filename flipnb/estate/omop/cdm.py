@@ -7,6 +7,9 @@ primary_key, fk_table, fk_field, domain, concept_class.
 ``imaging_extension.csv`` holds, in the same columns, the two tables of OHDSI's Medical Imaging extension (MI-CDM; Park
 et al. 2024, doi:10.1007/s10278-024-00982-6), after ``inst/csv/new_csv/OMOP_CDM_Medical_Imaging_Ex_Field_Level.csv`` of
 OHDSI/ImageWG. It gives a feature's concept the domain Metadata, which no LOINC or RadLex concept has: left out here.
+
+``image_file.csv`` holds, in the same columns, the one table of ours that records have beside them: which de-identified
+DICOM files of the archive (``estate.imaging.archive``) make up a series of image_occurrence.
 """
 
 from __future__ import annotations
@@ -25,8 +28,9 @@ MALE = 8507
 Dialect = Literal["duckdb", "postgres"]
 
 # OMOP's integer is 32 bits; ids of rows and persons are pseudonyms here and need 64.
-_TYPES = {"integer": "INTEGER", "float": "DOUBLE", "date": "DATE", "datetime": "TIMESTAMP"}
+_TYPES = {"integer": "INTEGER", "bigint": "BIGINT", "float": "DOUBLE", "date": "DATE", "datetime": "TIMESTAMP"}
 _SPECIFICATIONS = ("cdm_v5.4.csv", "imaging_extension.csv")
+_OWN = ("image_file.csv",)
 _RESERVED = frozenset({"offset"})
 
 VOCABULARY_TABLES = (
@@ -143,8 +147,20 @@ class Table:
 @cache
 def tables() -> Mapping[str, Table]:
     """Every table of the specifications by its name, in their order."""
+    return _read(_SPECIFICATIONS)
+
+
+@cache
+def own_tables() -> Mapping[str, Table]:
+    """Tables of ours in an estate version by their names: no part of the CDM, not loaded from extracts, asked by no
+    cohort, never frozen. They name the rows' source as the CDM's tables do.
+    """
+    return _read(_OWN)
+
+
+def _read(specifications: tuple[str, ...]) -> Mapping[str, Table]:
     fields: dict[str, list[Field]] = {}
-    for name in _SPECIFICATIONS:
+    for name in specifications:
         text = files(__package__).joinpath(name).read_text(encoding="utf-8")
         for row in csv.DictReader(text.splitlines()):
             fields.setdefault(row["table"], []).append(_field(row))

@@ -11,6 +11,7 @@ from flipnb.contracts.channels import channels
 from flipnb.contracts.consensus import Consensus
 from flipnb.contracts.dataset import Category, Dataset, FrozenTable, Shares, Split, Stratify, Variable
 from flipnb.contracts.desk import Changes
+from flipnb.contracts.images import ImageSet, Segment
 from flipnb.contracts.parameters import Parameter
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.policy import Policy
@@ -45,6 +46,10 @@ def whole(study, **changed):
             variables=VARIABLES,
             tables=(FrozenTable(name="drug_exposure", columns=("drug_concept_id", "drug_exposure_start_date"),
                                 concepts=(1503297,)),),
+            images=(ImageSet(name="scan", modalities=("CT", "MR"), dimensions=3, body_parts=(4119499,), take="first",
+                             window=Window(start_days=-13, end_days=0), per_person=3, size=(97, 95, 33),
+                             spacing=(1.25, 1.75, 3.5), labels=(Segment(name="liver_voxels", label="Liver"),),
+                             most_bytes=12_345_678),),
         ),
         "split": Split(
             seed=5, shares=Shares(train=6, validation=3, test=2), stratify=Stratify(variable="age", above=65.5)
@@ -117,6 +122,7 @@ CODE = {"notebook"}
 OTHERWISE = {
     ("dataset", "variables", "value"), ("parameters", "type"), ("not_before",), ("expires",), ("plan", "aggregation"),
     ("trusts",), ("dataset", "variables", "window"), ("dataset", "variables", "take"), ("dataset", "variables", "role"),
+    ("dataset", "images", "dimensions"), ("dataset", "images", "role"), ("dataset", "images", "window", "start_days"),
 }  # fmt: skip
 """Closed lists with words of their own; moments; keys as fingerprints."""
 
@@ -197,7 +203,7 @@ def test_since_the_last_approval_names_cells_parameters_and_what_stayed(study):
     assert lines[0] == "Compared with eeeeeeee…, last approved on 12 Nov 2026:"
     assert "The parameter lr may now be at least 0.001 and at most 2, as a rule 0.1." in lines
     assert "The parameter flip is gone." in lines
-    assert lines[-1] == "As before: cohort, variables and tables, split, plan, numbers and totals."
+    assert lines[-1] == "As before: cohort, variables, tables and images, split, plan, numbers and totals."
     first = told(study, after, changes=Changes(since=None, cells=(), fields=()))
     assert first.since[0].text == "Nothing like it was approved here before."
 

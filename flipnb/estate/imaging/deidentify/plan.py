@@ -1,0 +1,258 @@
+"""What becomes of an attribute under a policy: one step for each tag and VR, found once and remembered."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from functools import cache
+from typing import NamedTuple
+
+from flipnb.estate.imaging.deidentify.policy import Policy
+from flipnb.estate.imaging.deidentify.table import Row, safe_private, table
+from flipnb.estate.imaging.deidentify.values import LONG, SHORT, STRINGS, TEXT
+
+
+class Step(IntEnum):
+    """What is done with one element. ``KEEP`` is 0, so that the walker's test is the cheapest there is."""
+
+    KEEP = 0
+    DROP = 1
+    EMPTY = 2
+    DUMMY = 3
+    UID = 4
+    DATE = 5
+    AGE = 6
+    TEXT = 7  # stays, unless there is something in it that must not
+    DESCRIPTION = 8  # so, and dates and long numbers are looked for too
+    PERSON = 9  # the person's pseudonym
+    SEQUENCE = 10
+    PRIVATE = 11
+    PIXELS = 12
+    CHARSET = 13
+    FACT = 14  # stays, and is told
+    END = 15  # an item's or a sequence's delimiter
+    REFUSE = 16
+    BINARY = 17  # goes if what names the person stands in it
+
+
+class Rule(NamedTuple):
+    """``long``: the length has 32 bits after two reserved bytes. ``role``: whether the value tells who someone is."""
+
+    tag: int
+    long: bool
+    step: Step
+    vr: bytes
+    role: str
+
+
+ENCAPSULATED_DOCUMENT = 0x00420011
+DIRECTORY = 0x00041220
+PATIENT_ID = 0x00100020
+_BIRTH_DATE = 0x00100030
+# Addresses and institutions: each part between commas tells where somebody is
+_PLACES = frozenset((0x00080080, 0x00080081, 0x00080092, 0x00101040, 0x00401102, 0x0040A353, 0x4008011A, 0x00380300))
+TEXT_VALUE = 0x0040A160
+DELIMITERS = (0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD)
+ADDED = frozenset((0x00120062, 0x00120063, 0x00120064, 0x00280303))  # written anew
+FACTS = frozenset((0x00080016, 0x00080060, 0x00200013, 0x00280008, 0x00280010, 0x00280011))
+PIXELS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
+# UIDs that name a kind of thing, a code or a vendor's class, never an instance
+CLASS_UIDS = frozenset((
+    0x00020002, 0x00020010, 0x00080016, 0x0008001A, 0x0008001B, 0x00080062, 0x0008010C, 0x00080117, 0x00080118,
+    0x00081150, 0x0008115A, 0x00041510, 0x00041512, 0x0018100B, 0x04000010, 0x00721502,
+))  # fmt: skip
+# D for a sequence: its items are walked where every leaf has an action of its own; the others are emptied
+_WALKED = frozenset((0x0040A730, 0x00700001, 0x0040B020, 0x0040A073, 0x00081111, 0x00081140, 0x00082112))
+_REFERENCED_STUDY = 0x00081110
+# Not in Table E.1-1, and able to tell who someone is or where: the free text of a report, where pixels or files lie
+_BEYOND = {0x00287FE0: Step.DROP, 0x00420010: Step.DROP, 0x00080001: Step.DROP}
+# Removed rows whose text is a common word or number: what they say elsewhere is no sign of the person
+_COMMON = frozenset((
+    0x00102160, 0x00102150, 0x00102152, 0x001021F0, 0x00101080, 0x00101081, 0x00401004, 0x00400012, 0x00380050,
+    0x00160078, 0x00160082, 0x0016004F, 0x00160050, 0x300A0216, 0x00203406, 0x00284000, 0x00880904, 0x00880912,
+    0x00080201, 0x40040010, 0x00120021, 0x00120020, 0x00120050,
+))  # fmt: skip
+# Codes, versions and formats: numbers in them that look like dates or telephones are none
+TECHNICAL = frozenset((
+    0x00080100, 0x00080102, 0x00080103, 0x00080119, 0x00181020, 0x00181016, 0x00181018, 0x00181019, 0x00081090,
+    0x00080070, 0x00080104,
+))  # fmt: skip
+
+
+class Plan:
+    """A policy's rules. ``explicit`` is asked with tag and VR (6 bytes), ``implicit`` with the tag (4 bytes).
+
+    A ``thorough`` plan has every string and every binary value of unknown content looked into, not text alone.
+    """
+
+    def __init__(self, policy: Policy, *, thorough: bool = False) -> None:
+        self.policy = policy
+        self.thorough = thorough
+        self.private = dict(safe_private()) if policy.safe_private else {}
+        self.private |= {(p.creator, p.group, p.element): p.vr for p in policy.private if policy.safe_private}
+        self.creators = frozenset(creator for creator, _, _ in self.private)
+        self.explicit: dict[bytes, Rule] = _Explicit(self)
+        self.implicit: dict[bytes, Rule] = _Implicit(self)
+
+    def rule(self, tag: int, vr: bytes) -> tuple[Step, str]:
+        """Step and role of an attribute that is declared (or known) to have ``vr``."""
+        own = self._own(tag)
+        if own is not None:
+            return own, ""
+        row = table().get(tag)
+        meant = dictionary().get(tag, b"")
+        if row is None and not meant:
+            return Step.DROP, ""  # an attribute that nobody can name is not known to be safe
+        if tag in self.policy.keep:
+            return (Step.SEQUENCE if vr == b"SQ" else Step.KEEP), ""
+        role = _role(row, meant or vr, vr)
+        if tag in self.policy.remove:
+            return Step.DROP, role
+        if row is None:
+            return self.by_vr(tag, vr), role
+        step = self._listed(row, meant if vr in STRINGS and meant in STRINGS else vr)
+        return step, "" if step in (Step.KEEP, Step.TEXT) else role
+
+    def _own(self, tag: int) -> Step | None:
+        group = tag >> 16
+        if tag in (ENCAPSULATED_DOCUMENT, DIRECTORY):
+            return Step.REFUSE
+        if tag & 0xFFFF == 0 or group in (0, 2) or tag in ADDED or group >> 8 in (0x50, 0x60):
+            return Step.DROP
+        if group & 1:
+            return Step.PRIVATE if self.private else Step.DROP
+        if tag in PIXELS:
+            return Step.PIXELS
+        if tag == 0x00080005:
+            return Step.CHARSET
+        if tag in FACTS:
+            return Step.FACT
+        if tag == TEXT_VALUE:
+            return Step.DESCRIPTION if self.policy.structured_content == "clean" else Step.DUMMY
+        return _BEYOND.get(tag)
+
+    def by_vr(self, tag: int, vr: bytes) -> Step:
+        """The step of an attribute that Table E.1-1 doesn't list, and of a private one that is known to be safe."""
+        if vr in TEXT or (self.thorough and vr == b"CS"):
+            return Step.TEXT
+        if self.thorough and vr in (b"OB", b"UN"):
+            return Step.BINARY
+        if vr in (b"DA", b"DT", b"TM"):
+            return self._date(vr)
+        if vr == b"UI":
+            return Step.KEEP if tag in CLASS_UIDS or self.policy.uids == "keep" else Step.UID
+        if vr == b"AS":
+            return Step.AGE if self.policy.patient_characteristics else Step.EMPTY
+        return {b"SQ": Step.SEQUENCE, b"PN": Step.EMPTY, b"AE": Step.EMPTY, b"UR": Step.DROP}.get(vr, Step.KEEP)
+
+    def _date(self, vr: bytes) -> Step:
+        if self.policy.dates == "remove":
+            return Step.EMPTY
+        return Step.DATE if self.policy.dates == "shift" and vr != b"TM" else Step.KEEP
+
+    def _listed(self, row: Row, vr: bytes) -> Step:
+        if row.tag in (PATIENT_ID, 0x00100010) and vr != b"SQ":
+            return Step.PERSON
+        for action in self._chosen(row):
+            return self._cleaned(row, vr) if action == "C" else self._kept(row, vr)
+        if vr == b"SQ":
+            if row.tag in _WALKED or (self.policy.references and row.tag == _REFERENCED_STUDY):
+                return Step.SEQUENCE
+            return Step.DROP if row.action == "X" else Step.EMPTY
+        return {"X": Step.DROP, "Z": Step.EMPTY, "D": Step.DUMMY, "U": Step.UID}[row.action]
+
+    def _chosen(self, row: Row) -> list[str]:
+        """What the policy's options say of the row; ``K`` before ``C``, for what may be kept need not be cleaned."""
+        policy = self.policy
+        chosen = {
+            "uids": policy.uids == "keep",
+            "device": policy.device,
+            "institution": policy.institution,
+            "patient_characteristics": policy.patient_characteristics,
+            "full_dates": policy.dates == "keep",
+            "modified_dates": policy.dates == "shift",
+            "descriptors": policy.descriptors == "clean",
+            "structured_content": policy.structured_content == "clean",
+        }
+        if "modified_dates" in row.options:
+            chosen["device"] = False  # a device's date tells when somebody was there as any other does
+        return sorted((action for option, action in row.options.items() if chosen.get(option)), reverse=True)
+
+    def _kept(self, row: Row, vr: bytes) -> Step:
+        if vr == b"AS":
+            return Step.AGE
+        if vr in TEXT:
+            return Step.TEXT
+        return Step.SEQUENCE if vr == b"SQ" else Step.KEEP
+
+    def _cleaned(self, row: Row, vr: bytes) -> Step:
+        if vr in (b"DA", b"DT", b"TM"):
+            return self._date(vr)
+        if vr in TEXT:
+            return Step.DESCRIPTION
+        if vr in (b"SQ", b"CS", b"DS", b"IS", b"US", b"AE"):
+            return Step.SEQUENCE if vr == b"SQ" else Step.KEEP
+        return Step.DROP
+
+
+class _Explicit(dict[bytes, Rule]):
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self._plan = plan
+
+    def __missing__(self, key: bytes) -> Rule:
+        tag = tag_of(key)
+        vr = key[4:]
+        if tag in DELIMITERS:
+            return Rule(tag, False, Step.END, b"", "")
+        meant = dictionary().get(tag, b"UN") if vr == b"UN" else vr
+        step, role = self._plan.rule(tag, meant)
+        if (vr not in SHORT and vr not in LONG) or tag == 0:
+            step, role = Step.REFUSE, "vr"
+        rule = Rule(tag, vr not in SHORT, step, vr, role)
+        if len(self) < 100_000:  # what a hostile file may fill
+            self[key] = rule
+        return rule
+
+
+class _Implicit(dict[bytes, Rule]):
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self._plan = plan
+
+    def __missing__(self, key: bytes) -> Rule:
+        tag = tag_of(key)
+        vr = dictionary().get(tag, b"UN")
+        step, role = self._plan.rule(tag, vr)
+        if tag in DELIMITERS:
+            step = Step.END
+        elif tag == 0:
+            step = Step.REFUSE
+        rule = Rule(tag, False, step, vr, role)
+        if len(self) < 100_000:
+            self[key] = rule
+        return rule
+
+
+def tag_of(key: bytes) -> int:
+    """The tag, group before element, of the first four bytes of an element in little endian."""
+    return key[1] << 24 | key[0] << 16 | key[3] << 8 | key[2]
+
+
+def _role(row: Row | None, meant: bytes, vr: bytes) -> str:
+    if b"PN" in (meant, vr):
+        return "name"
+    if row is not None and row.tag == _BIRTH_DATE:
+        return "birth"
+    if row is not None and row.tag in _PLACES:
+        return "place"
+    if row is None or row.describes or row.tag in _COMMON or meant not in TEXT:
+        return ""
+    return "identifier"
+
+
+@cache
+def dictionary() -> dict[int, bytes]:
+    """VR by tag of PS3.6, as pydicom has it; where the standard leaves two open, the one that does not matter here."""
+    from pydicom._dicom_dict import DicomDictionary
+
+    return {tag: entry[0][:2].encode() for tag, entry in DicomDictionary.items()}

@@ -1,0 +1,134 @@
+"""What of an original is looked for in what was made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+
+from flipnb.estate.imaging.postscan import patterns, spellings
+from flipnb.estate.imaging.postscan.charsets import decoded, encodings
+from flipnb.estate.imaging.postscan.classes import TEXT_VRS, Class, classify
+from flipnb.estate.imaging.postscan.elements import Element, Elements, Path
+from flipnb.estate.imaging.postscan.haystack import Terms
+from flipnb.estate.imaging.postscan.policy import ScanPolicy
+
+WELL_KNOWN = (b"1.2.840.10008.", b"2.16.840.1.113883.6.")
+"""Roots of UIDs that name a standard's things, nobody's: DICOM's and HL7's code systems."""
+
+_BIRTH = frozenset({0x00100030})
+Kind = str
+
+
+@dataclass
+class Needles:
+    """``terms`` by kind; ``uids`` of four numbers and more; ``days`` of DA and DT, ``birth`` among them.
+
+    ``places``: what an attribute must not have in the output, by tag: (class, values), for values that are too short or
+    too common to be looked for everywhere.
+    """
+
+    terms: dict[Kind, Terms] = field(default_factory=dict)
+    uids: set[bytes] = field(default_factory=set)
+    days: set[date] = field(default_factory=set)
+    birth: set[date] = field(default_factory=set)
+    at_path: dict[Path, date] = field(default_factory=dict)
+    places: dict[int, set[bytes]] = field(default_factory=dict)
+
+
+def needles(original: Elements, policy: ScanPolicy) -> Needles:
+    """What must not be in the output. Values of ``policy.kept`` and of what the policy lets stay are not among it."""
+    found = Needles()
+    spelled: dict[Kind, set[spellings.Spellings]] = {}
+    exact: set[bytes] = set()
+    charsets = tuple(sorted({c for e in original.elements for c in e.charsets}))
+    for element in original.elements:
+        kind = classify(element.tag, element.vr)
+        if element.tag in policy.kept or not element.value or element.tag >> 16 == 2:
+            continue
+        if kind in ("uid", "device") and element.vr == "UI":
+            if not (policy.uids if kind == "uid" else policy.device):
+                _uids(found, element)
+        elif kind in ("date", "time"):
+            if policy.dates != "kept":
+                _date(found, element, kind, policy)
+        elif _stays(kind, policy):
+            continue
+        else:
+            _same_place(found, element)
+            if kind in _LOOKED_FOR:
+                for value in values(element):
+                    spelled.setdefault(kind, set()).add(_LOOKED_FOR[kind](value))
+                    if not value.isascii():
+                        exact |= encodings(value, charsets)
+        if not policy.uids and element.vr in ("LO", "LT", "ST", "SH", "UT", "UC", "UN", "OB"):
+            found.uids |= {
+                uid for uid in patterns.uids(element.value) if len(uid) >= 16 and not uid.startswith(WELL_KNOWN)
+            }
+    found.terms = {kind: Terms(some) for kind, some in spelled.items()}
+    if exact:
+        found.terms["name in another character set"] = Terms((), exact)
+    return found
+
+
+_LOOKED_FOR = {
+    "name": spellings.of_name,
+    "identifier": spellings.of_identifier,
+    "device": spellings.of_identifier,
+    "place": spellings.of_place,
+}
+
+
+def _stays(kind: Class, policy: ScanPolicy) -> bool:
+    return (
+        kind in ("text", "number", "binary")
+        or (kind == "characteristic" and policy.characteristics)
+        or (kind == "device" and policy.device)
+        or (kind == "place" and policy.institution)
+        or (kind == "description" and policy.descriptions)
+    )
+
+
+def values(element: Element) -> Iterable[str]:
+    """The values of a text element, decoded by its own character sets."""
+    whole = decoded(element.value or b"", element.charsets)
+    parts = whole.split("\\") if element.vr in TEXT_VRS and element.vr not in ("LT", "ST", "UT") else [whole]
+    return [part for part in (part.strip(" \0") for part in parts) if part]
+
+
+def plain(value: bytes) -> bytes:
+    """A value without its padding."""
+    return value.strip(b"\0 ")
+
+
+def _same_place(found: Needles, element: Element) -> None:
+    value = plain(element.value or b"")
+    if value:
+        found.places.setdefault(element.tag, set()).add(value)
+
+
+def _uids(found: Needles, element: Element) -> None:
+    for value in (element.value or b"").split(b"\\"):
+        uid = plain(value)
+        if uid and not uid.startswith(WELL_KNOWN):
+            found.places.setdefault(element.tag, set()).add(uid)
+            if uid.count(b".") >= 3:
+                found.uids.add(uid)
+
+
+def _date(found: Needles, element: Element, kind: Class, policy: ScanPolicy) -> None:
+    if kind == "time":
+        if policy.dates == "removed" and (element.value or b"").strip(b"\0 0.:"):
+            _same_place(found, element)
+        return
+    if policy.dates == "removed":
+        _same_place(found, element)
+    for value in (element.value or b"").split(b"\\"):
+        day = spellings.day(plain(value).decode("ascii", "replace"))
+        if day is not None:
+            found.days.add(day)
+            found.at_path[element.path] = day
+            if element.tag in _BIRTH:
+                found.birth.add(day)
+        else:
+            _same_place(found, element)
