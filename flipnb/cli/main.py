@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flipnb.cli import cohort, enclave, estate, federation, runs, study
+from flipnb.cli import cohort, enclave, estate, federation, images, runs, study
 from flipnb.cli.new import new
 from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly
 from flipnb.contracts.problem import FlipError
@@ -26,6 +26,7 @@ app.add_typer(study.app, name="study")
 app.add_typer(cohort.app, name="cohort")
 app.add_typer(enclave.app, name="enclave")
 app.add_typer(estate.app, name="estate")
+app.add_typer(images.app, name="images")
 runs.add_to(app)
 for command in (federation.up, federation.down, federation.status, new):
     app.command()(command)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from flipnb.estate.imaging.deidentify.charsets import Undecodable
 from flipnb.estate.imaging.deidentify.cleaning import Context, clean, is_spelled_out
+from flipnb.estate.imaging.deidentify.encoding import BIG, EXPLICIT, IMPLICIT, Encoding
 from flipnb.estate.imaging.deidentify.identity import Identity
 from flipnb.estate.imaging.deidentify.keys import Keys
 from flipnb.estate.imaging.deidentify.part10 import Outer, file_meta, outer
@@ -14,7 +15,7 @@ from flipnb.estate.imaging.deidentify.plan import TECHNICAL, Plan, Step
 from flipnb.estate.imaging.deidentify.policy import Policy
 from flipnb.estate.imaging.deidentify.table import EDITION
 from flipnb.estate.imaging.deidentify.values import TEXT, capped, shifted
-from flipnb.estate.imaging.deidentify.walker import PutOff, Walk, element, head, where
+from flipnb.estate.imaging.deidentify.walker import PutOff, Walk, where
 
 _REMEMBERED = 200_000
 _STUDY, _SERIES, _SOP, _SOP_CLASS = 0x0020000D, 0x0020000E, 0x00080018, 0x00080016
@@ -95,7 +96,7 @@ class Deidentifier:
         self._plan = Plan(policy)
         self._thorough = Plan(policy, thorough=True)
         self._texts = _Texts(policy)
-        self._added = {explicit: _added(policy, explicit) for explicit in (True, False)}
+        self._added = {encoding.name: _added(policy, encoding) for encoding in (EXPLICIT, IMPLICIT, BIG)}
         self._uid = keys.uid if policy.uids == "replace" else _same
         self._dates: dict[tuple[bytes, int], bytes] = {}
 
@@ -121,7 +122,7 @@ class Deidentifier:
 
     def _walk(self, read: Outer, plan: Plan, look: object) -> Walk:
         walk = Walk(read.data, plan, self._uid, look)  # type: ignore[arg-type]
-        walk.run(read.start, explicit=read.explicit, added=self._added[read.explicit])
+        walk.run(read.start, read.encoding, self._added[read.encoding.name])
         return walk
 
     def _finish(self, walk: Walk, identity: Identity, who: bytes) -> tuple[str, ...]:
@@ -143,7 +144,7 @@ class Deidentifier:
                 new = b"" if identity.found_in(late.value.lower()) else late.value
             else:
                 new = self._cleaned(late, context, kept)
-            chunks[late.at] = element(late.tag, late.vr, new, late.explicit)
+            chunks[late.at] = late.encoding.element(late.tag, late.vr, new)
         return tuple(kept)
 
     def _moved(self, value: bytes, days: int) -> bytes:
@@ -171,7 +172,7 @@ class Deidentifier:
 
         def number(tag: int) -> int:
             raw = walk.facts.get(tag, b"")
-            return int.from_bytes(raw, "little") if len(raw) == 2 else 0
+            return read.encoding.number(raw) if len(raw) == 2 else 0
 
         def uid(tag: int) -> str:
             return walk.uids.get(tag, (b"", b""))[1].decode("ascii", "replace")
@@ -226,24 +227,24 @@ def _names_somebody(identity: Identity, pieces: Sequence[bytes | memoryview]) ->
     return any(identity.found_in(piece.lower()) for piece in pieces if isinstance(piece, bytes))
 
 
-def _added(policy: Policy, explicit: bool) -> list[tuple[int, bytes]]:
+def _added(policy: Policy, encoding: Encoding) -> list[tuple[int, bytes]]:
     """What says that, how and under which options the file was de-identified (PS3.15 E.1.1, PS3.3 C.7.1.1)."""
     items = b""
     for code, meaning in policy.codes:
         item = b"".join(
-            element(tag, vr, value.encode(), explicit)
+            encoding.element(tag, vr, value.encode())
             for tag, vr, value in (
                 (0x00080100, b"SH", code),
                 (0x00080102, b"SH", "DCM"),
                 (0x00080104, b"LO", meaning),
             )
         )
-        items += b"\xfe\xff\x00\xe0" + len(item).to_bytes(4, "little") + item
+        items += encoding.item_of(item)
     method = f"FLIP {policy.name}; {EDITION}"[:64]
     moved = {"remove": b"REMOVED", "shift": b"MODIFIED", "keep": b"UNMODIFIED"}[policy.dates]
     return [
-        (0x00120062, element(0x00120062, b"CS", b"YES", explicit)),
-        (0x00120063, element(0x00120063, b"LO", method.encode(), explicit)),
-        (0x00120064, head(0x00120064, b"SQ", len(items), explicit) + items),
-        (0x00280303, element(0x00280303, b"CS", moved, explicit)),
+        (0x00120062, encoding.element(0x00120062, b"CS", b"YES")),
+        (0x00120063, encoding.element(0x00120063, b"LO", method.encode())),
+        (0x00120064, encoding.head(0x00120064, b"SQ", len(items)) + items),
+        (0x00280303, encoding.element(0x00280303, b"CS", moved)),
     ]

@@ -6,14 +6,14 @@ import zlib
 from dataclasses import dataclass
 from struct import unpack_from
 
-from flipnb.estate.imaging.deidentify.plan import dictionary, tag_of
+from flipnb.estate.imaging.deidentify.encoding import BIG, EXPLICIT, IMPLICIT, Encoding
+from flipnb.estate.imaging.deidentify.plan import dictionary
 from flipnb.estate.imaging.deidentify.values import LONG, SHORT
-from flipnb.estate.imaging.deidentify.walker import Refused, element
+from flipnb.estate.imaging.deidentify.walker import Refused
 
-EXPLICIT = "1.2.840.10008.1.2.1"
-IMPLICIT = "1.2.840.10008.1.2"
-DEFLATED = "1.2.840.10008.1.2.1.99"
-BIG_ENDIAN = "1.2.840.10008.1.2.2"
+_EXPLICIT = "1.2.840.10008.1.2.1"
+_NATIVE = {IMPLICIT.name: "1.2.840.10008.1.2", EXPLICIT.name: _EXPLICIT, BIG.name: "1.2.840.10008.1.2.2"}
+_DEFLATED = "1.2.840.10008.1.2.1.99"
 _GE_PRIVATE = "1.2.840.113619.5.2"  # implicit, with pixel data in big endian
 _DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
 _ENCAPSULATED = ("1.2.840.10008.1.2.4.", "1.2.840.10008.1.2.5", _DEFLATED_FRAMES)
@@ -29,7 +29,7 @@ class Outer:
 
     data: memoryview
     start: int
-    explicit: bool
+    encoding: Encoding
     syntax: str
     sop_class: bytes
     sop_uid: bytes
@@ -49,26 +49,21 @@ def outer(data: memoryview) -> Outer:
     sop_class, sop_uid = (meta.get(tag, b"").rstrip(b"\0 ") for tag in (0x00020002, 0x00020003))
     if sop_class == b"1.2.840.10008.1.3.10":
         raise Refused("dicomdir")
-    if not syntax:
-        explicit = _looks_explicit(data, start)
-        return Outer(data, start, explicit, EXPLICIT if explicit else IMPLICIT, sop_class, sop_uid)
-    if syntax == DEFLATED:
-        return Outer(_inflated(data[start:]), 0, True, EXPLICIT, sop_class, sop_uid)
-    if syntax in (IMPLICIT, EXPLICIT) or syntax.startswith(_ENCAPSULATED):
+    if syntax == _DEFLATED:
+        return Outer(_inflated(data[start:]), 0, EXPLICIT, _EXPLICIT, sop_class, sop_uid)
+    if not syntax or syntax in _NATIVE.values() or syntax.startswith(_ENCAPSULATED):
         # Some writers say one and write the other: the bytes decide.
-        explicit = _looks_explicit(data, start)
-        if syntax in (IMPLICIT, EXPLICIT):
-            syntax = EXPLICIT if explicit else IMPLICIT
-        return Outer(data, start, explicit, syntax, sop_class, sop_uid)
-    if syntax == BIG_ENDIAN:
-        raise Refused("transfer-syntax-big-endian")
+        encoding = _encoding(data, start)
+        if not syntax.startswith(_ENCAPSULATED):
+            syntax = _NATIVE[encoding.name]
+        return Outer(data, start, encoding, syntax, sop_class, sop_uid)
     raise Refused("transfer-syntax-ge-private" if syntax == _GE_PRIVATE else "transfer-syntax-unknown")
 
 
 def file_meta(syntax: str, sop_class: bytes, sop_uid: bytes) -> bytes:
     """An empty preamble, ``DICM`` and the group 0002 with nothing in it but what the file is."""
     body = b"".join(
-        element(tag, vr, value, True)
+        EXPLICIT.element(tag, vr, value)
         for tag, vr, value in (
             (0x00020001, b"OB", b"\0\1"),
             (0x00020002, b"UI", sop_class),
@@ -78,7 +73,7 @@ def file_meta(syntax: str, sop_class: bytes, sop_uid: bytes) -> bytes:
             (0x00020013, b"SH", _VERSION),
         )
     )
-    return bytes(128) + b"DICM" + element(0x00020000, b"UL", len(body).to_bytes(4, "little"), True) + body
+    return bytes(128) + b"DICM" + EXPLICIT.element(0x00020000, b"UL", len(body).to_bytes(4, "little")) + body
 
 
 def _meta(data: memoryview, pos: int) -> tuple[dict[int, bytes], int]:
@@ -102,17 +97,19 @@ def _meta(data: memoryview, pos: int) -> tuple[dict[int, bytes], int]:
     return found, pos
 
 
-def _looks_explicit(data: memoryview, start: int) -> bool:
-    """Whether the first element has a VR where explicit encoding has it, and no sensible length if it had none."""
-    vr = bytes(data[start + 4 : start + 6])
-    return vr in SHORT or vr in LONG
+def _encoding(data: memoryview, start: int) -> Encoding:
+    """By the first element: where a VR stands it is explicit; the group 0008 shows which of its bytes comes first."""
+    first = bytes(data[start : start + 6])
+    if first[4:] not in SHORT and first[4:] not in LONG:
+        return IMPLICIT
+    return BIG if first[0] == 0 and first[1] else EXPLICIT
 
 
 def _begins_like_a_data_set(data: memoryview) -> bool:
     """Whether bytes without a DICM prefix begin with an attribute of group 0008, as data sets without a meta do."""
     if len(data) < 16:
         return False
-    tag = tag_of(bytes(data[:4]))
+    tag = _encoding(data, 0).tag(bytes(data[:4]))
     return tag >> 16 == 8 and (tag & 0xFFFF == 0 or tag in dictionary())
 
 

@@ -6,6 +6,7 @@ from enum import IntEnum
 from functools import cache
 from typing import NamedTuple
 
+from flipnb.estate.imaging.deidentify.encoding import BIG, EXPLICIT, IMPLICIT, Encoding
 from flipnb.estate.imaging.deidentify.policy import Policy
 from flipnb.estate.imaging.deidentify.table import Row, safe_private, table
 from flipnb.estate.imaging.deidentify.values import LONG, SHORT, STRINGS, TEXT
@@ -73,13 +74,16 @@ _COMMON = frozenset((
 ))  # fmt: skip
 # Codes, versions and formats: numbers in them that look like dates or telephones are none
 TECHNICAL = frozenset((
-    0x00080100, 0x00080102, 0x00080103, 0x00080119, 0x00181020, 0x00181016, 0x00181018, 0x00181019, 0x00081090,
+    0x00080100, 0x00080102, 0x00080103, 0x00080119, 0x00181016, 0x00181018, 0x00181019, 0x00081090,
     0x00080070, 0x00080104,
 ))  # fmt: skip
 
 
+_MOST_RULES = 100_000  # what a hostile file may fill
+
+
 class Plan:
-    """A policy's rules. ``explicit`` is asked with tag and VR (6 bytes), ``implicit`` with the tag (4 bytes).
+    """A policy's rules, by the encoding's name and an element's key in it: tag and VR, or the tag.
 
     A ``thorough`` plan has every string and every binary value of unknown content looked into, not text alone.
     """
@@ -90,8 +94,9 @@ class Plan:
         self.private = dict(safe_private()) if policy.safe_private else {}
         self.private |= {(p.creator, p.group, p.element): p.vr for p in policy.private if policy.safe_private}
         self.creators = frozenset(creator for creator, _, _ in self.private)
-        self.explicit: dict[bytes, Rule] = _Explicit(self)
-        self.implicit: dict[bytes, Rule] = _Implicit(self)
+        self.rules: dict[str, dict[bytes, Rule]] = {
+            encoding.name: _Rules(self, encoding) for encoding in (EXPLICIT, IMPLICIT, BIG)
+        }
 
     def rule(self, tag: int, vr: bytes) -> tuple[Step, str]:
         """Step and role of an attribute that is declared (or known) to have ``vr``."""
@@ -194,48 +199,33 @@ class Plan:
         return Step.DROP
 
 
-class _Explicit(dict[bytes, Rule]):
-    def __init__(self, plan: Plan) -> None:
+class _Rules(dict[bytes, Rule]):
+    def __init__(self, plan: Plan, encoding: Encoding) -> None:
         super().__init__()
         self._plan = plan
+        self._encoding = encoding
 
     def __missing__(self, key: bytes) -> Rule:
-        tag = tag_of(key)
-        vr = key[4:]
+        tag = self._encoding.tag(key)
+        rule = self._explicit(tag, key[4:]) if self._encoding.explicit else self._implicit(tag)
+        if len(self) < _MOST_RULES:
+            self[key] = rule
+        return rule
+
+    def _explicit(self, tag: int, vr: bytes) -> Rule:
         if tag in DELIMITERS:
             return Rule(tag, False, Step.END, b"", "")
-        meant = dictionary().get(tag, b"UN") if vr == b"UN" else vr
-        step, role = self._plan.rule(tag, meant)
         if (vr not in SHORT and vr not in LONG) or tag == 0:
-            step, role = Step.REFUSE, "vr"
-        rule = Rule(tag, vr not in SHORT, step, vr, role)
-        if len(self) < 100_000:  # what a hostile file may fill
-            self[key] = rule
-        return rule
+            return Rule(tag, True, Step.REFUSE, vr, "vr")
+        step, role = self._plan.rule(tag, dictionary().get(tag, b"UN") if vr == b"UN" else vr)
+        return Rule(tag, vr in LONG, step, vr, role)
 
-
-class _Implicit(dict[bytes, Rule]):
-    def __init__(self, plan: Plan) -> None:
-        super().__init__()
-        self._plan = plan
-
-    def __missing__(self, key: bytes) -> Rule:
-        tag = tag_of(key)
+    def _implicit(self, tag: int) -> Rule:
         vr = dictionary().get(tag, b"UN")
+        if tag in DELIMITERS or tag == 0:
+            return Rule(tag, False, Step.END if tag else Step.REFUSE, vr, "")
         step, role = self._plan.rule(tag, vr)
-        if tag in DELIMITERS:
-            step = Step.END
-        elif tag == 0:
-            step = Step.REFUSE
-        rule = Rule(tag, False, step, vr, role)
-        if len(self) < 100_000:
-            self[key] = rule
-        return rule
-
-
-def tag_of(key: bytes) -> int:
-    """The tag, group before element, of the first four bytes of an element in little endian."""
-    return key[1] << 24 | key[0] << 16 | key[3] << 8 | key[2]
+        return Rule(tag, False, step, vr, role)
 
 
 def _role(row: Row | None, meant: bytes, vr: bytes) -> str:

@@ -11,6 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from flipnb.contracts.problem import FlipError
+from flipnb.estate.imaging.deidentify.table import safe_private
+from flipnb.estate.imaging.postscan import ScanPolicy
 
 _TAG = re.compile(r"^\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?$")
 
@@ -100,6 +102,24 @@ class Policy(BaseModel):
             problem = str(error)
         raise FlipError(
             "bad-policy", f"{path}: {problem}", remedy="See docs/images.md, The policy's file, for the fields."
+        )
+
+    def scan_policy(self) -> ScanPolicy:
+        """What the independent second look must not take for a survivor, for it stays on purpose."""
+        listed = safe_private() if self.safe_private else {}
+        own = self.private if self.safe_private else ()
+        return ScanPolicy(
+            dates={"remove": "removed", "shift": "shifted", "keep": "kept"}[self.dates],  # type: ignore[arg-type]
+            uids=self.uids == "keep",
+            characteristics=self.patient_characteristics,
+            device=self.device,
+            institution=self.institution,
+            descriptions=self.descriptors == "clean",
+            private=frozenset(
+                [(creator, group << 16 | element) for creator, group, element in listed]
+                + [(one.creator, one.group << 16 | one.element) for one in own]
+            ),
+            kept=frozenset(self.keep),
         )
 
     @property

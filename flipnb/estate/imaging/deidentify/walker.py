@@ -9,30 +9,20 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable
-from struct import Struct
 from struct import error as StructError
 from typing import NamedTuple
 
 from flipnb.estate.imaging.deidentify.charsets import Charset
+from flipnb.estate.imaging.deidentify.encoding import EXPLICIT, IMPLICIT, UNDEFINED, Encoding
 from flipnb.estate.imaging.deidentify.plan import ENCAPSULATED_DOCUMENT, PATIENT_ID, Plan, Step
-from flipnb.estate.imaging.deidentify.values import LONG, SHORT, dummy, padded
+from flipnb.estate.imaging.deidentify.values import dummy
 
-UNDEFINED = 0xFFFFFFFF
 MOST_DEPTH = 32
 MOST_ELEMENTS = 8_000_000
 BIG = 1 << 20  # a value of more bytes is passed on as it lies, neither copied nor searched
 MOST_TEXT = 1 << 24
 _FORGET = 1 << 25  # how much of a mapped file is looked at before its pages are given back
 
-_EXPLICIT = Struct("<6sH").unpack_from
-_IMPLICIT = Struct("<4sI").unpack_from
-_LENGTH = Struct("<I").unpack_from
-_SHORT_HEAD = Struct("<HH2sH").pack
-_LONG_HEAD = Struct("<HH2sHI").pack
-_IMPLICIT_HEAD = Struct("<HHI").pack
-_ITEM, _ITEM_END, _SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0", b"\xfe\xff\xdd\xe0"
-_OPEN_ITEM = _ITEM + b"\xff\xff\xff\xff"
-_CLOSE_ITEM, _CLOSE_SEQUENCE = _ITEM_END + bytes(4), _SEQUENCE_END + bytes(4)
 _NEVER = 1 << 40
 _SQ, _UN = b"SQ", b"UN"
 
@@ -55,7 +45,7 @@ class PutOff(NamedTuple):
     vr: bytes
     value: bytes
     charset: Charset
-    explicit: bool
+    encoding: Encoding
     path: tuple[int, ...]
 
 
@@ -73,7 +63,7 @@ class Walk:
         self._plan = plan
         self._uid = uid
         self._look = look
-        self._explicit = True
+        self._encoding = EXPLICIT
         self._run = 0
         self._changes = 0
         self._left = MOST_ELEMENTS
@@ -95,9 +85,9 @@ class Walk:
             self._refuse, later,
         )  # fmt: skip
 
-    def run(self, start: int, *, explicit: bool, added: list[tuple[int, bytes]]) -> None:
+    def run(self, start: int, encoding: Encoding, added: list[tuple[int, bytes]]) -> None:
         """Walk from ``start`` to the end of the data. ``added``: whole elements to put in, by tag. Raises Refused."""
-        self._explicit = explicit
+        self._encoding = encoding
         self._run = start
         try:
             stop = self._dataset(start, len(self._data), [*added, (_NEVER, b"")])
@@ -107,8 +97,9 @@ class Walk:
 
     def _dataset(self, pos: int, end: int, added: list[tuple[int, bytes]] | None = None) -> int:
         """Walk elements up to ``end`` or an item's delimiter, which is not consumed. Returns where it stopped."""
-        data, handlers, explicit = self._data, self._handlers, self._explicit
-        rules = self._plan.explicit if explicit else self._plan.implicit
+        data, handlers, encoding = self._data, self._handlers, self._encoding
+        first, long_length = encoding.first, encoding.length
+        rules = self._plan.rules[encoding.name]
         insertions = iter(added or ())
         mark, blob = next(insertions, (_NEVER, b""))
         last = end - 8
@@ -116,25 +107,19 @@ class Walk:
         for done in range(self._left):  # noqa: B007, counted for the file
             if pos > last:
                 break
-            if explicit:
-                key, length = _EXPLICIT(data, pos)
-                tag, long, step, vr, role = rules[key]
-                if long:
-                    length = _LENGTH(data, pos + 8)[0]
-                    start = pos + 12
-                else:
-                    start = pos + 8
-            else:
-                key, length = _IMPLICIT(data, pos)
-                tag, long, step, vr, role = rules[key]
-                start = pos + 8
+            key, length = first(data, pos)
+            tag, long, step, vr, role = rules[key]
+            start = pos + 8
+            if long:
+                length = long_length(data, start)[0]
+                start += 4
             while tag > mark:
                 self._insert(pos, blob)
                 mark, blob = next(insertions, (_NEVER, b""))
             stop = start + length
             if step == Step.END:
                 break
-            if length == UNDEFINED:
+            if length == UNDEFINED:  # never 16 bits
                 pos = self._undefined(tag, step, vr, role, pos, start, end)
             elif stop > end and step != Step.REFUSE:
                 raise Refused("truncated", self._where(tag))
@@ -182,7 +167,7 @@ class Walk:
         self.chunks.append(blob)
 
     def _put(self, tag: int, vr: bytes, value: bytes) -> None:
-        self.chunks.append(element(tag, vr, value, self._explicit))
+        self.chunks.append(self._encoding.element(tag, vr, value))
 
     # --- steps: each returns where the walk goes on
 
@@ -245,7 +230,7 @@ class Walk:
         if tag == PATIENT_ID and not self._path:
             self.person = value.strip(b" \0")
         self._cut(pos, stop)
-        place = PutOff(len(self.chunks), tag, step, vr, value, self._charset, self._explicit, tuple(self._path))
+        place = PutOff(len(self.chunks), tag, step, vr, value, self._charset, self._encoding, tuple(self._path))
         self.put_off.append(place)
         self.chunks.append(None)
         return stop
@@ -330,7 +315,7 @@ class Walk:
         """Walk a sequence that stays. Where nothing in it changes, it stays in the run as it lies."""
         run, chunks, changes = self._run, len(self.chunks), self._changes
         self._flush(pos)
-        self.chunks.append(head(tag, vr, UNDEFINED, self._explicit))
+        self.chunks.append(self._encoding.head(tag, vr, UNDEFINED))
         stop = self._items(tag, vr, start, end, undefined)
         if self._changes == changes:
             del self.chunks[chunks:]
@@ -342,41 +327,42 @@ class Walk:
     def _discard(self, tag: int, vr: bytes, start: int, end: int, *, undefined: bool) -> int:
         """Walk a sequence that goes, for the names in it. Returns where it ends."""
         chunks, put_off, run, depth = len(self.chunks), len(self.put_off), self._run, len(self._path)
-        scope = self._explicit, self._charset, self._creators
+        scope = self._encoding, self._charset, self._creators
         try:
             return self._items(tag, vr, start, end, undefined)
         finally:
             del self.chunks[chunks:], self.put_off[put_off:], self._path[depth:]
             self.big = {at for at in self.big if at < chunks}
             self._run = run
-            self._explicit, self._charset, self._creators = scope
+            self._encoding, self._charset, self._creators = scope
 
     def _items(self, tag: int, vr: bytes, pos: int, end: int, undefined: bool) -> int:
         """A sequence's items; one in UN is in implicit little endian (PS3.5 section 6.2.2). Raises Refused."""
         self._path.append(tag)
         if len(self._path) > MOST_DEPTH:
             raise Refused("too-deep", self._where())
-        explicit, charset, creators = self._explicit, self._charset, self._creators
-        self._explicit = explicit and vr != _UN
+        outer, charset, creators = self._encoding, self._charset, self._creators
+        encoding = self._encoding = IMPLICIT if vr == _UN else outer
         while undefined or pos < end:
             if pos + 8 > end:
                 raise Refused("truncated", self._where())
             mark = bytes(self._data[pos : pos + 4])
-            length = _LENGTH(self._data, pos + 4)[0]
-            if mark == _SEQUENCE_END:
+            length = encoding.length(self._data, pos + 4)[0]
+            if mark == encoding.sequence_end:
                 pos += 8
                 break
-            if mark != _ITEM:
+            if mark != encoding.item:
                 raise Refused("not-an-item", self._where())
             pos = self._item(pos + 8, length, end)
             self._charset = charset
-        self._creators, self._explicit = creators, explicit
-        self.chunks.append(_CLOSE_SEQUENCE)
+        self._creators, self._encoding = creators, outer
+        self.chunks.append(encoding.close_sequence)
         self._path.pop()
         return pos
 
     def _item(self, pos: int, length: int, end: int) -> int:
-        self.chunks.append(_OPEN_ITEM)
+        encoding = self._encoding
+        self.chunks.append(encoding.open_item)
         self._run = pos
         self._creators = {}
         stop = end if length == UNDEFINED else pos + length
@@ -384,25 +370,25 @@ class Walk:
             raise Refused("truncated", self._where())
         found = self._dataset(pos, stop)
         self._flush(found)
-        self.chunks.append(_CLOSE_ITEM)
+        self.chunks.append(encoding.close_item)
         if length != UNDEFINED:
             if found != stop:
                 raise Refused("item-length", self._where())
             return stop
-        if bytes(self._data[found : found + 4]) != _ITEM_END:
+        if bytes(self._data[found : found + 4]) != encoding.item_end:
             raise Refused("truncated", self._where())
         return found + 8
 
     def _fragments(self, pos: int, end: int) -> int:
         """The end of encapsulated pixel data (PS3.5 A.4), delimiter included. Raises Refused."""
-        source = self._data.obj
+        source, encoding = self._data.obj, self._encoding
         forgotten = pos
         while pos + 8 <= end:
             mark = bytes(self._data[pos : pos + 4])
-            length = _LENGTH(self._data, pos + 4)[0]
-            if mark == _SEQUENCE_END:
+            length = encoding.length(self._data, pos + 4)[0]
+            if mark == encoding.sequence_end:
                 return pos + 8
-            if mark != _ITEM or length == UNDEFINED:
+            if mark != encoding.item or length == UNDEFINED:
                 break
             pos += 8 + length
             if isinstance(source, mmap.mmap) and pos - forgotten > _FORGET:
@@ -416,23 +402,6 @@ class Walk:
 def where(path: list[int] | tuple[int, ...]) -> str:
     """A path of tags for people: ``(0040,A730)/(0040,A123)``."""
     return "/".join(f"({tag >> 16:04X},{tag & 0xFFFF:04X})" for tag in path)
-
-
-def head(tag: int, vr: bytes, length: int, explicit: bool) -> bytes:
-    """An element's tag, VR and length (PS3.5 section 7.1)."""
-    if not explicit:
-        return _IMPLICIT_HEAD(tag >> 16, tag & 0xFFFF, length)
-    if vr in SHORT:
-        return _SHORT_HEAD(tag >> 16, tag & 0xFFFF, vr, min(length, 0xFFFE))
-    return _LONG_HEAD(tag >> 16, tag & 0xFFFF, vr if vr in LONG else _UN, 0, length)
-
-
-def element(tag: int, vr: bytes, value: bytes, explicit: bool) -> bytes:
-    """A whole element, with its value padded to even length. A text too long for its VR's 16 bits is cut."""
-    if explicit and vr in SHORT and len(value) > 0xFFFE:
-        value = value[:0xFFFE]
-    value = padded(vr, value)
-    return head(tag, vr, len(value), explicit) + value
 
 
 def forget(source: mmap.mmap, start: int, stop: int) -> int:
