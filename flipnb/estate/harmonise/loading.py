@@ -14,6 +14,7 @@ from flipnb.estate.harmonise.build import MEMORY, Build, SourceRecord, configura
 from flipnb.estate.harmonise.feed import Feed, Progress
 from flipnb.estate.harmonise.rejects import refuse_load
 from flipnb.estate.harmonise.source import SourceFile
+from flipnb.estate.imaging.loading.linking import link_images
 from flipnb.estate.omop.cdm import tables
 from flipnb.estate.versions import Estate
 
@@ -110,6 +111,7 @@ def load_directory(
                 if current is not None:
                     build.keep(estate.file(current), plan.kept)
                 ignored = read_files(build, feed, plan, progress)
+                link_images(build)
                 check(build, max_rejects, directory / REJECTED)
                 check_people_remain(before, build.count("person"), source, allow_empty=allow_empty)
                 warnings = feed.warnings(build)
