@@ -45,7 +45,7 @@ def estate(tmp_path: Path) -> Path:
 
 
 def loaded(source: Path, into: Path, *, system: str | None = None, replace: bool = False) -> ImagesReport:
-    settings = Settings(Policy.named("research"), system=system, replace=replace, workers=2)
+    settings = Settings(Policy.named("research"), system=system, replace=replace, workers=1)
     return load_images(source, into, settings)
 
 
