@@ -22,6 +22,7 @@ COMMANDS = [
     *(["enclave", n] for n in ("requests", "show", "approve", "decline", "stop", "status", "runs", "doctor", "card")),
     *(["enclave", name] for name in ("controllers", "add-controller", "remove-controller")),
     *(["estate", name] for name in ("load", "quality", "ddl")),
+    ["images", "deidentify"],
 ]
 
 

@@ -1,6 +1,8 @@
 """Text that is burned into an image's pixels: found, shown with boxes, covered."""
 
+from flipnb.estate.imaging.burned_in.blanking import blank
 from flipnb.estate.imaging.burned_in.looking import examine
-from flipnb.estate.imaging.burned_in.verdict import FoundText, Verdict
+from flipnb.estate.imaging.burned_in.picture import picture
+from flipnb.estate.imaging.burned_in.verdict import Box, FoundText, Verdict
 
-__all__ = ["FoundText", "Verdict", "examine"]
+__all__ = ["Box", "FoundText", "Verdict", "blank", "examine", "picture"]

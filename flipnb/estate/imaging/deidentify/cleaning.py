@@ -188,9 +188,10 @@ def _without_names(text: str, identity: Identity) -> tuple[str, bool]:
     ]
     kept_word = any(doubt and not out for doubt, out in zip(doubtful, named, strict=True))
     _with_title_and_initials(text, words, named, identity)
-    for (start, end, _), out in reversed(list(zip(words, named, strict=True))):
+    for (start, end, word), out in reversed(list(zip(words, named, strict=True))):
         if out:
-            text = text[:start] + " " + text[end:]
+            short = end - start == 1 or word in _HONORIFICS
+            text = text[:start] + " " + text[end + (short and text[end : end + 1] == ".") :]
     return text, kept_word
 
 
@@ -295,7 +296,7 @@ def _numeric(found: re.Match[str], context: Context) -> str:
 
 def _month_name(moved: date, like: str) -> str:
     full = moved.strftime("%B")
-    name = full if len(like) > 4 or (like.casefold() == "may" and len(full) <= 4) else full[:3]
+    name = full if len(like) > 3 and like.casefold() != "sept" else full[:3]
     return name.upper() if like.isupper() else name.lower() if like.islower() else name
 
 

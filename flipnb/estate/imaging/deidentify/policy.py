@@ -64,7 +64,7 @@ class Policy(BaseModel):
     private: tuple[PrivateElement, ...] = ()
     descriptors: Literal["remove", "clean"] = "remove"
     structured_content: Literal["remove", "clean"] = "remove"
-    oldest_age: int = Field(default=90, ge=0, le=150)
+    oldest_age: int = Field(default=90, ge=0, le=90)
     keep: tuple[int, ...] = ()
     remove: tuple[int, ...] = ()
 

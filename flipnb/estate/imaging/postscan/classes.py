@@ -35,7 +35,7 @@ _IDENTIFIER = re.compile(
     r"|LocalNamespaceEntityID|UniversalEntityID$|HL7InstanceIdentifier|TrackingID$|OwnerID"
 )
 _PLACE = re.compile(
-    r"Institution(?!.*TypeCode)|Department|Address|Telephone|PhoneNumber|Telecom|(?<!SchemeResponsible)Organization$|Residence|RequestingService"
+    r"Institution(?!.*TypeCode)|Department|Address|Telephone|PhoneNumber|Telecom|(?<!SchemeResponsible)Organization$|Residence"
     r"|PatientLocation|ProcedureLocation|StepLocation|StudyLocation|EntererLocation|PerformedLocation|AssignedLocation"
     r"|ClinicalTrial.*Name$|MilitaryRank|BranchOfService|ContactURI|RetrieveURL|RetrieveURI|StorageURL|FolderAccessURI|FileAccessURI"
 )
@@ -54,7 +54,7 @@ _CHARACTERISTIC = re.compile(
 _DESCRIPTION = re.compile(
     r"(Image|Study|Visit|Patient|Frame|Results|Acquisition|Identifying|Request|Procedure|Presentation|ServiceRequest)Comments$"
     r"|CommentsOn|^(Study|Series|RequestedProcedure|PerformedProcedureStep|ScheduledProcedureStep|AdmittingDiagnoses"
-    r"|Derivation|DischargeDiagnosis|ServiceEpisode|InterpretationDiagnosis)Description|^ReasonFor(Visit|Study|The)|Impressions"
+    r"|Derivation|DischargeDiagnosis|ServiceEpisode|InterpretationDiagnosis)Description|^ReasonFor(Visit|Study|The)|Impressions|^RequestingService$"
     r"|InterpretationText|^RTPlan(Label|Name|Description)$|^StructureSet(Label|Name|Description)$"
 )
 _UID_OF_A_KIND = re.compile(

@@ -6,10 +6,10 @@ Nothing is converted: values are the file's bytes, beside them the VR and the ch
 from __future__ import annotations
 
 import io
+import struct
 import zlib
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from flipnb.contracts.problem import FlipError
@@ -30,14 +30,17 @@ _INFLATED = 512 << 20
 
 
 class Element(NamedTuple):
-    """One element. ``value`` is None for top-level pixel data; ``start`` is where it begins, -1 inside a sequence."""
+    """One element. ``value`` is None for top-level pixel data."""
 
     path: Path
     tag: int
     vr: str
     value: bytes | None
     charsets: tuple[str, ...]
-    start: int
+
+
+_element = partial(tuple.__new__, Element)
+"""As ``Element(*fields)``, which takes three times as long."""
 
 
 @dataclass
@@ -50,7 +53,7 @@ class Elements:
     pixels: list[tuple[int, int]] = field(default_factory=list)
     """Where the values of top-level pixel data lie: start, end."""
     end: int = 0
-    """Where the last element ends."""
+    """Where the last top-level element ends."""
     truncated: list[Path] = field(default_factory=list)
     """Elements that say that they are longer than they are."""
     trailing: bytes = b""
@@ -92,38 +95,30 @@ def unscannable(why: str) -> FlipError:
 
 
 def _read(data: memoryview, most_header_bytes: int) -> Elements:
-    from pydicom.filereader import _is_implicit_vr, data_element_generator
-
     found = Elements(data)
+    file = _file(data)
     at = 132 if bytes(data[128:132]) == b"DICM" else 0
-    at = _meta(found, at, data_element_generator)
+    at = _meta(found, file, at)
     if found.syntax == DEFLATED:
         found.data, found.trailing = _inflated(data, at)
-    file = _file(found.data)
-    file.seek(at)
-    little = found.syntax != _BIG_ENDIAN
-    if found.syntax:
-        implicit = found.syntax == _IMPLICIT
-        implicit = _is_implicit_vr(file, implicit, little, stop_when=None, is_sequence=False)
-    else:
-        implicit, little = _guess(found.data, at)
+        file = _file(found.data)
+    implicit, little = _guess(found.data, at, found.syntax)
     if len(found.data) - at > most_header_bytes:
         _refuse_long_header(found.data, at, implicit, little, most_header_bytes)
     file.seek(at)
-    walk = _Walk(found, implicit, little)
-    walk.top(data_element_generator(file, implicit, little, defer_size=_DEFERRED))
-    found.end = file.tell()
+    _Walk(found, file, implicit, little).top()
     return found
 
 
-def _meta(found: Elements, at: int, generator: Any) -> int:
+def _meta(found: Elements, file: Any, at: int) -> int:
     """Reads group 0002; where it ends. Its transfer syntax goes to ``found``."""
-    file = _file(found.data[: min(len(found.data), at + (1 << 20))])
+    from pydicom.filereader import data_element_generator
+
     file.seek(at)
-    for raw in generator(file, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2):
-        value = raw.value or b""
-        found.elements.append(Element((int(raw.tag),), int(raw.tag), raw.VR or "UN", value, (), raw.value_tell))
-        if raw.tag == 0x00020010:
+    for raw in data_element_generator(file, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2):
+        tag, value = int(raw.tag), raw.value or b""
+        found.elements.append(Element((tag,), tag, raw.VR or "UN", value, ()))
+        if tag == 0x00020010:
             found.syntax = value.rstrip(b"\0 ").decode("ascii", "replace")
     end: int = file.tell()
     return end if found.elements else at
@@ -137,11 +132,13 @@ def _inflated(data: memoryview, at: int) -> tuple[memoryview, bytes]:
     return memoryview(bytes(data[:at]) + body), engine.unused_data
 
 
-def _guess(data: memoryview, at: int) -> tuple[bool, bool]:
-    """(implicit, little endian) of a data set without a transfer syntax, by its first element."""
+def _guess(data: memoryview, at: int, syntax: str) -> tuple[bool, bool]:
+    """(implicit, little endian): what the first element shows goes before what the transfer syntax says of VRs."""
     first = bytes(data[at : at + 6])
+    if len(first) < 6:
+        return syntax == _IMPLICIT, syntax != _BIG_ENDIAN
     explicit = first[4:6].isalpha() and first[4:6].isupper()
-    little = int.from_bytes(first[:2], "little") <= int.from_bytes(first[:2], "big")
+    little = syntax != _BIG_ENDIAN if syntax else first[:2] <= first[1::-1] or first[1] == 0
     return not explicit, little
 
 
@@ -200,99 +197,111 @@ def dictionary_vr(tag: int) -> str:
 
 
 class _Walk:
-    """Puts elements into the list, those of sequences before what follows them."""
+    """Puts elements into the list, those of sequences before what follows them.
 
-    def __init__(self, found: Elements, implicit: bool, little: bool) -> None:
-        self._found, self._implicit, self._little = found, implicit, little
+    pydicom's generator reads the elements; sequences are followed here, so that no item becomes a Dataset: that
+    costs ten times the reading, and much memory for a thousand frames' functional groups.
+    """
 
-    def top(self, raws: Iterable[Any]) -> None:
-        charsets: tuple[str, ...] = ()
-        data = self._found.data
-        for raw in raws:
-            tag = int(raw.tag)
-            if tag == 0x00080005 and raw.value:
-                charsets = _charsets(raw.value)
-            if tag in PIXEL_DATA:
-                end = raw.value_tell + raw.length if raw.length != _UNDEFINED else self._delimited(raw)
-                if end > len(data):
-                    self._found.truncated.append((tag,))
-                self._found.pixels.append((raw.value_tell, min(end, len(data))))
-                self._found.elements.append(Element((tag,), tag, raw.VR or "OW", None, charsets, raw.value_tell))
-                continue
-            value = raw.value
-            if value is None and getattr(raw, "length", 0) not in (0, _UNDEFINED):
-                value = bytes(data[raw.value_tell : raw.value_tell + raw.length])
-            self._add((), raw, tag, value, charsets, raw.value_tell if hasattr(raw, "value_tell") else -1, 0)
+    def __init__(self, found: Elements, file: Any, implicit: bool, little: bool) -> None:
+        self._found, self._file, self._implicit, self._little = found, file, implicit, little
+        self._open: tuple[int, str | None] | None = None
+        self._header = struct.Struct("<HHL" if little else ">HHL")
 
-    def _delimited(self, raw: Any) -> int:
-        """Where encapsulated pixel data ends: its items are followed, whatever bytes they hold."""
-        order, at, data = ("little" if self._little else "big"), raw.value_tell, self._found.data
-        while at + 8 <= len(data) and bytes(data[at : at + 4]) == _ITEM:
-            at += 8 + int.from_bytes(data[at + 4 : at + 8], order)  # type: ignore[arg-type]
-        return int(at)
+    def top(self) -> None:
+        """Reads from where the file stands to its end."""
+        self._take(self._file, (), (), 0, _DEFERRED)
 
-    def _add(
-        self, above: Path, raw: Any, tag: int, value: Any, charsets: tuple[str, ...], start: int, depth: int
-    ) -> None:
-        if depth > _DEPTH:
-            raise unscannable("its sequences are nested too deeply")
-        vr = raw.VR
-        if vr is None or vr == "UN":
-            known = dictionary_vr(tag)
-            vr = known if vr is None or known != "UN" else "UN"
-        path = (*above, tag)
-        if not isinstance(value, (bytes, type(None))) and not isinstance(value, (str, int, float)):
-            self._items(path, value, charsets, depth)
-            return
-        if isinstance(value, str):
-            value = value.encode("utf-8", "replace")
-        value = value or b""
-        length = getattr(raw, "length", len(value))
-        if length not in (_UNDEFINED, len(value)) and len(value) < length:
-            self._found.truncated.append(path)
-        if (vr == "SQ" or (vr == "UN" and value[:4] == _ITEM)) and self._hidden(path, value, vr, charsets, depth):
-            return
-        self._found.elements.append(Element(path, tag, vr, value, charsets, start))
+    def _take(self, file: Any, above: Path, charsets: tuple[str, ...], depth: int, defer: int | None = None) -> None:
+        """The elements up to the end of the file or item. A value beyond ``defer`` bytes is read by its place."""
+        from pydicom.filereader import data_element_generator
 
-    def _hidden(self, path: Path, value: bytes, vr: str, charsets: tuple[str, ...], depth: int) -> bool:
-        """Whether ``value`` was read as a sequence's items."""
-        from pydicom.charset import default_encoding
-        from pydicom.filereader import read_sequence
-
-        if not value:
-            return True
-        ways = ((self._implicit, self._little),) if vr == "SQ" else ((True, True), (False, True))
-        for implicit, little in ways:
-            before = len(self._found.elements), len(self._found.truncated)
-            try:
-                items = read_sequence(io.BytesIO(value), implicit, little, len(value), default_encoding)
-                self._items(path, items, charsets, depth)
-            except FlipError:
-                raise
-            except Exception:
+        elements = self._found.elements
+        while True:
+            self._open = None
+            raws: Any = data_element_generator(
+                file, self._implicit, self._little, stop_when=self._opens, defer_size=defer
+            )
+            for read_tag, read_vr, length, read_value, tell, *_ in raws:
+                tag = int(read_tag)  # pydicom's own compares and hashes in Python
+                vr = dictionary_vr(tag) if read_vr is None or read_vr == "UN" else read_vr
+                value = read_value
+                if tag == 0x00080005 and value:
+                    charsets = _charsets(value)
+                if tag in PIXEL_DATA and not above:
+                    self._found.end = self._pixels(tag, vr, length, tell, charsets)
+                    continue
+                if not above:
+                    self._found.end = tell + length
+                if value is None and length:
+                    value = bytes(self._found.data[tell : tell + length])
+                path = (*above, tag)
+                if length and len(value or b"") < length != _UNDEFINED:
+                    self._found.truncated.append(path)
                 if vr == "SQ":
-                    raise
-                del self._found.elements[before[0] :], self._found.truncated[before[1] :]
-                continue
-            if vr == "SQ" or not self._found.truncated[before[1] :]:
+                    if value:
+                        self._sequence(io.BytesIO(value), path, charsets, depth)
+                elif vr != "UN" or not value or value[:4] != _ITEM or not self._hidden(value, path, charsets, depth):
+                    elements.append(_element((path, tag, vr, value or b"", charsets)))
+            if self._open is None:
+                return
+            tag, named = self._open
+            file.seek(8 if self._implicit or named is None else 12, 1)
+            self._sequence(file, (*above, tag), charsets, depth)
+            if not above:
+                self._found.end = file.tell()
+
+    def _opens(self, tag: int, vr: str | None, length: int) -> bool:
+        """Whether a sequence of undefined length begins, which is followed here."""
+        if length != _UNDEFINED or tag in PIXEL_DATA or vr in ("OB", "OW"):
+            return False
+        self._open = (int(tag), vr)
+        return True
+
+    def _pixels(self, tag: int, vr: str, length: int, start: int, charsets: tuple[str, ...]) -> int:
+        """Notes top-level pixel data; where it ends."""
+        end = self._delimited(start) if length == _UNDEFINED else start + length
+        if end > len(self._found.data):
+            self._found.truncated.append((tag,))
+        self._found.pixels.append((start, min(end, len(self._found.data))))
+        self._found.elements.append(Element((tag,), tag, vr, None, charsets))
+        return end + 8 if length == _UNDEFINED else end
+
+    def _delimited(self, at: int) -> int:
+        """Where encapsulated pixel data ends: its items are followed, whatever bytes they hold."""
+        data, order = self._found.data, "<L" if self._little else ">L"
+        while bytes(data[at : at + 4]) == _ITEM and at + 8 <= len(data):
+            at += 8 + int(struct.unpack_from(order, data, at + 4)[0])
+        return at
+
+    def _sequence(self, file: Any, path: Path, charsets: tuple[str, ...], depth: int) -> None:
+        """The items from where ``file`` stands to the sequence's end."""
+        if depth >= _DEPTH:
+            raise unscannable("its sequences are nested too deeply")
+        index = 0
+        while len(head := file.read(8)) == 8:
+            group, number, length = self._header.unpack(head)
+            if (group, number) == (0xFFFE, 0xE0DD):
+                return
+            if (group, number) != (0xFFFE, 0xE000):
+                raise unscannable("a sequence holds something else than items")
+            body = file if length == _UNDEFINED else io.BytesIO(file.read(length))
+            self._take(body, (*path, index), charsets, depth + 1)
+            index += 1
+
+    def _hidden(self, value: bytes, path: Path, charsets: tuple[str, ...], depth: int) -> bool:
+        """Whether a value of unknown VR was read as items: implicit ones (PS3.5 6.2.2), or explicit ones."""
+        for implicit in (True, False):
+            found = Elements(self._found.data)
+            try:
+                walk = _Walk(found, None, implicit, True)
+                walk._sequence(io.BytesIO(value), path, charsets, depth)
+            except Exception:  # it is no sequence of this kind
+                found.truncated.append(path)
+            if not found.truncated:
+                self._found.elements += found.elements
                 return True
-            del self._found.elements[before[0] :], self._found.truncated[before[1] :]
         return False
-
-    def _items(self, path: Path, items: Iterable[Any], charsets: tuple[str, ...], depth: int) -> None:
-        for index, item in enumerate(items):
-            within = charsets
-            for raw in _raws(item):
-                tag, value = int(raw.tag), raw.value
-                if tag == 0x00080005 and isinstance(value, bytes):
-                    within = _charsets(value)
-                self._add((*path, index), raw, tag, value, within, -1, depth + 1)
-
-
-def _raws(item: Any) -> Iterator[Any]:
-    """The item's elements as they were read, unconverted, in their order."""
-    for tag in item.keys():  # noqa: SIM118  # a Dataset's own iterator converts
-        yield item.get_item(tag)
 
 
 @lru_cache(maxsize=256)

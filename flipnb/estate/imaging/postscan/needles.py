@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 
 from flipnb.estate.imaging.postscan import patterns, spellings
 from flipnb.estate.imaging.postscan.charsets import decoded, encodings
@@ -39,13 +40,15 @@ class Needles:
 def needles(original: Elements, policy: ScanPolicy) -> Needles:
     """What must not be in the output. Values of ``policy.kept`` and of what the policy lets stay are not among it."""
     found = Needles()
-    spelled: dict[Kind, set[spellings.Spellings]] = {}
-    exact: set[bytes] = set()
-    charsets = tuple(sorted({c for e in original.elements for c in e.charsets}))
+    spelled: list[tuple[Class, Element]] = []
     for element in original.elements:
         kind = classify(element.tag, element.vr)
         if element.tag in policy.kept or not element.value or element.tag >> 16 == 2:
             continue
+        if not policy.uids and element.vr in _MAY_HOLD_UIDS and element.value.count(b".") > 4:
+            found.uids |= {
+                uid for uid in patterns.uids(element.value) if len(uid) >= 16 and not uid.startswith(WELL_KNOWN)
+            }
         if kind in ("uid", "device") and element.vr == "UI":
             if not (policy.uids if kind == "uid" else policy.device):
                 _uids(found, element)
@@ -57,20 +60,32 @@ def needles(original: Elements, policy: ScanPolicy) -> Needles:
         else:
             _same_place(found, element)
             if kind in _LOOKED_FOR:
-                for value in values(element):
-                    spelled.setdefault(kind, set()).add(_LOOKED_FOR[kind](value))
-                    if not value.isascii():
-                        exact |= encodings(value, charsets)
-        if not policy.uids and element.vr in ("LO", "LT", "ST", "SH", "UT", "UC", "UN", "OB"):
-            found.uids |= {
-                uid for uid in patterns.uids(element.value) if len(uid) >= 16 and not uid.startswith(WELL_KNOWN)
-            }
-    found.terms = {kind: Terms(some) for kind, some in spelled.items()}
-    if exact:
-        found.terms["name in another character set"] = Terms((), exact)
+                spelled.append((kind, element))
+    charsets = frozenset(element.charsets for element in original.elements)
+    found.terms = _terms(tuple((kind, e.vr, e.value or b"", e.charsets) for kind, e in spelled), charsets)
     return found
 
 
+@lru_cache(maxsize=64)
+def _terms(
+    spelled: tuple[tuple[Class, str, bytes, tuple[str, ...]], ...], charsets: frozenset[tuple[str, ...]]
+) -> dict[Kind, Terms]:
+    """Spellings by kind. The files of a series ask for the same ones."""
+    by_kind: dict[Kind, set[spellings.Spellings]] = {}
+    exact: set[bytes] = set()
+    known = tuple(sorted({term for some in charsets for term in some}))
+    for kind, vr, value, own in spelled:
+        for one in values(value, vr, own):
+            by_kind.setdefault(kind, set()).add(_LOOKED_FOR[kind](one))
+            if not one.isascii():
+                exact |= encodings(one, known)
+    terms = {kind: Terms(some) for kind, some in by_kind.items()}
+    if exact:
+        terms["name in another character set"] = Terms((), exact)
+    return terms
+
+
+_MAY_HOLD_UIDS = frozenset({"LO", "LT", "ST", "SH", "UT", "UC", "UN", "OB"})
 _LOOKED_FOR = {
     "name": spellings.of_name,
     "identifier": spellings.of_identifier,
@@ -89,10 +104,10 @@ def _stays(kind: Class, policy: ScanPolicy) -> bool:
     )
 
 
-def values(element: Element) -> Iterable[str]:
+def values(value: bytes, vr: str, charsets: tuple[str, ...]) -> Iterable[str]:
     """The values of a text element, decoded by its own character sets."""
-    whole = decoded(element.value or b"", element.charsets)
-    parts = whole.split("\\") if element.vr in TEXT_VRS and element.vr not in ("LT", "ST", "UT") else [whole]
+    whole = decoded(value, charsets)
+    parts = whole.split("\\") if vr in TEXT_VRS and vr not in ("LT", "ST", "UT") else [whole]
     return [part for part in (part.strip(" \0") for part in parts) if part]
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
-_NUMBER = re.compile(
-    rb"(?<![0-9.])[0-9]{1,8}(?:[ \-./][0-9]{1,8}){1,5}(?![0-9]|\.[0-9])|(?<![0-9.])[0-9]{8,16}(?![0-9]|\.[0-9])"
+_STRETCH = re.compile(rb"[+(]?[0-9][0-9 ()\-./]{5,}")
+_NHS = re.compile(
+    rb"(?<![0-9.])(?:([0-9]{3})[ \-./]{1,2}([0-9]{3})[ \-./]{1,2}([0-9]{4})|([0-9]{10}))(?![0-9]|\.[0-9])"
 )
+_DIGITS = re.compile(rb"(?<![0-9.])[0-9]{8,17}(?![0-9])")
+_THREE = re.compile(rb"(?<![0-9.])(?=([0-9]{1,4})[ \-./]{1,2}([0-9]{1,2})[ \-./]{1,2}([0-9]{1,4})(?![0-9]|\.[0-9]))")
 _NAMED_DAY = re.compile(
     rb"(?<![0-9a-z])(?:([0-9]{1,2})(?:st|nd|rd|th)?[ \-/.]{0,2}(?:of )?"
     rb"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
@@ -24,10 +29,11 @@ _AREAS = (
     rb"|PR|RG|RH|RM|SA|SE|SG|SK|SL|SM|SN|SO|SP|SR|SS|ST|SW|SY|TA|TD|TF|TN|TQ|TR|TS|TW|UB|WA|WC|WD|WF|WN|WR|WS|WV|YO|ZE"
     rb"|[BEGLMNSW]"
 )
+_INWARD = re.compile(rb"(?<=[0-9A-Za-z ])[0-9][ABD-HJLNP-UW-Zabd-hjlnp-uw-z]{2}(?![A-Za-z0-9])")
 _POSTCODE = re.compile(
     rb"(?<![A-Za-z0-9])(?:"
     + _AREAS
-    + rb")(?:[0-9]{1,2}|(?<=[EWCN])[0-9][A-HJKMNPR-Y])(?: {1,2}[0-9]|(?<=[0-9A-Z])[0-9])"
+    + rb")(?:[0-9]{1,2}|(?:(?<=EC)[1-4]|(?<=WC)[12]|(?<=[ENW])1)[A-HJKMNPR-Y])(?: {1,2}[0-9]|(?<=[0-9A-Z])[0-9])"
     rb"[ABD-HJLNP-UW-Z]{2}(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
@@ -39,7 +45,13 @@ _MAIL_HOST = re.compile(rb"[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63}){1,8}")
 _OLD = re.compile(
     rb"(?<![0-9.])(?:9[0-9]|1[0-2][0-9])[ \-]?(?:y(?:rs?|/?o|ears?)?(?: ?-?old)?|jahre|ans)(?![a-z])", re.IGNORECASE
 )
+_SHORT = 16384
 _UID = re.compile(rb"(?<![0-9.])[0-2](?:\.[0-9]{1,39}){3,24}(?![0-9])")
+
+
+def numeric(text: bytes) -> bytes:
+    """The stretches of ``text`` that are digits and what stands between digits, one a line; all else is left out."""
+    return b"\n".join(_STRETCH.findall(text))
 
 
 def uids(text: bytes) -> set[bytes]:
@@ -47,17 +59,10 @@ def uids(text: bytes) -> set[bytes]:
     return {uid.rstrip(b".") for uid in _UID.findall(text)}
 
 
-def nhs_numbers(text: bytes) -> set[bytes]:
+def nhs_numbers(stretches: bytes) -> set[bytes]:
     """NHS numbers whose check digit is right (NHS Data Dictionary, modulus 11), ten digits, or 3-3-4."""
-    found = set()
-    for match in _NUMBER.finditer(text):
-        pieces = re.split(rb"[ \-./]", match.group())
-        for at in range(len(pieces)):
-            three = pieces[at : at + 3]
-            number = b"".join(three) if [len(p) for p in three] == [3, 3, 4] else pieces[at]
-            if len(number) == 10 and _checks(number):
-                found.add(number)
-    return found
+    numbers = (b"".join(pieces) for pieces in _NHS.findall(stretches))
+    return {number for number in numbers if _checks(number)}
 
 
 def _checks(number: bytes) -> bool:
@@ -68,12 +73,17 @@ def _checks(number: bytes) -> bool:
 
 def postcodes(text: bytes) -> set[bytes]:
     """UK postcodes of an area that there is, with and without their space."""
-    return {match.replace(b" ", b"").upper() for match in _POSTCODE.findall(text)}
+    found = set()
+    for inward in _INWARD.finditer(text):
+        match = _POSTCODE.search(text, max(0, inward.start() - 6), inward.end())
+        if match and match.end() == inward.end():
+            found.add(match.group().replace(b" ", b"").upper())
+    return found
 
 
-def phones(text: bytes) -> set[bytes]:
+def phones(stretches: bytes) -> set[bytes]:
     """Telephone numbers with a 0 or a country's code in front, of nine digits or more."""
-    found = (re.sub(rb"[^0-9]", b"", match) for match in _PHONE.findall(text))
+    found = (re.sub(rb"[^0-9]", b"", match) for match in _PHONE.findall(stretches))
     return {
         number for number in found if 9 <= len(number) <= 15 and len(set(number)) > 2 and _day_of(number[:8]) is None
     }
@@ -98,7 +108,8 @@ def ages(text: bytes) -> set[bytes]:
 
 def days(text: bytes) -> set[date]:
     """Every day that a date in ``text`` may mean: 20230503, 2023-05-03, 03.05.23, 3/5/2023 (both orders), 3 May 23."""
-    found = {one for match in _NUMBER.finditer(text) for one in _numeric_days(match.group())}
+    stretches = numeric(text)
+    found = set(_numeric_days(stretches)) if stretches else set()
     lower = text.lower()
     if any(month in lower for month in _MONTHS):
         for match in _NAMED_DAY.finditer(lower):
@@ -107,17 +118,18 @@ def days(text: bytes) -> set[date]:
     return found
 
 
-def _numeric_days(written: bytes) -> Iterator[date]:
-    pieces = re.split(rb"[ \-./]", written)
-    for piece in pieces:
-        if len(piece) in (8, 12, 14, 16):
-            yield from filter(None, (_day_of(piece[:8]), _day_of(piece[4:8] + piece[2:4] + piece[:2])))
-            yield from filter(None, [_day_of(piece[4:8] + piece[:4])])
-    for at in range(len(pieces) - 2):
-        first, second, third = pieces[at : at + 3]
-        if len(first) == 4 and len(second) <= 2 and len(third) <= 2:
+def _numeric_days(stretches: bytes) -> Iterator[date]:
+    for digits in _DIGITS.findall(stretches):
+        if len(digits) in (8, 12, 14, 16):
+            eight = digits[:8]
+            for order in (eight, eight[4:] + eight[2:4] + eight[:2], eight[4:] + eight[:4]):
+                day = _day_of(order)
+                if day:
+                    yield day
+    for first, second, third in _THREE.findall(stretches):
+        if len(first) == 4 and len(third) <= 2:
             yield from _valid(first, int(second), int(third))
-        elif len(first) <= 2 and len(second) <= 2 and len(third) in (2, 4):
+        elif len(first) <= 2 and len(third) in (2, 4):
             yield from _valid(third, int(second), int(first))
             yield from _valid(third, int(first), int(second))
             if len(third) == 2:
@@ -145,9 +157,29 @@ def _day_of(digits: bytes) -> date | None:
         return None
 
 
-KINDS: tuple[tuple[str, Callable[[bytes], set[bytes]]], ...] = (
-    ("nhs-number", nhs_numbers),
-    ("postcode", postcodes),
-    ("phone", phones),
-    ("e-mail", mails),
-)
+@dataclass(frozen=True)
+class Found:
+    """``numbers``: NHS numbers, telephones, postcodes, e-mail addresses, ages from 90, by kind; ``days`` of dates."""
+
+    numbers: dict[str, frozenset[bytes]]
+    days: frozenset[date]
+
+
+def found_in(text: bytes) -> Found:
+    """All patterns in ``text``. The texts of a series' files are mostly one: a short one is remembered."""
+    return _remembered(text) if len(text) <= _SHORT else _found_in(text)
+
+
+def _found_in(text: bytes) -> Found:
+    stretches = numeric(text)
+    numbers = {
+        "nhs-number": nhs_numbers(stretches) if stretches else set(),
+        "phone": phones(stretches) if stretches else set(),
+        "postcode": postcodes(text),
+        "e-mail": mails(text) if b"@" in text else set(),
+        "age from 90": ages(text),
+    }
+    return Found({kind: frozenset(what) for kind, what in numbers.items() if what}, frozenset(days(text)))
+
+
+_remembered = lru_cache(maxsize=256)(_found_in)

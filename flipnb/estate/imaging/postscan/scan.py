@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from typing import Any
+from functools import lru_cache
 
 from flipnb.estate.imaging.postscan import patterns, spellings
 from flipnb.estate.imaging.postscan.charsets import decoded
-from flipnb.estate.imaging.postscan.classes import NUMBER_VRS, TEXT_VRS, classify
+from flipnb.estate.imaging.postscan.classes import NUMBER_VRS, TEXT_VRS, classify, keyword
 from flipnb.estate.imaging.postscan.elements import (
     PIXEL_DATA,
     Buffer,
@@ -27,6 +27,10 @@ from flipnb.estate.imaging.postscan.policy import ScanPolicy, Survivor
 _BULK = frozenset({"AT", "FD", "FL", "OD", "OF", "OL", "OV", "SL", "SS", "SV", "UL", "US", "UV"})
 _MOST = 100
 _DOCUMENT = 0x00420011
+_CODES = frozenset(
+    {"CodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "ContextIdentifier", "SoftwareVersions"}
+    | {"LongCodeValue", "URNCodeValue", "ImplementationVersionName", "CodingSchemeName", "DeidentificationMethod"}
+)
 
 
 def survivors(original: Buffer, output: Buffer, *, policy: ScanPolicy) -> tuple[Survivor, ...]:
@@ -56,33 +60,33 @@ def _whole(after: Elements) -> None:
     """The output must be read to its end: nothing may hide where no parser goes."""
     if any(path[0] not in PIXEL_DATA for path in after.truncated):
         raise unscannable("an element says that it is longer than the file")
-    if len(after.data) - after.end >= 8 or any(after.data[after.end :]) or any(after.trailing):
+    if after.end < len(after.data) or any(after.trailing):
         raise unscannable("bytes follow its last element")
 
 
 def _structure(before: Elements, after: Elements, policy: ScanPolicy) -> Iterable[Survivor]:
     """What no policy lets stay, whatever it holds: a preamble, private elements, curves, icons, documents."""
-    if bytes(after.data[128:132]) == b"DICM" and any(after.data[:128]):
+    if bytes(after.data[128:132]) == b"DICM" and any(bytes(after.data[:128])):
         yield Survivor("preamble", "bytes before the file's beginning")
     creators: dict[tuple[Path, int, int], str] = {}
-    documents = {e.value for e in before.elements if e.tag == _DOCUMENT and e.value}
     for element in after.elements:
-        group, number = element.tag >> 16, element.tag & 0xFFFF
-        if group & 1:
+        path, tag, vr, value, _ = element
+        if tag & 0x10000:
+            group, number = tag >> 16, tag & 0xFFFF
             if 0x10 <= number <= 0xFF:
-                creators[element.path[:-1], group, number] = plain(element.value or b"").decode("latin-1")
-            elif not _private_stays(element.path, creators, policy):
-                yield Survivor(where(element.path), "private element")
-        elif 0x5000 <= group < 0x5100 and number:
-            yield Survivor(where(element.path), "curve")
-        elif group == 2 and number >= 0x16:
-            yield Survivor(where(element.path), "file meta information of others")
-        elif element.tag == _DOCUMENT and element.value in documents:
-            yield Survivor(where(element.path), "document")
-        elif element.tag in PIXEL_DATA and len(element.path) > 1 and element.value:
-            yield Survivor(where(element.path), "image inside a sequence")
-        elif element.vr == "AS" and not _age_allowed(plain(element.value or b"")):
-            yield Survivor(where(element.path), "age from 90")
+                creators[path[:-1], group, number] = plain(value or b"").decode("latin-1")
+            elif not _private_stays(path, creators, policy):
+                yield Survivor(where(path), "private element")
+        elif 0x50000000 <= tag < 0x51000000 and tag & 0xFFFF:
+            yield Survivor(where(path), "curve")
+        elif 0x00020016 <= tag < 0x00030000:
+            yield Survivor(where(path), "file meta information of others")
+        elif tag == _DOCUMENT and value and any(e.tag == tag and e.value == value for e in before.elements):
+            yield Survivor(where(path), "document")
+        elif tag in PIXEL_DATA and len(path) > 1 and value:
+            yield Survivor(where(path), "image inside a sequence")
+        elif vr == "AS" and not _age_allowed(plain(value or b"")):
+            yield Survivor(where(path), "age from 90")
 
 
 def _age_allowed(age: bytes) -> bool:
@@ -146,7 +150,7 @@ def _anywhere(sought: Needles, before: Elements, after: Elements, policy: ScanPo
             checks.append((kind, terms.hit))
     if sought.uids and not sought.uids.isdisjoint(patterns.uids(whole.raw)):
         checks.append(("uid", lambda hay: not sought.uids.isdisjoint(patterns.uids(hay.raw))))
-    checks += _patterns(whole.text, sought, before, policy)
+    checks += _patterns(elements, extra, sought, before, policy)
     found: list[Survivor] = []
     for kind, check in checks:
         found += [Survivor(place, kind) for place in _places(elements, extra, check)]
@@ -154,37 +158,42 @@ def _anywhere(sought: Needles, before: Elements, after: Elements, policy: ScanPo
 
 
 def _patterns(
-    text: bytes, sought: Needles, before: Elements, policy: ScanPolicy
+    elements: Sequence[Element], extra: bytes, sought: Needles, before: Elements, policy: ScanPolicy
 ) -> list[tuple[str, Callable[[Haystack], bool]]]:
     """Checks for what looks like somebody's number or date and was in the original, too."""
+    there = patterns.found_in(_text([element for element in elements if _is_written(element)]) + SEPARATOR + extra)
+    if not there.numbers and not there.days:
+        return []
+    had = patterns.found_in(_text([element for element in before.elements if element.value and _is_written(element)]))
     checks: list[tuple[str, Callable[[Haystack], bool]]] = []
-    kinds: list[tuple[str, Callable[[bytes], set[bytes]]]] = [*patterns.KINDS, ("age from 90", patterns.ages)]
-    origin: bytes | None = None
-    for kind, pattern in kinds:
-        there = pattern(text)
-        if there:
-            origin = _text(before.elements) if origin is None else origin
-            there &= pattern(origin)
-        if there:
-            checks.append((kind, _having(pattern, there)))
-    if policy.dates != "kept":
-        days = patterns.days(text)
-        if days:
-            origin = _text(before.elements) if origin is None else origin
-            days &= patterns.days(origin) | sought.days
-        if days:
-            checks.append(("date in text", _having(patterns.days, days)))
+    for kind, numbers in there.numbers.items():
+        if left := numbers & had.numbers.get(kind, frozenset()):
+            checks.append((kind, _having(kind, left)))
+    days = there.days & (had.days | sought.days) if policy.dates != "kept" else frozenset()
+    if days:
+        checks.append(("date in text", lambda hay: not days.isdisjoint(patterns.days(hay.text))))
     return checks
 
 
-def _having(pattern: Callable[[bytes], set[Any]], there: set[Any]) -> Callable[[Haystack], bool]:
-    return lambda hay: not there.isdisjoint(pattern(hay.text))
+def _having(kind: str, left: frozenset[bytes]) -> Callable[[Haystack], bool]:
+    return lambda hay: not left.isdisjoint(patterns.found_in(hay.text).numbers.get(kind, frozenset()))
+
+
+@lru_cache(maxsize=16384)
+def _is_code(tag: int) -> bool:
+    """Whether an attribute holds codes or versions, whose dots and digits are no dates and no telephones."""
+    return keyword(tag) in _CODES
+
+
+def _is_written(element: Element) -> bool:
+    """Whether an element holds text that somebody may have written."""
+    return element.vr != "OW" and not _is_code(element.tag)
 
 
 def _text(elements: Sequence[Element]) -> bytes:
     """All that may be read as text, with separators; of numbers only what has letters; decoded where not ASCII."""
     parts: list[bytes] = []
-    for _, _, vr, value, charsets, _ in elements:
+    for _, _, vr, value, charsets in elements:
         if not value or vr in _BULK:
             continue
         if vr in TEXT_VRS:

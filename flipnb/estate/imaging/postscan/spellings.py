@@ -10,6 +10,10 @@ from functools import lru_cache
 
 from flipnb.estate.imaging.postscan.words import NOBODY, TITLES, says_nobody
 
+_LATIN = str.maketrans(
+    {"ß": "ss", "ø": "o", "Ø": "o", "ł": "l", "Ł": "l", "đ": "d", "Đ": "d", "æ": "ae", "Æ": "ae", "œ": "oe", "Œ": "oe"}
+)
+_SMALL = frozenset(("of", "the", "and", "for"))
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -17,7 +21,7 @@ def fold(text: str) -> str:
     """Small letters without accents; other scripts as they are."""
     if text.isascii():
         return text.lower()
-    plain = unicodedata.normalize("NFKD", text.replace("ß", "ss").replace("ø", "o").replace("Ø", "o").replace("ł", "l"))
+    plain = unicodedata.normalize("NFKD", text.translate(_LATIN))
     return unicodedata.normalize("NFC", "".join(c for c in plain if not unicodedata.combining(c))).casefold()
 
 
@@ -136,7 +140,7 @@ def of_place(value: str) -> Spellings:
     for part in [folded, *re.split(r"[,;\r\n\\^]+", folded)]:
         pieces = re.findall(r"[a-z0-9]+", part)
         whole = "".join(pieces)
-        if len(whole) < 5 or len(set(whole)) == 1 or all(says_nobody(p) or len(p) < 3 for p in pieces):
+        if len(whole) < 5 or len(set(whole)) == 1 or _is_generic(pieces):
             continue
         if whole.isdigit():
             digits.add(whole)
@@ -149,6 +153,12 @@ def of_place(value: str) -> Spellings:
         squeezed=tuple(squeezed),
         script=tuple(_script(folded)) if not folded.isascii() else (),
     )
+
+
+def _is_generic(pieces: list[str]) -> bool:
+    """Whether a place is any place: ``Department of Radiology``, but not ``Royal London Hospital``."""
+    said = [piece for piece in pieces if piece not in _SMALL]
+    return len(said) < 3 and all(says_nobody(piece) or len(piece) < 3 for piece in said)
 
 
 def _phrase(pieces: list[str]) -> tuple[str, ...]:
