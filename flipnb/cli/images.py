@@ -72,8 +72,14 @@ def deidentify(
 @app.command()
 @speaks_plainly
 def load(
-    source: Annotated[Path, typer.Argument(help="A DICOM file, a folder or a zip; perhaps with a wanted.csv.")],
     into: Annotated[str, typer.Option(help="The estate's directory.")],
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A DICOM file, a folder or a zip; perhaps with a wanted.csv. Without it, what was decided of images "
+            "that are held back is carried out, as it is by every load."
+        ),
+    ] = None,
     policy: Annotated[str, typer.Option(help="basic, research, or a policy's file (TOML or JSON).")] = "research",
     identities: Annotated[
         Path | None, typer.Option(help="A file of identities to load first, as flip estate identities does.")

@@ -7,6 +7,7 @@ import zipfile
 from contextlib import closing
 from dataclasses import replace
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 
 import duckdb
@@ -19,6 +20,7 @@ from flipnb.estate import Estate, load
 from flipnb.estate.imaging.archive import Archive
 from flipnb.estate.imaging.deidentify import Policy
 from flipnb.estate.imaging.loading.load import ImagesReport, Settings, load_images, studies_of
+from flipnb.estate.imaging.quarantine import Quarantine
 
 HEAD = "person_id,gender_concept_id,year_of_birth,race_concept_id,ethnicity_concept_id,person_source_value"
 
@@ -44,7 +46,7 @@ def estate(tmp_path: Path) -> Path:
     return made
 
 
-def loaded(source: Path, into: Path, *, system: str | None = None, replace: bool = False) -> ImagesReport:
+def loaded(source: Path | None, into: Path, *, system: str | None = None, replace: bool = False) -> ImagesReport:
     settings = Settings(Policy.named("research"), system=system, replace=replace, workers=1)
     return load_images(source, into, settings)
 
@@ -100,11 +102,11 @@ def test_a_folder_becomes_series_procedures_features_and_files(tmp_path, estate)
     planes = "SELECT person_id, value_as_string FROM observation WHERE observation_source_value = '00200037'"
     assert rows(estate, planes) == [(1, "axial")]
     # The archive's files are whole, and what they say is what the table says.
-    for sha256, study, series, sop, bytes_, frames, number in rows(
+    for name, study, series, sop, bytes_, frames, number in rows(
         estate,
         "SELECT sha256, study_uid, series_uid, sop_uid, bytes, frames, instance_number FROM image_file",
     ):
-        path = Archive(estate).path(sha256)
+        path = Archive(estate).path(name)
         found = pydicom.dcmread(path)
         assert path.stat().st_size == bytes_ and frames == 1 and int(found.InstanceNumber) == number
         assert (found.StudyInstanceUID, found.SeriesInstanceUID, found.SOPInstanceUID) == (study, series, sop)
@@ -264,7 +266,22 @@ def test_what_cannot_be_loaded_is_named_and_loses_nothing_else(tmp_path, estate)
     assert "good.dcm" not in named and "other pixels" in named["twice1.dcm"]
     assert "2 series are partial: 5 of their images were not given." in report.load.warnings
     held = rows(estate, "SELECT count(*) FROM flip_reject WHERE reason LIKE 'quarantined%'")
-    assert held == [(1,)] and len(list((estate / "images" / "held").iterdir())) == 1
+    assert held == [(1,)]
+    # A controller decides of what is held back; the next load, of whatever, carries it out.
+    store = Quarantine(estate / "images" / "quarantine")
+    (waiting,) = store.list()
+    assert waiting.decided is None and waiting.id == sha256((source / "burned.dcm").read_bytes()).hexdigest()
+    assert store.picture(waiting.id).startswith(b"\x89PNG") and waiting.kind == "CR"
+    store.decide(waiting.id, "blank", "Dr A", boxes=[(2, 3, 9, 8)])
+    shutil.rmtree(source)
+    after = {one.study: one for one in loaded(None, estate).studies}
+    changed = [one for one in after.values() if one not in report.studies]
+    assert [(one.state, one.released, one.quarantined) for one in changed] == [("whole", 1, 0)]
+    (name,) = (sha for (sha,) in rows(estate, f"SELECT sha256 FROM image_file WHERE study_uid = '{changed[0].study}'"))
+    pixels = pydicom.dcmread(Archive(estate).path(name)).pixel_array
+    assert pixels[3:8, 2:9].min() == pixels[3:8, 2:9].max() < pixels[9:].min()
+    assert store.get(waiting.id).carried_out and not store.original(waiting.id).exists()
+    assert not loaded(None, estate).load.new
     # A load of records goes on, whatever is held back.
     assert load(people(tmp_path / "people", "ann", "ben", "cat"), "omop-5.4", estate).people == 3
 

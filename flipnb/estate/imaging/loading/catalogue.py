@@ -23,6 +23,8 @@ CREATE INDEX IF NOT EXISTS file_by_study ON file (study);
 CREATE TABLE IF NOT EXISTS outcome (sha256 TEXT NOT NULL, recipe TEXT NOT NULL, outcome TEXT NOT NULL,
     PRIMARY KEY (sha256, recipe)) WITHOUT ROWID;
 """
+_NAME = "SELECT name, header FROM file WHERE sha256 = ?"
+_OUTCOME = "SELECT outcome FROM outcome JOIN file USING (sha256, recipe) WHERE sha256 = ?"
 State = Literal["released", "quarantined", "refused"]
 
 
@@ -102,6 +104,21 @@ class Catalogue:
             [study],
         )
         return [Given(name, Header(**json.loads(header)), Released(**json.loads(out))) for name, header, out in rows]
+
+    def names(self, wanted: Iterable[str]) -> dict[str, str]:
+        """Of files that are known: their names by SHA-256."""
+        rows = ((sha, self._connection.execute(_NAME, [sha]).fetchone()) for sha in wanted)
+        return {sha: row[0] for sha, row in rows if row is not None}
+
+    def headers(self, wanted: Iterable[str]) -> dict[str, Header]:
+        """Of files that are known: their headers by SHA-256."""
+        rows = ((sha, self._connection.execute(_NAME, [sha]).fetchone()) for sha in wanted)
+        return {sha: Header(**json.loads(row[1])) for sha, row in rows if row is not None}
+
+    def settled(self, wanted: Iterable[str]) -> list[str]:
+        """Of files that are known: those that are not held back any more."""
+        rows = ((sha, self._connection.execute(_OUTCOME, [sha]).fetchone()) for sha in wanted)
+        return [sha for sha, row in rows if row is not None and json.loads(row[0])["state"] != "quarantined"]
 
     @contextmanager
     def _written(self) -> Iterator[None]:

@@ -20,6 +20,8 @@ from flipnb.estate.imaging.loading.linking import FEED, LINKED
 from flipnb.estate.imaging.loading.studies import Study, rows_of
 from flipnb.estate.versions import Estate
 
+DECIDED = ""
+"""The source that is none: what controllers have decided of since."""
 _STUDY = "study/"
 _UNREAD = "unread in "
 _AT_ONCE = 500
@@ -51,6 +53,10 @@ class ImagesFeed:
         self._studies: dict[str, Study] = {}
         self._refused: dict[str, tuple[Refusal, ...]] = {}
 
+    def carry_out(self) -> None:
+        """What controllers decided of images is in the estate now."""
+        self._intake.carry_out()
+
     def close(self) -> None:
         """Close what loads of images have read."""
         self._intake.close()
@@ -58,18 +64,20 @@ class ImagesFeed:
     def open(self, source: str, scratch: Path) -> list[SourceFile]:
         """Everything into the archive; then a file for each study of the source, and for each that was there before."""
         path = Path(source)
-        if not path.exists():
+        if source != DECIDED and not path.exists():
             raise FlipError("no-such-source", f"There is no {path}.", remedy="Name a file, a folder or a zip.")
-        wanted = _wanted(path / WANTED)
+        wanted = {} if source == DECIDED else _wanted(path / WANTED)
         current = self._estate.current()
-        taken = self._intake.take(path, self._people(current), self._system, self._progress)
+        taken = self._intake.take(
+            None if source == DECIDED else path, self._people(current), self._system, self._progress
+        )
         files = [self._study(one, path, taken, wanted.get(one, {})) for one in sorted({*taken.studies, *wanted})]
         if taken.refused:
             said = canonical_bytes([[one.name, one.reason] for one in taken.refused])
             files.append(SourceFile(f"{_UNREAD}{path.name}", path, sha256(said), 0))
             self._refused[files[-1].name] = taken.refused
-        if not self._replace:
-            files += _kept(recorded(self._estate, current), {*(file.name for file in files), f"{_UNREAD}{path.name}"})
+        if source == DECIDED or not self._replace:
+            files += _kept(recorded(self._estate, current), self._anew(files, source))
         everything = canonical_bytes(sorted([file.name, file.digest] for file in files))
         return [*files, SourceFile(LINKED, path, sha256(everything), 0)]
 
@@ -105,6 +113,11 @@ class ImagesFeed:
             build.insert(filled_tables()[name], loading, listed)
         loading.rows += len(rows.tables["image_file"])
         loading.rejects += rows.rejects
+
+    @staticmethod
+    def _anew(files: Sequence[SourceFile], source: str) -> set[str]:
+        """What of the version before this source has a word on."""
+        return {*(file.name for file in files), *((f"{_UNREAD}{Path(source).name}",) if source != DECIDED else ())}
 
     def _people(self, version: str | None) -> IdentityMap:
         if version is None:

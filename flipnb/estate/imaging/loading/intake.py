@@ -23,6 +23,8 @@ from flipnb.estate.imaging.loading.catalogue import Catalogue, Given, Released
 from flipnb.estate.imaging.loading.child import MODULE
 from flipnb.estate.imaging.loading.days import day_of
 from flipnb.estate.imaging.loading.headers import Header
+from flipnb.estate.imaging.loading.held import HeldBack
+from flipnb.estate.imaging.quarantine import Decided
 
 WANTED = "wanted.csv"
 """A file of the source that says how many images were asked for; it is no image."""
@@ -62,9 +64,10 @@ class Intake:
         self._images.chmod(0o755)
         self._secret = read_key(self._images / "key", make=True)
         self._archive = Archive(estate)
-        self._held = self._images / "held"
+        self._held = HeldBack.of(self._images)
         self._keys = Keys(self._secret)
         self.catalogue = Catalogue(self._images / "intake.db")
+        self._decisions: dict[str, Decided] = {}
 
     def close(self) -> None:
         """Close the catalogue."""
@@ -74,28 +77,40 @@ class Intake:
         """The UID in place of an original one."""
         return original if self._policy.uids == "keep" else self._keys.uid(original.encode()).decode()
 
-    def take(self, source: Path, people: IdentityMap, system: str | None, progress: Progress) -> Taken:
-        """Read a file, a folder or a zip. ``system`` is whose numbers PatientIDs are, else what headers say.
+    def take(self, source: Path | None, people: IdentityMap, system: str | None, progress: Progress) -> Taken:
+        """Read a file, a folder or a zip, and what a controller has decided of since; that alone without a ``source``.
 
+        ``system`` is whose numbers PatientIDs are, else what headers say.
         Raises FlipError ``no-such-source``, ``bad-zip``, ``disk-full``.
         """
         self._archive.sweep()
-        source = source.absolute()
+        self._decisions = self._held.decisions()
         work = self._images / "work"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(mode=0o700)
-        found = list(items(source))
+        found = [] if source is None else list(items(source.absolute()))
         ignored = [item.name for item in found if Path(item.name).name in _NO_IMAGES]
         wanted = [item for item in found if Path(item.name).name not in _NO_IMAGES]
         pool = Pool(self._policy, self._secret, workers=max(1, min(self._workers, len(wanted))), module=MODULE)
         try:
             read, refused = self._headers(pool, wanted, system, work, progress)
+            read += self._decided({header.sha256 for _, header in read})
             self._release(pool, read, people, work, progress)
         finally:
             pool.close()
             shutil.rmtree(work, ignore_errors=True)
         given = frozenset(header.sha256 for _, header in read)
         return Taken(given, tuple(sorted({header.study for _, header in read})), tuple(refused), tuple(ignored))
+
+    def carry_out(self) -> None:
+        """What was decided and taken is in the estate now: the originals go."""
+        self._held.carry_out(self.catalogue.settled(self._decisions))
+
+    def _decided(self, given: set[str]) -> list[tuple[Item, Header]]:
+        """Files of earlier loads that a controller has decided of since."""
+        names = {sha: name for sha, name in self.catalogue.names(self._decisions).items() if sha not in given}
+        headers = self.catalogue.headers(names)
+        return [(item, headers[item.path.stem]) for item in self._held.items(names)]
 
     def _headers(
         self, pool: Pool, wanted: list[Item], system: str | None, work: Path, progress: Progress
@@ -139,13 +154,20 @@ class Intake:
             if header.sha256 in headers:
                 continue
             person = _person(header, people)
-            recipe = self._recipe(person)
+            decided = self._decisions.get(header.sha256)
+            recipe = self._recipe(person, decided)
             headers[header.sha256] = (header, recipe)
             if self.catalogue.find(header.sha256, recipe) is not None:
                 known.append((item.name, recipe, header))
+            elif decided is not None and decided.decision == "refuse":
+                given = Given(item.name, header, Released("refused", "a controller refused it"))
+                self.catalogue.keep([(recipe, given)])
             else:
                 output = work / f"{header.sha256}.dcm"
-                tasks.append(Task(item, output, {"ask": "release", "person": person, "sha256": header.sha256}))
+                order = {"ask": "release", "person": person, "sha256": header.sha256, "decision": "", "boxes": ()}
+                if decided is not None:
+                    order |= {"decision": decided.decision, "boxes": decided.boxes}
+                tasks.append(Task(item, output, order))
         self.catalogue.choose(known)
         done = len(known)
         for batch in _batches(pool.run(tasks)):
@@ -179,22 +201,18 @@ class Intake:
                 answer.get("features") or {},
             )
             if outcome.state == "quarantined":
-                self._hold(task, header)
+                self._held.hold(task.item, answer, task.output.with_suffix(".original"))
             kept.append((recipe, Given(task.item.name, header, outcome)))
         self.catalogue.keep(kept)
         for task, _ in batch:
-            task.output.unlink(missing_ok=True)
+            for left in task.output.parent.glob(f"{task.output.stem}.*"):
+                left.unlink()
 
-    def _hold(self, task: Task, header: Header) -> None:
-        """Keep what was made of a file that is held back, for whoever looks at it."""
-        if task.output.exists():
-            self._held.mkdir(mode=0o700, exist_ok=True)
-            task.output.replace(self._held / f"{header.sha256}.dcm")
-
-    def _recipe(self, person: str) -> str:
+    def _recipe(self, person: str, decided: Decided | None) -> str:
         """What decides on the bytes that come of a file, beside the file itself."""
         key = sha256(b"flip/image-key\0" + self._secret)
-        return sha256(json.dumps([ENGINE, self._policy.model_dump(mode="json"), key, person]).encode())
+        decision = None if decided is None else [decided.decision, decided.boxes]
+        return sha256(json.dumps([ENGINE, self._policy.model_dump(mode="json"), key, person, decision]).encode())
 
 
 def _person(header: Header, people: IdentityMap) -> str:

@@ -12,7 +12,7 @@ from flipnb.estate.harmonise.build import MEMORY
 from flipnb.estate.harmonise.feed import Progress
 from flipnb.estate.harmonise.loading import LoadReport, load_directory
 from flipnb.estate.imaging.deidentify import Policy
-from flipnb.estate.imaging.loading.feed import ImagesFeed
+from flipnb.estate.imaging.loading.feed import DECIDED, ImagesFeed
 from flipnb.estate.versions import Estate
 
 _EVERY = 1.0
@@ -55,7 +55,7 @@ class Settings:
 
 
 def load_images(
-    source: Path | str,
+    source: Path | str | None,
     into: Path | str,
     settings: Settings,
     *,
@@ -67,7 +67,8 @@ def load_images(
 
     No file ends the load of the others: what is not released is named and counted. Files that were released before by
     the same policy, key and person are not released again, so that a load that died goes on. A source may have a
-    ``wanted.csv`` (study, series, images: original UIDs) that says how many images were asked for.
+    ``wanted.csv`` (study, series, images: original UIDs) that says how many images were asked for. What a controller
+    has decided of images that were held back is carried out; without a ``source``, that alone.
 
     Raises FlipError ``images-need-directory``, ``no-such-source``, ``bad-zip``, ``bad-wanted``, ``estate-busy``,
     ``disk-full``.
@@ -92,8 +93,15 @@ def load_images(
     )
     try:
         report = load_directory(
-            feed, str(source), directory, max_rejects=_EVERY, progress=told, memory=memory, in_use=in_use
+            feed,
+            DECIDED if source is None else str(source),
+            directory,
+            max_rejects=_EVERY,
+            progress=told,
+            memory=memory,
+            in_use=in_use,
         )
+        feed.carry_out()
     finally:
         feed.close()
     return images_of(directory, report)
