@@ -14,6 +14,7 @@ import numpy as np
 from flipnb.contracts.problem import FlipError
 from flipnb.estate.imaging.burned_in.gates import number
 from flipnb.estate.imaging.burned_in.verdict import Box
+from flipnb.estate.imaging.postscan import elements
 from flipnb.files import whole
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _UNCOMPRESSED = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"})
 _MOST_DECODED = 1 << 30
+_MOST_HEADER = 64 << 20
 
 
 def blank(file: Path, boxes: Sequence[Box], to: Path) -> str | None:
@@ -70,16 +72,13 @@ def _cover(file: Path, header: Dataset, boxes: Sequence[Box]) -> None:
     """Fills the boxes in a file whose pixel data are uncompressed."""
     rows, columns, samples = (number(header, keyword) for keyword in ("Rows", "Columns", "SamplesPerPixel"))
     frames, bits, samples = number(header, "NumberOfFrames") or 1, number(header, "BitsAllocated"), samples or 1
-    item: Any = header.get_item("PixelData")
-    if item is None or bits not in (8, 16, 32):
+    if bits not in (8, 16, 32):
         raise _not_blanked(f"its pixels have {bits} bits")
-    start = int(item.value_tell)
     planes = samples > 1 and number(header, "PlanarConfiguration") == 1
     shape = (frames, samples, rows, columns) if planes else (frames, rows, columns, samples)
     kind = np.dtype(f"{'<' if header.original_encoding[1] else '>'}u{bits // 8}")
-    if start + frames * rows * columns * samples * kind.itemsize > file.stat().st_size:
-        raise _not_blanked("its pixel data are shorter than its header says")
     with file.open("r+b") as handle, mmap.mmap(handle.fileno(), 0) as mapped:
+        start = _start(mapped, frames * rows * columns * samples * kind.itemsize)
         pixels = np.ndarray(shape, kind, buffer=mapped, offset=start)
         for left, top, right, bottom in boxes:
             for sample, value in enumerate(_darkest(header, samples)):
@@ -89,6 +88,17 @@ def _cover(file: Path, header: Dataset, boxes: Sequence[Box]) -> None:
                     pixels[:, top:bottom, left:right, sample] = value
         del pixels
         mapped.flush()
+
+
+def _start(mapped: mmap.mmap, size: int) -> int:
+    """Where the ``size`` bytes of the pixels begin."""
+    with memoryview(mapped) as view:
+        read = elements.read(view, _MOST_HEADER)
+        pixels = read.pixels
+        read.data.release()
+    if len(pixels) != 1 or pixels[0][1] - pixels[0][0] < size:
+        raise _not_blanked("its pixel data are shorter than its header says")
+    return pixels[0][0]
 
 
 def _darkest(header: Dataset, samples: int) -> tuple[int, ...]:

@@ -11,18 +11,21 @@ from flipnb.estate.imaging.burned_in import reading
 from flipnb.estate.imaging.burned_in.frames import Grey, Undecodable, decode, scenes, shown
 from flipnb.estate.imaging.burned_in.gates import Gate, gate, number
 from flipnb.estate.imaging.burned_in.markers import is_marker
-from flipnb.estate.imaging.burned_in.verdict import FoundText, Verdict
+from flipnb.estate.imaging.burned_in.verdict import Box, FoundText, Verdict
 
 MOST_SCENES = 12
 MOST_FRAMES = 96
 _READABLE = 0.5
 _EDGE = 90
-_MANY_EDGES = 24
+_STROKE = 6
+_MANY_STROKES = 24
 
 
-def examine(file: Path) -> Verdict:
+def examine(file: Path, *, thorough: bool = False) -> Verdict:
     """Look at a DICOM file's pixels for text; what a header alone can tell is told without decoding.
 
+    A scanner's slice is read where its pixels may hold letters, and where ``thorough`` is asked for, as it is for some
+    of each series (``samples``).
     Never raises for a file's content: what can't be read is ``unread``.
     """
     from pydicom import dcmread
@@ -36,7 +39,7 @@ def examine(file: Path) -> Verdict:
     if asked.need == "none":
         return Verdict("unread" if asked.unreadable else "not-needed", reason=asked.reason)
     try:
-        texts = tuple(_texts(_chosen(file, frames, asked)))
+        texts = tuple(_texts(_chosen(file, frames, asked, thorough)))
     except Undecodable as error:
         return Verdict("unread", reason=str(error))
     except Exception as error:  # OpenCV's and the models' own
@@ -46,37 +49,48 @@ def examine(file: Path) -> Verdict:
     return Verdict("clean", reason=asked.reason)
 
 
-def _chosen(file: Path, frames: int, asked: Gate) -> Iterator[tuple[int, Grey]]:
+def _chosen(file: Path, frames: int, asked: Gate, thorough: bool) -> Iterator[tuple[int, Grey]]:
     """The frames to read: of a clip one for each scene, of slices those whose pixels might hold letters."""
     step = max(1, -(-frames // MOST_FRAMES))
     numbers = sorted({*range(0, frames, step), frames // 2, frames - 1})
     pictures = ((number, shown(*decode(file, number))) for number in numbers)
     if asked.need == "slices":
-        return ((number, picture) for number, picture in pictures if may_hold_letters(picture))
+        always = {0, frames // 2, frames - 1} if thorough or frames > 1 else set()
+        return ((at, picture) for at, picture in pictures if at in always or may_hold_letters(picture))
     return scenes(pictures, MOST_SCENES)
 
 
 def may_hold_letters(picture: Grey) -> bool:
-    """Whether a slice has what a console's text has: hard edges in its border, or many pixels of the brightest value.
+    """Whether a slice has what a console's text has: thin strokes in its border, or many pixels of the brightest value.
 
-    A reconstructed slice has air at its border, and its brightest value once or twice.
+    A stroke goes up and down again, or down and up, within six pixels; skin and bone at a border go one way. A
+    reconstructed slice has its brightest value once or twice.
     """
     band = max(8, min(picture.shape) // 7)
-    inner = np.zeros(picture.shape, bool)
-    inner[band:-band, band:-band] = True
-    steps = np.abs(np.diff(picture.astype(np.int16), axis=1))
-    edges = int((steps[~inner[:, 1:]] > _EDGE).sum())
+    steps = np.diff(picture.astype(np.int16), axis=1)
+    up, down = steps > _EDGE, steps < -_EDGE
+    strokes = np.zeros(steps.shape, bool)
+    for width in range(1, _STROKE + 1):
+        strokes[:, width:] |= (up[:, :-width] & down[:, width:]) | (down[:, :-width] & up[:, width:])
+    border = int(strokes.sum()) - int(strokes[band:-band, band:-band].sum())
     brightest = int((picture == picture.max()).sum())
-    return edges > _MANY_EDGES or 40 < brightest < picture.size // 4
+    return bool(border > _MANY_STROKES or 40 < brightest < picture.size // 4)
 
 
 def _texts(pictures: Iterator[tuple[int, Grey]]) -> Iterator[FoundText]:
     for frame, picture in pictures:
         for box, text, score in reading.read(picture):
-            if not is_marker(text) and _is_text(text, score):
+            if not is_marker(text) and _is_text(text, score) and not _is_anatomy(box, picture):
                 yield FoundText(frame, box, text, score)
 
 
 def _is_text(text: str, score: float) -> bool:
     """Whether what was read may be a word or a number: two letters or digits, read with some certainty."""
     return score >= _READABLE and sum(character.isalnum() for character in text) >= 2
+
+
+def _is_anatomy(box: Box, picture: Grey) -> bool:
+    """Whether what was read as letters is most of the picture both ways: two lungs are ``00``."""
+    left, top, right, bottom = box
+    rows, columns = int(picture.shape[0]), int(picture.shape[1])
+    return right - left > columns * 0.4 and bottom - top > rows * 0.4

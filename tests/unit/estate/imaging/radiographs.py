@@ -49,7 +49,7 @@ def burnt(picture: Grey, text: str, pixels: int, place: random.Random) -> Grey:
     font = ImageFont.load_default(size=pixels * 1.35)
     drawn = Image.fromarray(picture)
     pen = ImageDraw.Draw(drawn)
-    left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+    left, _, right, bottom = pen.textbbox((0, 0), text, font=font)
     x = place.randint(4, max(4, picture.shape[1] - int(right - left) - 6))
     y = place.choice([4, picture.shape[0] - int(bottom) - 6, place.randint(4, picture.shape[0] - int(bottom) - 6)])
     behind = picture[y : y + int(bottom), x : x + int(right - left)]
