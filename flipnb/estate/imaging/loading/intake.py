@@ -28,7 +28,7 @@ from flipnb.estate.imaging.quarantine import Decided
 
 WANTED = "wanted.csv"
 """A file of the source that says how many images were asked for; it is no image."""
-_BATCH = 256
+_BATCH = 128
 _NO_IMAGES = ("DICOMDIR", WANTED)
 
 

@@ -29,9 +29,15 @@ class Study:
 
     @property
     def digest(self) -> str:
-        """Of everything that rows are made of."""
+        """Of everything that rows are made of; a file's name where it may be a reject's."""
         files = [
-            [one.name, one.header.__dict__, one.outcome.state, one.outcome.reason, one.outcome.sha256]
+            [
+                "" if one.outcome.state == "released" else one.name,
+                one.header.__dict__,
+                one.outcome.state,
+                one.outcome.reason,
+                one.outcome.sha256,
+            ]
             for one in self.files
         ]
         return sha256(canonical_bytes([self.source_uid, files, sorted(self.wanted.items())]))
