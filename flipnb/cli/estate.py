@@ -118,7 +118,7 @@ def images(
 ) -> None:
     """Studies of images by their state: how many images were wanted, retrieved, quarantined and released."""
     from flipnb.cli.images import print_studies
-    from flipnb.estate.imaging.loading.load import studies_of
+    from flipnb.estate.harmonise.images.load import studies_of
 
     found = studies_of(estate, version)
     if as_json:

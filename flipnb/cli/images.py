@@ -15,7 +15,7 @@ import typer
 from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly
 
 if TYPE_CHECKING:
-    from flipnb.estate.imaging.loading.load import StudyState
+    from flipnb.estate.harmonise.images.load import StudyState
 
 _SHOWN = 10
 _COUNTED = ("wanted", "retrieved", "released", "quarantined", "refused")
@@ -99,8 +99,8 @@ def load(
     """
     from flipnb.enclave.versions_in_use import versions_in_use
     from flipnb.estate import load as harmonise
+    from flipnb.estate.harmonise.images.load import Settings, load_images
     from flipnb.estate.imaging.deidentify import Policy
-    from flipnb.estate.imaging.loading.load import Settings, load_images
 
     def progress(stage: str, done: int) -> None:
         if not (quiet or as_json):

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import duckdb
 
+    from flipnb.estate.postgresql import Connection
+
 FEED = "identities"
 """The name of the mapping by which controllers' files are loaded."""
 
@@ -88,8 +90,11 @@ class IdentityMap:
             self._systems.setdefault(number, set()).add(system)
 
     @classmethod
-    def of(cls, connection: duckdb.DuckDBPyConnection) -> IdentityMap:
-        """The map of an estate version that ``load`` made, some 300 bytes of memory for each number."""
+    def of(cls, connection: duckdb.DuckDBPyConnection | Connection) -> IdentityMap:
+        """The map of an estate version that ``load`` made, some 300 bytes of memory for each number.
+
+        ``connection`` reads that version, in DuckDB or PostgreSQL.
+        """
         own: dict[_Node, set[int]] = {}
         for feed, value, person in connection.execute(
             "SELECT feed, coalesce(person_source_value, CAST(person_id AS VARCHAR)), person_id "
@@ -99,9 +104,8 @@ class IdentityMap:
         if not has_numbers(connection):
             return cls(own, ())
         rows = connection.execute(
-            "SELECT system, number, person_source_value, merged_into, valid_from, valid_to, nullif(feed, ?) "
-            "FROM person_number JOIN flip_source ON source_id = flip_source_id",
-            [FEED],
+            f"SELECT system, number, person_source_value, merged_into, valid_from, valid_to, nullif(feed, '{FEED}') "
+            "FROM person_number JOIN flip_source ON source_id = flip_source_id"
         ).fetchall()
         return cls(own, (Claim(*row) for row in rows))
 
@@ -173,6 +177,8 @@ def closes_circle(merges: Mapping[str, Iterable[str]], number: str, into: str) -
     return False
 
 
-def has_numbers(connection: duckdb.DuckDBPyConnection) -> bool:
+def has_numbers(connection: duckdb.DuckDBPyConnection | Connection) -> bool:
     """Whether a version has the table of numbers, which one of an earlier release has not."""
-    return bool(connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'person_number'").fetchone())
+    return bool(
+        connection.execute("SELECT 1 FROM information_schema.tables WHERE table_name = 'person_number'").fetchone()
+    )

@@ -70,7 +70,9 @@ class IdentitiesFeed:
         return sha256("\n".join(["flip/identities/1", *(f"{file.digest} {file.name}" for file in files)]).encode())
 
     def warnings(self, build: Build) -> list[str]:
-        """Numbers of people who are not in the estate, or who could be two."""
+        """Numbers of people who are not in the estate, or who could be two; a server's people are not looked at."""
+        if not build.count("person"):
+            return ["No people are at hand here to compare the numbers with: those of nobody are not told."]
         known = IdentityMap.of(build.connection)
         rows = build.connection.execute(
             "SELECT system, number, merged_into, coalesce(valid_from, valid_to) FROM person_number "

@@ -12,9 +12,9 @@ from flipnb.contracts.problem import FlipError
 from flipnb.estate.cohort.by_concept import add_by_concept
 from flipnb.estate.harmonise.build import MEMORY, Build, SourceRecord, configuration
 from flipnb.estate.harmonise.feed import Feed, Progress
+from flipnb.estate.harmonise.images.linking import link_images
 from flipnb.estate.harmonise.rejects import refuse_load
 from flipnb.estate.harmonise.source import SourceFile
-from flipnb.estate.imaging.loading.linking import link_images
 from flipnb.estate.omop.cdm import tables
 from flipnb.estate.versions import Estate
 

@@ -17,9 +17,9 @@ from dicom_people import ROOT, Scanned, write
 
 from flipnb.contracts.problem import FlipError
 from flipnb.estate import Estate, load
+from flipnb.estate.harmonise.images.load import ImagesReport, Settings, load_images, studies_of
 from flipnb.estate.imaging.archive import Archive
 from flipnb.estate.imaging.deidentify import Policy
-from flipnb.estate.imaging.loading.load import ImagesReport, Settings, load_images, studies_of
 from flipnb.estate.imaging.quarantine import Quarantine
 
 HEAD = "person_id,gender_concept_id,year_of_birth,race_concept_id,ethnicity_concept_id,person_source_value"

@@ -1,1 +1,1 @@
-"""Loading images: files through release into the archive, and what became of them into an estate version."""
+"""Files of images through release into the archive, and what rows come of a study of them."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -118,7 +117,7 @@ def _text(found: Dataset | None, keyword: str) -> str:
 def _numbers(found: Dataset | None, keyword: str) -> list[float]:
     try:
         value = None if found is None else found.get(keyword)
-        listed: Iterable[Any] = value if isinstance(value, list) or hasattr(value, "__iter__") else [value]
+        listed: list[Any] = list(value) if value is not None and hasattr(value, "__iter__") else [value]
         numbers = [float(one) for one in listed if one is not None and str(one) != ""]
     except Exception:
         return []

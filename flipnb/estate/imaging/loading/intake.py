@@ -164,7 +164,13 @@ class Intake:
                 self.catalogue.keep([(recipe, given)])
             else:
                 output = work / f"{header.sha256}.dcm"
-                order = {"ask": "release", "person": person, "sha256": header.sha256, "decision": "", "boxes": ()}
+                order: dict[str, Any] = {
+                    "ask": "release",
+                    "person": person,
+                    "sha256": header.sha256,
+                    "decision": "",
+                    "boxes": (),
+                }
                 if decided is not None:
                     order |= {"decision": decided.decision, "boxes": decided.boxes}
                 tasks.append(Task(item, output, order))

@@ -10,13 +10,13 @@ from flipnb.contracts.document import canonical_bytes, sha256
 from flipnb.contracts.problem import FlipError
 from flipnb.estate.harmonise.build import Build, Loading, SourceRecord, filled_tables
 from flipnb.estate.harmonise.feed import Progress
+from flipnb.estate.harmonise.images.linking import FEED, LINKED
 from flipnb.estate.harmonise.loading import recorded
 from flipnb.estate.harmonise.rejects import Reject
 from flipnb.estate.harmonise.source import SourceFile
 from flipnb.estate.identities import IdentityMap
 from flipnb.estate.imaging.deidentify import Policy
 from flipnb.estate.imaging.loading.intake import WANTED, Intake, Refusal, Taken
-from flipnb.estate.imaging.loading.linking import FEED, LINKED
 from flipnb.estate.imaging.loading.studies import Study, rows_of
 from flipnb.estate.versions import Estate
 

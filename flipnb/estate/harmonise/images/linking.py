@@ -247,7 +247,7 @@ def _of_one(rows: list[Any], people: IdentityMap) -> _Study:
     uid, source_uid = rows[0][:2]
     found = [people.lookup(issuer, number, day) for _, _, issuer, number, day, _, files in rows if files]
     persons = frozenset().union(*(match.people for match in found))
-    states = {match.state for match in found}
+    states: set[str] = {match.state for match in found}
     days = [row[4] for row in rows if row[4] is not None]
     accessions = {row[5] for row in rows if row[5]}
     state = _why_nobody(states, len(persons))

@@ -10,9 +10,9 @@ from flipnb.contracts.document import Document
 from flipnb.contracts.problem import FlipError
 from flipnb.estate.harmonise.build import MEMORY
 from flipnb.estate.harmonise.feed import Progress
+from flipnb.estate.harmonise.images.feed import DECIDED, ImagesFeed
 from flipnb.estate.harmonise.loading import LoadReport, load_directory
 from flipnb.estate.imaging.deidentify import Policy
-from flipnb.estate.imaging.loading.feed import DECIDED, ImagesFeed
 from flipnb.estate.versions import Estate
 
 _EVERY = 1.0
