@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
 from contextlib import closing
@@ -14,7 +15,9 @@ import duckdb
 import pydicom
 import pytest
 from dicom_people import ROOT, Scanned, write
+from typer.testing import CliRunner
 
+from flipnb.cli.main import app
 from flipnb.contracts.problem import FlipError
 from flipnb.estate import Estate, load
 from flipnb.estate.harmonise.images.load import ImagesReport, Settings, load_images, studies_of
@@ -288,8 +291,6 @@ def test_what_cannot_be_loaded_is_named_and_loses_nothing_else(tmp_path, estate)
 
 
 def test_accession_numbers_and_lists_of_series_are_joined(tmp_path):
-    import json
-
     def patient(number: str) -> dict:
         identifier = {"system": "KCH", "value": number}
         return {"resourceType": "Patient", "id": f"p{number}", "birthDate": "1950-01-01", "identifier": [identifier]}
@@ -320,8 +321,9 @@ def test_accession_numbers_and_lists_of_series_are_joined(tmp_path):
     write(images / "2.dcm", Scanned("200", 3, accession="ACC2"))  # another study of the accession
     write(images / "3.dcm", Scanned("100", 4, accession="ACC2"))  # the accession is another person's
     write(images / "4.dcm", Scanned("100", 5, accession="ACC3"))  # two procedures have it
+    write(images / "5.dcm", Scanned("200", 77))  # a series that the list has as another person's
     report = loaded(images, estate)
-    assert states(report) == {"whole": 4}
+    assert states(report) == {"whole": 4, "a list of series has it as another person's": 1}
     assert rows(estate, "SELECT count(*) FROM procedure_occurrence")[0][0] == before + 2
     assert rows(estate, "SELECT count(*) FROM image_occurrence")[0][0] == 4 + 3
     joined = rows(
@@ -352,3 +354,38 @@ def test_what_images_need(tmp_path):
     (source / "wanted.csv").write_text("study,series,images\n1.2,1.2.3,many\n")
     with pytest.raises(FlipError, match="line 2"):
         loaded(source, tmp_path / "estate")
+
+
+def test_the_commands(tmp_path, estate):
+    def flip(*words: str) -> str:
+        ran = CliRunner().invoke(app, words)
+        assert ran.exit_code == 0, ran.output
+        return ran.stdout
+
+    source = tmp_path / "source"
+    for n in (1, 2):
+        write(source / f"{n}.dcm", Scanned("700", 1, instance=n))
+    write(source / "3.dcm", Scanned("800", 2))
+    stated = numbers(tmp_path / "more.csv", "KCH,700,ann,,,", "KCH,800,gone,,,")
+    assert "1 numbers are of nobody in the estate: 800 of KCH" in flip(
+        "estate", "identities", str(stated), "--into", str(estate)
+    )
+    told = flip("images", "load", str(source), "--into", str(estate), "--quiet", "--workers", "1")
+    assert "images of 1 people" in told and "nobody has its number (1 images)" in told
+    table = [line.split() for line in flip("estate", "images", str(estate)).splitlines()]
+    assert table == [
+        ["state", "studies", "wanted", "retrieved", "released", "quarantined", "refused"],
+        ["nobody", "has", "its", "number", "1", "0", "1", "1", "0", "0"],
+        ["whole", "1", "0", "2", "2", "0", "0"],
+        ["all", "2", "0", "3", "3", "0", "0"],
+    ]
+    each = json.loads(flip("estate", "images", str(estate), "--json"))
+    assert sorted((one["state"], one["retrieved"], one["wanted"]) for one in each) == [
+        ("nobody has its number", 1, None),
+        ("whole", 2, None),
+    ]
+    assert "2.25." in flip("estate", "images", str(estate), "--studies")
+    again = json.loads(
+        flip("images", "load", str(source), "--into", str(estate), "--json", "--identities", str(stated))
+    )
+    assert not again["load"]["new"] and again["people"] == 1

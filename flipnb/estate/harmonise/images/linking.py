@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -98,8 +98,7 @@ def link_images(build: Build) -> None:
     try:
         _forget(build, loading.source_id)
         studies = _studies(build, IdentityMap.of(build.connection))
-        _Linking(build, loading, _known(build)).link(studies)
-        _tell(build, studies)
+        _tell(build, _Linking(build, loading, _known(build)).link(studies))
         build.connection.execute("COMMIT")
     except BaseException:
         build.connection.execute("ROLLBACK")
@@ -115,10 +114,11 @@ class _Linking:
         self._placed: list[tuple[str, int, int]] = []
         self._features: list[tuple[int, int]] = []
 
-    def link(self, studies: Iterable[_Study]) -> None:
-        """All of them, in a few statements."""
+    def link(self, studies: Iterable[_Study]) -> list[_Study]:
+        """All of them, in a few statements; those that a list of series gives to somebody else are nobody's."""
         series = _series(self._build)
-        for study in studies:
+        judged = [self._agreed(study, series.get(study.uid, [])) for study in studies]
+        for study in judged:
             if study.person is not None:
                 self._study(study, series.get(study.uid, []))
         self._events.route(self._loading)
@@ -137,6 +137,13 @@ class _Linking:
                 f"'DICOM header', {self._loading.source_id} "
                 f"FROM {table} JOIN made_feature ON event = {table}_id WHERE {SOURCE_ID} = {self._loading.source_id}"
             )
+        return judged
+
+    def _agreed(self, study: _Study, series: list[_Series]) -> _Study:
+        listed = {self._known.series[one.source_uid][1] for one in series if one.source_uid in self._known.series}
+        if study.person is None or listed <= {study.person}:
+            return study
+        return replace(study, person=None, state="a list of series has it as another person's")
 
     def _study(self, study: _Study, series: list[_Series]) -> None:
         person = study.person
@@ -148,7 +155,7 @@ class _Linking:
             self._add(procedure, "procedure_occurrence", person, study.day or series[0].day, series[0])
         for one in series:
             there = self._known.series.get(one.source_uid)
-            if there is not None and there[1] == person:
+            if there is not None:
                 occurrence = there[0]
             else:
                 occurrence = stable_id(f"{FEED}/series#{one.uid}")
@@ -288,7 +295,8 @@ def _known(build: Build) -> _Known:
     ).fetchall()
     listed = sql(
         "SELECT i.image_series_uid, i.image_study_uid, i.image_occurrence_id, i.person_id, p.procedure_occurrence_id "
-        "FROM image_occurrence i LEFT JOIN procedure_occurrence p USING (procedure_occurrence_id)"
+        "FROM image_occurrence i LEFT JOIN procedure_occurrence p USING (procedure_occurrence_id) "
+        "ORDER BY i.image_occurrence_id DESC"
     ).fetchall()
     return _Known(
         _grouped((accession, person, procedure) for accession, person, procedure in by_accession),
