@@ -76,6 +76,61 @@ def load(
         print_text(f"Ignored: {name}, which is none of the mapping's")
 
 
+@app.command()
+@speaks_plainly
+def identities(
+    file: Annotated[
+        Path, typer.Argument(help="A CSV file: system,number,person,from,to,merged_into, and perhaps kind.")
+    ],
+    into: Annotated[str, typer.Option(help="The estate: a directory, or a postgresql:// address.")],
+    max_rejects: Annotated[
+        float, typer.Option(min=0, max=1, help="The share of rows that may be rejected; above it, nothing is loaded.")
+    ] = 0.01,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whose numbers of source systems are whose: what was said before in this way is replaced.
+
+    Images that were loaded find their people anew. Nothing of it leaves the enclave.
+    """
+    from flipnb.enclave.versions_in_use import versions_in_use
+    from flipnb.estate import load as harmonise
+
+    in_use = None if "://" in into else versions_in_use(Path(into))
+    report = harmonise(file, "identities", into, max_rejects=max_rejects, in_use=in_use)
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+        return
+    state = "new" if report.new else "nothing has changed"
+    print(f"Estate version {report.version} ({state}): {report.people} people")
+    for warning in report.warnings:
+        print_text(f"Note: {warning}")
+    if report.rejected:
+        print(f"{report.rejected} rows are rejected; the version's table flip_reject names each.")
+
+
+@app.command()
+@speaks_plainly
+def images(
+    estate: Annotated[Path, typer.Argument(help="The estate's directory.")],
+    version: Annotated[str | None, typer.Option(help="Of the estate; else the current one.")] = None,
+    studies: Annotated[bool, typer.Option("--studies", help="A line for each study, by its replaced UID.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Studies of images by their state: how many images were wanted, retrieved, quarantined and released."""
+    from flipnb.cli.images import print_studies
+    from flipnb.estate.harmonise.images.load import studies_of
+
+    found = studies_of(estate, version)
+    if as_json:
+        print_json([one.model_dump(mode="json") for one in found])
+    elif studies:
+        head = ["study", "state", "wanted", "retrieved", "released", "quarantined", "refused"]
+        rows = [["" if getattr(one, name) is None else getattr(one, name) for name in head] for one in found]
+        print_table(head, rows)
+    else:
+        print_studies(found)
+
+
 class Dialect(StrEnum):
     """For which database SQL is written."""
 

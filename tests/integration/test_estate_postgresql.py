@@ -12,7 +12,9 @@ from public_data import synthea
 from flipnb.contracts.problem import FlipError
 from flipnb.estate import Estate, load
 from flipnb.estate.database import reading
+from flipnb.estate.identities import IdentityMap
 from flipnb.estate.omop.cdm import script, tables
+from flipnb.estate.postgresql import current_version, read_version
 from flipnb.estate.quality import assess
 
 PERSON = 'person_id,gender_concept_id,year_of_birth,person_source_value\n1,8507,1950,"a,""b"\nx,8507,1950,\n'
@@ -172,3 +174,16 @@ def test_names_of_a_version_are_never_those_that_a_stranger_made(address, source
         with psycopg.connect(address) as connection:
             connection.execute("DROP OWNED BY stranger")
             connection.execute("DROP ROLE stranger")
+
+
+def test_a_server_holds_whose_numbers_are_whose(address, source, tmp_path):
+    load(source, "omop-5.4", address, max_rejects=0.5)
+    file = tmp_path / "numbers.csv"
+    file.write_text('system,number,person,from,to,merged_into\nKCH,7,"a,""b",,,\nKCH,8,,,,7\nKCH,9,nobody,,,\n')
+    report = load(file, "identities", address, max_rejects=0.5)
+    assert report.people == 1 and "not told" in report.warnings[0]
+    with psycopg.connect(address) as connection:
+        read_version(connection, current_version(connection) or "")
+        found = IdentityMap.of(connection)
+    assert found.lookup("KCH", "8").person == found.lookup(None, "7").person == 1
+    assert found.lookup("KCH", "9").state == "nobody"

@@ -219,9 +219,10 @@ class Build:
         return self._scalar(f"SELECT count(*) FROM {name}")
 
     def rates(self) -> tuple[int, int]:
-        """Rows read and rows rejected, of all files."""
+        """Rows read and rows rejected, of all files but images: one that is held back ends no load."""
         row = self.connection.execute(
-            "SELECT coalesce(sum(row_count + reject_count), 0), coalesce(sum(reject_count), 0) FROM flip_source"
+            "SELECT coalesce(sum(row_count + reject_count), 0), coalesce(sum(reject_count), 0) FROM flip_source "
+            "WHERE feed <> 'images'"
         ).fetchone()
         return (int(row[0]), int(row[1])) if row else (0, 0)
 

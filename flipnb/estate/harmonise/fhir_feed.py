@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flipnb.contracts.document import sha256
-from flipnb.estate.harmonise.build import SOURCE_ID, Build, Loading, SourceRecord
+from flipnb.estate.harmonise.build import SOURCE_ID, Build, Loading, SourceRecord, filled_tables
 from flipnb.estate.harmonise.eras import derive_eras
 from flipnb.estate.harmonise.events import Event, EventTable, dated_rows
 from flipnb.estate.harmonise.feed import Progress
@@ -47,7 +47,7 @@ class FhirFeed:
 
     def version(self, files: Sequence[SourceFile]) -> str:
         """A digest of this feed's own rules alone."""
-        return sha256(b"fhir-r4/3")
+        return sha256(b"fhir-r4/4")
 
     def warnings(self, build: Build) -> list[str]:
         """None: what it can't use is rejected by line."""
@@ -121,7 +121,7 @@ class _Reading:
 
     def _flush(self) -> None:
         for name, rows in self._rows.items():
-            self._build.insert(tables()[name], self._loading, rows)
+            self._build.insert(filled_tables()[name], self._loading, rows)
         self._rows.clear()
 
     def _unique(self) -> None:

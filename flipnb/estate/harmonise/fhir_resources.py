@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -33,6 +33,7 @@ from flipnb.estate.harmonise.fhir_elements import (
     unit_of,
     when,
 )
+from flipnb.estate.harmonise.fhir_numbers import Harmonised, accessions_of, numbers_of
 
 _GENDERS = {"male": 8507, "female": 8532}
 # CDC race and ethnicity codes of US Core, as OMOP's concepts.
@@ -61,14 +62,6 @@ _NOT_SO = frozenset(
 _US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
 
 
-@dataclass(frozen=True)
-class Harmonised:
-    """A row of a table that no concept's domain decides."""
-
-    table: str
-    values: dict[str, Any]
-
-
 def harmonise(resource: Resource, references: References) -> Iterator[Event | Harmonised]:
     """The rows of one resource. Raises Unusable for one that should have rows and can't."""
     reader = _READERS.get(str(resource.get("resourceType")))
@@ -95,7 +88,6 @@ def _status(resource: Resource) -> str:
 
 
 def _patient(resource: Resource, references: References) -> Iterator[Harmonised]:
-    del references
     person_id = stable_id(f"Patient/{resource['id']}")
     born = str(resource.get("birthDate") or "")
     if not born[:4].isdigit():
@@ -126,6 +118,7 @@ def _patient(resource: Resource, references: References) -> Iterator[Harmonised]
         day, moment = when(resource["deceasedDateTime"])
         values = {"person_id": person_id, "death_date": day, "death_datetime": moment, "death_type_concept_id": _EHR}
         yield Harmonised("death", values)
+    yield from numbers_of(resource, references)
 
 
 def _category(resource: Resource, name: str) -> str | None:
@@ -211,11 +204,12 @@ def _observation(resource: Resource, references: References) -> Iterator[Event]:
         yield event
 
 
-def _procedure(resource: Resource, references: References) -> Iterator[Event]:
+def _procedure(resource: Resource, references: References) -> Iterator[Event | Harmonised]:
     start = first_of(resource, "performedDateTime", "performedPeriod")
     event = _event(resource, references, "procedure_occurrence", start, resource.get("code"))
     event.end, event.end_time = ending(resource.get("performedPeriod"))
     yield event
+    yield from accessions_of(resource, event.id)
 
 
 def _medication(type_concept: int, *starts: str) -> Callable[[Resource, References], Iterator[Event]]:
@@ -330,7 +324,7 @@ def _attached(attachment: Any) -> str | None:
 _OID = "urn:oid:"
 
 
-def _imaging(resource: Resource, references: References) -> Iterator[Event]:
+def _imaging(resource: Resource, references: References) -> Iterator[Event | Harmonised]:
     series = resource.get("series", [])
     start = resource.get("started") or next((item.get("started") for item in series), None)
     event = _event(resource, references, "procedure_occurrence", start, None)
@@ -342,6 +336,7 @@ def _imaging(resource: Resource, references: References) -> Iterator[Event]:
     ]
     event.codes = tuple(procedures or dict.fromkeys(modalities))
     yield event
+    yield from accessions_of(resource, event.id)
     identifiers = [str(item.get("value") or "") for item in resource.get("identifier", [])]
     study = next((value.removeprefix(_OID) for value in identifiers if value.startswith(_OID)), None)
     for one in series:

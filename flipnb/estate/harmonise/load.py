@@ -10,12 +10,19 @@ from flipnb.estate.harmonise.athena_feed import AthenaFeed
 from flipnb.estate.harmonise.build import MEMORY
 from flipnb.estate.harmonise.feed import Feed, Progress
 from flipnb.estate.harmonise.fhir_feed import FhirFeed
+from flipnb.estate.harmonise.identities_feed import IdentitiesFeed
 from flipnb.estate.harmonise.loading import MAX_REJECTS, LoadReport, load_directory
 from flipnb.estate.harmonise.mapped_feed import MappedFeed
 from flipnb.estate.harmonise.omop_feed import OmopFeed
 from flipnb.estate.harmonise.server import load_server
+from flipnb.estate.identities import FEED as IDENTITIES
 
-_BUILT_IN: dict[str, Callable[[], Feed]] = {"omop-5.4": OmopFeed, "fhir-r4": FhirFeed, "athena": AthenaFeed}
+_BUILT_IN: dict[str, Callable[[], Feed]] = {
+    "omop-5.4": OmopFeed,
+    "fhir-r4": FhirFeed,
+    "athena": AthenaFeed,
+    IDENTITIES: IdentitiesFeed,
+}
 
 
 def load(

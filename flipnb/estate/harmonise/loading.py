@@ -12,6 +12,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.estate.cohort.by_concept import add_by_concept
 from flipnb.estate.harmonise.build import MEMORY, Build, SourceRecord, configuration
 from flipnb.estate.harmonise.feed import Feed, Progress
+from flipnb.estate.harmonise.images.linking import link_images
 from flipnb.estate.harmonise.rejects import refuse_load
 from flipnb.estate.harmonise.source import SourceFile
 from flipnb.estate.omop.cdm import tables
@@ -110,6 +111,7 @@ def load_directory(
                 if current is not None:
                     build.keep(estate.file(current), plan.kept)
                 ignored = read_files(build, feed, plan, progress)
+                link_images(build)
                 check(build, max_rejects, directory / REJECTED)
                 check_people_remain(before, build.count("person"), source, allow_empty=allow_empty)
                 warnings = feed.warnings(build)

@@ -29,7 +29,8 @@ from flipnb.estate.imaging.batch.sources import Item, items
 from flipnb.estate.imaging.deidentify import Policy
 from flipnb.files.whole import sync
 
-_ENGINE = "1"  # raised where the same policy gives other bytes
+ENGINE = "1"
+"""Raised where the same policy gives other bytes."""
 _UID = re.compile(r"[0-9][0-9.]{0,63}")
 _KEY_BYTES = 32
 
@@ -70,7 +71,7 @@ def deidentify(
     beside.mkdir(mode=0o700, parents=True, exist_ok=True)
     to.mkdir(parents=True, exist_ok=True)
     with _locked(beside):
-        secret = _key(key or beside / "key", make=key is None)
+        secret = read_key(key or beside / "key", make=key is None)
         yield from _Run(source, to, beside, policy, secret).lines(workers or os.cpu_count() or 1, counted)
 
 
@@ -83,7 +84,7 @@ class _Run:
         self._policy = policy
         self._secret = secret
         self._folders: set[Path] = set()
-        self._stamp = f"{_ENGINE}\0{policy.model_dump_json()}\0".encode()
+        self._stamp = f"{ENGINE}\0{policy.model_dump_json()}\0".encode()
 
     def lines(self, workers: int, counted: Callable[[int], None] | None) -> Iterator[Line]:
         shutil.rmtree(self._work, ignore_errors=True)
@@ -176,8 +177,8 @@ def _safe(uid: str) -> str:
     return uid if _UID.fullmatch(uid) else hashlib.sha256(uid.encode()).hexdigest()[:16] if uid else "none"
 
 
-def _key(path: Path, *, make: bool) -> bytes:
-    """The key in ``path``; where it may be made, a fresh one, for its owner alone."""
+def read_key(path: Path, *, make: bool) -> bytes:
+    """The key in ``path``; where it may be made, a fresh one, for its owner alone. Raises FlipError ``bad-key``."""
     if make and not path.exists():
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "w") as file:

@@ -8,8 +8,10 @@ primary_key, fk_table, fk_field, domain, concept_class.
 et al. 2024, doi:10.1007/s10278-024-00982-6), after ``inst/csv/new_csv/OMOP_CDM_Medical_Imaging_Ex_Field_Level.csv`` of
 OHDSI/ImageWG. It gives a feature's concept the domain Metadata, which no LOINC or RadLex concept has: left out here.
 
-``image_file.csv`` holds, in the same columns, the one table of ours that records have beside them: which de-identified
-DICOM files of the archive (``estate.imaging.archive``) make up a series of image_occurrence.
+In the same columns three files hold the tables of ours that records have beside them: ``image_file.csv`` which
+de-identified DICOM files of the archive (``estate.imaging.archive``) make up a series of image_occurrence,
+``image_sources.csv`` what became of the studies and series whose files were given to a load of images, and
+``person_number.csv`` whose numbers of source systems are whose (``estate.identities``).
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ Dialect = Literal["duckdb", "postgres"]
 # OMOP's integer is 32 bits; ids of rows and persons are pseudonyms here and need 64.
 _TYPES = {"integer": "INTEGER", "bigint": "BIGINT", "float": "DOUBLE", "date": "DATE", "datetime": "TIMESTAMP"}
 _SPECIFICATIONS = ("cdm_v5.4.csv", "imaging_extension.csv")
-_OWN = ("image_file.csv",)
+_OWN = ("image_file.csv", "person_number.csv", "image_sources.csv")
 _RESERVED = frozenset({"offset"})
 
 VOCABULARY_TABLES = (

@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -26,19 +27,30 @@ _PIECE = 1 << 20
 
 
 def main() -> None:
-    """Answer until standard input ends."""
+    """De-identify what is asked for until standard input ends."""
+    first, orders, say = serve()
+    deidentifier = Deidentifier(Policy.model_validate(first["policy"]), Keys(bytes.fromhex(first["key"])))
+    for order in orders:
+        say(_answer(order, deidentifier))
+
+
+def serve() -> tuple[dict[str, Any], Iterator[dict[str, Any]], Callable[[dict[str, Any]], None]]:
+    """Behind the wall: who this process is, the orders that come, and how to answer one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     _wall()
     first = json.loads(sys.stdin.readline())
-    deidentifier = Deidentifier(Policy.model_validate(first["policy"]), Keys(bytes.fromhex(first["key"])))
-    for line in sys.stdin:
-        _say(answers, _answer(json.loads(line), deidentifier))
+    return first, (json.loads(line) for line in sys.stdin), lambda answer: _say(answers, answer)
 
 
 def _answer(order: dict[str, Any], deidentifier: Deidentifier) -> dict[str, Any]:
+    return answered(order, lambda source, output: told(release(source, output, deidentifier)))
+
+
+def answered(order: dict[str, Any], answer: Callable[[Path, Path], dict[str, Any]]) -> dict[str, Any]:
+    """What ``answer`` says of an order's file, as a file of its own, and the path of its output."""
     output = Path(order["output"])
     source = Path(order["path"])
     spooled = output.with_suffix(".in")
@@ -48,7 +60,7 @@ def _answer(order: dict[str, Any], deidentifier: Deidentifier) -> dict[str, Any]
             if refused:
                 return {"state": "refused", "reason": refused}
             source = spooled
-        return _told(release(source, output, deidentifier))
+        return answer(source, output)
     except MemoryError:
         return {"state": "quarantined", "reason": "too much memory was needed"}
     except OSError as error:
@@ -57,7 +69,8 @@ def _answer(order: dict[str, Any], deidentifier: Deidentifier) -> dict[str, Any]
         spooled.unlink(missing_ok=True)
 
 
-def _told(outcome: Outcome) -> dict[str, Any]:
+def told(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as an answer."""
     facts = None if outcome.facts is None else asdict(outcome.facts)
     return {"state": outcome.state, "reason": outcome.reason, "facts": facts}
 

@@ -7,9 +7,9 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,21 +19,23 @@ from flipnb.estate.imaging.deidentify import Policy
 
 _LOOK_S = 0.5
 _LINE = 1 << 20
+_DEIDENTIFIES = "flipnb.estate.imaging.batch.child"
 
 
 @dataclass(frozen=True)
 class Task:
-    """A file, and where its output goes for the time being."""
+    """A file, where its output goes for the time being, and what else the child is told of it."""
 
     item: Item
     output: Path
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 class _Child:
     """A process, the task it has and until when."""
 
-    def __init__(self, introduction: str) -> None:
-        command = [sys.executable, "-m", "flipnb.estate.imaging.batch.child"]
+    def __init__(self, introduction: str, module: str) -> None:
+        command = [sys.executable, "-m", module]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
         )
@@ -47,7 +49,7 @@ class _Child:
         self.until = time.monotonic() + seconds
         item = task.item
         order = {"path": str(item.path), "member": item.member, "size": item.size, "output": str(task.output)}
-        self._send(json.dumps(order))
+        self._send(json.dumps({**order, **task.more}))
 
     def hear(self) -> dict[str, Any] | None:
         """The answer, once its line is whole. Raises EOFError where the process is gone."""
@@ -79,9 +81,15 @@ class _Child:
 
 
 class Pool:
-    """``workers`` children with one policy and key. ``slowest_s`` seconds are given to a file, and one to each MB."""
+    """``workers`` children with one policy and key. ``slowest_s`` seconds are given to a file, and one to each MB.
 
-    def __init__(self, policy: Policy, key: bytes, *, workers: int, slowest_s: float = 300) -> None:
+    ``module`` is what a child runs.
+    """
+
+    def __init__(
+        self, policy: Policy, key: bytes, *, workers: int, slowest_s: float = 300, module: str = _DEIDENTIFIES
+    ) -> None:
+        self._module = module
         self._introduction = json.dumps({"policy": policy.model_dump(mode="json"), "key": key.hex()})
         self._workers = workers
         self._slowest = slowest_s
@@ -110,7 +118,7 @@ class Pool:
         self._selector.close()
 
     def _start(self) -> _Child:
-        child = _Child(self._introduction)
+        child = _Child(self._introduction, self._module)
         self._children.append(child)
         self._selector.register(child.process.stdout or 0, selectors.EVENT_READ, child)
         return child
