@@ -40,7 +40,19 @@ CHECKS: Final[Mapping[str, frozenset[str]]] = {
     "code": frozenset({"not-python", "shell-command"}),
     "rounds": frozenset({"no-rounds", "no-report"}),
     "outputs": frozenset({"undeclared-output", "missing-output"}),
-    "files": frozenset({"undeclared-file", "files-unsupported"}),
+    "files": frozenset(
+        {
+            "undeclared-file",
+            "undeclared-module",
+            "relative-import",
+            "wrong-kind",
+            "name-clash",
+            "file-too-large",
+            "not-text",
+            "wrong-encoding",
+            "bad-weights",
+        }
+    ),
     "paths": frozenset({"absolute-path"}),
     "imports": frozenset({"not-in-environment", "no-module", "no-environment"}),
     "size": frozenset({"long-cell", "document-too-large"}),
