@@ -64,7 +64,7 @@ class Sandbox(Document):
         return {
             "PATH": str(INSIDE / "bin"),
             "LD_LIBRARY_PATH": str(INSIDE / "lib"),
-            "PYTHONPATH": os.pathsep.join([str(PROJECT), *map(str, self.interpreter.site_places())]),
+            "PYTHONPATH": os.pathsep.join(map(str, self.interpreter.search_path())),
             "PYTHONNOUSERSITE": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONHASHSEED": "0",
