@@ -37,6 +37,7 @@ _WRITERS = frozenset(
      "write_bytes", "write_text"}
 )  # fmt: skip
 _FOLDER = "a folder can't go with a notebook: write it as one module"
+_ASKS = frozenset({"flip.file", "flipnb.file"})
 _LONG_CELL = 20_000
 
 
@@ -119,6 +120,7 @@ def find_issues(notebook: Path, *, lock: Path | None = None) -> list[Issue]:
     beside, wrong = find_beside(plan, notebook.parent) if plan is not None else ([], [])
     issues += map(_issue, wrong)
     codes, broken = _parse(frozen, beside)
+    issues += _files_asked(codes, plan) if plan is not None else []
     issues += _agreements_and_totals(codes, plan) if plan is not None else []
     issues += [*broken, *_reports(codes, outputs), *_unused(parameters, frozen, codes)]
     issues += [*_paths(codes), *_files_written(codes), *_long_cells(frozen)]
@@ -286,6 +288,17 @@ def _paths(codes: Sequence[_Code]) -> Iterator[Issue]:
                     continue
                 message = f"{node.value!r} looks like a path of this machine, which an enclave does not have."
                 yield code.issue("warning", "absolute-path", message, node.lineno)
+
+
+def _files_asked(codes: Sequence[_Code], plan: PlanFile) -> Iterator[Issue]:
+    """``flip.file("NAME")`` of what does not go with the notebook."""
+    for code in codes:
+        for node in ast.walk(code.tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in _ASKS and len(node.args) == 1:
+                name = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
+                if isinstance(name, str) and name not in plan.files:
+                    message = f"Asks for the file {name!r}, which the plan file does not name under files."
+                    yield code.issue("error", "no-file", message, node.lineno)
 
 
 def _files_written(codes: Sequence[_Code]) -> Iterator[Issue]:

@@ -76,9 +76,8 @@ class AttachedFiles:
             place = partial / file.name
             try:
                 share(self._path(bundle, file), place)
-                with place.open("rb") as opened:
-                    found = hashlib.file_digest(opened, "sha256").hexdigest()
-            except FileNotFoundError:
+                found = _digest(place)
+            except OSError:
                 found = ""
             if found != file.sha256:
                 raise _wrong(file)
@@ -169,7 +168,8 @@ def require_own_names(files: Iterable[AttachedFile]) -> None:
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
+    """Of the file itself, never of what a link in its place stands for."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

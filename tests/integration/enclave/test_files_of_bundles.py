@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,19 @@ from enclave_federation import PASSPHRASE, Federation, Trust, until
 from enclave_scenario import SPEC, sha
 from safetensors.numpy import load, save
 
+from flipnb.cli.desk_text import show_request
+from flipnb.contracts.approval import Approval
 from flipnb.contracts.attached import AttachedFile
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.desk import RequestDetail
 from flipnb.contracts.notebook import Cell, FrozenNotebook
+from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import RunView
 from flipnb.link.key_files import save_key
 from flipnb.workbench.bundles_plan import plan_of_bundle
 from flipnb.workbench.home import Configuration, Home
 from flipnb.workbench.results import results_of
+from flipnb.workbench.submission import run_again
 
 MODEL = """import numpy as np
 
@@ -125,7 +130,7 @@ def test_a_run_with_a_module_and_weights(federation: Federation, tmp_path: Path)
     assert plan_of_bundle(bundle, "x.cohort.json").files == ("model.py", "pretrained.safetensors")
 
 
-def test_another_module_is_shown_line_by_line(federation: Federation) -> None:
+def test_another_module_is_shown_line_by_line(federation: Federation, capsys: pytest.CaptureFixture[str]) -> None:
     north, south = federation.trusts
     changed = MODEL.replace("np.float32(lr)", "np.float32(-lr)")
     bundle, _ = submit(federation, "2", changed)
@@ -139,7 +144,32 @@ def test_another_module_is_shown_line_by_line(federation: Federation) -> None:
     ]
     brief = detail(north, bundle.digest()).brief
     assert any(one.text == "The file model.py: changed." for one in brief.since)
+    show_request(detail(north, bundle.digest()))
+    printed = capsys.readouterr().out
+    assert "--- model.py\n" in printed and "“layer.weight”: 1 x 2 of float32" in printed
+    assert "--- model.py, changed since the last approval" in printed and '-     weights["weight"] +=' in printed
     for trust in (north, south):
+        trust.decline(bundle.digest(), "only a test")
+
+
+def test_another_run_of_a_bundle_is_looked_at_with_its_files(federation: Federation, tmp_path: Path) -> None:
+    simple = """
+import numpy as np
+import flipnb as flip
+import model
+from safetensors.numpy import load_file
+pretrained = load_file(flip.file("pretrained.safetensors"))["layer.weight"]
+weights = {"weight": np.zeros((1, 2), np.float32), "bias": np.zeros(1, np.float32)}
+for rnd in flip.rounds(weights):
+    model.step(weights, pretrained, lr)
+    rnd.report(loss=0.5, accuracy=0.75)
+"""
+    notebook = FrozenNotebook(cells=(cells().cells[0], Cell(id="simple", type="code", source=simple.strip())))
+    bundle, run = submit(federation, "6", notebook=notebook, title="A clone")
+    again = run_again(researcher(federation, tmp_path), bundle.digest(), {"lr": 0.2})
+    assert (again.bundle, again.point, again.run != run.run) == (bundle.digest(), {"lr": 0.2}, True)
+    for trust in federation.trusts:
+        detail(trust, bundle.digest())
         trust.decline(bundle.digest(), "only a test")
 
 
@@ -156,8 +186,10 @@ def test_an_approval_holds_for_the_bytes_that_were_read(federation: Federation) 
     assert len(other) == bundle.files[0].size
     path.unlink()
     path.write_bytes(other)
-    shown = detail(north, bundle.digest()).files[0]
-    assert sha(shown.source.encode()) != shown.file.sha256, "which no approval is signed for"
+    shown = detail(north, bundle.digest())
+    with pytest.raises(FlipError) as caught:  # what a controller's own tools make of what they are shown
+        Approval.of_request(shown, trust=north.node.key_id, executions=1, days=1, now=datetime.now(UTC))
+    assert caught.value.code == "other-bundle"
     assert north.approve(bundle.digest()).is_success
     assert south.approve(bundle.digest()).is_success
     ended = federation.reaches(run.run, "failed", seconds=120)

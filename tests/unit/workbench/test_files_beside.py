@@ -166,6 +166,12 @@ def test_what_cannot_go_is_named_by_validate_and_by_send(study, home, name, spoi
         assert refused(rehearse, study).code == code
 
 
+def test_a_file_that_is_asked_for_and_not_declared_is_named(study):
+    declare(study, "model.py", "shared.py")
+    (issue,) = [issue for issue in find_issues(study) if issue.code == "no-file"]
+    assert (issue.cell, issue.line) == (2, 6) and "'pretrained.safetensors'" in issue.message
+
+
 def test_a_module_of_a_gigabyte_is_not_read(study):
     with (study.parent / "model.py").open("wb") as file:
         file.truncate(1 << 30)
