@@ -113,6 +113,7 @@ class Requests:
         try:
             await self._bring_files(bundle, fetch_file)
             await self._look_at_files(bundle, envelope)
+            self._require_own(bundle)  # another researcher's may have come meanwhile
             self._keep(bundle, envelope, None)
         finally:
             self._coming.pop(bundle.digest, None)
