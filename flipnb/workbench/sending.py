@@ -10,7 +10,7 @@ from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.tensors import TensorSpec
-from flipnb.workbench.attached import find_beside
+from flipnb.workbench.attached import find_beside, sibling_of
 from flipnb.workbench.choosing import choose
 from flipnb.workbench.freezing import freeze_notebook
 from flipnb.workbench.home import Home
@@ -49,7 +49,8 @@ def find_send_issues(
     try:
         plan_file = read_plan(plan_path(notebook))
         beside, _ = find_beside(plan_file, notebook.parent)
-        imported = find_imports(freeze_notebook(notebook), beside)
+        found = find_imports(freeze_notebook(notebook), beside)
+        imported = [one for one in found if sibling_of(one.module, notebook.parent) is None]  # those have been named
     except FlipError:
         return issues  # which name it
     everybody = [trust.name for trust in trusts]

@@ -166,7 +166,13 @@ def _ran(subject: Subject, points: Sequence[Point], place: Path) -> Iterator[int
     order["at_once"] = min(_AT_ONCE, os.cpu_count() or 1)
     (place / ORDER).write_text(json.dumps(order))
     process = subprocess.Popen(
-        [sys.executable, "-m", "flipnb.workbench.shape_run", str(place)],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "flipnb.workbench.shape_run",
+            str(place),
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -90,7 +90,7 @@ def submit(federation: Federation, nonce: str, model: str = MODEL, **changes: An
 
 
 def detail(trust: Trust, bundle: str) -> RequestDetail:
-    until(lambda: trust.waits_for(bundle))
+    until(lambda: trust.waits_for(bundle), 120)
     return RequestDetail.model_validate(trust.get(f"/requests/{bundle}"))
 
 
@@ -108,7 +108,7 @@ def test_a_run_with_a_module_and_weights(federation: Federation, tmp_path: Path)
 
     north.read(bundle.digest())
     page = ApprovalTab(north, bundle.digest())
-    text = until(page.look).text
+    text = until(page.look, 120).text
     assert "def step(weights, pretrained, lr):" in text and "2 cells, 1 module<" in text
     assert "has approved" in page.press(PASSPHRASE).text
     assert south.approve(bundle.digest(), executions=2).is_success
@@ -120,7 +120,7 @@ def test_a_run_with_a_module_and_weights(federation: Federation, tmp_path: Path)
     assert final["weight"].tolist() == [[pytest.approx(0.02, abs=1e-4), pytest.approx(0.04, abs=1e-4)]]
     for trust in federation.trusts:
         left = trust.enclave.runs / run.run
-        until(lambda left=left: not (left / "bundle").exists())
+        until(lambda left=left: not (left / "bundle").exists(), 120)
 
     found = results_of(researcher(federation, tmp_path), run.run, tmp_path / "results")
     saved = {path.name: path for path in tmp_path.rglob("*") if path.is_file()}
@@ -152,7 +152,11 @@ def test_another_module_is_shown_line_by_line(federation: Federation, capsys: py
         trust.decline(bundle.digest(), "only a test")
 
 
-def test_another_run_of_a_bundle_is_looked_at_with_its_files(federation: Federation, tmp_path: Path) -> None:
+def test_another_run_of_a_bundle_is_looked_at_with_its_files(
+    federation: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.py").write_text("raise SystemExit('another model of the same name')\n")
     simple = """
 import numpy as np
 import flipnb as flip
