@@ -124,6 +124,62 @@ def test_a_simulated_federation_has_them_in_every_kernel(study):
     assert head.tolist() == pytest.approx([0, 0.2]), "two rounds of 0.1 · backbone[1] at both"
 
 
+NETWORK = """from torch import nn
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 4))
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, x):
+        return self.head(self.backbone(x))
+"""
+TUNED = """import torch
+import flipnb as flip
+from network import Network
+from safetensors.torch import load_file
+torch.manual_seed(seed)
+pretrained = load_file(flip.file("pretrained.safetensors"))
+model = Network()
+model.backbone.load_state_dict(pretrained)
+model.backbone[0].requires_grad_(False)
+optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=lr)
+for rnd in flip.rounds(model, exclude=["^backbone.0", "^backbone.1"], state=[optimiser]):
+    if rnd.training:
+        optimiser.zero_grad()
+        loss = (model(torch.randn(16, 2)) - 1).square().mean()
+        loss.backward()
+        optimiser.step()
+    rnd.report(loss=0.5, accuracy=0.5)
+assert torch.equal(model.backbone[0].weight, pretrained["0.weight"]), solver
+"""
+
+
+@pytest.mark.slow
+def test_a_pretrained_network_is_tuned_from_its_file_with_layers_kept_out(write):
+    """What is excluded is as in the file, in every kernel; what is trained together begins as in the file."""
+    import torch
+    from safetensors.torch import load_file as tensors_of
+    from safetensors.torch import save_file as save_tensors
+
+    notebook = write(parameters(), cell(TUNED))
+    (notebook.parent / "network.py").write_text(NETWORK)
+    torch.manual_seed(7)
+    space: dict[str, type[torch.nn.Module]] = {}
+    exec(NETWORK, space)
+    pretrained = space["Network"]().backbone.state_dict()
+    save_tensors(pretrained, notebook.parent / "pretrained.safetensors")
+    declare(notebook, "network.py", "pretrained.safetensors")
+    found = flip.rehearse(notebook, trusts=2, rounds=2)
+    kept = last_rehearsal(notebook)
+    assert [tensor.name for tensor in kept.tensors.tensors] == [
+        "backbone.2.weight", "backbone.2.bias", "head.weight", "head.bias",
+    ]  # fmt: skip
+    assert torch.equal(tensors_of(kept.initial_weights)["backbone.2.weight"], pretrained["2.weight"])
+    assert not torch.equal(tensors_of(found.weights)["backbone.2.weight"], pretrained["2.weight"]), "it was tuned"
+
+
 def test_in_a_notebook_the_plan_says_which_there_are(study, monkeypatch):
     monkeypatch.chdir(study.parent)
     monkeypatch.setenv("FLIP_PLAN", str(plan_path(study)))
