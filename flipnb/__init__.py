@@ -22,12 +22,14 @@ from typing import Any
 __version__ = "0.1.0"
 
 # Looked up by name, not imported: an enclave has no workbench, and nobody may reach one through this package.
-_IN_A_KERNEL = {"data", "rounds", "total"}
+_IN_A_KERNEL = {"data", "file", "rounds", "total"}
 _ON_A_WORKBENCH = {"cohort", "follow", "new", "rehearse", "results", "runs", "submit"}
 _ELSEWHERE = {"new": "flipnb.workbench.templates", "rehearse": "flipnb.simulation.rehearsing"}
 _MODULES = {"cohorts"}
 
-__all__ = ["cohort", "cohorts", "data", "follow", "new", "rehearse", "results", "rounds", "runs", "submit", "total"]
+__all__ = [
+    "cohort", "cohorts", "data", "file", "follow", "new", "rehearse", "results", "rounds", "runs", "submit", "total",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ from flipnb.cli.terminal import print_table, print_text
 from flipnb.contracts.brief import Sentence
 from flipnb.contracts.desk import AuditLine, RequestDetail, RequestSummary
 from flipnb.contracts.policy import Policy
+from flipnb.wording.attached import file_lines
 
 
 def show_request(detail: RequestDetail) -> None:
@@ -47,9 +48,23 @@ def show_brief(detail: RequestDetail) -> None:
 
 
 def show_code(detail: RequestDetail) -> None:
-    """Print every cell of a request's notebook."""
+    """Print every cell of a request's notebook, and every module that goes with it."""
     for number, cell in enumerate(detail.content.notebook.cells, 1):
         print_text(f"\n--- cell {number}, {cell.type} {' '.join(cell.tags)}\n{cell.source}")
+    for shown in detail.files:
+        if shown.kind == "module":
+            print_text("\n".join([f"\n--- {shown.file.name}", *file_lines(shown)]))
+    if detail.changes.since is not None:
+        show_changed_files(detail)
+
+
+def show_changed_files(detail: RequestDetail) -> None:
+    """Print how a request's modules and weights differ from those of the last approval, line by line."""
+    marks = {"both": " ", "new": "+", "earlier": "-"}
+    for file in detail.changes.files:
+        if file.kind in ("changed", "removed"):
+            print_text(f"\n--- {file.name}, {'gone' if file.kind == 'removed' else 'changed'} since the last approval")
+            print_text("\n".join(f"{marks[line.mark]} {line.text}" for line in file.lines))
 
 
 def _sentences(sentences: Iterable[Sentence], depth: int = 1) -> None:

@@ -36,8 +36,8 @@ class Approval(Document):
     def of_request(cls, detail: RequestDetail, *, trust: KeyId, executions: int, days: int, now: datetime) -> Approval:
         """What a controller signs who was shown ``detail``.
 
-        Raises FlipError ``no-estate``, ``other-bundle`` (the content is not that of the signed bytes, or these are not
-        of the digest), ``bad-number``.
+        Raises FlipError ``no-estate``, ``other-bundle`` (the content is not that of the signed bytes, these are not of
+        the digest, or code that was shown is not the file's), ``files-missing``, ``bad-number``.
         """
         if detail.estate_version is None:
             raise FlipError("no-estate", "This enclave has no estate yet; load one first.", status=409)
@@ -46,6 +46,7 @@ class Approval(Document):
             raise FlipError(
                 "other-bundle", "What the agent shows is not the bundle of this digest; nothing was approved."
             )
+        _require_shown(detail)
         if not (1 <= executions <= MOST_EXECUTIONS and 1 <= days <= 365):
             raise FlipError("bad-number", "An approval is for 1 to 1000 runs and 1 to 365 days.", status=422)
         return cls(
@@ -57,6 +58,18 @@ class Approval(Document):
             approved=now,
             expires=now + timedelta(days=days),
         )
+
+
+def _require_shown(detail: RequestDetail) -> None:
+    """Every file of the bundle was there to be read, and the code that was shown is what runs."""
+    if tuple(shown.file for shown in detail.files) != detail.content.files:
+        raise FlipError("other-bundle", "The files that the agent shows are not the bundle's; nothing was approved.")
+    for shown in detail.files:
+        if not shown.here:
+            gone = f"{shown.file.name} is not here any more; nothing was approved."
+            raise FlipError("files-missing", gone, remedy="The researcher sends it again.")
+        if shown.kind == "module" and sha256(shown.source.encode()) != shown.file.sha256:
+            raise FlipError("other-bundle", f"{shown.file.name} is not the code that was signed; nothing was approved.")
 
 
 class Decline(Document):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
+from flipnb.contracts.attached import MOST_FILES, AttachedFile
 from flipnb.contracts.choices import Choices, Choosable
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.consensus import VALUE_BITS
@@ -21,14 +22,6 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.tensors import TensorSpec
 from flipnb.contracts.text import Line, Name
 from flipnb.contracts.total import TotalStep, check_steps
-
-
-class AttachedFile(Document):
-    """A file beside the notebook, by digest; it lies read-only under ``/bundle/NAME`` in the kernel."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")
-    sha256: Digest
-    size: int = Field(ge=0, le=1 << 30)
 
 
 class Environment(Document):
@@ -54,7 +47,7 @@ class Bundle(Document):
     minimum_trusts: int = Field(ge=1)
     notebook: FrozenNotebook
     notebook_name: Annotated[Line, Later("")] = ""
-    files: tuple[AttachedFile, ...] = Field(default=(), max_length=100)
+    files: tuple[AttachedFile, ...] = Field(default=(), max_length=MOST_FILES)
     parameters: tuple[Parameter, ...] = Field(max_length=1000)
     cohort: dict[str, Any]
     dataset: Dataset
@@ -147,6 +140,11 @@ class Bundle(Document):
         if split:
             changed["split"] = self.split.model_copy(update=split)
         return self.model_copy(update=changed)
+
+    @property
+    def attached_bytes(self) -> int:
+        """Bytes of the files beside the notebook, together."""
+        return sum(file.size for file in self.files)
 
     @property
     def _told(self) -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from flipnb.contracts.attached import FileKind, ShownFile
 from flipnb.contracts.brief import Brief
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.channels import Channel
@@ -124,14 +125,25 @@ class FieldChange(Document):
     lines: tuple[ChangedLine, ...]
 
 
+class FileChange(Document):
+    """A file that goes with the notebook against the one of its name in the earlier bundle: a module's source, or what
+    is said of weights, line by line."""
+
+    name: str
+    type: FileKind
+    kind: ChangeKind
+    lines: tuple[ChangedLine, ...]
+
+
 class Changes(Document):
     """A bundle against ``since``, the last one of its study that was approved here and shares cells with it.
 
-    Without such a bundle ``since`` is None, every cell is added and there are no fields.
+    Without such a bundle ``since`` is None, every cell and file is added and there are no fields.
     """
 
     since: Digest | None
     cells: tuple[CellChange, ...]
+    files: tuple[FileChange, ...]
     fields: tuple[FieldChange, ...]
 
 
@@ -152,7 +164,7 @@ class RequestDetail(Document):
 
     ``brief`` is the request in plain words. ``channels`` are all ways in which a run can tell something, ``bits_told``
     their sum in words. ``opened`` says who has had which part before them, ``own`` which controllers signed it as its
-    researcher, and so may not decide.
+    researcher, and so may not decide. ``files`` are those that go with the notebook, in the bundle's order.
     ``signed`` are the bundle's bytes as its researcher signed them, of which ``content`` is the meaning: the digest is
     theirs, however else this version would write the content.
     """
@@ -160,6 +172,7 @@ class RequestDetail(Document):
     summary: RequestSummary
     signed: str
     content: Bundle
+    files: tuple[ShownFile, ...]
     changes: Changes
     count: int | None
     policy_digest: Digest

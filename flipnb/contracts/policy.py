@@ -12,6 +12,8 @@ from flipnb.contracts.plan import MAX_INTEGER_CLIP, Plan
 from flipnb.contracts.problem import FlipError
 
 MIB = 1 << 20
+ATTACHED_BYTES = 256 * MIB
+"""The code of a study, and pretrained weights as large as those of a ResNet-152 or a ViT-B."""
 
 
 def least_trusts(plan: Plan, minimum: int, one_trust_runs: bool) -> int:
@@ -78,7 +80,7 @@ class Policy(Document):
     ``maximum_clip_norm`` and ``maximum_integer_clip`` bound what a plan may let a round change of float tensors (L2
     norm), and of an element of integer tensors. ``one_trust_runs``: whether a run that trains nothing may have this
     Trust alone, whatever ``minimum_trusts`` says, where its bundle asks for one: its totals and metrics are then this
-    Trust's own numbers.
+    Trust's own numbers. ``attached_bytes``: how large the files beside a notebook may be together; 0 is none.
 
     Approvals name this document's digest. A field that an upgrade brings, at its first default, is left out of it
     (``document.Later``), since that allows nothing more than what was approved: so no upgrade voids approvals.
@@ -99,6 +101,7 @@ class Policy(Document):
     maximum_integer_clip: Annotated[int, Later(MAX_INTEGER_CLIP)] = Field(default=MAX_INTEGER_CLIP, ge=0)
     maximum_rounds: int = Field(default=1000, ge=1)
     bits_per_run: int = Field(default=100_000, ge=1)
+    attached_bytes: Annotated[int, Later(ATTACHED_BYTES)] = Field(default=ATTACHED_BYTES, ge=0, le=16 << 30)
     slots: int = Field(default=2, ge=1, le=64)
     waiting_seconds: int = Field(default=900, ge=1)
     progress_seconds: Annotated[float, Later(2.0)] = Field(default=2.0, ge=0.5, le=3600)
@@ -123,6 +126,8 @@ class Policy(Document):
             (bool(bundle.tensors.integers) and plan.integer_clip > self.maximum_integer_clip,
              f"integer_clip {plan.integer_clip} is above {self.maximum_integer_clip}"),
             (plan.rounds > self.maximum_rounds, f"{plan.rounds} rounds are more than {self.maximum_rounds}"),
+            (bundle.attached_bytes > self.attached_bytes,
+             f"its files have {bundle.attached_bytes:,} bytes, more than {self.attached_bytes:,}"),
             (bits > self.bits_per_run, f"what is declared carries {bits} bits, more than {self.bits_per_run}"),
         ]  # fmt: skip
         for refused, reason in reasons:

@@ -31,7 +31,10 @@ class BuiltEnvironment(Document):
 
 
 class Allowance(Document):
-    """What the Trust's policy allows at all; a person still decides on every bundle."""
+    """What the Trust's policy allows at all; a person still decides on every bundle.
+
+    ``attached_bytes``: of the files beside a notebook, together; 0 at earlier agents, which take none.
+    """
 
     per_trust_metrics: bool
     individual_updates: bool
@@ -42,6 +45,7 @@ class Allowance(Document):
     maximum_integer_clip: Annotated[int, Later(MAX_INTEGER_CLIP)] = MAX_INTEGER_CLIP
     maximum_rounds: int
     bits_per_run: int
+    attached_bytes: Annotated[int, Later(0)] = 0
 
 
 class TrustCard(Document):

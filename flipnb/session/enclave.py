@@ -1,4 +1,4 @@
-"""``flip.data`` and ``flip.rounds`` inside an enclave: a frozen cohort and a broker, found by environment variables."""
+"""``flip.data``, ``flip.rounds`` and ``flip.file`` inside an enclave, by what environment variables name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flipnb.session.attached import BUNDLE, attached_file
 from flipnb.session.broker import BrokerChannel
 from flipnb.session.data import Data
 from flipnb.session.rounds import Rounds
@@ -32,6 +33,16 @@ def data(plan: str | Path | None = None) -> Data:
     The same object each time. Raises FlipError ``no-cohort``.
     """
     return _frozen()
+
+
+def file(name: str) -> Path:
+    """The path of a file that goes with this notebook: weights, or a module, named in the plan's ``files``.
+
+        model.load_state_dict(safetensors.torch.load_file(flip.file("resnet.safetensors")))
+
+    It can be read, never written. Raises FlipError ``no-file``.
+    """
+    return attached_file(Path(os.environ.get(BUNDLE, "")), name)
 
 
 @functools.cache

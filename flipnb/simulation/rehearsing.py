@@ -117,7 +117,7 @@ def _simulate(
         try:
             say(f"A kernel starts for each of {count} twins …")
             for trust in trusts:
-                trust.start(hub.run, hub.bundle, hub.point, notebook.parent.absolute())
+                trust.start(hub.run, hub.bundle, hub.point, recorded.attached.absolute())
             ending = Rounds(_order(hub.run, directory), hub).run()
             patient = True
         finally:
@@ -226,6 +226,7 @@ def _bundle(
             trusts=tuple(sorted(roster.trust_keys())),
             minimum_trusts=min(plan_file.minimum_trusts or count, count),
             notebook=frozen,
+            files=recorded.files,
             parameters=space,
             cohort=read_cohort(plan_file, notebook.parent),
             dataset=plan_file.dataset,

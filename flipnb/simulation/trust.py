@@ -53,8 +53,8 @@ class SimulatedTrust:
         self._refused: dict[tuple[str, int], str] = {}
         directory.mkdir(parents=True)
 
-    def start(self, run: str, bundle: Bundle, values: Mapping[str, Scalar], folder: Path) -> None:
-        """Draw the twin, open the airlock and start the notebook."""
+    def start(self, run: str, bundle: Bundle, values: Mapping[str, Scalar], files: Path) -> None:
+        """Draw the twin, open the airlock and start the notebook; ``files`` is the folder of what goes with it."""
         cohort = self._directory / "twin"
         make(bundle.dataset, bundle.split, cohort, people=self.size, seed=self._seed, marginals=self._marginals)
         self._door = LoneDoor(
@@ -69,11 +69,14 @@ class SimulatedTrust:
             peer=os.geteuid(),
             misbehaviour=self._misbehave,
         )
+        scratch = self._directory / "scratch"
+        scratch.mkdir()
         order = KernelOrder(
             notebook=bundle.notebook,
             values=dict(values),
             executed=str(self._directory / "executed.ipynb"),
-            folder=str(folder),
+            folder=str(scratch),
+            files=str(files),
             problem=str(self._directory / "problem.json"),
         )
         path = self._directory / "order.json"

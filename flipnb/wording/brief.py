@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from flipnb.contracts.attached import ShownFile
 from flipnb.contracts.brief import Brief, Section, Sentence
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.channels import Channel
@@ -14,6 +15,7 @@ from flipnb.contracts.keys import fingerprint
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.study import Roster
 from flipnb.contracts.total import place_words
+from flipnb.wording.attached import file_sentences, since_sentences
 from flipnb.wording.cohort import cohort_sentence
 from flipnb.wording.dataset import (
     image_sentences,
@@ -46,7 +48,8 @@ class Asked:
 
     ``roster`` is that of the membership that this Trust signed; None where it is not in the study any more. ``count``
     is exact, None where it is not known. ``before`` is the bundle that ``changes`` compares with, approved ``since``.
-    ``waiting`` runs wait for this Trust. ``what_leaves`` are sentences of the enclave's own about what leaves.
+    ``waiting`` runs wait for this Trust. ``files`` go with the notebook. ``what_leaves`` are sentences of the enclave's
+    own about what leaves.
     """
 
     researcher: str
@@ -58,6 +61,7 @@ class Asked:
     since: datetime | None
     waiting: int
     estate_version: str | None
+    files: tuple[ShownFile, ...]
     what_leaves: tuple[str, ...]
 
 
@@ -74,7 +78,7 @@ def brief(bundle: Bundle, policy: Policy, channels: Sequence[Channel], asked: As
         people=Sentence(text=f"{counted}{cohort.text}", parts=cohort.parts),
         since=tuple(_since(bundle, asked)),
         sees=variables,
-        beside=tuple(_beside(bundle)),
+        beside=tuple(_beside(bundle, asked)),
         training=tuple(_training(bundle)),
         leaves=leaving_rows(bundle, policy, channels),
         caution=_caution(bundle, channels),
@@ -117,6 +121,7 @@ def _since(bundle: Bundle, asked: Asked) -> Iterator[Sentence]:
     fresh = [cell for cell in changes.cells if cell.kind != "same"]
     if fresh:
         yield Sentence(text=f"{len(fresh)} of {many(len(bundle.notebook.cells), 'cell')} new, changed or gone.")
+    yield from since_sentences(changes)
     earlier = {parameter.name: parameter for parameter in asked.before.parameters}
     for parameter in bundle.parameters:
         if earlier.pop(parameter.name, None) != parameter:
@@ -140,11 +145,10 @@ def _part(field: str) -> str:
     return {"dataset": "variables, tables and images", "outputs": "numbers"}.get(field, field.replace("_", " "))
 
 
-def _beside(bundle: Bundle) -> Iterator[Sentence]:
+def _beside(bundle: Bundle, asked: Asked) -> Iterator[Sentence]:
     yield from image_sentences(bundle.dataset)
     yield from table_sentences(bundle.dataset)
-    for file in bundle.files:
-        yield Sentence(text=f"The file {file.name}, {many(file.size, 'byte')}.")
+    yield from (Sentence(text=sentence.text) for sentence in file_sentences(asked.files))
 
 
 def _training(bundle: Bundle) -> Iterator[Sentence]:
@@ -201,7 +205,8 @@ def _everything(bundle: Bundle, asked: Asked, cohort: Sentence) -> Iterator[Sect
         yield section("Study", [Sentence(text=text) for text in study_words(asked.roster)])
     yield section("Cohort", cohort.parts)
     yield section("Variables", variable_sentences(bundle.dataset))
-    yield section("Images, tables and files", _beside(bundle))
+    beside = [*image_sentences(bundle.dataset), *table_sentences(bundle.dataset), *file_sentences(asked.files)]
+    yield section("Images, tables and files", beside)
     yield section("Split", split_sentences(bundle.split))
     yield section("Training", plan_sentences(bundle.plan))
     yield section("Weights", weights_sentences(bundle))

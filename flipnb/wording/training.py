@@ -11,6 +11,7 @@ from flipnb.contracts.parameters import Parameter, Scalar
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.strategy import Strategy
 from flipnb.contracts.total import DeclaredArray
+from flipnb.wording.attached import tensor_words
 from flipnb.wording.rest import rest
 from flipnb.wording.values import listed, many, number, quoted, visible
 
@@ -107,9 +108,7 @@ def array_words(array: DeclaredArray) -> str:
 def weights_sentences(bundle: Bundle) -> Iterator[Sentence]:
     """The tensors of the model, and the file that it begins with."""
     tensors = bundle.tensors.tensors
-    parts = tuple(
-        Sentence(text=f"{quoted(one.name)}: {' x '.join(map(str, one.shape)) or '1'} of {one.dtype}") for one in tensors
-    )
+    parts = tuple(Sentence(text=tensor_words(one)) for one in tensors)
     yield Sentence(text=f"{many(bundle.tensors.elements, 'number')} in {many(len(tensors), 'tensor')}.", parts=parts)
     yield Sentence(text=f"It begins with the weights {bundle.initial_weights}.")
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from flipnb.session.data import Data
     from flipnb.session.rounds import Rounds
 
-__all__ = ["cohort", "data", "follow", "results", "rounds", "runs", "submit", "total"]
+__all__ = ["cohort", "data", "file", "follow", "results", "rounds", "runs", "submit", "total"]
 
 
 def data(plan: str | Path | None = None) -> Data:
@@ -40,6 +40,17 @@ def data(plan: str | Path | None = None) -> Data:
     frozen cohort, whatever ``plan`` is. Raises FlipError ``no-plan``, ``invalid-document``.
     """
     return rehearsal.local_records(plan)
+
+
+def file(name: str) -> Path:
+    """The path of a file beside this notebook that goes with it to the Trusts: named in the plan's ``files``.
+
+        model.load_state_dict(safetensors.torch.load_file(flip.file("resnet.safetensors")))
+
+    In a rehearsal and in a Trust it is a copy of what was rehearsed, to be read alone. Raises FlipError ``no-file``,
+    ``no-plan``.
+    """
+    return rehearsal.local_file(name)
 
 
 def rounds(model: Any, *, state: Sequence[Any] = (), exclude: str | Iterable[str] = ()) -> Rounds:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError, field_validator
 
+from flipnb.contracts.attached import FILE_NAME, MOST_FILES, require_name
 from flipnb.contracts.choices import Choosable, Seed, SeedRange
 from flipnb.contracts.cohort import CohortExpression
 from flipnb.contracts.dataset import Dataset, Split, require_windows
@@ -23,6 +24,18 @@ NO_EPOCHS = 'rnd.progress(…) tells nothing: the plan declares no "epochs", the
 
 Start = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{32}|[0-9a-f]{64})$")]
 """A run's id, whose final weights are meant, or the SHA-256 of weights."""
+
+
+def _can_go(name: str) -> str:
+    try:
+        require_name(name)
+    except FlipError as error:
+        raise ValueError(error.message) from None
+    return name
+
+
+AttachableName = Annotated[str, AfterValidator(_can_go), Field(json_schema_extra={"pattern": FILE_NAME})]
+"""The name of a module or of weights beside the notebook."""
 
 
 class PlanChoosable(Document):
@@ -44,7 +57,8 @@ class PlanFile(Document):
     """``cohort`` is the name of an ATLAS JSON file beside it. ``trusts`` are names of the roster; empty means all.
 
     ``start_from``: its weights take the place of the rehearsal's first ones. ``choosable`` is what each run may choose
-    without a new approval.
+    without a new approval. ``files`` are the modules (NAME.py) and weights (NAME.safetensors) beside it that go with
+    the notebook, which imports no other.
     """
 
     title: Line = Field(min_length=1)
@@ -58,7 +72,7 @@ class PlanFile(Document):
     minimum_trusts: int | None = Field(default=None, ge=1)
     start_from: Start | None = None
     choosable: PlanChoosable = PlanChoosable()
-    files: tuple[str, ...] = ()
+    files: tuple[AttachableName, ...] = Field(default=(), max_length=MOST_FILES)
     valid_days: int = Field(default=30, ge=1, le=365)
 
     @field_validator("dataset")

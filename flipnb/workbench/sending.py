@@ -10,6 +10,7 @@ from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.tensors import TensorSpec
+from flipnb.workbench.attached import find_beside, sibling_of
 from flipnb.workbench.choosing import choose
 from flipnb.workbench.freezing import freeze_notebook
 from flipnb.workbench.home import Home
@@ -47,7 +48,9 @@ def find_send_issues(
     trusts = study_trusts(home, roster)
     try:
         plan_file = read_plan(plan_path(notebook))
-        imported = find_imports(freeze_notebook(notebook))
+        beside, _ = find_beside(plan_file, notebook.parent)
+        found = find_imports(freeze_notebook(notebook), beside)
+        imported = [one for one in found if sibling_of(one.module, notebook.parent) is None]  # those have been named
     except FlipError:
         return issues  # which name it
     everybody = [trust.name for trust in trusts]
@@ -70,6 +73,7 @@ def find_send_issues(
                 minimum_trusts=minimum,
                 environment=home.configuration.environment,
                 imported=imported,
+                attached_bytes=sum(one.file.size for one in beside),
             )
     general = any(issue.severity == "error" and issue.trust is None for issue in issues)
     if tensors is not None and not general:

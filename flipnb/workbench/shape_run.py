@@ -19,10 +19,11 @@ from typing import Any
 
 from flipnb.contracts.notebook import FrozenNotebook
 from flipnb.contracts.problem import FlipError
+from flipnb.session.attached import BUNDLE
 from flipnb.workbench.local_channel import SHAPES
 from flipnb.workbench.rehearsal import PLAN, RECORD, SHAPES_ALONE, TWIN, run_notebook
 
-ORDER, PROBLEM = "order.json", "problem.json"
+ORDER, PROBLEM, SCRATCH = "order.json", "problem.json", "scratch"
 _NEEDED = ("flipnb.records", "flipnb.session.rounds", "IPython.core.interactiveshell", "numpy", "pandas")
 
 
@@ -30,15 +31,17 @@ def main(place: Path) -> None:
     """Run the notebook of the order at each of its points, ``at_once`` at a time."""
     order = json.loads((place / ORDER).read_bytes())
     os.environ.update({PLAN: order["plan"], SHAPES_ALONE: "1", "MPLBACKEND": "agg"})
-    os.chdir(order["folder"])
-    sys.path.insert(0, order["folder"])
+    os.environ[BUNDLE] = order["files"]
+    (place / SCRATCH).mkdir()
+    os.chdir(place / SCRATCH)
+    sys.path.append(order["files"])
     frozen = FrozenNotebook.model_validate(order["notebook"])
     for name in (*_NEEDED, *_imported(frozen)):
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     for number in _in_copies(place, frozen, order["points"], order["at_once"]):
         if not (place / str(number) / SHAPES).exists():
-            _in_a_kernel(place / str(number), frozen, order["points"][number], Path(order["folder"]))
+            _in_a_kernel(place / str(number), frozen, order["points"][number], Path(order["files"]))
         sys.stdout.write(f"{number}\n")
         sys.stdout.flush()
 
@@ -81,10 +84,10 @@ def _run(record: Path, frozen: FrozenNotebook, point: dict[str, Any]) -> None:
             shell.user_ns.update(point)
 
 
-def _in_a_kernel(record: Path, frozen: FrozenNotebook, point: dict[str, Any], folder: Path) -> None:
+def _in_a_kernel(record: Path, frozen: FrozenNotebook, point: dict[str, Any], files: Path) -> None:
     os.environ[RECORD] = str(record)
     try:
-        run_notebook(frozen, point, record / "executed.ipynb", folder)
+        run_notebook(frozen, point, record / "executed.ipynb", record.parent / SCRATCH, files)
         problem = FlipError("no-rounds", "it did not iterate flip.rounds.")
     except FlipError as error:
         problem = error

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flipnb.contracts.attached import AttachedFile, require_name
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.document import canonical_bytes, sha256
 from flipnb.contracts.notebook import FrozenNotebook
@@ -26,6 +27,7 @@ from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.problem import FlipError, Problem
 from flipnb.contracts.tensors import Tensor, TensorSpec
 from flipnb.files.whole import write
+from flipnb.workbench.attached import FOLDER
 from flipnb.workbench.bundles_plan import plan_of_bundle, plan_text
 from flipnb.workbench.local_channel import SHAPES
 from flipnb.workbench.rehearsal import TWIN, make_twin, plan_digest
@@ -44,31 +46,41 @@ _writing = threading.Lock()
 class Subject:
     """A notebook whose points are checked against ``tensors``; at the point ``rehearsed`` it is known to have them.
 
-    ``plan_file`` is its plan, ``folder`` where it runs, ``kept`` the file in which results stay.
+    ``plan_file`` is its plan, ``files`` the folder of what goes with it, by the digests ``attached``; ``kept`` the file
+    in which results stay.
     """
 
     notebook: FrozenNotebook
     plan_file: Path
-    folder: Path
+    files: Path
+    attached: tuple[AttachedFile, ...]
     tensors: TensorSpec
     rehearsed: Point | None
     kept: Path
     _keys: dict[str, str] = field(default_factory=dict, repr=False)
 
     def key(self, point: Point) -> str:
-        """What a result is kept by: digests of notebook, of what it sees of its plan, and of the point."""
+        """What a result is kept by: digests of notebook, what it sees of its plan, its files, and the point."""
         if not self._keys:
             self._keys.update(notebook=self.notebook.digest(), plan=plan_digest(self.plan_file))
-        return sha256(canonical_bytes([self._keys["notebook"], self._keys["plan"], dict(point)]))
+        files = [[file.name, file.sha256] for file in self.attached]
+        return sha256(canonical_bytes([self._keys["notebook"], self._keys["plan"], dict(point), *files]))
 
 
 @contextmanager
-def subject_of(bundle: Bundle, kept: Path) -> Iterator[Subject]:
-    """The notebook of a bundle that this researcher signed, while the block runs; in a folder of its own."""
+def subject_of(bundle: Bundle, kept: Path, save: Callable[[str, Path], None]) -> Iterator[Subject]:
+    """The notebook of a bundle that this researcher signed, while the block runs; in a folder of its own.
+
+    ``save`` brings a blob by its digest into a file, for those that go with it.
+    """
     with tempfile.TemporaryDirectory(prefix="flip-bundle-") as folder:
-        file = Path(folder) / "bundle.flip.json"
-        file.write_text(plan_text(plan_of_bundle(bundle, "cohort.json")))
-        yield Subject(bundle.notebook, file, Path(folder), bundle.tensors, None, kept)
+        plan, files = Path(folder) / "bundle.flip.json", Path(folder) / FOLDER
+        plan.write_text(plan_text(plan_of_bundle(bundle, "cohort.json")))
+        files.mkdir()
+        for one in bundle.files:
+            require_name(one.name)
+            save(one.sha256, files / one.name)
+        yield Subject(bundle.notebook, plan, files, bundle.files, bundle.tensors, None, kept)
 
 
 def unchecked(subject: Subject, points: Sequence[Point]) -> list[Point]:
@@ -150,11 +162,17 @@ def _shape(tensor: Tensor, other: Tensor) -> str:
 def _ran(subject: Subject, points: Sequence[Point], place: Path) -> Iterator[int]:
     """The numbers of the points as they have run, in a process of their own that ends with this iterator."""
     order: dict[str, Any] = {"notebook": subject.notebook.model_dump(mode="json"), "points": [dict(p) for p in points]}
-    order |= {"plan": str(subject.plan_file.absolute()), "folder": str(subject.folder.absolute())}
+    order |= {"plan": str(subject.plan_file.absolute()), "files": str(subject.files.absolute())}
     order["at_once"] = min(_AT_ONCE, os.cpu_count() or 1)
     (place / ORDER).write_text(json.dumps(order))
     process = subprocess.Popen(
-        [sys.executable, "-m", "flipnb.workbench.shape_run", str(place)],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "flipnb.workbench.shape_run",
+            str(place),
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from flipnb.contracts import envelope
-from flipnb.contracts.bundle import AttachedFile, Bundle
+from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.choices import Choices
 from flipnb.contracts.document import invalid, parse
 from flipnb.contracts.keys import KeyId
@@ -22,6 +22,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import RunRequest, RunView
 from flipnb.contracts.study import Roster
 from flipnb.workbench import shapes
+from flipnb.workbench.attached import laid_out
 from flipnb.workbench.choosing import choose
 from flipnb.workbench.earlier_bundle import find_earlier
 from flipnb.workbench.freezing import freeze_notebook, notebook_parameters
@@ -61,7 +62,8 @@ class Prepared:
     """A bundle before it is signed, and what goes with it: a run for each of ``points``, with ``choices`` in their
     order.
 
-    ``other_weights`` are those that runs may choose to begin with. ``executions_left``: where the bundle was sent
+    ``other_weights`` are those that runs may choose to begin with, ``files`` those beside the notebook as they were
+    rehearsed, by name. ``executions_left``: where the bundle was sent
     before, how many runs each Trust (by key) has approved and not used; empty where nothing is known of it.
     """
 
@@ -98,7 +100,7 @@ def prepare(
     wanted = points or [{}]
     space, first = fix_point(notebook_parameters(frozen), wanted[0])
     full = (first, *(check_point(space, point) for point in wanted[1:]))
-    files = {name: plan_path(notebook).parent / name for name in plan_file.files}
+    files = laid_out(rehearsal.files, rehearsal.attached)
     weights = _weights(home, plan_file, rehearsal, rehearsal_directory(notebook), changes.get("start_from"))
     chosen = choose(plan_file, changes, weights.chosen)
     now = datetime.now(UTC).replace(microsecond=0)
@@ -112,7 +114,7 @@ def prepare(
             minimum_trusts=changes.get("minimum_trusts") or plan_file.minimum_trusts or len(trusts),
             notebook=frozen,
             notebook_name=notebook.name,
-            files=tuple(_attached(name, path) for name, path in files.items()),
+            files=rehearsal.files,
             parameters=space,
             cohort=read_cohort(plan_file, plan_path(notebook).parent),
             dataset=plan_file.dataset,
@@ -143,7 +145,13 @@ def prepare(
         weights.others,
         files,
         shapes.Subject(
-            frozen, plan_path(notebook), notebook.parent, rehearsal.tensors, rehearsal.point, home.directory / _KEPT
+            frozen,
+            plan_path(notebook),
+            rehearsal.attached,
+            rehearsal.files,
+            rehearsal.tensors,
+            rehearsal.point,
+            home.directory / _KEPT,
         ),
         earlier.executions_left if earlier is not None else {},
     )
@@ -227,7 +235,7 @@ def run_all_again(
             known.at(choices)
         if envelope.signer_of(sealed, "The bundle") == home.key.key_id:
             envelope.unseal(sealed, envelope.BUNDLE, {home.key.key_id: home.key.public_key}, "The bundle")
-            with shapes.subject_of(known, home.directory / _KEPT) as subject:
+            with shapes.subject_of(known, home.directory / _KEPT, hub.save_blob) as subject:
                 shapes.check(subject, points, heard)
                 shapes.require_same(subject, points)
         asked = zip(points, (choices for _, choices in runs), strict=True)
@@ -287,15 +295,6 @@ def _weights(home: Home, plan_file: PlanFile, rehearsal: Rehearsal, kept: Path, 
     first = rehearsal.initial_weights if own is None else fetch_start(home, own, rehearsal.tensors, kept)
     others = {start: fetch_start(home, start, rehearsal.tensors, kept) for start in plan_file.choosable.start_from}
     return _Weights(first, tuple(others.values()), _digest(others[asked]) if asked in others else None)
-
-
-def _attached(name: str, path: Path) -> AttachedFile:
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise FlipError("no-file", f"The plan file names {name}, which is not beside it.") from None
-    return AttachedFile(name=name, sha256=digest, size=path.stat().st_size)
 
 
 def _digest(weights: Path) -> str:

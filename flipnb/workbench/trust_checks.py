@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
 
 from flipnb.contracts.bundle import Environment, agreement_bits, report_bits
 from flipnb.contracts.outputs import DeclaredOutput
@@ -13,6 +11,7 @@ from flipnb.contracts.policy import least_trusts
 from flipnb.contracts.tensors import TensorSpec
 from flipnb.contracts.total import TotalStep
 from flipnb.contracts.trust_card import TrustCard
+from flipnb.workbench.attached import installed_modules
 from flipnb.workbench.validation import Imported, Issue, normal_name
 
 
@@ -27,10 +26,12 @@ def find_trust_issues(
     minimum_trusts: int,
     environment: Environment,
     imported: Sequence[Imported],
+    attached_bytes: int = 0,
 ) -> Iterator[Issue]:
     """``title`` names the Trust in the messages; what its policy or its environment would refuse is an error.
 
-    ``tensors`` are those of the last rehearsal, None where there was none.
+    ``tensors`` are those of the last rehearsal, None where there was none; the files that go with the notebook have
+    ``attached_bytes``.
     """
     allowance = card.allowance
     bits = report_bits(plan, outputs, totals) + (agreement_bits(plan) if allowance.per_trust_metrics else 0)
@@ -48,6 +49,8 @@ def find_trust_issues(
          f"allows {allowance.maximum_rounds} rounds; the plan has {plan.rounds}"),
         (bits > allowance.bits_per_run,
          f"lets {allowance.bits_per_run} bits of numbers out of a run; what is declared carries {bits}"),
+        (attached_bytes > allowance.attached_bytes,
+         f"takes {allowance.attached_bytes:,} bytes of files with a notebook; these have {attached_bytes:,}"),
         (card.data is None, "has loaded no data yet"),
     )  # fmt: skip
     for refused, what in refusals:
@@ -61,15 +64,10 @@ def find_trust_issues(
     has = frozenset(built.distributions)
     for item in imported:
         if not distributions_of(item.module) & has:
-            message = f"Imports {item.module}, which {title} lacks."
+            message = f"{item.told}, which {title} lacks."
             yield Issue("error", "not-in-environment", message, item.cell, item.line, trust=card.trust)
 
 
 def distributions_of(module: str) -> frozenset[str]:
     """The normalised names of what provides a module here; the module's own name where nothing does."""
-    return frozenset(normal_name(name) for name in _providers().get(module, [module]))
-
-
-@cache
-def _providers() -> Mapping[str, list[str]]:
-    return importlib.metadata.packages_distributions()
+    return frozenset(normal_name(name) for name in installed_modules().get(module, [module]))

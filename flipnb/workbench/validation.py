@@ -1,4 +1,5 @@
-"""Looking over a notebook before it is sent: what a Trust would refuse, and what would fail there, cell by cell.
+"""Looking over a notebook before it is sent: what a Trust would refuse, and what would fail there, cell by cell, and in
+the modules that go with it.
 
 Everything is read from syntax trees; nothing is executed.
 """
@@ -6,7 +7,6 @@ Everything is read from syntax trees; nothing is executed.
 from __future__ import annotations
 
 import ast
-import importlib.metadata
 import importlib.util
 import re
 import sys
@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from flipnb.contracts.attached import module_name
 from flipnb.contracts.dataset import leakage
 from flipnb.contracts.notebook import Cell, FrozenNotebook
 from flipnb.contracts.outputs import DeclaredOutput
 from flipnb.contracts.parameters import Parameter
 from flipnb.contracts.problem import FlipError
+from flipnb.workbench.attached import Beside, find_beside, installed_modules, sibling_of
 from flipnb.workbench.freezing import freeze_notebook, notebook_parameters
 from flipnb.workbench.plan_file import NO_EPOCHS, PlanFile, plan_path, read_cohort, read_plan
 from flipnb.workbench.rehearsal import last_rehearsal
@@ -34,7 +36,8 @@ _WRITERS = frozenset(
     {"savefig", "save", "savez", "savetxt", "to_csv", "to_excel", "to_feather", "to_json", "to_parquet", "to_pickle",
      "write_bytes", "write_text"}
 )  # fmt: skip
-_NO_FILES = "The plan file attaches {}, and enclaves show kernels no attached files: move it into the notebook."
+_FOLDER = "a folder can't go with a notebook: write it as one module"
+_ASKS = frozenset({"flip.file", "flipnb.file"})
 _LONG_CELL = 20_000
 
 
@@ -59,17 +62,35 @@ class Issue:
 
 @dataclass(frozen=True)
 class Imported:
-    """A module that neither Python nor FLIP brings along, where it is imported first."""
+    """A module that neither Python nor FLIP brings along, where it is imported first.
+
+    ``cell`` is None where that is in a module beside the notebook, ``file``.
+    """
 
     module: str
-    cell: int
+    cell: int | None
     line: int | None
+    file: str | None = None
+
+    @property
+    def told(self) -> str:
+        """``Imports torch``, ``model.py imports torch``."""
+        return f"{self.file} imports {self.module}" if self.file is not None else f"Imports {self.module}"
 
 
 @dataclass(frozen=True)
 class _Code:
-    number: int
+    """The code of a cell, by its number, or of a module beside the notebook."""
+
+    number: int | None
     tree: ast.Module
+    file: str | None = None
+
+    def issue(self, severity: Severity, code: str, message: str, line: int | None) -> Issue:
+        """What is wrong in a line of it."""
+        if self.file is None:
+            return Issue(severity, code, message, self.number, line)
+        return Issue(severity, code, f"{self.file}{f', line {line}' if line is not None else ''}: {message}")
 
 
 def find_issues(notebook: Path, *, lock: Path | None = None) -> list[Issue]:
@@ -93,18 +114,17 @@ def find_issues(notebook: Path, *, lock: Path | None = None) -> list[Issue]:
         plan = read_plan(plan_path(notebook))
         outputs = plan.outputs
         read_cohort(plan, notebook.parent)
-        missing = [name for name in plan.files if not (notebook.parent / name).is_file()]
         issues += [Issue("warning", "later-window", sentence) for _, sentence in leakage(plan.dataset)]
-        issues += [
-            Issue("error", "no-file", f"The plan file names {name}, which is not beside it.") for name in missing
-        ]
-        issues += [Issue("error", "files-unsupported", _NO_FILES.format(plan.files[0]))] if plan.files else []
     except FlipError as error:
         issues.append(_issue(error))
-    codes, broken = _parse(frozen)
+    beside, wrong = find_beside(plan, notebook.parent) if plan is not None else ([], [])
+    issues += map(_issue, wrong)
+    codes, broken = _parse(frozen, beside)
+    issues += _files_asked(codes, plan) if plan is not None else []
     issues += _agreements_and_totals(codes, plan) if plan is not None else []
     issues += [*broken, *_reports(codes, outputs), *_unused(parameters, frozen, codes)]
-    issues += [*_paths(codes), *_files_written(codes), *_long_cells(frozen), *_imports(codes, lock)]
+    issues += [*_paths(codes), *_files_written(codes), *_long_cells(frozen)]
+    issues += _imports(codes, lock, plan, notebook.parent)
     if not any(issue.severity == "error" for issue in issues):
         try:
             last_rehearsal(notebook)
@@ -118,17 +138,19 @@ def in_order(issues: Iterable[Issue]) -> list[Issue]:
     return sorted(issues, key=lambda issue: (issue.severity, issue.cell or 0, issue.line or 0))
 
 
-def find_imports(frozen: FrozenNotebook) -> list[Imported]:
-    """What a notebook imports from packages, each module once."""
+def find_imports(frozen: FrozenNotebook, beside: Sequence[Beside] = ()) -> list[Imported]:
+    """What a notebook and the modules beside it import from packages, each module once."""
     found: dict[str, Imported] = {}
-    for code in _parse(frozen)[0]:
+    own = {module_name(one.file.name) for one in beside}
+    for code in _parse(frozen, beside)[0]:
         for module, line in _packages(code):
-            found.setdefault(module, Imported(module, code.number, line))
+            if module not in own:
+                found.setdefault(module, Imported(module, code.number, line, code.file))
     return list(found.values())
 
 
-def _parse(frozen: FrozenNotebook) -> tuple[list[_Code], list[Issue]]:
-    """The code cells that run, as syntax trees, and what is wrong with the others."""
+def _parse(frozen: FrozenNotebook, beside: Sequence[Beside]) -> tuple[list[_Code], list[Issue]]:
+    """The code cells that run and the modules beside them, as syntax trees, and what is wrong with the others."""
     codes: list[_Code] = []
     issues: list[Issue] = []
     for number, cell in enumerate(frozen.cells, 1):
@@ -138,6 +160,14 @@ def _parse(frozen: FrozenNotebook) -> tuple[list[_Code], list[Issue]]:
                 codes.append(_Code(number, ast.parse(_python(cell.source))))
             except SyntaxError as error:
                 issues.append(Issue("error", "not-python", f"Not Python: {error.msg}.", number, error.lineno))
+    for one in beside:
+        if one.file.kind != "module":
+            continue
+        try:
+            codes.append(_Code(None, ast.parse(one.path.read_bytes()), one.file.name))
+        except SyntaxError as error:
+            message = f"{one.file.name}, line {error.lineno}: not Python: {error.msg}."
+            issues.append(Issue("error", "not-python", message))
     return codes, issues
 
 
@@ -159,11 +189,11 @@ def _shell_lines(cell: Cell, number: int) -> Iterator[Issue]:
 
 def _reports(codes: Sequence[_Code], outputs: Sequence[DeclaredOutput] | None) -> Iterator[Issue]:
     """Calls of ``.report(…)`` against the declared outputs; the loop itself."""
-    calls = [(code.number, node) for code in codes for node in ast.walk(code.tree) if isinstance(node, ast.Call)]
-    methods = [(number, call, call.func) for number, call in calls if isinstance(call.func, ast.Attribute)]
+    calls = [(code, node) for code in codes for node in ast.walk(code.tree) if isinstance(node, ast.Call)]
+    methods = [(code, call, call.func) for code, call in calls if isinstance(call.func, ast.Attribute)]
     if not any(function.attr == "rounds" for _, _, function in methods):
         yield Issue("error", "no-rounds", "No cell iterates flip.rounds(…): nothing would be trained.")
-    reports = [(number, call) for number, call, function in methods if function.attr == "report"]
+    reports = [(code, call) for code, call, function in methods if function.attr == "report"]
     if not reports:
         yield Issue("error", "no-report", "No cell calls report(…), which every round needs.")
         return
@@ -172,7 +202,7 @@ def _reports(codes: Sequence[_Code], outputs: Sequence[DeclaredOutput] | None) -
     declared = {output.name for output in outputs}
     named: set[str] = set()
     unknown = False
-    for number, call in reports:
+    for code, call in reports:
         for keyword in call.keywords:
             if keyword.arg is None:
                 unknown = True
@@ -180,7 +210,7 @@ def _reports(codes: Sequence[_Code], outputs: Sequence[DeclaredOutput] | None) -
             named.add(keyword.arg)
             if keyword.arg not in declared:
                 message = f"Reports {keyword.arg!r}, which the plan file does not declare under outputs."
-                yield Issue("error", "undeclared-output", message, number, keyword.value.lineno)
+                yield code.issue("error", "undeclared-output", message, keyword.value.lineno)
     if not unknown:
         for name in sorted(declared - named):
             yield Issue("error", "missing-output", f"The output {name!r} is declared, but no report has it.")
@@ -189,7 +219,7 @@ def _reports(codes: Sequence[_Code], outputs: Sequence[DeclaredOutput] | None) -
 def _agreements_and_totals(codes: Sequence[_Code], plan: PlanFile) -> Iterator[Issue]:
     """``.agree(…)`` where the plan has a consensus; calls of ``flip.total({…})`` against the declared steps."""
     calls = [
-        (code.number, node, node.func.attr)
+        (code, node, node.func.attr)
         for code in codes
         for node in ast.walk(code.tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
@@ -197,13 +227,13 @@ def _agreements_and_totals(codes: Sequence[_Code], plan: PlanFile) -> Iterator[I
     if plan.plan.consensus is not None and not any(name == "agree" for _, _, name in calls):
         yield Issue("error", "no-agreement", "The plan has a consensus, and no cell calls agree(…) in its rounds.")
     if plan.plan.epochs is None and (told := [call for call in calls if call[2] == "progress" and _is_rounds(call[1])]):
-        number, call, _ = told[0]
-        yield Issue("warning", "no-epochs", NO_EPOCHS, number, call.lineno)
+        code, call, _ = told[0]
+        yield code.issue("warning", "no-epochs", NO_EPOCHS, call.lineno)
     if plan.plan.consensus is not None and not plan.split.has_validation:
         yield Issue("error", "no-validation", "The plan has a consensus, and its split has no validation share.")
-    totals = [(number, call) for number, call, name in calls if name == "total" and _is_flips(call)]
+    totals = [(code, call) for code, call, name in calls if name == "total" and _is_flips(call)]
     unused = set(range(len(plan.totals)))
-    for number, call in totals:
+    for code, call in totals:
         names = _keys(call)
         if names is None:
             return
@@ -211,7 +241,7 @@ def _agreements_and_totals(codes: Sequence[_Code], plan: PlanFile) -> Iterator[I
         unused -= set(found)
         if not found:
             message = f"Totals {', '.join(sorted(names))}, which the plan file does not declare as one step of totals."
-            yield Issue("error", "undeclared-total", message, number, call.lineno)
+            yield code.issue("error", "undeclared-total", message, call.lineno)
     for index in sorted(unused):
         declared = ", ".join(sorted(plan.totals[index].names))
         yield Issue("warning", "unused-total", f"The total of {declared} is declared, but no cell asks for it.")
@@ -257,7 +287,18 @@ def _paths(codes: Sequence[_Code]) -> Iterator[Issue]:
                 if node.value.startswith(_INSIDE):
                     continue
                 message = f"{node.value!r} looks like a path of this machine, which an enclave does not have."
-                yield Issue("warning", "absolute-path", message, code.number, node.lineno)
+                yield code.issue("warning", "absolute-path", message, node.lineno)
+
+
+def _files_asked(codes: Sequence[_Code], plan: PlanFile) -> Iterator[Issue]:
+    """``flip.file("NAME")`` of what does not go with the notebook."""
+    for code in codes:
+        for node in ast.walk(code.tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in _ASKS and len(node.args) == 1:
+                name = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
+                if isinstance(name, str) and name not in plan.files:
+                    message = f"Asks for the file {name!r}, which the plan file does not name under files."
+                    yield code.issue("error", "no-file", message, node.lineno)
 
 
 def _files_written(codes: Sequence[_Code]) -> Iterator[Issue]:
@@ -266,7 +307,7 @@ def _files_written(codes: Sequence[_Code]) -> Iterator[Issue]:
         for node in ast.walk(code.tree):
             if isinstance(node, ast.Call) and _writes(node):
                 message = "Writes a file, which stays inside the Trust: only weights and declared outputs leave."
-                yield Issue("warning", "undeclared-file", message, code.number, node.lineno)
+                yield code.issue("warning", "undeclared-file", message, node.lineno)
 
 
 def _writes(call: ast.Call) -> bool:
@@ -286,17 +327,32 @@ def _long_cells(frozen: FrozenNotebook) -> Iterator[Issue]:
             yield Issue("warning", "long-cell", message, number)
 
 
-def _imports(codes: Sequence[_Code], lock: Path | None) -> Iterator[Issue]:
+def _imports(codes: Sequence[_Code], lock: Path | None, plan: PlanFile | None, folder: Path) -> Iterator[Issue]:
+    own = {module_name(name) for name in plan.files} if plan is not None else set()
     locked = _locked(lock) if lock is not None else None
-    providers = importlib.metadata.packages_distributions() if lock is not None else {}
+    providers = installed_modules() if lock is not None else {}
     for code in codes:
+        yield from _relative_imports(code)
         for module, line in _packages(code):
-            if locked is not None:
+            if module in own:
+                continue
+            if (sibling := sibling_of(module, folder)) is not None and module not in installed_modules():
+                goes = f'name it in the plan file, under "files": ["{sibling}"]' if sibling.endswith(".py") else _FOLDER
+                message = f"Imports {module!r}: {sibling} lies beside the notebook and does not go with it; {goes}."
+                yield code.issue("error", "undeclared-module", message, line)
+            elif locked is not None:
                 if not {normal_name(name) for name in providers.get(module, [module])} & locked:
                     message = f"Imports {module!r}, which the environment's lock does not have."
-                    yield Issue("error", "not-in-environment", message, code.number, line)
+                    yield code.issue("error", "not-in-environment", message, line)
             elif importlib.util.find_spec(module) is None:
-                yield Issue("warning", "no-module", f"Imports {module!r}, which is not here.", code.number, line)
+                yield code.issue("warning", "no-module", f"Imports {module!r}, which is not here.", line)
+
+
+def _relative_imports(code: _Code) -> Iterator[Issue]:
+    for node in ast.walk(code.tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            message = "A relative import: modules lie side by side, and are imported by their names alone."
+            yield code.issue("error", "relative-import", message, node.lineno)
 
 
 def _packages(code: _Code) -> Iterator[tuple[str, int | None]]:

@@ -15,7 +15,11 @@ export interface IAgeChartOutput {
   width: 5 | 10 | 15 | 30;
 }
 
-/** What the Trust's policy allows at all; a person still decides on every bundle. */
+/**
+ * What the Trust's policy allows at all; a person still decides on every bundle.
+ *
+ * ``attached_bytes``: of the files beside a notebook, together; 0 at earlier agents, which take none.
+ */
 export interface IAllowance {
   per_trust_metrics: boolean;
   individual_updates: boolean;
@@ -26,6 +30,7 @@ export interface IAllowance {
   maximum_integer_clip: number;
   maximum_rounds: number;
   bits_per_run: number;
+  attached_bytes: number;
 }
 
 /** POST /requests/{digest}/page: where the controller approves; for this request, once, until ``expires``. */
@@ -181,6 +186,7 @@ export interface IBundle {
  * The exact bundle that will be signed; ``size`` in bytes of its canonical JSON.
  *
  * ``executions_left``: where it was sent before, how many runs each Trust (by key) has approved and not used.
+ * ``files`` go with it, as a Trust will be shown them.
  */
 export interface IBundlePreview {
   bundle: string;
@@ -188,6 +194,7 @@ export interface IBundlePreview {
   points: ({ [name: string]: boolean | number | string })[];
   choices: IChoicesOutput[];
   executions_left: { [name: string]: number };
+  files: IShownFile[];
   content: IBundle;
 }
 
@@ -238,11 +245,12 @@ export interface IChangedLine {
 /**
  * A bundle against ``since``, the last one of its study that was approved here and shares cells with it.
  *
- * Without such a bundle ``since`` is None, every cell is added and there are no fields.
+ * Without such a bundle ``since`` is None, every cell and file is added and there are no fields.
  */
 export interface IChanges {
   since: string | null;
   cells: ICellChange[];
+  files: IFileChange[];
   fields: IFieldChange[];
 }
 
@@ -570,6 +578,17 @@ export interface IFieldChange {
   lines: IChangedLine[];
 }
 
+/**
+ * A file that goes with the notebook against the one of its name in the earlier bundle: a module's source, or what
+ * is said of weights, line by line.
+ */
+export interface IFileChange {
+  name: string;
+  type: 'module' | 'weights';
+  kind: 'same' | 'changed' | 'added' | 'removed';
+  lines: IChangedLine[];
+}
+
 /** ``descendants`` counts the concept itself too; None where the vocabulary has no ancestors. */
 export interface IFoundConcept {
   concept_id: number;
@@ -823,7 +842,7 @@ export interface IPlanWanted {
  * ``maximum_clip_norm`` and ``maximum_integer_clip`` bound what a plan may let a round change of float tensors (L2
  * norm), and of an element of integer tensors. ``one_trust_runs``: whether a run that trains nothing may have this
  * Trust alone, whatever ``minimum_trusts`` says, where its bundle asks for one: its totals and metrics are then this
- * Trust's own numbers.
+ * Trust's own numbers. ``attached_bytes``: how large the files beside a notebook may be together; 0 is none.
  *
  * Approvals name this document's digest. A field that an upgrade brings, at its first default, is left out of it
  * (``document.Later``), since that allows nothing more than what was approved: so no upgrade voids approvals.
@@ -844,6 +863,7 @@ export interface IPolicy {
   maximum_integer_clip: number;
   maximum_rounds: number;
   bits_per_run: number;
+  attached_bytes: number;
   slots: number;
   waiting_seconds: number;
   progress_seconds: number;
@@ -916,7 +936,7 @@ export interface IRehearsalTold {
  *
  * ``brief`` is the request in plain words. ``channels`` are all ways in which a run can tell something, ``bits_told``
  * their sum in words. ``opened`` says who has had which part before them, ``own`` which controllers signed it as its
- * researcher, and so may not decide.
+ * researcher, and so may not decide. ``files`` are those that go with the notebook, in the bundle's order.
  * ``signed`` are the bundle's bytes as its researcher signed them, of which ``content`` is the meaning: the digest is
  * theirs, however else this version would write the content.
  */
@@ -924,6 +944,7 @@ export interface IRequestDetail {
   summary: IRequestSummary;
   signed: string;
   content: IBundle;
+  files: IShownFile[];
   changes: IChanges;
   count: number | null;
   policy_digest: string;
@@ -1217,6 +1238,20 @@ export interface IShownCell {
   type: 'code' | 'markdown' | 'raw';
   source: string;
   outputs: IShownOutput[];
+}
+
+/**
+ * A file as people are shown it: of a module its ``source`` whole, of weights their tensors and their metadata.
+ *
+ * ``here`` is False where an enclave does not have its bytes any more; there is nothing to show then.
+ */
+export interface IShownFile {
+  file: IAttachedFile;
+  kind: 'module' | 'weights';
+  here: boolean;
+  source: string;
+  tensors: ITensor[];
+  metadata: { [name: string]: string };
 }
 
 /** GET /runs/{run}/shown: an executed notebook, which may show patients, and stays inside. */

@@ -6,12 +6,16 @@ import json
 import re
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from enclave_federation import CONTROLLER, NOTEBOOK, PASSPHRASE, until
+from enclave_scenario import sha
 from lab_page import LabPage
 from lab_server import LabServer
+from safetensors.numpy import save
 
+from flipnb.contracts.attached import AttachedFile
 from flipnb.contracts.notebook import Cell, FrozenNotebook
 from flipnb.enclave.setup import add_controller
 
@@ -284,3 +288,40 @@ def test_elsewhere_there_is_no_desk(tmp_path, federation):
         assert server.get("flipnb/desk/requests").status_code == 404
     finally:
         server.end()
+
+
+def test_modules_and_weights_are_read_with_the_cells_and_by_what_changed(federation, server, page):
+    north, south = federation.trusts
+    weights = save({"layer.weight": np.zeros((3, 4), np.float32)})
+    sources = [f"SIGN = {sign}\nMARKUP = \"<script>fetch('http://127.0.0.1:9/module')</script>\"\n" for sign in (1, -1)]
+    digests = []
+    for nonce, source in zip("9a", sources, strict=True):
+        files = []
+        for name, content in (("model.py", source.encode()), ("w.safetensors", weights)):
+            federation.ask("PUT", f"/v1/blobs/{sha(content)}?study=heart", content)
+            files.append(AttachedFile(name=name, sha256=sha(content), size=len(content)))
+        bundle, _ = federation.submit(nonce=nonce, files=tuple(files), title=f"With files {nonce}")
+        digests.append(bundle.digest())
+        until(lambda digest=digests[-1]: north.waits_for(digest) and south.waits_for(digest))
+        if nonce == "9":
+            assert north.approve(digests[0]).is_success
+
+    page.command("flip:show-desk")
+    page.page.get_by_role("button", name="With files a").first.click()
+    desk = page.page.locator(".jp-FlipDesk:visible")
+    page.see("The module model.py: code of 2 lines")
+    page.see("The weights w.safetensors: 12 numbers in 1 tensor")
+    page.see("The file model.py: changed.")
+    page.page.get_by_role("tab", name="Code, 0 of 2 cells and 1 of 2 files new").click()
+    desk.get_by_role("heading", name="model.py, changed").wait_for()
+    desk.locator(".jp-FlipLines-line.jp-mod-new").get_by_text("SIGN = -1").wait_for()
+    desk.locator(".jp-FlipLines-line.jp-mod-earlier").get_by_text("SIGN = 1").wait_for()
+    desk.get_by_text("Every file beside the notebook").click()
+    desk.get_by_text("layer.weight: 3 x 4 float32").wait_for()
+    page.see("<script>fetch('http://127.0.0.1:9/module')</script>", ".jp-FlipLines")
+    assert serious_findings(page.page, ".jp-FlipDesk") == []
+    assert strangers(page, server) == []
+    assert page.errors == []
+    for trust in federation.trusts:
+        for digest in digests:
+            trust.decline(digest, "only a test")

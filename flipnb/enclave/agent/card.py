@@ -45,6 +45,7 @@ def allowance(policy: Policy) -> Allowance:
         maximum_integer_clip=policy.maximum_integer_clip,
         maximum_rounds=policy.maximum_rounds,
         bits_per_run=policy.bits_per_run,
+        attached_bytes=policy.attached_bytes,
     )
 
 

@@ -17,6 +17,7 @@ from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import RunRequest, run_id
 from flipnb.contracts.study import Roster
+from flipnb.enclave.approvals.attached import require_own_names
 
 _CLOCK_TOLERANCE = timedelta(minutes=5)
 
@@ -101,7 +102,7 @@ def admit(
 
     Raises FlipError that names what refuses: ``wrong-study``, ``wrong-membership``, ``not-addressed``,
     ``unknown-trust``, ``not-yet-valid``, ``expired``, ``policy-refuses``, ``unknown-environment``,
-    ``files-unsupported``, and those of ``Bundle.at`` and ``check_point``.
+    and those of ``require_own_names``, ``Bundle.at`` and ``check_point``.
     """
     require_valid(verified.bundle, roster, own_key=own_key, environments=environments, now=now)
     policy.refuse_bundle(verified.bundle)
@@ -149,12 +150,7 @@ def require_valid(
             f"This Trust has no environment with the lock of {bundle.environment.name!r}.",
             remedy="The Trust builds it offline from its lock file; an enclave never installs anything for a run.",
         )
-    if bundle.files:
-        raise FlipError(
-            "files-unsupported",
-            f"The bundle attaches the file {bundle.files[0].name!r}; this enclave shows kernels no attached files.",
-            remedy="Move its content into the notebook.",
-        )
+    require_own_names(bundle.files)
 
 
 def require_members(bundle: Bundle, members: Sequence[str], *, own_key: str) -> None:

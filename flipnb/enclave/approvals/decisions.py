@@ -10,7 +10,7 @@ from flipnb.contracts.problem import FlipError
 from flipnb.enclave.approvals.admission import require_members
 from flipnb.enclave.approvals.approvals import SPENT, Approvals, Terms, refuse_own, verify_approval
 from flipnb.enclave.approvals.executions import deal, keep_approval, take_execution
-from flipnb.enclave.approvals.requests import Requests, content_of
+from flipnb.enclave.approvals.requests import Requests
 from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.store import Store
@@ -56,7 +56,7 @@ class Decisions:
         refuse_own(verified, request.researcher_key)
         if request.state == "refused":
             raise FlipError("refused", f"The agent refused this bundle: {request.reason}", status=409)
-        self._requests.require_runnable(content_of(request))
+        self._requests.require_runnable(bundle)
         controller = verified.controller
         known = {(given.approval, given.controller_key) for given in self._store.approvals.of(bundle)}
         if (verified.digest, controller.key_id) not in known:
@@ -103,9 +103,7 @@ class Decisions:
         Raises FlipError as it does, and ``executions-spent`` where what is left is promised to others: a Trust that
         let them be overtaken would break its word to them, after other Trusts have kept theirs.
         """
-        bundle = self._requests.content(run.bundle)
-        self._requests.require_runnable(bundle)
-        require_members(bundle, members, own_key=self._own_key)
+        require_members(self._requests.require_runnable(run.bundle), members, own_key=self._own_key)
         terms = self.terms(await self._estate_version())
         Approvals(self._store.approvals.of(run.bundle), terms).usable()
         deal(self._store, run.bundle, terms)
@@ -119,9 +117,7 @@ class Decisions:
         Raises FlipError where it may not, or not with these: as ``require_runnable``, ``require_members`` and
         ``take_execution``.
         """
-        bundle = self._requests.content(run.bundle)
-        self._requests.require_runnable(bundle)
-        require_members(bundle, members, own_key=self._own_key)
+        require_members(self._requests.require_runnable(run.bundle), members, own_key=self._own_key)
         version = await self._estate_version()
         started = take_execution(self._store, run.run, members, self.terms(version))
         told = self._directory.estate_name(run.study, version or "")

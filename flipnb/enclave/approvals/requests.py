@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from flipnb.contracts.envelope import peek
 from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.approvals.admission import VerifiedBundle, admit, require_valid, verify_bundle, verify_request
+from flipnb.enclave.approvals.attached import BUNDLES_WORTH, AttachedFiles, Fetch
 from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.stores.audit import AuditLog
 from flipnb.enclave.stores.configuration import EnclaveDirectory
@@ -46,6 +48,9 @@ class Requests:
         self, directory: EnclaveDirectory, own_key: str, store: Store, audit: AuditLog, memberships: Memberships
     ) -> None:
         self._directory, self._own_key, self._memberships = directory, own_key, memberships
+        self.attached = AttachedFiles(directory.attached)
+        self._coming: dict[str, Bundle] = {}
+        """Bundles whose files are being fetched, or looked at for the first time."""
         self._store, self._audit = store, audit
         self._expiries: dict[str, datetime] = {}
 
@@ -73,13 +78,16 @@ class Requests:
         study: str,
         run_request: str,
         fetch: Callable[[str], Awaitable[bytes]],
+        fetch_file: Fetch,
         require_answerable: Callable[[Bundle], Awaitable[None]],
     ) -> Admitted:
-        """Verify a run that the hub relays, and keep its bundle, which ``fetch`` brings by its digest.
+        """Verify a run that the hub relays, and keep its bundle, which ``fetch`` brings by its digest, with the files
+        that go with it: a data controller is asked once all of them are here.
 
         ``require_answerable`` raises FlipError where the bundle's cohort can't be asked of an estate. Raises FlipError
-        as that, and as ``verify_request``, ``verify_bundle``, ``admit``; a bundle that is refused by it or by the last
-        is kept with the reason. ``too-many-requests`` where ``MOST_WAITING`` of the study wait already;
+        as that, and as ``verify_request``, ``verify_bundle``, ``admit``, ``AttachedFiles.bring`` and ``shown``; a
+        bundle that is refused for what it says or has is kept with the reason. ``too-many-requests`` where
+        ``MOST_WAITING`` of the study wait already, ``too-many-files`` where theirs are too large together;
         ``other-signer`` where the same bytes are another researcher's request.
         """
         roster = self._memberships.roster(study)
@@ -101,12 +109,23 @@ class Requests:
         except FlipError as error:
             self._keep(bundle, envelope, error)
             raise
-        self._keep(bundle, envelope, None)
+        self._coming[bundle.digest] = bundle.bundle
+        try:
+            await self._bring_files(bundle, fetch_file)
+            await self._look_at_files(bundle, envelope)
+            self._require_own(bundle)  # another researcher's may have come meanwhile
+            self._keep(bundle, envelope, None)
+        finally:
+            self._coming.pop(bundle.digest, None)
         asked = verified.request
         return Admitted(bundle.digest, bundle.bundle, point, asked.choices, asked.requested)
 
-    def require_runnable(self, bundle: Bundle) -> None:
-        """What must hold of a bundle still when it is approved and when it starts. Raises FlipError as ``admit``."""
+    def require_runnable(self, digest: str) -> Bundle:
+        """What must hold of a bundle still when it is approved and when it starts; its content.
+
+        Raises FlipError as ``admit``, ``unknown-request``, ``files-missing``.
+        """
+        bundle = self.content(digest)
         require_valid(
             bundle,
             self._memberships.roster(bundle.study),
@@ -114,6 +133,63 @@ class Requests:
             environments=self._directory.environment_locks(),
         )
         self._directory.policy().refuse_bundle(bundle)
+        if not self.attached.has(digest, bundle.files):
+            raise FlipError(
+                "files-missing",
+                "Files that go with the bundle are not here any more.",
+                remedy="Send it again.",
+                status=409,
+            )
+        return bundle
+
+    def forget_files(self) -> None:
+        """Remove files of bundles that can't be approved or run any more; code that was approved stays, to be compared
+        with."""
+        now = datetime.now(UTC)
+        for digest in self.attached.bundles() - self._coming.keys():
+            self.attached.keep(digest, self._needed_files(digest, now))
+
+    def _needed_files(self, bundle: str, now: datetime) -> frozenset[str]:
+        request = self._store.requests.get(bundle)
+        if request is None or request.state not in ("waiting", "approved"):
+            return frozenset()
+        content = content_of(request)
+        going = any(not run.over for run in self._store.runs.of(bundle))
+        if going or content.expires > now:
+            return frozenset(file.sha256 for file in content.files)
+        return frozenset(f.sha256 for f in content.files if request.state == "approved" and f.kind == "module")
+
+    async def _bring_files(self, bundle: VerifiedBundle, fetch: Fetch) -> None:
+        files = bundle.bundle.files
+        if not files or self.attached.has(bundle.digest, files):
+            return
+        self.forget_files()
+        self._require_space(bundle.bundle)
+        await self.attached.bring(bundle.digest, files, fetch)
+
+    async def _look_at_files(self, bundle: VerifiedBundle, envelope: bytes) -> None:
+        try:
+            await asyncio.to_thread(self.attached.shown, bundle.digest, bundle.bundle.files)
+        except FlipError as error:
+            self._keep(bundle, envelope, error)
+            raise
+
+    def _require_space(self, bundle: Bundle) -> None:
+        """Files of bundles that nobody has decided on fill no disk."""
+        waiting = [one for one in self._coming.values() if one.study == bundle.study]
+        for digest in self.attached.bundles() - self._coming.keys():
+            request = self._store.requests.get(digest)
+            if request is not None and request.state == "waiting" and request.study == bundle.study:
+                waiting.append(content_of(request))
+        sizes = {file.sha256: file.size for one in waiting for file in one.files}
+        most = BUNDLES_WORTH * self._directory.policy().attached_bytes
+        if sum(sizes.values()) > most:
+            raise FlipError(
+                "too-many-files",
+                f"With these, files of the study {bundle.study} that wait here would have more than {most:,} bytes.",
+                remedy="Submit again once some of its bundles are approved or declined.",
+                status=409,
+            )
 
     def _require_room(self, study: str, bundle: str) -> None:
         waiting = self._store.requests.waiting(study, datetime.now(UTC) - _WEEK)

@@ -1,28 +1,44 @@
-"""What is new in a bundle since the last one that the controller approved: cell by cell, field by field."""
+"""What is new in a bundle since the last one that the controller approved: cell by cell, file by file, field by
+field."""
 
 from __future__ import annotations
 
 import difflib
 import json
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
+from flipnb.contracts.attached import ShownFile
 from flipnb.contracts.bundle import Bundle
-from flipnb.contracts.desk import CellChange, ChangedLine, ChangeKind, Changes, FieldChange
+from flipnb.contracts.desk import CellChange, ChangedLine, ChangeKind, Changes, FieldChange, FileChange
 from flipnb.contracts.notebook import Cell
+from flipnb.wording.attached import file_lines
 
-_APART = frozenset({"notebook", "version", "not_before", "expires"})
+_APART = frozenset({"notebook", "files", "version", "not_before", "expires"})
+_MOST_PAIRS = 100_000
+"""Pairs of equal lines, one earlier and one new, up to which a difference is looked for: its cost grows with them and
+with the lines."""
 _HEAD = "# cell:"
 
 
-def changes(bundle: Bundle, approved: Iterable[tuple[str, Bundle]]) -> Changes:
-    """``bundle`` against the first of ``approved`` (digest, content; the newest first) with a cell of the same id."""
+def changes(
+    bundle: Bundle,
+    approved: Iterable[tuple[str, Bundle]],
+    files: Sequence[ShownFile] = (),
+    shown: Callable[[str, Bundle], Sequence[ShownFile]] = lambda digest, bundle: (),
+) -> Changes:
+    """``bundle`` against the first of ``approved`` (digest, content; the newest first) with a cell of the same id.
+
+    ``files`` go with it; ``shown`` gives those of an approved one, as far as they are here.
+    """
     digest, before = next(((name, one) for name, one in approved if _ids(one) & _ids(bundle)), (None, None))
-    if before is None:
-        return Changes(since=None, cells=_cells((), bundle.notebook.cells), fields=())
+    if digest is None or before is None:
+        return Changes(since=None, cells=_cells((), bundle.notebook.cells), files=_files((), files), fields=())
     return Changes(
         since=digest,
         cells=_cells(before.notebook.cells, bundle.notebook.cells),
+        files=_files(shown(digest, before), files),
         fields=_fields(before, bundle),
     )
 
@@ -38,7 +54,7 @@ def _cells(before: tuple[Cell, ...], after: tuple[Cell, ...]) -> tuple[CellChang
     unmoved = _unmoved([earlier[name][0] for name in later if name in earlier])
     found = [_cell(number, cell, earlier.get(cell.id), unmoved) for number, cell in enumerate(after, 1)]
     found += [
-        CellChange(id=cell.id, number=number, type=cell.type, kind="removed", lines=_lines(_whole(cell), ""))
+        CellChange(id=cell.id, number=number, type=cell.type, kind="removed", lines=_of_texts(_whole(cell), ""))
         for number, cell in enumerate(before, 1)
         if cell.id not in later
     ]
@@ -62,11 +78,11 @@ def _unmoved(places: Sequence[int]) -> frozenset[int]:
 
 def _cell(number: int, cell: Cell, found: tuple[int, Cell] | None, unmoved: frozenset[int]) -> CellChange:
     if found is None:
-        return CellChange(id=cell.id, number=number, type=cell.type, kind="added", lines=_lines("", _whole(cell)))
+        return CellChange(id=cell.id, number=number, type=cell.type, kind="added", lines=_of_texts("", _whole(cell)))
     place, earlier = found
     moved = place not in unmoved
     kind: ChangeKind = "same" if cell == earlier and not moved else "changed"
-    lines = _lines(_whole(earlier, place if moved else None), _whole(cell, number if moved else None))
+    lines = _of_texts(_whole(earlier, place if moved else None), _whole(cell, number if moved else None))
     return CellChange(id=cell.id, number=number, type=cell.type, kind=kind, lines=lines)
 
 
@@ -80,10 +96,29 @@ def _whole(cell: Cell, place: int | None = None) -> str:
     return cell.source
 
 
+def _files(before: Sequence[ShownFile], after: Sequence[ShownFile]) -> tuple[FileChange, ...]:
+    """The new bundle's files in their order, then those that are gone."""
+    earlier = {shown.file.name: shown for shown in before}
+    found = [_file(shown, earlier.get(shown.file.name)) for shown in after]
+    kept = {shown.file.name for shown in after}
+    found += [
+        FileChange(name=name, type=shown.kind, kind="removed", lines=_lines(file_lines(shown), ()))
+        for name, shown in earlier.items()
+        if name not in kept
+    ]
+    return tuple(found)
+
+
+def _file(shown: ShownFile, earlier: ShownFile | None) -> FileChange:
+    kind: ChangeKind = "added" if earlier is None else "same" if shown.file == earlier.file else "changed"
+    old = () if earlier is None else file_lines(shown) if kind == "same" else file_lines(earlier)
+    return FileChange(name=shown.file.name, type=shown.kind, kind=kind, lines=_lines(old, file_lines(shown)))
+
+
 def _fields(before: Bundle, after: Bundle) -> tuple[FieldChange, ...]:
     old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
     return tuple(
-        FieldChange(field=name, lines=_lines(_json(old[name]), _json(new[name])))
+        FieldChange(field=name, lines=_of_texts(_json(old[name]), _json(new[name])))
         for name in new
         if name not in _APART and old[name] != new[name]
     )
@@ -93,14 +128,31 @@ def _json(value: object) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True)
 
 
-def _lines(before: str, after: str) -> tuple[ChangedLine, ...]:
-    old, new = before.splitlines(), after.splitlines()
+def _of_texts(before: str, after: str) -> tuple[ChangedLine, ...]:
+    return _lines(before.splitlines(), after.splitlines())
+
+
+def _lines(old: Sequence[str], new: Sequence[str]) -> tuple[ChangedLine, ...]:
+    """What both begin and end with, and between them the difference; where that would take too long, all of both."""
+    most = min(len(old), len(new))
+    head = next((n for n in range(most) if old[n] != new[n]), most)
+    tail = next((n for n in range(most - head) if old[-1 - n] != new[-1 - n]), most - head)
+    found = [ChangedLine(mark="both", text=line) for line in new[:head]]
+    found += _difference(old[head : len(old) - tail], new[head : len(new) - tail])
+    return (*found, *(ChangedLine(mark="both", text=line) for line in new[len(new) - tail :]))
+
+
+def _difference(old: Sequence[str], new: Sequence[str]) -> list[ChangedLine]:
+    times, again = Counter(old), Counter(new)
+    if sum(number * again[line] for line, number in times.items()) > _MOST_PAIRS:
+        opcodes = [("replace", 0, len(old), 0, len(new))]
+    else:
+        opcodes = list(difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes())
     found: list[ChangedLine] = []
-    matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
-    for what, a, b, c, d in matcher.get_opcodes():
+    for what, a, b, c, d in opcodes:
         if what == "equal":
             found += [ChangedLine(mark="both", text=line) for line in new[c:d]]
             continue
         found += [ChangedLine(mark="earlier", text=line) for line in old[a:b]]
         found += [ChangedLine(mark="new", text=line) for line in new[c:d]]
-    return tuple(found)
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from flipnb.contracts.attached import ShownFile, not_here
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.channels import channels
 from flipnb.contracts.desk import Opening, RequestDetail, RequestSummary
@@ -37,7 +38,8 @@ class Requested:
     ) -> RequestDetail:
         """The request with its brief; ``count`` people are in its cohort at the estate ``version``."""
         bundle, policy = content_of(stored), self._enclave.directory.policy()
-        found, told = changes(bundle, self._approved_before(stored)), channels(bundle, policy)
+        files = self._files(stored.bundle, bundle)
+        found, told = changes(bundle, self._approved_before(stored), files, self._files), channels(bundle, policy)
         leaves = what_leaves(bundle, policy)
         asked = Asked(
             researcher=stored.researcher,
@@ -49,12 +51,14 @@ class Requested:
             since=self._approved_at(found.since) if found.since is not None else None,
             waiting=sum(run.state == "waiting" for run in self._enclave.store.runs.of(stored.bundle)),
             estate_version=version,
+            files=files,
             what_leaves=(caution(bundle, policy), *leaves),
         )
         return RequestDetail(
             summary=summary,
             signed=peek(stored.envelope, "The bundle").decode(),
             content=bundle,
+            files=files,
             changes=found,
             count=count,
             policy_digest=policy.digest(),
@@ -66,6 +70,14 @@ class Requested:
             opened=opened,
             own=tuple(one.name for one in self._enclave.directory.controllers() if one.key_id == stored.researcher_key),
         )
+
+    def _files(self, digest: str, bundle: Bundle) -> tuple[ShownFile, ...]:
+        """As they are here; one that is refused for what it is made of is shown as one that is not."""
+        attached = self._requests.attached
+        try:
+            return attached.shown(digest, bundle.files)
+        except FlipError:
+            return tuple(not_here(file) for file in bundle.files)
 
     def _approved_before(self, stored: StoredRequest) -> Iterator[tuple[str, Bundle]]:
         """Other bundles of the same study that were approved here, by their digests, the newest first."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 CONNECTION = "/run/kernel.json"
+FILES = "/bundle"
 CHILDREN = "ipc:///dev/shm/.iopub"
 
 
@@ -26,6 +27,7 @@ def main() -> None:
         # A soft limit alone would be the notebook's to raise.
         # The processor's time ends with SIGXCPU at the soft limit, which says why, and SIGKILL at the hard one.
         resource.setrlimit(limit, (value, value + 5 if name == "CPU" else value))
+    sys.path.append(FILES)  # the last: what goes with a notebook takes the place of nothing that Python or FLIP has
     for module in ("debugpy", "debugpy.server"):
         sys.modules[module] = None  # type: ignore[assignment]
 

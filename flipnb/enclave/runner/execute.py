@@ -39,6 +39,7 @@ def run(task: RunnerTask, send: socket.socket) -> Verdict:
         limits=order.limits,
         interpreter=Interpreter.current(),
         cohort=order.cohort,
+        files=order.files,
         broker=order.broker,
         scratch=SCRATCH,
         shm=SHARED_MEMORY,

@@ -30,7 +30,8 @@ class RunnerOrder(Document):
     """One execution of a notebook, top to bottom, in a fresh sandboxed kernel.
 
     ``space`` and ``point``: the bundle's parameters and this run's values, checked here again, for papermill pastes
-    names as code. ``cohort`` (a folder), ``broker``: what the kernel sees as /data and /run/broker.sock.
+    names as code. ``cohort`` and ``files`` (folders), ``broker``: what the kernel sees as /data, /bundle and
+    /run/broker.sock.
     ``executed``: where the notebook with its outputs is stored, inside the enclave. ``start_seconds``: how long the
     kernel may take to answer. Outputs beyond ``kept_bytes`` in all are not stored.
     """
@@ -41,6 +42,7 @@ class RunnerOrder(Document):
     limits: KernelLimits = KernelLimits()
     executed: Path
     cohort: Path | None = None
+    files: Path | None = None
     broker: Path | None = None
     devices: tuple[Path, ...] = ()
     start_seconds: float = Field(default=60.0, gt=0)

@@ -87,7 +87,7 @@ class RunnerProcess:
         """Start a runner in a jail; returns when it runs, before its kernel does.
 
         ``uid`` as in ``jail.spawn``: as root, an unprivileged one that no other run has. As root the broker's socket
-        is given to ``uid`` and the cohort made readable for all, so it must lie in a directory that is not.
+        is given to ``uid``, and cohort and files made readable for all, so they must lie in a directory that is not.
         ``log`` gets the runner's own words; they hold nothing that a kernel sent, except, escaped, the sandbox's
         complaints. ``lent`` says how many bytes of memory the kernel has of the enclave; where no control group counts
         them, they count here. Raises FlipError ``memory-cgroup-missing``, and those of ``jail.spawn``.
@@ -265,16 +265,20 @@ def _seen_inside(order: RunnerOrder, uid: int | None) -> tuple[RunnerOrder, list
     if order.cohort is not None:
         changes["cohort"] = RUNTIME / "cohort"
         binds.append(Bind(order.cohort, changes["cohort"]))
+    if order.files is not None:
+        changes["files"] = RUNTIME / "bundle"
+        binds.append(Bind(order.files, changes["files"]))
     if order.broker is not None:
         changes["broker"] = RUNTIME / "broker.sock"
         binds.append(Bind(order.broker, changes["broker"]))
     if os.geteuid() == 0 and uid is not None:
         if order.broker is not None:
             os.chown(order.broker, uid, uid)
-        if order.cohort is not None:
-            order.cohort.chmod(0o555)
-            for file in order.cohort.iterdir():
-                file.chmod(0o444)
+        for folder in (order.cohort, order.files):
+            if folder is not None:
+                folder.chmod(0o555)
+                for file in folder.iterdir():
+                    file.chmod(0o444)
     return order.model_copy(update=changes), binds
 
 

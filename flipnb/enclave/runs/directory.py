@@ -10,10 +10,10 @@ from pathlib import Path
 from flipnb.enclave.airlock.given import PREFIX as GIVEN
 
 _LOG = logging.getLogger("flipnb.enclave.runs.directory")
-COHORT, EXECUTED = "cohort", "executed.ipynb"
-_UNTIL_THE_END = (f"{COHORT}*", "state-*.bin", f"{GIVEN}*", ".executed-*", "*.partial")
-"""The frozen cohort, the weights that the kernel was given last, what a kernel saved, and what a killed agent leaves of
-files that it was writing."""
+COHORT, FILES, EXECUTED = "cohort", "bundle", "executed.ipynb"
+_UNTIL_THE_END = (f"{COHORT}*", f"{FILES}*", "state-*.bin", f"{GIVEN}*", ".executed-*", "*.partial")
+"""The frozen cohort, the files beside the notebook, the weights that the kernel was given last, what a kernel saved,
+and what a killed agent leaves half written."""
 
 
 def clear(directory: Path) -> None:

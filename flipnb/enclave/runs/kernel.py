@@ -10,10 +10,11 @@ from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.policy import Policy
 from flipnb.enclave.airlock.broker import Broker
 from flipnb.enclave.airlock.door import Door
+from flipnb.enclave.approvals.attached import AttachedFiles
 from flipnb.enclave.kernels.gpu import gpus_watched
 from flipnb.enclave.runner.order import CellEvent, KernelStarted, MemoryEvent, RunnerOrder, Told, Verdict
 from flipnb.enclave.runner.process import RunnerProcess
-from flipnb.enclave.runs.directory import COHORT, EXECUTED
+from flipnb.enclave.runs.directory import COHORT, EXECUTED, FILES
 from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.progress import ProgressKeeper
 from flipnb.enclave.stores.stored import StoredRun
@@ -61,6 +62,10 @@ class RunKernel:
 
     async def _execute(self, broker: Broker) -> Verdict:
         directory = self._enclave.directory
+        if self._bundle.files:
+            attached = AttachedFiles(directory.attached)
+            files = self._directory / FILES
+            await asyncio.to_thread(attached.lay_out, self._stored.bundle, self._bundle.files, files)
         order = RunnerOrder(
             notebook=self._bundle.notebook,
             space=self._bundle.parameters,
@@ -68,6 +73,7 @@ class RunKernel:
             limits=self._policy.kernel,
             executed=self._directory / EXECUTED,
             cohort=self._directory / COHORT,
+            files=self._directory / FILES if self._bundle.files else None,
             broker=directory.broker_socket(self._stored.run),
         )
         with open_log(self._directory / "runner.log") as log:

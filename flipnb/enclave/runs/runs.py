@@ -63,8 +63,10 @@ class Runs:
         """Start anew what ran when the agent ended; the kernel gets the round again that is still open.
 
         Slots are taken in the order in which the runs were started, as at all other Trusts, and before those that had
-        given theirs back. What runs that are over could not have removed is removed now.
+        given theirs back. What runs that are over could not have removed is removed now, and files that
+        no bundle needs.
         """
+        self._requests.forget_files()
         for run in sorted(self._store.runs.all(), key=_resumed):
             last = self._store.rounds.last(run.run)
             if run.state in STARTED:
@@ -187,7 +189,7 @@ class Runs:
 
     async def _admit(self, task: RunTask) -> None:
         admitted = await self._requests.receive(
-            task.run, task.study, task.run_request, self._hub.bundle, self._require_answerable
+            task.run, task.study, task.run_request, self._hub.bundle, self._hub.fetch_blob, self._require_answerable
         )
         content = admitted.bundle
         self._store.runs.add(

@@ -13,6 +13,7 @@ from flipnb.contracts.document import Document
 INSIDE = Path("/opt/python")
 SITE = Path("/opt/site")
 PROJECT = Path("/opt/flip")
+LIBRARY = INSIDE / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
 class Interpreter(Document):
@@ -58,11 +59,15 @@ class Interpreter(Document):
 
     def inside(self) -> list[tuple[Path, Path]]:
         """(source, place in the sandbox) of what a kernel needs: binary, standard library, packages."""
-        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-        binds = [(self.binary, INSIDE / "bin" / "python"), (self.standard_library, INSIDE / "lib" / version)]
+        binds = [(self.binary, INSIDE / "bin" / "python"), (self.standard_library, LIBRARY)]
         if self.shared_library is not None:
             binds.append((self.shared_library, INSIDE / "lib" / self.shared_library.name))
         return [*binds, *zip(self.sites, self.site_places(), strict=True)]
+
+    def search_path(self) -> list[Path]:
+        """Where modules are looked for within the walls: Python's own before those of packages, of which some bring a
+        module of a name of Python's."""
+        return [PROJECT, LIBRARY, LIBRARY / "lib-dynload", *self.site_places()]
 
     def site_places(self) -> list[Path]:
         """Where the packages' directories lie within the walls, in the order of ``sites``."""

@@ -1,8 +1,8 @@
 """The walls of a kernel: bubblewrap's arguments, the sandbox's environment and its limits.
 
-The kernel sees a read-only root with Python and its packages, the frozen cohort, one socket, a scratch and a shared
-memory of bounded size, a process table with only its own processes, no network and no other user. It runs without
-capabilities, can't make user namespaces, and calls only what the seccomp list allows.
+The kernel sees a read-only root with Python and its packages, the frozen cohort, the files that go with the notebook,
+one socket, a scratch and a shared memory of bounded size, a process table with only its own processes, no network and
+no other user. It runs without capabilities, can't make user namespaces, and calls only what the seccomp list allows.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from flipnb.enclave.sandbox.proc import constants, covers
 from flipnb.enclave.sandbox.seccomp import kernel_filter
 
 COHORT = Path("/data")
+FILES = Path("/bundle")
 BROKER = Path("/run/broker.sock")
 SCRATCH = Path("/scratch")
 CONNECTION = Path("/run/kernel.json")
@@ -49,6 +50,7 @@ class Sandbox(Document):
     limits: KernelLimits
     interpreter: Interpreter
     cohort: Path | None = None
+    files: Path | None = None
     broker: Path | None = None
     scratch: Path | None = None
     shm: Path | None = None
@@ -62,7 +64,7 @@ class Sandbox(Document):
         return {
             "PATH": str(INSIDE / "bin"),
             "LD_LIBRARY_PATH": str(INSIDE / "lib"),
-            "PYTHONPATH": os.pathsep.join([str(PROJECT), *map(str, self.interpreter.site_places())]),
+            "PYTHONPATH": os.pathsep.join(map(str, self.interpreter.search_path())),
             "PYTHONNOUSERSITE": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONHASHSEED": "0",
@@ -82,6 +84,7 @@ class Sandbox(Document):
             ),
             "FLIP_BROKER": str(BROKER),
             "FLIP_COHORT": str(COHORT),
+            "FLIP_BUNDLE": str(FILES),
             "FLIP_SCRATCH": scratch,
         }
 
@@ -132,6 +135,8 @@ class Sandbox(Document):
         flags += ["--symlink", str(SCRATCH), TEMPORARY, "--dir", "/run"]
         if self.cohort is not None:
             flags += ["--ro-bind", str(self.cohort), str(COHORT)]
+        if self.files is not None:
+            flags += ["--ro-bind", str(self.files), str(FILES)]
         if self.broker is not None:
             flags += ["--ro-bind", str(self.broker), str(BROKER)]
         for name, value in self.environment().items():

@@ -131,6 +131,11 @@ class EnclaveDirectory:
         return self.directory / "frozen"
 
     @property
+    def attached(self) -> Path:
+        """The files that go with bundles, a folder for each bundle."""
+        return self.directory / "attached"
+
+    @property
     def logs(self) -> Path:
         """The logs of the agent and of its processes."""
         return self.directory / "logs"

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
+from flipnb.contracts.attached import ShownFile
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.choices import Choices, Seed
 from flipnb.contracts.document import Digest, Document
@@ -23,6 +24,7 @@ from flipnb.contracts.text import Identifier, Line, Name
 from flipnb.lab.bench import Bench
 from flipnb.lab.endpoint import endpoint
 from flipnb.workbench import submission
+from flipnb.workbench.attached import Beside, shown
 from flipnb.workbench.freezing import freeze_notebook, notebook_parameters
 from flipnb.workbench.plan_file import PlanFile, plan_path, read_plan
 from flipnb.workbench.rehearsal import Rehearsal, last_rehearsal
@@ -40,7 +42,19 @@ CHECKS: Final[Mapping[str, frozenset[str]]] = {
     "code": frozenset({"not-python", "shell-command"}),
     "rounds": frozenset({"no-rounds", "no-report"}),
     "outputs": frozenset({"undeclared-output", "missing-output"}),
-    "files": frozenset({"undeclared-file", "files-unsupported"}),
+    "files": frozenset(
+        {
+            "undeclared-file",
+            "undeclared-module",
+            "relative-import",
+            "wrong-kind",
+            "name-clash",
+            "file-too-large",
+            "not-text",
+            "wrong-encoding",
+            "bad-weights",
+        }
+    ),
     "paths": frozenset({"absolute-path"}),
     "imports": frozenset({"not-in-environment", "no-module", "no-environment"}),
     "size": frozenset({"long-cell", "document-too-large"}),
@@ -112,6 +126,7 @@ class BundlePreview(Document):
     """The exact bundle that will be signed; ``size`` in bytes of its canonical JSON.
 
     ``executions_left``: where it was sent before, how many runs each Trust (by key) has approved and not used.
+    ``files`` go with it, as a Trust will be shown them.
     """
 
     bundle: Digest
@@ -119,6 +134,7 @@ class BundlePreview(Document):
     points: tuple[dict[Identifier, Scalar], ...]
     choices: tuple[Choices, ...]
     executions_left: dict[KeyId, int]
+    files: tuple[ShownFile, ...]
     content: Bundle
 
 
@@ -215,6 +231,7 @@ def prepare_bundle(bench: Bench, body: BundleRequest) -> BundlePreview:
         points=prepared.points,
         choices=prepared.choices,
         executions_left=dict(prepared.executions_left),
+        files=tuple(shown(Beside(file, prepared.files[file.name])) for file in prepared.bundle.files),
         content=prepared.bundle,
     )
 

@@ -23,6 +23,7 @@ from flipnb.workbench.studies import read_roster
 from flipnb.workbench.submission import prepare
 
 LOCK = "0" * 64
+SCALE = b"SCALE = 1\n"
 INTEGERS = ROUNDS.replace('"w": np.zeros(2, np.float32)', '"w": np.zeros(2, np.float32), "seen": np.zeros(1, np.int64)')
 AGREEING = INTEGERS.replace(
     "    rnd.report", "    rnd.agree(lambda: data.validation.frame()['num'] > 0)\n    rnd.report"
@@ -47,13 +48,15 @@ def home(study, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory):
-    """Rehearsed, with an integer tensor and a consensus."""
+    """Rehearsed, with an integer tensor, a consensus, and a module that goes with it."""
     path = tmp_path_factory.mktemp("notebooks") / "ready.ipynb"
     source = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [parameters(), cell(AGREEING)]}
     path.write_text(json.dumps(source))
     shutil.copy(NOTEBOOKS / "heart_disease.flip.json", plan_path(path))
     shutil.copy(NOTEBOOKS / "heart_disease.cohort.json", path.parent)
     change(path, split={"seed": 0, "shares": {"train": 2, "validation": 1}}, plan={"consensus": {}, "integer_clip": 5})
+    path.with_name("scale.py").write_bytes(SCALE)
+    change(path, files=["scale.py"])
     rehearse(path)
     return path
 
@@ -129,6 +132,7 @@ EDGES = {  # field of the policy: what the plan asks for, the last value that al
     "maximum_clip_norm": ({"clip_norm": 50}, 50.0, 49.9),
     "maximum_integer_clip": ({}, 5, 4),
     "maximum_rounds": ({"rounds": 30}, 30, 29),
+    "attached_bytes": ({}, len(SCALE), len(SCALE) - 1),
 }
 
 
@@ -182,17 +186,16 @@ def test_a_run_that_may_have_one_trust_alone(study, home, notebook, lab, flip, p
         assert said_before(study, notebook, lab, flip) == expected
 
 
-def test_an_environment_that_is_not_built_there_and_a_file_that_no_enclave_shows(
-    study, home, notebook, lab, flip, plan
-):
+def test_an_environment_that_is_not_built_there_and_a_file_that_can_not_go(study, home, notebook, lab, flip, plan):
     everybody = {client.key.key_id for client in study.trusts}
     tell(study, Policy(), lock="1" * 64)
     assert refusals(study, home, notebook, Policy(), lock="1" * 64) == everybody
     assert said_before(study, notebook, lab, flip) == everybody
     tell(study, Policy())
-    notebook.with_name("codes.csv").write_text("a")
-    plan(files=["codes.csv"])
-    assert refusals(study, home, notebook, Policy()) == everybody
+    notebook.with_name("codes.py").write_bytes(b"# coding: utf-7\n")
+    plan(files=["scale.py", "codes.py"])
+    with pytest.raises(FlipError, match=r"codes\.py says that it is written in 'utf-7'"):
+        prepare(home, notebook, study.name, [{}])
     assert said_before(study, notebook, lab, flip) == {None}
 
 

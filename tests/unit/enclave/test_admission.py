@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from enclave_scenario import Study
 
-from flipnb.contracts.bundle import AttachedFile, Environment
+from flipnb.contracts.attached import AttachedFile
+from flipnb.contracts.bundle import Environment
 from flipnb.contracts.document import canonical_bytes
 from flipnb.contracts.keys import SigningKey
 from flipnb.contracts.plan import Plan
@@ -131,7 +132,25 @@ def test_what_a_bundle_must_say(study: Study) -> None:
         ({"not_before": now - timedelta(days=2), "expires": now - timedelta(days=1)}, "expired"),
         ({"not_before": now + timedelta(hours=1)}, "not-yet-valid"),
         ({"environment": Environment(name="test", lock="0" * 64)}, "unknown-environment"),
-        ({"files": (AttachedFile(name="a.txt", sha256="0" * 64, size=1),)}, "files-unsupported"),
+        *(
+            ({"files": tuple(AttachedFile(name=name, sha256="0" * 64, size=1) for name in names)}, code)
+            for names, code in (
+                (("a.txt",), "wrong-kind"),
+                (("a.pyc",), "wrong-kind"),
+                (("a.so",), "wrong-kind"),
+                (("a.zip",), "wrong-kind"),
+                (("a.pkl",), "wrong-kind"),
+                (("a-b.py",), "wrong-kind"),
+                (("json.py",), "name-clash"),
+                (("flipnb.py",), "name-clash"),
+                (("numpy.py",), "name-clash"),
+                (("model.py", "Model.py"), "name-clash"),
+                (("__main__.py",), "name-clash"),
+                (("class.py",), "name-clash"),
+            )
+        ),
+        ({"files": (AttachedFile(name="a.py", sha256="0" * 64, size=1 << 30),)}, "file-too-large"),
+        ({"files": (AttachedFile(name="a.safetensors", sha256="0" * 64, size=1 << 30),)}, "policy-refuses"),
         ({"minimum_trusts": 1}, "policy-refuses"),
         (
             {"plan": Plan(rounds=2, clip_norm=10, aggregation="individual", strategy=Strategy(name="FedMedian"))},

@@ -2,11 +2,13 @@
 
 from itertools import combinations
 
-from enclave_scenario import Study
+from enclave_scenario import Study, sha
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flipnb.contracts.attached import AttachedFile, ShownFile
 from flipnb.contracts.notebook import Cell, FrozenNotebook
+from flipnb.contracts.tensors import Tensor
 from flipnb.enclave.desk.changes import changes
 
 LINES = st.lists(st.sampled_from(["a = 1", "b = 2", "", "print(a)", "import os"]), max_size=5).map("\n".join)
@@ -124,3 +126,46 @@ def test_without_an_approved_relative_all_is_new():
     found = changes(bundle, [("0" * 64, study.bundle(notebook=stranger, parameters=()))])
     assert found.since is None
     assert {change.kind for change in found.cells} == {"added"}
+
+
+def file(name, content, source=None):
+    data = content if isinstance(content, bytes) else content.encode()
+    attached = AttachedFile(name=name, sha256=sha(data), size=len(data))
+    if name.endswith(".py"):
+        return ShownFile(file=attached, kind="module", source=content)
+    return ShownFile(file=attached, kind="weights", tensors=(Tensor(name=source, shape=(2,), dtype="float32"),))
+
+
+@given(LINES, LINES)
+@settings(max_examples=40)
+def test_both_versions_of_a_module_can_be_read_from_the_changes(before, after):
+    study = Study()
+    old = study.bundle()
+    found = changes(old, [("e" * 64, old)], [file("m.py", after)], lambda digest, bundle: [file("m.py", before)])
+    (change,) = found.files
+    assert change.kind == ("same" if before == after else "changed")
+    assert side(change, "earlier") == after.splitlines()
+    assert side(change, "new") == before.splitlines()
+
+
+def test_files_that_came_went_and_changed():
+    bundle = Study().bundle()
+    before = [file("a.py", "x"), file("b.py", "y"), file("w.safetensors", b"1", "layer")]
+    after = [file("b.py", "y"), file("w.safetensors", b"2", "other"), file("c.py", "z")]
+    found = changes(bundle, [("e" * 64, bundle)], after, lambda digest, bundle: before)
+    assert [(one.name, one.kind) for one in found.files] == [
+        ("b.py", "same"), ("w.safetensors", "changed"), ("c.py", "added"), ("a.py", "removed"),
+    ]  # fmt: skip
+    weights = found.files[1]
+    assert any(line.mark == "new" and "“other”" in line.text for line in weights.lines)
+    assert all(line.mark == "both" for line in found.files[0].lines)
+
+
+def test_lines_that_are_all_alike_are_compared_all_the_same():
+    """A difference of 20,000 lines, each like each, would be looked for among 400 million pairs."""
+    study = Study()
+    alike = "\n" * 20_000
+    old, new = (study.bundle(notebook=notebook([("p", f"{first}{alike}{first}")])) for first in "ab")
+    (change,) = [one for one in changes(new, [(old.digest(), old)]).cells if one.id == "p"]
+    assert side(change, "earlier") == ["b", *[""] * 19_999, "b"]
+    assert side(change, "new") == ["a", *[""] * 19_999, "a"]

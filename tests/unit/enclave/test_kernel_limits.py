@@ -17,7 +17,7 @@ from flipnb.enclave.kernels.kernelspec import install, kernelspec
 from flipnb.enclave.kernels.provisioner import NAME, EnclaveProvisioner
 from flipnb.enclave.runner.engine import Execution, FlipEngine, FlipNotebookClient
 from flipnb.enclave.sandbox import limits as limits_module
-from flipnb.enclave.sandbox.interpreter import Interpreter
+from flipnb.enclave.sandbox.interpreter import LIBRARY, PROJECT, SITE, Interpreter
 from flipnb.enclave.sandbox.limits import RUNNER_BYTES, ControlGroup, oom_kills, resident_bytes
 from flipnb.enclave.sandbox.probe import ProbeReport, refuse_if_weaker
 from flipnb.enclave.sandbox.sandbox import Sandbox
@@ -42,6 +42,13 @@ STRONG = ProbeReport(
 
 def sandbox() -> Sandbox:
     return Sandbox(limits=KernelLimits(), interpreter=Interpreter.current())
+
+
+def test_no_package_takes_the_place_of_a_module_of_pythons() -> None:
+    """Packages bring a ``pathlib.py`` and the like, of before Python had its own."""
+    places = sandbox().environment()["PYTHONPATH"].split(os.pathsep)
+    assert places[:2] == [str(PROJECT), str(LIBRARY)]
+    assert places[-1].startswith(str(SITE)), "packages come last"
 
 
 def test_second_version_is_a_sibling_of_the_agents_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from enclave_scenario import Study
 
-from flipnb.contracts.bundle import AttachedFile, Bundle
+from flipnb.contracts.attached import AttachedFile, ShownFile
+from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.channels import channels
 from flipnb.contracts.consensus import Consensus
 from flipnb.contracts.dataset import Category, Dataset, FrozenTable, Shares, Split, Stratify, Variable
@@ -16,6 +17,7 @@ from flipnb.contracts.parameters import Parameter
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.strategy import Strategy
+from flipnb.contracts.tensors import Tensor
 from flipnb.contracts.total import DeclaredArray, TotalStep
 from flipnb.contracts.window import Window
 from flipnb.enclave.desk.changes import changes
@@ -31,6 +33,15 @@ VARIABLES = (
         categories=(Category(concept_id=45877994, label="Yes"),),
     ),
     Variable(name="stroke", source="condition", concept_id=381316, value="flag"),
+)  # fmt: skip
+FILES = (
+    ShownFile(
+        file=AttachedFile(name="model.py", sha256="d" * 64, size=1234), kind="module", source="import torch\nx = 7919\n"
+    ),
+    ShownFile(
+        file=AttachedFile(name="resnet.safetensors", sha256="f" * 64, size=123_456), kind="weights",
+        tensors=(Tensor(name="conv1", shape=(64, 3, 7, 7), dtype="float16"),), metadata={"format": "pt"},
+    ),
 )  # fmt: skip
 
 
@@ -61,7 +72,7 @@ def whole(study, **changed):
         ),
         "totals": (TotalStep(arrays=(DeclaredArray(name="histogram", shape=(10, 3), minimum=-7, maximum=450,
                                                    decimals=2),), round=4),),
-        "files": (AttachedFile(name="codes.csv", sha256="d" * 64, size=1234),),
+        "files": tuple(shown.file for shown in FILES),
         "parameters": (
             Parameter(name="lr", type="float", default=0.1, minimum=0.01, maximum=1, help="Step size"),
             Parameter(name="kind", type="str", default="a", choices=("a", "b")),
@@ -75,7 +86,7 @@ def whole(study, **changed):
 def asked(study, bundle, **changed):
     new = Asked(
         researcher="R. Searcher", researcher_key="a" * 64, roster=study.roster, count=261,
-        changes=changes(bundle, ()), before=None, since=None, waiting=9, estate_version="v1",
+        changes=changes(bundle, ()), files=FILES, before=None, since=None, waiting=9, estate_version="v1",
         what_leaves=what_leaves(bundle, Policy()),
     )  # fmt: skip
     return replace(new, **changed)
@@ -204,7 +215,7 @@ def test_since_the_last_approval_names_cells_parameters_and_what_stayed(study):
     assert "The parameter lr may now be at least 0.001 and at most 2, as a rule 0.1." in lines
     assert "The parameter flip is gone." in lines
     assert lines[-1] == "As before: cohort, variables, tables and images, split, plan, numbers and totals."
-    first = told(study, after, changes=Changes(since=None, cells=(), fields=()))
+    first = told(study, after, changes=Changes(since=None, cells=(), files=(), fields=()))
     assert first.since[0].text == "Nothing like it was approved here before."
 
 

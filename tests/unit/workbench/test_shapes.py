@@ -16,10 +16,10 @@ import flipnb as flip
 
 if hidden == 13:
     raise ValueError("unlucky")
-open(f"seen-{hidden}-{lr}", "w").close()
+open(f"PLACE/seen-{hidden}-{lr}", "w").close()
 weights = {"w": np.zeros((hidden, 3), np.float32), "b": np.zeros(3, np.float32)}
 for rnd in flip.rounds(weights):
-    open(f"trained-{hidden}-{lr}", "w").close()
+    open(f"PLACE/trained-{hidden}-{lr}", "w").close()
     rnd.report(loss=0.5, accuracy=0.5)
 """
 
@@ -32,12 +32,16 @@ def rehearsed(tmp_path_factory):
 
     place = tmp_path_factory.mktemp("shapes")
     path = place / "study.ipynb"
-    cells = [parameters(SPACE), cell(NOTEBOOK)]
+    cells = [parameters(SPACE), cell(NOTEBOOK.replace("PLACE", str(place)))]
     path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}))
     shutil.copy(NOTEBOOKS / "heart_disease.flip.json", place / "study.flip.json")
     shutil.copy(NOTEBOOKS / "heart_disease.cohort.json", place)
     rehearse(path)
     return path
+
+
+def no_file(digest, path):
+    raise AssertionError(f"the bundle has no file, and {digest} was asked for")
 
 
 def prepared_at(home, notebook, *points):
@@ -84,7 +88,7 @@ def test_a_point_that_fails_says_where(home, rehearsed):
 @pytest.mark.slow
 def test_runs_of_a_bundle_are_checked_by_the_bundle_alone(home, rehearsed):
     bundle = prepared_at(home, rehearsed, {}).bundle
-    with shapes.subject_of(bundle, home.directory / "shapes.json") as subject:
+    with shapes.subject_of(bundle, home.directory / "shapes.json", no_file) as subject:
         shapes.check(subject, [{"hidden": 8, "lr": 0.1}])
         with pytest.raises(FlipError, match=r"hidden=8, lr=0.1 changes .*w is \[8, 3\], rehearsed \[2, 3\]"):
             shapes.require_same(subject, [{"hidden": 8, "lr": 0.1}])

@@ -47,14 +47,6 @@ def test_some_trusts_by_name(home, tutorial):
     assert bundle.minimum_trusts == 1
 
 
-def test_an_attached_file_is_named_by_its_digest(home, tutorial):
-    tutorial.with_name("codes.csv").write_bytes(b"a,b\n")
-    change(tutorial, files=["codes.csv"])
-    (attached,) = prepare(home, tutorial, "heart", []).bundle.files
-    assert (attached.name, attached.size) == ("codes.csv", 4)
-    assert attached.sha256 == hashlib.sha256(b"a,b\n").hexdigest()
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -83,7 +75,8 @@ def test_what_is_asked_for_wrongly_is_refused_by_name(home, tutorial, arguments,
         ({"plan": {"rounds": 1}}, "invalid-document", "clip_norm"),
         ({"plan": {"rounds": 1, "clip_norm": 1, "strategy": {"name": "Best"}}}, "invalid-document", "strategy"),
         ({"cohort": "none.json"}, "no-cohort", "none.json"),
-        ({"files": ["missing.csv"]}, "no-file", "missing.csv"),
+        ({"files": ["missing.py"]}, "no-file", "missing.py"),
+        ({"files": ["codes.csv"]}, "invalid-document", "codes.csv"),
         ({"title": "a\u202eb"}, "invalid-document", "title"),
         ({"split": {"seed": 0, "shares": {"train": 1}, "stratify": {"variable": "x", "above": 0}}}, "invalid-document",
          "'x'"),

@@ -57,7 +57,7 @@ COUNTER = TensorSpec(tensors=(Tensor(name="seen", shape=(), dtype="int64"),))
 SUMS = (TotalStep(arrays=(DeclaredArray(name="sums", minimum=0, maximum=1, decimals=0, shape=(7,)),)),)
 
 
-def found(trust=None, *, imported=(NUMPY,), minimum_trusts=2, tensors=None, totals=(), **plan):
+def found(trust=None, *, imported=(NUMPY,), minimum_trusts=2, tensors=None, totals=(), attached=0, **plan):
     return list(
         find_trust_issues(
             "Hungary",
@@ -69,8 +69,23 @@ def found(trust=None, *, imported=(NUMPY,), minimum_trusts=2, tensors=None, tota
             minimum_trusts=minimum_trusts,
             environment=ENVIRONMENT,
             imported=imported,
+            attached_bytes=attached,
         )
     )
+
+
+def test_files_that_go_with_a_notebook_are_bounded_by_each_trusts_policy():
+    taking = card(allowance=ALLOWANCE.model_copy(update={"attached_bytes": 1000}))
+    assert found(taking, attached=1000) == []
+    (larger,) = found(taking, attached=1001)
+    assert larger.message == "Hungary takes 1,000 bytes of files with a notebook; these have 1,001."
+    (earlier,) = found(card(), attached=1)
+    assert earlier.code == "policy-refuses", "an agent of before there were such files says nothing of them"
+
+
+def test_a_modules_import_is_told_by_the_module():
+    (missing,) = found(imported=(NUMPY, Imported("torch", None, 3, "model.py")))
+    assert (missing.message, missing.cell, missing.line) == ("model.py imports torch, which Hungary lacks.", None, 3)
 
 
 def test_a_plan_that_fits_has_no_issue():

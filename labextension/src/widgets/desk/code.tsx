@@ -4,6 +4,7 @@ import type { JSX } from 'react';
 import type {
   ICellChange,
   IChangedLine,
+  IFileChange,
   IRequestDetail
 } from '../../contracts';
 import type { ITextRun } from '../../models/executed';
@@ -22,6 +23,7 @@ export function Code(props: IPart): JSX.Element {
   const { detail, trans } = props;
   const { changes, content } = detail;
   const fresh = changes.cells.filter(cell => cell.kind !== 'same');
+  const freshFiles = changes.files.filter(file => file.kind !== 'same');
   const all = content.notebook.cells.length;
   const head =
     changes.since === null
@@ -44,15 +46,36 @@ export function Code(props: IPart): JSX.Element {
       </p>
       {changes.since !== null &&
         fresh.length === 0 &&
+        freshFiles.length === 0 &&
         changes.fields.length === 0 && (
           <p>{trans.__('Only its time of validity differs.')}</p>
         )}
       {fresh.map(cell => (
         <section key={`${cell.kind}-${cell.id}`} className="jp-FlipCell">
           <h3>{cellTitle(trans, cell)}</h3>
-          <Lines cell={cell} trans={trans} />
+          <Lines
+            lines={cell.lines}
+            isCode={cell.type === 'code'}
+            trans={trans}
+          />
         </section>
       ))}
+      {freshFiles.map(file => (
+        <section key={`${file.kind}-${file.name}`} className="jp-FlipCell">
+          <h3>{fileTitle(trans, file)}</h3>
+          <Lines
+            lines={file.lines}
+            isCode={file.type === 'module'}
+            trans={trans}
+          />
+        </section>
+      ))}
+      {freshFiles.length < detail.files.length && (
+        <details className="jp-FlipFold">
+          <summary>{trans.__('Every file beside the notebook')}</summary>
+          <Files {...props} />
+        </details>
+      )}
       {fresh.length < all && (
         <details className="jp-FlipFold">
           <summary>{trans.__('Every cell')}</summary>
@@ -92,6 +115,48 @@ function Cells(props: IPart): JSX.Element {
   );
 }
 
+/**
+ * Every file that goes with the notebook: code whole, of weights what they are made of.
+ */
+function Files(props: IPart): JSX.Element {
+  const { detail, trans } = props;
+  return (
+    <>
+      {detail.files.map(shown => (
+        <section key={shown.file.name} className="jp-FlipCell">
+          <h3>{shown.file.name}</h3>
+          {!shown.here ? (
+            <p>{trans.__('It is not here any more.')}</p>
+          ) : shown.kind === 'module' ? (
+            <Source source={shown.source} />
+          ) : (
+            <pre className="jp-FlipLines" tabIndex={0}>
+              {[
+                `SHA-256 ${shown.file.sha256}`,
+                ...shown.tensors.map(
+                  tensor =>
+                    `${tensor.name}: ${tensor.shape.join(' x ') || '1'} ${tensor.dtype}`
+                )
+              ].join('\n')}
+            </pre>
+          )}
+        </section>
+      ))}
+    </>
+  );
+}
+
+function fileTitle(trans: TranslationBundle, file: IFileChange): string {
+  switch (file.kind) {
+    case 'added':
+      return trans.__('%1, new', file.name);
+    case 'removed':
+      return trans.__('%1, gone', file.name);
+    default:
+      return trans.__('%1, changed', file.name);
+  }
+}
+
 function cellTitle(trans: TranslationBundle, cell: ICellChange): string {
   switch (cell.kind) {
     case 'added':
@@ -114,12 +179,12 @@ const MARKS: { [mark in IChangedLine['mark']]: string } = {
  * heading says so, and no line repeats it to screen readers.
  */
 function Lines(props: {
-  cell: ICellChange;
+  lines: ReadonlyArray<IChangedLine>;
+  isCode: boolean;
   trans: TranslationBundle;
 }): JSX.Element {
-  const { cell, trans } = props;
-  const { lines } = cell;
-  const colours = useColours(cell);
+  const { lines, isCode, trans } = props;
+  const colours = useColours(lines, isCode);
   const mixed = lines.some(line => line.mark !== lines[0].mark);
   const spoken = {
     both: '',
@@ -146,16 +211,19 @@ function Lines(props: {
  * Each line of a difference in runs of one colour: those of now are read together, and so are those of before. A line
  * whose colours are not known, or would change a letter of it, is plain text.
  */
-function useColours(cell: ICellChange): ITextRun[][] {
+function useColours(
+  lines: ReadonlyArray<IChangedLine>,
+  isCode: boolean
+): ITextRun[][] {
   const textOf = (skipped: IChangedLine['mark']): string =>
-    cell.lines
-      .filter(({ mark }) => cell.type === 'code' && mark !== skipped)
+    lines
+      .filter(({ mark }) => isCode && mark !== skipped)
       .map(({ text }) => text)
       .join('\n');
   const now = byLine(useTextRuns(textOf('earlier')) ?? []);
   const before = byLine(useTextRuns(textOf('new')) ?? []);
   let [atNow, atBefore] = [0, 0];
-  return cell.lines.map(({ mark, text }) => {
+  return lines.map(({ mark, text }) => {
     const ofBefore = mark === 'new' ? undefined : before[atBefore++];
     const ofNow = mark === 'earlier' ? undefined : now[atNow++];
     const runs = ofNow ?? ofBefore ?? [];

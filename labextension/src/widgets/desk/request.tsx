@@ -53,9 +53,8 @@ function Request(props: IRequestProps): JSX.Element {
       </div>
     );
   }
-  const { summary, content, changes } = detail;
+  const { summary, content } = detail;
   const { bundle } = summary;
-  const fresh = changes.cells.filter(cell => cell.kind !== 'same').length;
   const choose = (id: string): void => {
     setTab(id);
     if (id === 'code') {
@@ -130,11 +129,7 @@ function Request(props: IRequestProps): JSX.Element {
           },
           {
             id: 'code',
-            label: trans.__(
-              'Code, %1 of %2 cells new',
-              fresh,
-              content.notebook.cells.length
-            ),
+            label: codeTitle(trans, detail),
             content: <Code detail={detail} trans={trans} />
           },
           {
@@ -250,6 +245,25 @@ function whyNot(trans: TranslationBundle, model: RequestModel): string {
     default:
       return '';
   }
+}
+
+/**
+ * How much of a request's code is new: cells, and files that go with them.
+ */
+function codeTitle(trans: TranslationBundle, detail: IRequestDetail): string {
+  const { changes, content, files } = detail;
+  const fresh = changes.cells.filter(cell => cell.kind !== 'same').length;
+  const all = content.notebook.cells.length;
+  if (files.length === 0) {
+    return trans.__('Code, %1 of %2 cells new', fresh, all);
+  }
+  return trans.__(
+    'Code, %1 of %2 cells and %3 of %4 files new',
+    fresh,
+    all,
+    changes.files.filter(file => file.kind !== 'same').length,
+    files.length
+  );
 }
 
 /**

@@ -3,7 +3,7 @@ import type { JSX } from 'react';
 import { useState } from 'react';
 
 import type { IBuiltEnvironment, ITrustCard } from '../../contracts';
-import { clock } from '../../models/wording';
+import { clock, memory } from '../../models/wording';
 import type { IWorkbench } from '../../tokens';
 import { ContactBanner } from '../parts/contactbanner';
 import { Facts } from '../parts/facts';
@@ -133,6 +133,15 @@ export function cardFacts(
         allowance.maximum_rounds.toLocaleString(),
         allowance.maximum_clip_norm.toLocaleString()
       )
+    ],
+    [
+      trans.__('Takes'),
+      allowance.attached_bytes > 0
+        ? trans.__(
+            'files of up to %1 with a notebook',
+            memory(trans, allowance.attached_bytes)
+          )
+        : trans.__('no files with a notebook')
     ]
   ];
 }

@@ -5,6 +5,7 @@ import {
 } from '@jupyterlab/ui-components';
 import type { JSX } from 'react';
 
+import type { IShownFile } from '../../contracts';
 import type { SendModel } from '../../models/send';
 import { clock } from '../../models/wording';
 import { ContactBanner } from '../parts/contactbanner';
@@ -124,6 +125,30 @@ function BundleShown(props: ISendProps): JSX.Element {
           ))}
         </ul>
       )}
+      {preview.files.length > 0 && (
+        <details className="jp-FlipContents">
+          <summary>
+            <caretRightIcon.react tag="span" width="14px" />
+            {trans._n(
+              'View the %1 File that goes with it',
+              'View the %1 Files that go with it',
+              preview.files.length
+            )}
+          </summary>
+          {preview.files.map(shown => (
+            <section key={shown.file.name}>
+              <h4>
+                {trans.__(
+                  '%1, %2 kB',
+                  shown.file.name,
+                  Math.ceil(shown.file.size / 1000)
+                )}
+              </h4>
+              <pre tabIndex={0}>{textOf(shown)}</pre>
+            </section>
+          ))}
+        </details>
+      )}
       <details className="jp-FlipContents">
         <summary>
           <caretRightIcon.react tag="span" width="14px" />
@@ -133,6 +158,20 @@ function BundleShown(props: ISendProps): JSX.Element {
       </details>
     </Section>
   );
+}
+
+/**
+ * A module's source, or what weights are made of, a tensor a line.
+ */
+function textOf(shown: IShownFile): string {
+  return shown.kind === 'module'
+    ? shown.source
+    : shown.tensors
+        .map(
+          ({ name, shape, dtype }) =>
+            `${name}: ${shape.join(' x ') || '1'} ${dtype}`
+        )
+        .join('\n');
 }
 
 /**
