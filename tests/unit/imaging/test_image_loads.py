@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zipfile
 from contextlib import closing
@@ -229,6 +230,7 @@ def test_what_cannot_be_loaded_is_named_and_loses_nothing_else(tmp_path, estate)
     write(source / "words2.dcm", Scanned("100", 3), ImageComments="again")
     shutil.copy(source / "good.dcm", source / "copy.dcm")
     (source / "notes.txt").write_text("not an image")
+    Path(os.fsdecode(os.fsencode(source) + b"/caf\xe9\x1b.txt")).write_text("neither")
     (source / "cut.dcm").write_bytes((source / "good.dcm").read_bytes()[:400])
     write(source / "undated.dcm", Scanned("200", 4), StudyDate=None, SeriesDate=None)
     write(source / "no series.dcm", Scanned("200", 5), SeriesInstanceUID=None)
@@ -267,6 +269,7 @@ def test_what_cannot_be_loaded_is_named_and_loses_nothing_else(tmp_path, estate)
         "no series.dcm",
         "burned.dcm",
     }
+    assert r"caf\udce9\x1b.txt" in named
     assert "good.dcm" not in named and "other pixels" in named["twice1.dcm"]
     assert "2 series are partial: 5 of their images were not given." in report.load.warnings
     held = rows(estate, "SELECT count(*) FROM flip_reject WHERE reason LIKE 'quarantined%'")

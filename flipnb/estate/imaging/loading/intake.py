@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,7 +89,7 @@ class Intake:
         work = self._images / "work"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(mode=0o700)
-        found = [] if source is None else list(items(source.absolute()))
+        found = [] if source is None else [_named(item) for item in items(source.absolute())]
         ignored = [item.name for item in found if Path(item.name).name in _NO_IMAGES]
         wanted = [item for item in found if Path(item.name).name not in _NO_IMAGES]
         pool = Pool(self._policy, self._secret, workers=max(1, min(self._workers, len(wanted))), module=MODULE)
@@ -125,6 +126,7 @@ class Intake:
         read: list[tuple[Item, Header]] = []
         for task, answer in pool.run(tasks):
             if answer["state"] != "read":
+                _require_room(answer)
                 refused.append(Refusal(task.item.name, str(answer["reason"])))
             else:
                 header = Header(**answer["header"])
@@ -194,8 +196,7 @@ class Intake:
             header, recipe = headers[task.more["sha256"]]
             answer = said
             if said["state"] == "failed":
-                if is_full(OSError(said.get("errno") or 0, said["reason"])):
-                    raise disk_full("the estate's")
+                _require_room(said)
                 # Kept under no recipe that is asked for: the next load tries it again.
                 answer, recipe = {"state": "refused", "reason": f"it can't be read: {said['reason']}"}, "failed"
             outcome = Released(
@@ -209,16 +210,36 @@ class Intake:
             if outcome.state == "quarantined":
                 self._held.hold(task.item, answer, task.output.with_suffix(".original"))
             kept.append((recipe, Given(task.item.name, header, outcome)))
-        self.catalogue.keep(kept)
+        self._write(kept)
         for task, _ in batch:
             for left in task.output.parent.glob(f"{task.output.stem}.*"):
                 left.unlink()
+
+    def _write(self, kept: list[tuple[str, Given]]) -> None:
+        try:
+            self.catalogue.keep(kept)
+        except sqlite3.OperationalError as error:
+            if is_full(error):
+                raise disk_full("the estate's") from error
+            raise
 
     def _recipe(self, person: str, decided: Decided | None) -> str:
         """What decides on the bytes that come of a file, beside the file itself."""
         key = sha256(b"flip/image-key\0" + self._secret)
         decision = None if decided is None else [decided.decision, decided.boxes]
         return sha256(json.dumps([ENGINE, self._policy.model_dump(mode="json"), key, person, decision]).encode())
+
+
+def _named(item: Item) -> Item:
+    """An item under a name that can be shown and stored, whatever bytes its name is of."""
+    shown = (one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in item.name)
+    return replace(item, name="".join(shown))
+
+
+def _require_room(answer: dict[str, Any]) -> None:
+    """Raises FlipError ``disk-full`` where that is why a file could not be worked on."""
+    if is_full(OSError(answer.get("errno") or 0, answer["reason"])):
+        raise disk_full("the estate's")
 
 
 def _person(header: Header, people: IdentityMap) -> str:
