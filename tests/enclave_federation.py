@@ -185,7 +185,12 @@ class Trust:
         answer = self.post("/memberships", Signed(envelope=seal(membership, MEMBERSHIP, self.controller).decode()))
         assert answer.is_success, answer.text
 
-    def approve(self, bundle: str, **changes: Any) -> httpx.Response:
+    def approve(self, bundle: str, *, read: bool = True, **changes: Any) -> httpx.Response:
+        """An approval sealed by ``key``, the controller's; whose key it is has read the request, if there is one."""
+        key = changes.pop("key", self.controller)
+        named = [one.name for one in self.enclave.controllers() if one.key_id == key.key_id]
+        if read and named and self.desk.get(f"/requests/{bundle}").is_success:
+            self.read(bundle, named[0])
         status = self.status()
         now = datetime.now(UTC)
         plain: dict[str, Any] = {
@@ -197,7 +202,6 @@ class Trust:
             "approved": now,
             "expires": now + timedelta(days=1),
         }
-        key = changes.pop("key", self.controller)
         return self.post("/approvals", Signed(envelope=seal(Approval(**(plain | changes)), APPROVAL, key).decode()))
 
     def read(self, bundle: str, controller: str = CONTROLLER, *parts: Part) -> None:

@@ -31,8 +31,7 @@ class LabKernel:
         return self
 
     def __exit__(self, *_):
-        self._socket.close()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(_closed(self._socket))
         self._loop.close()
         self.server.request("DELETE", f"api/sessions/{self.session['id']}")
 
@@ -70,6 +69,12 @@ class LabKernel:
         if failed is not None:
             raise CellFailed(f"{failed['ename']}: {failed['evalue']}\nin the cell:\n{code}")
         return outputs
+
+
+async def _closed(socket):
+    """Within a loop: tornado writes its farewell by the one that is running."""
+    socket.close()
+    await asyncio.sleep(0)
 
 
 async def _connected(request):

@@ -37,6 +37,7 @@ from flipnb.contracts.desk import (
 from flipnb.contracts.document import load_json
 from flipnb.contracts.keys import fingerprint
 from flipnb.contracts.problem import FlipError
+from flipnb.contracts.run import TRUST_WORDS
 from flipnb.contracts.study import Trust
 from flipnb.link.desk import DeskClient, desk, enclave_configuration, enclave_controllers
 from flipnb.link.key_files import load_key
@@ -73,7 +74,7 @@ def status(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
 @app.command()
 @speaks_plainly
 def requests(
-    every: Annotated[bool, typer.Option("--all", help="Those that were decided, too.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Those that were decided or are over, too.")] = False,
     enclave: EnclaveOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -155,7 +156,7 @@ def approve(
         approved = {"bundle": summary.bundle, "executions": executions, "expires": approval.expires}
         by = [given.controller for given in summary.approvals]
         print_json({**approved, "state": summary.state, "approvals": by, "demanded": summary.approvals_demanded})
-    elif summary.state == "waiting":
+    elif summary.state != "approved":
         print(f"{summary.bundle[:16]} at {now.title}: {summary.standing}. Nothing runs before another controller's.")
     else:
         print(f"{now.title} has approved {summary.bundle[:16]} for {many(executions, 'run')}.")
@@ -239,7 +240,7 @@ def runs(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
     else:
         print_table(
             ["run", "study", "title", "state", "started", "why"],
-            [[i.run, i.study, i.title, i.state, i.started, i.reason] for i in found],
+            [[i.run, i.study, i.title, TRUST_WORDS[i.state], i.started, i.reason] for i in found],
         )
 
 

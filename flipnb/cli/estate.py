@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly
+from flipnb.cli.terminal import JsonOption, print_error, print_json, print_table, print_text, speaks_plainly
 from flipnb.contracts.problem import FlipError
 
 app = typer.Typer(help="A Trust's estate: harmonised data in versions.", no_args_is_help=True)
@@ -121,7 +121,7 @@ def view(
     except FlipError as error:
         if error.code != "invalid-view":
             raise
-        print(f"flip: {error}", file=sys.stderr)
+        print_error(error)
         raise typer.Exit(2) from None
     if out is not None:
         print(f"{out}: {count} rows", file=sys.stderr)

@@ -14,6 +14,7 @@ from flipnb.cli import cohort, enclave, estate, federation, images, runs, study
 from flipnb.cli.new import new
 from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly
 from flipnb.contracts.problem import FlipError
+from flipnb.contracts.run import RUN_WORDS
 
 app = typer.Typer(
     name="flip",
@@ -66,13 +67,9 @@ def rehearse(
     """Run a notebook on a twin, here, for two rounds; records the model's tensors and initial weights."""
     from flipnb.simulation.rehearsing import Simulation
     from flipnb.simulation.rehearsing import rehearse as run
-    from flipnb.workbench.narrative import describe_round
 
-    def heard(summary: Any, names: Any) -> None:
-        if not as_json:
-            print_text(describe_round(summary, names))
-
-    found = run(notebook, _points(notebook, param)[0], trusts=trusts, rounds=rounds, heard=heard)
+    told = None if as_json else print_text
+    found = run(notebook, _points(notebook, param)[0], trusts=trusts, rounds=rounds, told=told)
     if isinstance(found, Simulation):
         _simulated(found, as_json)
         return
@@ -214,7 +211,7 @@ def submit(
     for view in views:
         titles = trust_titles(home, view.study, view.trusts)
         at = ", ".join(titles[part.trust] for part in view.trusts)
-        print_text(f"Run {view.run}, {run_name(view)}: {view.state} at {at}")
+        print_text(f"Run {view.run}, {run_name(view)}: {RUN_WORDS[view.state]} at {at}")
 
 
 def _tell_shapes(done: int, of: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly, watched
+from flipnb.cli.terminal import JsonOption, print_json, print_line, print_table, print_text, speaks_plainly, watched
+from flipnb.contracts.run import RUN_WORDS, TRUST_WORDS
 
 if TYPE_CHECKING:
     from flipnb.workbench.home import Home
@@ -34,7 +36,6 @@ def runs(
     """Show the runs of a study, or one run Trust by Trust."""
     from flipnb.workbench.home import Home
     from flipnb.workbench.names import duration, ran, run_name, waited
-    from flipnb.workbench.narrative import run_state
     from flipnb.workbench.runs import list_runs
 
     if run is not None:
@@ -52,7 +53,7 @@ def runs(
                 item.run,
                 run_name(item),
                 item.notebook,
-                run_state(item.state),
+                RUN_WORDS[item.state],
                 f"{item.rounds_done}/{item.rounds}",
                 duration(waited(item)),
                 duration(ran(item)),
@@ -76,7 +77,7 @@ def _only_study(home: Home) -> str:
 def _show_run(run: str, as_json: bool) -> None:
     from flipnb.workbench.home import Home
     from flipnb.workbench.names import duration, ran, run_name, trust_titles, waited
-    from flipnb.workbench.narrative import describe_final, run_state, shares_of
+    from flipnb.workbench.narrative import describe_final, shares_of
     from flipnb.workbench.runs import view_rounds, view_rule, view_run
 
     home = Home.find()
@@ -86,7 +87,7 @@ def _show_run(run: str, as_json: bool) -> None:
         done = [summary.model_dump(mode="json") for summary in rounds]
         print_json({**view.model_dump(mode="json"), "name": run_name(view), "finished_rounds": done})
         return
-    where = f"{run_state(view.state)}, round {view.rounds_done} of {view.rounds}"
+    where = f"{RUN_WORDS[view.state]}, round {view.rounds_done} of {view.rounds}"
     print_text(f"{run_name(view)}: {where}. {view.reason or ''}".rstrip())
     times = [f"waited {duration(waited(view))}"]
     times += [f"ran {duration(ran(view))}"] if view.started is not None else []
@@ -146,7 +147,7 @@ def logs(
     view = view_run(home, run)
     titles = trust_titles(home, view.study, view.trusts)
     for event in events(home, run, after=after, to_the_end=follow):
-        print(event.model_dump_json() if as_json else describe(event, titles), flush=True)
+        print_line(json.dumps(event.model_dump(mode="json")) if as_json else describe(event, titles))
 
 
 @speaks_plainly
@@ -243,15 +244,15 @@ def trusts(
 
 
 def _print_packages(found: Sequence[Any], package: str) -> None:
-    """The packages of each environment, once for all Trusts that have it."""
+    """The packages of each environment, once for all Trusts that say the same of it."""
     titles: dict[str, list[str]] = {}
     environments: dict[str, Any] = {}
     for item in found:
         for built in item.card.environments if item.card else ():
-            environments[built.lock] = built
-            titles.setdefault(built.lock, []).append(item.title)
-    for lock, built in environments.items():
-        print_text(f"\n{built.name} at {', '.join(titles[lock])} (lock {lock[:12]}…)")
+            environments[built.digest()] = built
+            titles.setdefault(built.digest(), []).append(item.title)
+    for said, built in environments.items():
+        print_text(f"\n{built.name} at {', '.join(titles[said])} (lock {built.lock[:12]}…)")
         wanted = [name for name in built.distributions if package.lower() in name]
         print_table(["package", "version"], [[name, built.releases.get(name, "not told")] for name in wanted])
 
@@ -259,7 +260,7 @@ def _print_packages(found: Sequence[Any], package: str) -> None:
 def _print_parts(parts: Sequence[Any], titles: Mapping[str, str], shares: Mapping[str, str]) -> None:
     """One line for each Trust: when it was last heard, where it is, its share of the people in train once there is one,
     the memory that its kernel used where any Trust lets that out."""
-    from flipnb.workbench.narrative import describe_age, describe_memory, describe_progress, trust_state
+    from flipnb.workbench.narrative import describe_age, describe_memory, describe_progress
 
     now = datetime.now(UTC)
     used = [describe_memory(part.progress) for part in parts]
@@ -270,7 +271,7 @@ def _print_parts(parts: Sequence[Any], titles: Mapping[str, str], shares: Mappin
         [
             [
                 titles[part.trust],
-                trust_state(part.state),
+                TRUST_WORDS[part.state],
                 describe_age(part.heard, now),
                 describe_progress(part.progress) if part.progress is not None else "",
                 *(shares.get(part.trust, "") for _ in share),

@@ -30,14 +30,19 @@ def speaks_plainly(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except FlipError as error:
-            print(f"flip: {_lines(error.message)}", file=sys.stderr)
-            if error.remedy:
-                print(f"      {_lines(error.remedy)}", file=sys.stderr)
+            print_error(error)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
 
     return wrapped
+
+
+def print_error(error: FlipError) -> None:
+    """What went wrong, and what to do, on standard error."""
+    print(f"flip: {_lines(error.message)}", file=sys.stderr)
+    if error.remedy:
+        print(f"      {_lines(error.remedy)}", file=sys.stderr)
 
 
 def print_json(value: Any) -> None:
@@ -56,6 +61,11 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 def print_text(text: str) -> None:
     """Text that a stranger may have written: every control character is shown, none is obeyed."""
     print(_lines(text))
+
+
+def print_line(text: str) -> None:
+    """As ``print_text``, at once, and one line whatever is in it."""
+    print(_safe(text), flush=True)
 
 
 @contextmanager

@@ -22,7 +22,8 @@ from flipnb.contracts.text import Line, Name
 MOST_EXECUTIONS = 1000
 """Runs that one approval may be for."""
 
-RequestState = Literal["waiting", "approved", "declined", "refused", "expired"]
+RequestState = Literal["waiting", "approved", "declined", "refused", "expired", "over"]
+"""over: nobody approved it, and every run of it has ended; it waits again with the next one."""
 
 
 class DeskStatus(Document):
@@ -280,7 +281,8 @@ class AuditCheck(Document):
 
 
 class AuditLine(Document):
-    """One line of the audit log in plain words: an entry, or all entries of ``run``, the last of them ``at``."""
+    """One line of the audit log in plain words: an entry, all of ``run``, or all that told a study its budget in a day;
+    the last of them ``at``."""
 
     key: str
     at: Moment

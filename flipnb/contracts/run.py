@@ -36,6 +36,19 @@ TrustState = Literal[
 """waiting: for the Trust's data controller; queued: accepted to start, without a slot; refused: by the agent, with a
 reason; left-out: after a deadline."""
 
+RUN_WORDS: Mapping[RunState, str] = {
+    "waiting": "waits for approvals", "queued": "waits for slots", "starting": "starting", "running": "running",
+    "stopping": "stopping", "succeeded": "succeeded", "failed": "failed", "stopped": "stopped",
+}  # fmt: skip
+"""What people read for a run's state, in terminals, reasons and on screens (``models/wording.ts``) alike."""
+
+TRUST_WORDS: Mapping[TrustState, str] = {
+    "notified": "not reached yet", "waiting": "awaiting approval", "approved": "approved", "queued": "waits for a slot",
+    "declined": "declined", "refused": "refused", "starting": "starting", "running": "training",
+    "finished": "finished", "failed": "failed", "left-out": "left out", "stopped": "stopped",
+}  # fmt: skip
+"""The same for the state of a Trust's part."""
+
 Share = Literal["under-10", "10-to-25", "25-to-50", "over-50"]
 """How much of a sum's weight one Trust has, in per cent: a band, which tells no number of people."""
 
@@ -69,6 +82,8 @@ TRUST_TRANSITIONS: Mapping[TrustState, frozenset[TrustState]] = {
 
 FINAL_RUN_STATES = frozenset(state for state, following in RUN_TRANSITIONS.items() if not following)
 FINAL_TRUST_STATES = frozenset(state for state, following in TRUST_TRANSITIONS.items() if not following)
+GOING_RUN_STATES = frozenset(RUN_TRANSITIONS) - FINAL_RUN_STATES
+GOING_TRUST_STATES = frozenset(TRUST_TRANSITIONS) - FINAL_TRUST_STATES
 
 
 def advance_run(now: RunState, to: RunState) -> RunState:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 
 from sqlalchemy import select
@@ -32,6 +34,24 @@ class Received:
     sealed: bytes
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What clock and line of runs ask of a bundle again and again: so little that those of every bundle are kept."""
+
+    minimum_trusts: int
+    expires: datetime
+    run_seconds: int
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Terms:
+        """Those of a bundle, whatever its runs choose."""
+        return cls(bundle.minimum_trusts, bundle.expires, bundle.plan.run_seconds)
+
+
+_terms: dict[str, Terms] = {}
+"""By a bundle's digest, which names its content in every hub."""
+
+
 def verify(study: str, roster_digest: str, roster: Roster, sealed: bytes) -> Received:
     """A bundle for a study under its roster. It takes as long as to read it: not in an event loop.
 
@@ -56,6 +76,7 @@ def verify(study: str, roster_digest: str, roster: Roster, sealed: bytes) -> Rec
         )
     require_installed(bundle.plan.strategy)
     _parsed(opened.digest, sealed)  # for its runs, which look it up within transactions
+    _terms[opened.digest] = Terms.of(bundle)
     return Received(opened.digest, bundle.content_digest, opened.signer, sealed)
 
 
@@ -108,6 +129,14 @@ def executions_left(session: Session, bundle: str) -> dict[str, int]:
     return {row.trust: row.executions_left for row in rows}
 
 
+def all_executions_left(session: Session, bundles: Iterable[str]) -> dict[str, dict[str, int]]:
+    """As ``executions_left``, by bundle."""
+    found: dict[str, dict[str, int]] = {bundle: {} for bundle in bundles}
+    for row in session.scalars(select(AllowanceRow).where(AllowanceRow.bundle.in_(found))):
+        found[row.bundle][row.trust] = row.executions_left
+    return found
+
+
 def keep_executions_left(session: Session, bundle: str, trust: str, executions: int) -> None:
     """What a Trust says takes the place of what it said before."""
     session.merge(AllowanceRow(bundle=bundle, trust=trust, executions_left=executions))
@@ -116,6 +145,13 @@ def keep_executions_left(session: Session, bundle: str, trust: str, executions: 
 def bundle_of(session: Session, digest: str) -> Bundle:
     """The parsed bundle of a run; its envelope was verified when it was received."""
     return _parsed(digest, session.get_one(BundleRow, digest).envelope)
+
+
+def terms_of(session: Session, digest: str) -> Terms:
+    """The terms of a run's bundle, which is parsed for them once, however many go on."""
+    if digest not in _terms:
+        _terms[digest] = Terms.of(bundle_of(session, digest))
+    return _terms[digest]
 
 
 @lru_cache(maxsize=64)

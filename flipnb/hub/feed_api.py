@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from sqlalchemy import func, or_, select
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from flipnb.contracts.feed import Feed
@@ -35,12 +37,22 @@ async def get_feed(hub: Here, signed: Signed, after: _Position = -1, pulse: str 
             joined = session.scalars(
                 select(JoinRow.study + " " + JoinRow.trust).where(JoinRow.study.in_(studies))
             ).all()
-            mine = RunRow.study.in_(studies)
-            position = session.scalar(select(func.coalesce(func.sum(RunRow.last_event), 0)).where(mine)) or 0
-            recent = or_(RunRow.finished.is_(None), RunRow.finished > time.time() - _RECENT_SECONDS)
-            runs = session.execute(select(RunRow.id, RunRow.last_event).where(mine, recent)).tuples().all()
+            position, runs = stand(session, studies)
         found = hub.presence.pulse(trusts, sorted(joined))
-        feed = Feed(position=int(position), pulse=found, runs=dict(runs))
+        feed = Feed(position=position, pulse=found, runs=runs)
         return (position, found) != (after, pulse), feed
 
     return answer(await hub.waits.until(EVENTS, look, wait, who=signed.caller.key_id))
+
+
+def stand(session: Session, studies: Select[str] | Sequence[str]) -> tuple[int, dict[str, int]]:
+    """The number of all events of the studies, and of each run that is told of the number of its last one.
+
+    Read out of an index alone: each listener asks at each event, and old runs are many.
+    """
+    mine = RunRow.study.in_(studies)
+    position = session.scalar(select(func.coalesce(func.sum(RunRow.last_event), 0)).where(mine)) or 0
+    told = select(RunRow.id, RunRow.last_event).where(mine)
+    going = session.execute(told.where(RunRow.finished.is_(None))).tuples().all()
+    recent = session.execute(told.where(RunRow.finished > time.time() - _RECENT_SECONDS)).tuples().all()
+    return int(position), dict([*going, *recent])

@@ -17,11 +17,11 @@ def is_late(part: PartRow) -> bool:
     return part.state == "left-out" and part.code == LATE
 
 
-def late_reply(part: PartRow, task: TaskRow) -> FlipError:
-    """Why the reply to a round that is over is not taken."""
+def late_reply(title: str, task: TaskRow) -> FlipError:
+    """Why the reply of the Trust with this title to a round that is over is not taken."""
     return FlipError(
         BACK,
-        f"The reply of {part.name} to round {task.round} came after the deadline and is not in the sum.",
+        f"The reply of {title} to round {task.round} came after the deadline and is not in the sum.",
         remedy="Nothing needs to be done: the Trust takes part again from the next round on.",
         status=409,
     )

@@ -66,7 +66,7 @@ async def list_runs(
             found = found.where(older)
         rows = session.scalars(found.limit(limit + 1)).all()
         shown = rows[: min(limit, _fit(rows))]
-        views = tuple(runs.view(session, run, hub.presence.heard) for run in shown)
+        views = runs.views(session, shown, hub.presence.heard)
     return answer(RunPage(runs=views, next=views[-1].run if len(rows) > len(views) else None))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
@@ -23,6 +23,7 @@ from flipnb.contracts.round import RoundContext
 from flipnb.contracts.run import (
     FINAL_RUN_STATES,
     FINAL_TRUST_STATES,
+    GOING_RUN_STATES,
     TRUST_TRANSITIONS,
     Failure,
     RoundSummary,
@@ -34,8 +35,9 @@ from flipnb.contracts.run import (
 from flipnb.contracts.task import RoundTask, TaskAnswer
 from flipnb.hub import lateness
 from flipnb.hub.blob_grants import is_there
-from flipnb.hub.bundles import bundle_of, keep_executions_left
+from flipnb.hub.bundles import keep_executions_left, terms_of
 from flipnb.hub.configuration import HubConfiguration
+from flipnb.hub.reasons import named, title_of, why_of
 from flipnb.hub.runs import become, bundle_at, parts_of, tell_estate, tell_part, tell_progress, tell_round
 from flipnb.hub.store.tables import CoordinatorRow, PartRow, RoundRow, RunRow, TaskRow
 from flipnb.hub.tasks import Asking, ask, ask_stop
@@ -132,7 +134,7 @@ def _late(session: Session, run: RunRow, part: PartRow, task: TaskRow) -> FlipEr
         tell_part(session, run, part, part.state, None)
         ask_stop(session, run, part.trust)
         return None
-    refusal = lateness.late_reply(part, task)
+    refusal = lateness.late_reply(title_of(session, run, part), task)
     task.state, task.envelope = "void", None
     become_part(session, run, part, "running", code=refusal.code, reason=refusal.message)
     return refusal
@@ -181,19 +183,29 @@ def consider(session: Session, configuration: HubConfiguration, run: RunRow) -> 
 def tick(session: Session, configuration: HubConfiguration) -> None:
     """Steps that follow from the clock alone."""
     now = time.time()
-    for run in session.scalars(select(RunRow).where(RunRow.state.not_in(FINAL_RUN_STATES))).all():
-        if run.state == "stopping":
-            settle_stop(session, run, at_deadline=now - (run.stopping or now) >= configuration.stop_seconds)
+    # Not whole rows: of a thousand that wait, each with its request and its point, the clock moves hardly one.
+    clocks = select(RunRow.id, RunRow.bundle, RunRow.state, RunRow.quorum, RunRow.starting, RunRow.stopping)
+    going = session.execute(clocks.where(RunRow.state.in_(GOING_RUN_STATES))).tuples().all()
+    for run, bundle, state, quorum, starting, stopping in going:
+        if state == "stopping":
+            at_deadline = now - (stopping or now) >= configuration.stop_seconds
+            settle_stop(session, session.get_one(RunRow, run), at_deadline=at_deadline)
             continue
-        bundle = bundle_of(session, run.bundle)
-        if run.state in BEFORE_THE_START and datetime.now(UTC) >= bundle.expires:
-            lacked = "enough Trusts had approved" if run.state == "waiting" else "every Trust had a slot"
-            names = named(part for part in parts_of(session, run.id) if part.state in UNDECIDED | {"queued"})
-            fail(session, run, "expired", f"The bundle expired before {lacked}. {names}".strip())
-        elif run.starting is not None and now - run.starting > bundle.plan.run_seconds:
-            fail(session, run, "time-limit", f"The run took longer than its plan's {bundle.plan.run_seconds} s.")
-        elif run.state in BEFORE_THE_START:
-            _gather(session, run, configuration.gather_seconds)
+        terms = terms_of(session, bundle)
+        if state in BEFORE_THE_START and datetime.now(UTC) >= terms.expires:
+            _expire(session, session.get_one(RunRow, run))
+        elif starting is not None and now - starting > terms.run_seconds:
+            late = f"The run took longer than its plan's {terms.run_seconds} s."
+            fail(session, session.get_one(RunRow, run), "time-limit", late)
+        elif state == "waiting" and quorum is not None and now - quorum >= configuration.gather_seconds:
+            _gather(session, session.get_one(RunRow, run), configuration.gather_seconds)
+
+
+def _expire(session: Session, run: RunRow) -> None:
+    lacked = "enough Trusts had approved" if run.state == "waiting" else "every Trust had a slot"
+    undecided = [part for part in parts_of(session, run.id) if part.state in UNDECIDED | {"queued"}]
+    names = named(session, run, undecided)
+    fail(session, run, "expired", f"The bundle expired before {lacked}. {names}".strip())
 
 
 def post_round(session: Session, run: RunRow, context: RoundContext) -> None:
@@ -320,12 +332,12 @@ def _round_done(session: Session, configuration: HubConfiguration, run: RunRow, 
 
 def _gather(session: Session, run: RunRow, gather_seconds: float) -> None:
     """Line a run up for slots once enough Trusts have approved, and take it out of the line where they have not."""
-    minimum = bundle_of(session, run.bundle).minimum_trusts
+    minimum = terms_of(session, run.bundle).minimum_trusts
     parts = parts_of(session, run.id)
     willing = [part for part in parts if part.state in WILLING]
     undecided = [part for part in parts if part.state in UNDECIDED]
     if len(willing) + len(undecided) < minimum:
-        lost = named(part for part in parts if part.state not in UNDECIDED | WILLING)
+        lost = named(session, run, [part for part in parts if part.state not in UNDECIDED | WILLING])
         fail(session, run, "quorum-unreachable", f"{minimum} Trusts must take part. {lost}")
         return
     if len(willing) < minimum:
@@ -344,11 +356,11 @@ def _gather(session: Session, run: RunRow, gather_seconds: float) -> None:
 
 def _keep_quorum(session: Session, run: RunRow) -> None:
     """One who finished is not lost: whether the next round can do without them is for the coordinator to see."""
-    minimum = bundle_of(session, run.bundle).minimum_trusts
+    minimum = terms_of(session, run.bundle).minimum_trusts
     members = [part for part in parts_of(session, run.id) if part.member]
     there = [part for part in members if part.state in ACTIVE or part.state == "finished"]
     if len(there) < minimum:
-        lost = named(part for part in members if part not in there)
+        lost = named(session, run, [part for part in members if part not in there])
         fail(session, run, "quorum-lost", f"{len(there)} of at least {minimum} Trusts are left. {lost}")
 
 
@@ -417,15 +429,3 @@ def open_tasks_of(session: Session, run: str, kinds: Sequence[str], trust: str |
     """A run's tasks of these kinds that are neither answered nor void; one Trust's where ``trust`` is given."""
     found = select(TaskRow).where(TaskRow.run == run, TaskRow.kind.in_(kinds), TaskRow.state == "open")
     return session.scalars(found if trust is None else found.where(TaskRow.trust == trust)).all()
-
-
-def named(parts: Iterable[PartRow]) -> str:
-    """Each part's Trust and how it is, for people."""
-    return "; ".join(f"{part.name}: {why_of(part)}" for part in parts)
-
-
-def why_of(part: PartRow) -> str:
-    """A part's state and the reason for it, for people."""
-    if part.failure:
-        return f"{part.state} with {Failure.model_validate_json(part.failure).describe()}"
-    return f"{part.state} ({part.reason})" if part.reason else part.state

@@ -16,13 +16,13 @@ from functools import partial
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from flipnb.contracts.run import FINAL_TRUST_STATES, SLOT_RELEASED
+from flipnb.contracts.run import GOING_TRUST_STATES, SLOT_RELEASED
 from flipnb.contracts.task import AcceptTask, StartTask
-from flipnb.hub.bundles import bundle_of
+from flipnb.hub.bundles import terms_of
 from flipnb.hub.configuration import HubConfiguration
 from flipnb.hub.presence import Presence
 from flipnb.hub.run_life import UNDECIDED, WILLING, become_part, leave_out
-from flipnb.hub.runs import become, tell_part
+from flipnb.hub.runs import become, parts_of_all, tell_part
 from flipnb.hub.store.tables import PartRow, RunRow, TaskRow
 from flipnb.hub.tasks import ask
 
@@ -38,12 +38,11 @@ class RunQueue:
 
     def __init__(self, configuration: HubConfiguration, presence: Presence) -> None:
         self._configuration, self._presence = configuration, presence
-        self._minima: dict[str, int] = {}
 
     def start_what_can(self, session: Session) -> None:
         """Take every step that follows from who is there, what is free and who has accepted."""
-        queued = select(RunRow).where(RunRow.state == "queued").order_by(RunRow.quorum, RunRow.submitted, RunRow.id)
-        runs = session.scalars(queued).all()
+        queued = select(RunRow.id).where(RunRow.state == "queued")
+        runs = session.scalars(queued.order_by(RunRow.quorum, RunRow.submitted, RunRow.id)).all()
         if not runs:
             return
         slots, asked = _Slots(self._presence, _taken(session)), _asked(session)
@@ -53,10 +52,10 @@ class RunQueue:
         for first in range(0, len(runs), _AT_ONCE):
             if first and slots.all_taken:
                 return
-            some = runs[first : first + _AT_ONCE]
-            parts = _parts(session, some)
+            some = _rows(session, runs[first : first + _AT_ONCE])
+            parts = parts_of_all(session, [run.id for run in some])
             for run in some:
-                minimum = self._minimum(session, run.bundle)
+                minimum = terms_of(session, run.bundle).minimum_trusts
                 patience = self._configuration.gather_seconds
                 _Waiting(
                     session,
@@ -70,29 +69,21 @@ class RunQueue:
                     silent=run.id in silent,
                 ).step()
 
-    def _minimum(self, session: Session, bundle: str) -> int:
-        if bundle not in self._minima:
-            self._minima[bundle] = bundle_of(session, bundle).minimum_trusts
-        return self._minima[bundle]
-
 
 def _taken(session: Session) -> Counter[str]:
     """Slots in use by Trust: parts that were started and are not over, but for those that gave theirs back."""
     going_on = select(PartRow.trust).where(
         PartRow.member,
-        PartRow.state.not_in(FINAL_TRUST_STATES),
+        PartRow.state.in_(GOING_TRUST_STATES),
         or_(PartRow.state != "queued", PartRow.code.is_(None), PartRow.code != SLOT_RELEASED),
     )
     return Counter(session.scalars(going_on))
 
 
-def _parts(session: Session, runs: Sequence[RunRow]) -> Mapping[str, list[PartRow]]:
-    """Each run's parts, by the Trusts' names."""
-    found: defaultdict[str, list[PartRow]] = defaultdict(list)
-    parts = select(PartRow).where(PartRow.run.in_([run.id for run in runs])).order_by(PartRow.name)
-    for part in session.scalars(parts):
-        found[part.run].append(part)
-    return found
+def _rows(session: Session, runs: Sequence[str]) -> list[RunRow]:
+    """The rows of the runs with these ids, in their order."""
+    rows = {run.id: run for run in session.scalars(select(RunRow).where(RunRow.id.in_(runs)))}
+    return [rows[run] for run in runs]
 
 
 def _asked(session: Session) -> Mapping[str, list[TaskRow]]:

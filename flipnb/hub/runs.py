@@ -36,11 +36,11 @@ from flipnb.contracts.run import (
     advance_run,
     run_id,
 )
-from flipnb.contracts.study import Roster
+from flipnb.contracts.study import Roster, Trust
 from flipnb.contracts.task import RunTask
 from flipnb.hub.authentication import KeyRing
 from flipnb.hub.blob_grants import is_there
-from flipnb.hub.bundles import bundle_of, executions_left
+from flipnb.hub.bundles import all_executions_left, bundle_of
 from flipnb.hub.store.tables import BundleRow, EventRow, PartRow, RoundRow, RunRow
 from flipnb.hub.tasks import ask
 from flipnb.hub.waits import EVENTS, RUNS, events_of, ring
@@ -90,10 +90,10 @@ def submit(session: Session, ring_of_keys: KeyRing, roster: Roster, submitted: S
     bundle = bundle_of(session, request.bundle).at(request.choices)
     point = check_point(bundle.parameters, request.point)
     now = datetime.now(UTC)
-    names = {trust.key_id: trust.name for trust in roster.trusts}
+    trusts = {trust.key_id: trust for trust in roster.trusts}
     _require_valid(bundle, now)
     _require_blobs(session, study, bundle)
-    _require_access(ring_of_keys, bundle, names)
+    _require_access(ring_of_keys, bundle, trusts)
     run = RunRow(
         id=identity,
         study=study,
@@ -114,7 +114,7 @@ def submit(session: Session, ring_of_keys: KeyRing, roster: Roster, submitted: S
     session.add(run)
     for trust in bundle.trusts:
         session.add(
-            PartRow(run=identity, trust=trust, name=names[trust], state="notified", member=False, last_report=0)
+            PartRow(run=identity, trust=trust, name=trusts[trust].name, state="notified", member=False, last_report=0)
         )
         ask(session, trust, partial(RunTask, study=study, run=identity, run_request=submitted.sealed.decode()))
     session.flush()
@@ -145,12 +145,12 @@ def _require_blobs(session: Session, study: str, bundle: Bundle) -> None:
             )
 
 
-def _require_access(ring_of_keys: KeyRing, bundle: Bundle, names: Mapping[KeyId, str]) -> None:
+def _require_access(ring_of_keys: KeyRing, bundle: Bundle, trusts: Mapping[KeyId, Trust]) -> None:
     for trust in bundle.trusts:
         if not ring_of_keys.knows_trust(trust):
             raise FlipError(
                 "unknown-trust",
-                f"The Trust {names[trust]} has no access to this hub.",
+                f"The Trust {trusts[trust].title} has no access to this hub.",
                 remedy="The operator enters its key among the hub's principals.",
                 status=409,
             )
@@ -161,9 +161,31 @@ def parts_of(session: Session, run: str) -> Sequence[PartRow]:
     return session.scalars(select(PartRow).where(PartRow.run == run).order_by(PartRow.name)).all()
 
 
-def view(session: Session, run: RunRow, heard: Callable[[str], float | None] = lambda trust: None) -> RunView:
-    """The run as the hub shows it to the study's members; ``heard`` as in ``Presence``."""
-    left = executions_left(session, run.bundle)
+def parts_of_all(session: Session, runs: Sequence[str]) -> Mapping[str, Sequence[PartRow]]:
+    """As ``parts_of``, by run."""
+    found: dict[str, list[PartRow]] = {run: [] for run in runs}
+    for part in session.scalars(select(PartRow).where(PartRow.run.in_(runs)).order_by(PartRow.name)):
+        found[part.run].append(part)
+    return found
+
+
+Heard = Callable[[str], float | None]
+"""As in ``Presence``."""
+
+
+def view(session: Session, run: RunRow, heard: Heard = lambda trust: None) -> RunView:
+    """The run as the hub shows it to the study's members."""
+    return views(session, [run], heard)[0]
+
+
+def views(session: Session, runs: Sequence[RunRow], heard: Heard) -> tuple[RunView, ...]:
+    """Each run as ``view`` shows it, in their order."""
+    parts = parts_of_all(session, [run.id for run in runs])
+    left = all_executions_left(session, {run.bundle for run in runs})
+    return tuple(_view(run, parts[run.id], left[run.bundle], heard) for run in runs)
+
+
+def _view(run: RunRow, parts: Sequence[PartRow], left: Mapping[str, int], heard: Heard) -> RunView:
     return RunView(
         run=run.id,
         study=run.study,
@@ -194,7 +216,7 @@ def view(session: Session, run: RunRow, heard: Callable[[str], float | None] = l
                 executions_left=left.get(part.trust),
                 heard=moment(at) if (at := heard(part.trust)) is not None else None,
             )
-            for part in parts_of(session, run.id)
+            for part in parts
         ),
         final_weights=run.final_weights,
         last_event=run.last_event,

@@ -29,6 +29,7 @@ from flipnb.simulation.hub import SimulatedHub
 from flipnb.simulation.trust import SimulatedTrust
 from flipnb.workbench import rehearsal
 from flipnb.workbench.freezing import freeze_notebook, notebook_parameters
+from flipnb.workbench.narrative import describe_round
 from flipnb.workbench.plan_file import plan_path, read_cohort, read_plan
 from flipnb.workbench.point import fix_point
 from flipnb.workbench.rehearsal import Rehearsal, rehearsal_directory
@@ -60,15 +61,17 @@ def rehearse(
     *,
     trusts: int = 1,
     rounds: int | None = None,
+    told: Callable[[str], None] | None = None,
     heard: Callable[[RoundSummary, Mapping[KeyId, str]], None] | None = None,
 ) -> Rehearsal | Simulation:
     """Run ``notebook`` on a twin for two rounds; with more than one of ``trusts`` then as a simulated federation, too.
 
         flip.rehearse("heart_disease.ipynb")                # before it can be sent
-        flip.rehearse("heart_disease.ipynb", {"lr": 0.5}, trusts=4, rounds=20).people
+        flip.rehearse("heart_disease.ipynb", {"lr": 0.5}, trusts=4, rounds=20, told=print).people
 
     The simulation runs the plan's rounds (or ``rounds``), one kernel per Trust, each on a twin with a seed and a size
-    of its own; ``heard`` hears of every round: its summary, and the Trusts' names by key. Gives a Rehearsal, with more
+    of its own. ``told`` is told in sentences how far it is, as it goes on; ``heard`` hears of every round of the
+    simulation: its summary, and the Trusts' names by key. Gives a Rehearsal, with more
     than one of ``trusts`` a Simulation. Raises FlipError ``rehearsal-failed``, ``no-rounds``, ``no-plan``,
     ``too-many-trusts``, and what a run's coordinator raises, for example ``quorum-lost`` with each Trust's cell, line
     and error.
@@ -76,10 +79,19 @@ def rehearse(
     path = Path(notebook)
     if not 1 <= trusts <= MAX_TRUSTS:
         raise FlipError("too-many-trusts", f"A federation has 1 to {MAX_TRUSTS} Trusts, not {trusts}.")
+    say = told or (lambda sentence: None)
+    say(f"Rehearsing {path.name} on a twin …")
     recorded = rehearsal.rehearse(path, point)
     if trusts == 1:
         return recorded
-    return _simulate(path, recorded, point or {}, trusts, rounds, heard or (lambda summary, names: None))
+    say(recorded.describe())
+
+    def finished(summary: RoundSummary, names: Mapping[KeyId, str]) -> None:
+        say(describe_round(summary, names))
+        if heard is not None:
+            heard(summary, names)
+
+    return _simulate(path, recorded, point or {}, trusts, rounds, say, finished)
 
 
 def _simulate(
@@ -88,6 +100,7 @@ def _simulate(
     point: Mapping[str, Scalar],
     count: int,
     rounds: int | None,
+    say: Callable[[str], None],
     heard: Callable[[RoundSummary, Mapping[KeyId, str]], None],
 ) -> Simulation:
     # Flower comes with the coordinator: not before it is needed.
@@ -102,6 +115,7 @@ def _simulate(
         hub = _hub(notebook, recorded, point, rounds, trusts, directory, heard)
         patient = False
         try:
+            say(f"A kernel starts for each of {count} twins …")
             for trust in trusts:
                 trust.start(hub.run, hub.bundle, hub.point, notebook.parent.absolute())
             ending = Rounds(_order(hub.run, directory), hub).run()

@@ -1,4 +1,5 @@
-"""The audit log in sentences: one for each entry, and one line for all entries of a run."""
+"""The audit log in sentences, one for each entry, and in lines: one for all entries of a run, and one for all the times
+of a day that a study was told its budget."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import Any, get_args
 from flipnb.contracts.audit import AuditKind
 from flipnb.contracts.document import load_json
 from flipnb.contracts.problem import FlipError
+from flipnb.contracts.run import TRUST_WORDS
 from flipnb.wording.values import listed, many, visible
 
 GROUPS = ("all", "left", "refused", "decisions", "looks")
@@ -20,6 +22,7 @@ _OF_A_RUN = {
     "run-started", "run-ended", "kernel-died", "slot-released", "round-released", "round-refused", "report-refused",
     "total-released", "total-refused", "left", "stopped", "progress-told", "told",
 }  # fmt: skip
+_STATES: Mapping[str, str] = {str(state): word for state, word in TRUST_WORDS.items()}
 _TOLD = {
     "report": "told the hub how a run stands", "update": "sent the change of the weights",
     "reply": "answered a question of the hub",
@@ -48,6 +51,15 @@ class Entry:
         """The run that it is of; None for all others."""
         run = self.details.get("run")
         return str(run) if run is not None and self.kind in _OF_A_RUN else None
+
+    @property
+    def line(self) -> str:
+        """The key of the line that it stands in."""
+        if self.run is not None:
+            return f"run-{self.run}"
+        if self.kind == "count-released" and _of_budget(self.details):
+            return f"budget-{_Said(self.details)('study')}-{self.at:%Y-%m-%d}"
+        return f"entry-{self.index}"
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -91,6 +103,10 @@ class _Said:
     def has(self, name: str) -> bool:
         return self._details.get(name) is not None
 
+    @property
+    def of_budget(self) -> bool:
+        return _of_budget(self._details)
+
     def names(self, name: str) -> list[str]:
         value = self._details.get(name)
         return [visible(str(key)) for key in value] if isinstance(value, dict | list) else []
@@ -107,7 +123,15 @@ def _approved(said: _Said) -> str:
     return f"approved by {said('controller')} for {runs}: request {said.digest('bundle')}{more}"
 
 
+def _of_budget(details: Mapping[str, Any]) -> bool:
+    """Whether an answer was a study's budget alone: free, of nobody, and asked whenever a screen is opened."""
+    asked = ("suppressed", "funnel", "charts")
+    return details.get("cost") == 0 and details.get("people") is None and not any(map(details.get, asked))
+
+
 def _counted(said: _Said) -> str:
+    if said.of_budget:
+        return f"told {said('study')} its budget: {said.number('left'):,} left"
     cost = many(said.number("cost"), "count")
     return f"counted for {said('study')}: {cost}, {said.number('left'):,} left"
 
@@ -116,10 +140,11 @@ def _told(said: _Said) -> str:
     content = said.inner("content")
     if said("what") == "answer" and not content.has("reason"):
         return f"answered a task of the hub, {many(said.number('bytes'), 'byte')}"
-    words = _TOLD.get(said("what"), f"told the hub: {said('what')}").format(content("study"))
+    known = _TOLD.get(said("what"))
+    words = known.format(content("study")) if known is not None else f"told the hub: {said('what')}"
     if said("what") == "report" and content.has("state"):
         reason = f" ({content('reason')})" if content.has("reason") else ""
-        words = f"told the hub that a run is {content('state')}{reason}"
+        words = f"told the hub how a run stands: {_STATES.get(content('state'), content('state'))}{reason}"
     if said("what") == "answer" and content.has("reason"):
         words = f"refused a task of the hub: {content('reason')}"
     return f"{words}, {many(said.number('bytes'), 'byte')}"
@@ -197,7 +222,7 @@ assert set(_SENTENCES) >= set(get_args(AuditKind)), "a kind of entry has no word
 
 @dataclass
 class Line:
-    """One line of the story: an entry, or all entries of a run. ``indices`` are those of its entries."""
+    """One line of the story: an entry, or all that ``Entry.line`` puts together. ``indices`` are its entries'."""
 
     key: str
     run: str | None = None
@@ -221,7 +246,8 @@ class Line:
     def sentence(self, name_of: Callable[[str], str]) -> str:
         """``lr 0.5: 12 answers to rounds left here, 1.4 kB``; ``name_of`` calls runs what people call them."""
         if self.run is None:
-            return self.last
+            asked = len(self.indices)
+            return self.last if asked == 1 else f"{self.last}, asked {many(asked, 'time')}"
         counts = self.counts
         answers = counts["round-released"]  # one for each round, and one for the final evaluation
         told = [f"{many(answers, 'answer')} to rounds left here, {_size(counts['bytes'])}"] * bool(answers)
@@ -244,10 +270,9 @@ class Story:
         """The next entries, as canonical JSON. Raises FlipError ``not-json``."""
         for leaf in leaves:
             entry = Entry.of(leaf)
-            key = f"run-{entry.run}" if entry.run is not None else f"entry-{entry.index}"
-            line = self._lines.setdefault(key, Line(key, entry.run))
+            line = self._lines.setdefault(entry.line, Line(entry.line, entry.run))
             line.take(entry)
-            self._lines.move_to_end(key)
+            self._lines.move_to_end(entry.line)
             self.size = entry.index + 1
             while len(self._lines) > _KEPT:
                 self._lines.popitem(last=False)

@@ -24,10 +24,13 @@ _TEXTS = {
 
 
 def visible(text: str) -> str:
-    """A stranger's text in one line: what can't be seen is written as its code point, nothing is left out."""
-    return "".join(
-        char if refused_character(char, multiline=False) is None else f"\\u{{{ord(char):x}}}" for char in text
-    )
+    """A stranger's text in one line: what can't be seen, or looks like a space and is another, is written as its code
+    point; nothing is left out."""
+    return "".join(char if _is_seen(char) else f"\\u{{{ord(char):x}}}" for char in text)
+
+
+def _is_seen(char: str) -> bool:
+    return char == " " or (char.isprintable() and refused_character(char, multiline=False) is None)
 
 
 def quoted(text: str) -> str:

@@ -7,23 +7,25 @@ as paid is free there, as long as the Trust's estate and its noise are as they w
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from flipnb.contracts.asked import Asked
 from flipnb.contracts.count import CountReply
-from flipnb.contracts.document import Digest, Document, Moment
+from flipnb.contracts.document import D, Digest, Document, Moment, parse
 from flipnb.contracts.keys import KeyId
+from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Name
 from flipnb.files.whole import write
 from flipnb.workbench.home import Home
 
 _MOST_CELLS = 20_000
 """Far more than a budget pays for in years."""
+_MOST_BYTES = 8 << 20
 
 
 class KeptCounts(Document):
@@ -54,11 +56,10 @@ def keep(home: Home, study: str, asked: Asked, replies: Mapping[KeyId, CountRepl
 
 def last_counts(home: Home, study: str, cohort: str) -> KeptCounts | None:
     """The last counts of the cohort with this meaning; None where there are none."""
-    try:
-        kept = KeptCounts.model_validate_json(_counts_file(home, study, cohort).read_bytes())
-    except (OSError, ValidationError):
+    kept = _read(KeptCounts, _counts_file(home, study, cohort))
+    if kept is None or kept.study != study or any(reply.trust != trust for trust, reply in kept.replies.items()):
         return None
-    return kept if kept.study == study else None
+    return kept
 
 
 def price_at(home: Home, trust: KeyId, asked: Asked) -> int:
@@ -82,10 +83,7 @@ def _keep_paid(home: Home, trust: KeyId, asked: Asked, reply: CountReply) -> Non
 
 
 def _paid(home: Home, trust: KeyId) -> Paid | None:
-    try:
-        return Paid.model_validate_json(_paid_file(home, trust).read_bytes())
-    except (OSError, ValidationError):
-        return None
+    return _read(Paid, _paid_file(home, trust))
 
 
 def _paid_file(home: Home, trust: KeyId) -> Path:
@@ -94,6 +92,23 @@ def _paid_file(home: Home, trust: KeyId) -> Path:
 
 def _counts_file(home: Home, study: str, cohort: str) -> Path:
     return home.directory / "counts" / "studies" / study / f"{cohort}.json"
+
+
+def _read(model: type[D], path: Path) -> D | None:
+    """What ``_write`` wrote; None of anything else: a pipe would be waited for, a device has no end."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return None
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return parse(model, file.read(_MOST_BYTES + 1), path.name, limit=_MOST_BYTES)
+    except (OSError, FlipError):
+        return None
+    finally:
+        os.close(handle)
 
 
 def _write(path: Path, kept: Document) -> None:

@@ -6,20 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from flipnb.contracts.channels import EIGHTHS
-from flipnb.contracts.run import Failure, Progress, RoundSummary, RunEvent
-
-_RUN_STATES = {"waiting": "waits for approvals", "queued": "waits for slots"}
-_TRUST_STATES = {"notified": "not reached yet", "waiting": "awaits approval", "queued": "waits for a slot"}
-
-
-def run_state(state: str) -> str:
-    """A run's state in the words of the screens."""
-    return _RUN_STATES.get(state, state)
-
-
-def trust_state(state: str) -> str:
-    """The state of a Trust's part in the words of the screens."""
-    return _TRUST_STATES.get(state, state)
+from flipnb.contracts.run import RUN_WORDS, TRUST_WORDS, Failure, Progress, RoundSummary, RunEvent
 
 
 def describe(event: RunEvent, names: Mapping[str, str]) -> str:
@@ -32,9 +19,11 @@ def describe(event: RunEvent, names: Mapping[str, str]) -> str:
     why = _why(event.reason, event.failure)
     if event.kind == "trust" and event.estate is not None:
         return f"{who} runs on its estate {event.estate[:8]}"
-    if event.kind == "trust":
-        return f"{who} is {event.trust_state}{why}"
-    return f"The run is {event.state}{why}"
+    if event.trust_state is not None:
+        return f"{who} {_stands(TRUST_WORDS[event.trust_state])}{why}"
+    if event.state is not None:
+        return f"The run {_stands(RUN_WORDS[event.state])}{why}"
+    return f"{who or 'The run'}{why}"
 
 
 def describe_round(summary: RoundSummary, names: Mapping[str, str]) -> str:
@@ -92,6 +81,11 @@ def describe_age(heard: datetime | None, now: datetime) -> str:
         return "not lately"
     seconds = max(0, round((now - heard).total_seconds()))
     return f"{seconds} s ago" if seconds < 120 else f"{seconds // 60} min ago"
+
+
+def _stands(word: str) -> str:
+    """The word of a state as a predicate: ``waits for slots``, ``is running``."""
+    return word if word.startswith("waits") else f"is {word}"
 
 
 def _metric(value: float) -> str:

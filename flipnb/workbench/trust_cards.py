@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pydantic import ValidationError
 
 from flipnb.contracts import envelope
@@ -36,19 +38,23 @@ def study_trusts(home: Home, roster: Roster) -> tuple[StudyTrust, ...]:
 
 
 def packages_of(home: Home, hub: HubClient, record: RunRecord) -> dict[str, str]:
-    """Distribution → version of the environment that a run names, by the first card that still has it; else nothing.
-
-    An environment is named by its lock's digest, so that every Trust's has the same.
-    """
+    """Distribution → version of the environment that a run names, as the cards that have it say alike; else nothing."""
     try:
         found = _trusts(hub, read_roster(home, record.study))
     except FlipError:
         return {}
-    for trust in found:
-        built = environment_of(trust.card, record.environment.lock)
-        if built is not None and built.releases:
-            return dict(built.releases)
-    return {}
+    return said_alike(found, record.environment.lock)
+
+
+def said_alike(trusts: Iterable[StudyTrust], lock: str) -> dict[str, str]:
+    """Distribution → version of the environment with this lock's digest, in all cards that say its versions.
+
+    Every Trust's has the same lock; what it names is each Trust's word. People install what is said here: where one
+    Trust says otherwise than another, neither is believed.
+    """
+    cards = [environment_of(trust.card, lock) for trust in trusts]
+    said = [built.releases.items() for built in cards if built is not None and built.releases]
+    return dict(sorted(set.intersection(*map(set, said)))) if said else {}
 
 
 def environment_of(card: TrustCard | None, lock: str) -> BuiltEnvironment | None:

@@ -53,7 +53,10 @@ export interface IAuditEntries {
   entries: IAuditTold[];
 }
 
-/** One line of the audit log in plain words: an entry, or all entries of ``run``, the last of them ``at``. */
+/**
+ * One line of the audit log in plain words: an entry, all of ``run``, or all that told a study its budget in a day;
+ * the last of them ``at``.
+ */
 export interface IAuditLine {
   key: string;
   at: string;
@@ -914,7 +917,7 @@ export interface IRequestSummary {
   title: string;
   researcher: string;
   researcher_key: string;
-  state: 'waiting' | 'approved' | 'declined' | 'refused' | 'expired';
+  state: 'waiting' | 'approved' | 'declined' | 'refused' | 'expired' | 'over';
   received: string;
   code: string | null;
   reason: string | null;

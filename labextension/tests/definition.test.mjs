@@ -5,21 +5,23 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 
 import {
-  beyondAtlas,
   domainOf,
   DOMAINS,
-  emptyCounted,
-  emptyDefinition,
-  emptyRule,
   fieldsOf,
   hasConcepts,
   hasFirst,
   hasNumber,
-  moved,
   otherFields,
-  replaced,
   withDomain,
   withFields
+} from '../src/models/criterion.ts';
+import {
+  beyondAtlas,
+  emptyCounted,
+  emptyDefinition,
+  emptyRule,
+  moved,
+  replaced
 } from '../src/models/definition.ts';
 
 const domains = fc.constantFrom(...DOMAINS);

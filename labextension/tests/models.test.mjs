@@ -6,12 +6,6 @@ import { test } from 'node:test';
 import { nullTranslator } from '@jupyterlab/translation';
 
 import {
-  comparedCurves,
-  metricRows,
-  settingRows,
-  toCsv
-} from '../src/models/comparison.ts';
-import {
   agreementCurves,
   holdOuts,
   voteCurve,
@@ -342,43 +336,6 @@ test('votes are counted, and who votes 0 is told as far as figures are let out',
 test('no time is guessed before the third round', () => {
   assert.equal(secondsLeft([round(1), round(2)], 10), null);
   assert.equal(secondsLeft([round(1), round(2), round(3)], 10), 14);
-});
-
-test('runs are compared by notebook, strategy, environment and Trusts', () => {
-  const record = {
-    run: 'r',
-    notebook: 'heart.ipynb',
-    strategy: { name: 'FedProx', parameters: { proximal_mu: 0.1 } },
-    environment: { name: 'flip-demo', lock: '0'.repeat(64) },
-    cohort: 'c'.repeat(64),
-    bundle: 'b'.repeat(64),
-    members: { a: 'hungary' },
-    estates: { a: '12345678' },
-    point: { lr: 0.5 },
-    state: 'succeeded',
-    rounds: [round(1), round(2, { training: false })]
-  };
-  const rows = settingRows([record], () => 'Hungary');
-  const values = Object.fromEntries(rows.map(row => [row.name, row.values[0]]));
-  assert.equal(values.notebook, 'heart.ipynb');
-  assert.equal(values.strategy, 'FedProx, proximal_mu 0.1');
-  assert.equal(values.environment, 'flip-demo (00000000)');
-  assert.equal(values.Trusts, 'Hungary');
-  assert.equal(values.data, 'Hungary 123456');
-  assert.deepEqual(comparedCurves([record], 'loss')[0].rounds, [1]);
-});
-
-test('runs are compared by titles of Trusts, and exported with quotes', () => {
-  const record = { rounds: [round(1)], members: { a: 'hungary' } };
-  const rows = metricRows([record], key => (key === 'a' ? 'Hungary' : key));
-  assert.deepEqual(
-    rows.map(row => row.name),
-    ['loss', 'loss, Hungary']
-  );
-  assert.equal(
-    toCsv(['', 'run'], [{ name: 'a "b"', values: [null] }]),
-    '"","run"\n"a ""b""",""'
-  );
 });
 
 test('a tab keeps what tells a run from others', () => {

@@ -5,9 +5,10 @@ import { describe, test } from 'node:test';
 
 import { nullTranslator } from '@jupyterlab/translation/lib/base.js';
 
-import { stateOf } from '../src/models/cohort.ts';
+import { stateOf } from '../src/models/cohortstate.ts';
 import { datesText, entryText, leaveText } from '../src/models/cohortwords.ts';
-import { emptyDefinition, isEmpty, says } from '../src/models/definition.ts';
+import { says } from '../src/models/criterion.ts';
+import { emptyDefinition, isEmpty } from '../src/models/definition.ts';
 import { remainderOf } from '../src/models/remainder.ts';
 
 const trans = nullTranslator.load('flipnb');

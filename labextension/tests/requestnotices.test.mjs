@@ -34,6 +34,17 @@ test('a request is announced once, and again only if it waits again', () => {
   );
 });
 
+test('of a request whose runs have ended nothing waits until the next run comes', () => {
+  const [a, b] = ['a', 'b'].map(name => request(name));
+  const over = request('a', 'over');
+  assert.deepEqual(told([0, [a]], [1, [over]], [2, [b, over]], [5, [b, a]]), [
+    ['a', 1],
+    null,
+    ['b', 1],
+    ['a', 2]
+  ]);
+});
+
 test('of several, at once or within a minute, the number is told', () => {
   const [a, b, c, d] = ['a', 'b', 'c', 'd'].map(name => request(name));
   const lists = [[], [b, a], [c, b, a], [d, c, b, a]];
@@ -52,10 +63,10 @@ test('what waits when Lab is opened is announced, and the next request by its na
   ]);
 });
 
-test('what is decided or refused is no news', () => {
-  const states = ['approved', 'declined', 'refused', 'expired'];
+test('what is decided, refused or over is no news', () => {
+  const states = ['approved', 'declined', 'refused', 'expired', 'over'];
   assert.deepEqual(
-    told([0, states.map((state, at) => request('abcd'[at], state))]),
+    told([0, states.map((state, at) => request('abcde'[at], state))]),
     [null]
   );
 });

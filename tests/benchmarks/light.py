@@ -56,6 +56,8 @@ class _NoLeaves(Leaves):
 
     def of_digest(self, *_: Any, **__: Any) -> None: ...
 
+    def of_refusal(self, *_: Any, **__: Any) -> None: ...
+
 
 class LightTrust:
     """Answers every round with the same update: only the context differs."""

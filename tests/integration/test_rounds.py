@@ -183,7 +183,7 @@ def test_totals_are_added_once_and_given_to_all_who_are_in_them(fed):
         assert [result.values for result in second] == ([{"labels": (3, 30)}] if number != 3 else [])
         assert [context.step for context in trust.asked] == [1, 2]
     (reason,) = (part.reason for part in view.trusts if part.trust == fed.trusts[3].key_id)
-    assert reason == "total 2: wrong-total: trust-3 totals impossible values of 'labels'."
+    assert reason == "total 2: wrong-total: Trust 3 totals impossible values of 'labels'."
     assert [len(summary.members) for summary in fed.rounds(run)] == [4, 3, 3, 3]
 
 
@@ -220,7 +220,7 @@ def test_no_total_of_fewer_than_the_bundle_demands_is_given_out(fed):
     )
     view = fed.ended(run)
     assert (view.state, view.code) == ("failed", "quorum-lost")
-    assert "Total 1 has 1 of at least 2 Trusts. trust-1: no total within 8 s" in view.reason
+    assert "Total 1 has 1 of at least 2 Trusts. Trust 1: no total within 8 s" in view.reason
     assert fed.trusts[0].summed == []
 
 
@@ -345,7 +345,7 @@ def test_lost_quorum_names_trust_and_round(fed):
     )
     view = fed.ended(run)
     assert (view.state, view.code, view.rounds_done) == ("failed", "quorum-lost", 2)
-    assert "trust-2: round 3: no reply within" in view.reason
+    assert "Trust 2: round 3: no reply within" in view.reason
     assert "3 of at least 4 Trusts" in view.reason
 
 
@@ -379,7 +379,7 @@ def test_who_is_late_is_named_and_comes_back(fed):
     said = [event for event in fed.events(run) if event.trust == late.key_id and event.code in ("late", "late-reply")]
     assert [(event.trust_state, event.code) for event in said] == [("left-out", "late"), ("running", "late-reply")]
     assert "round 2: no reply within" in said[0].reason
-    assert "trust-3 to round 2 came after the deadline" in said[1].reason
+    assert "Trust 3 to round 2 came after the deadline" in said[1].reason
     assert next(part for part in fed.view(run).trusts if part.trust == late.key_id).state == "finished"
 
 

@@ -81,7 +81,7 @@ def test_a_controller_reads_approves_and_looks_at_what_ran(federation, server, p
     until(lambda: north.waits_for(digest) and south.waits_for(digest))
     assert south.approve(digest).is_success
 
-    page.command("flip:show-desk")
+    page.page.locator(".jp-FlipDesk").get_by_role("heading", name="Desk at North").wait_for()  # without being asked for
     page.page.locator(".jp-FlipDesk").get_by_role("tab", name="Policy").click()
     page.page.get_by_role("row", name="counts.answer_seconds").wait_for()
     assert serious_findings(page.page, ".jp-FlipDesk") == []
@@ -227,7 +227,7 @@ def test_the_second_controller_sees_who_has_approved(federation, server, page):
         page.page.get_by_role("link", name="Open the approval page").click()
     approval = opened.value
     approval.get_by_text("1 of 2 approvals (anna)").wait_for()
-    approval.get_by_text("Data controller: ben").wait_for()
+    approval.get_by_label("You are").select_option("ben")  # both have read it by now
     approval.get_by_label("Your passphrase").fill("battery staple")
     assert serious_findings(approval, "main") == []
     approval.get_by_role("button", name="Approve").click()
@@ -247,6 +247,8 @@ def test_a_new_request_is_announced_until_it_is_opened(federation, server, page)
         if left["state"] == "waiting":
             north.decline(left["bundle"], "only a test")
     page.page.locator(".Toastify__toast").wait_for(state="detached")
+    page.command("flip:open-audit")
+    page.see("Tree head (RFC 6962)")
     bundle, run = federation.submit(nonce="c", title="Announced")
     until(lambda: north.waits_for(bundle.digest()))
     toast = page.page.locator(".Toastify__toast")

@@ -18,6 +18,7 @@ def test_a_cohort_opens_in_the_builder_and_a_broken_one_says_why(lab, demo):
     line = broken[: broken.index('"STANDARD_CONCEPT": "N"\n')].count("\n") + 1
     (folder / "broken.cohort.json").write_text(broken)
     lab.command("filebrowser:refresh")
+    item(lab, "broken.cohort.json").wait_for()  # which moves the others down
     item(lab, "heart_disease.cohort.json").dblclick()
     lab.page.locator(".jp-FlipCohort").get_by_role("heading", name="heart_disease").wait_for()
     item(lab, "broken.cohort.json").dblclick()

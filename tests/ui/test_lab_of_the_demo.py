@@ -48,7 +48,7 @@ def test_lab_opens_the_tour_asks_nobody_outside_and_a_desk_beside_it_is_a_desk(d
             plugins = page.evaluate("() => window.jupyterapp.listPlugins()")
             assert "@jupyterlab/apputils-extension:announcements" not in plugins
         with window(browser, desk.address) as (page, asked):
-            page.locator(".jp-LauncherCard").first.wait_for()
+            page.locator(".jp-FlipDesk").get_by_role("heading", name="Desk at Hungary").wait_for()
             assert page.locator(".jp-NotebookPanel").count() == 0, "the researcher's workspace is not restored here"
             page.evaluate("() => { void window.jupyterapp.commands.execute('flip:show-panel'); }")
             page.locator(".jp-FlipPanel").get_by_text("Desk").first.wait_for()

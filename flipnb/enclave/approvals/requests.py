@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.choices import Choices
-from flipnb.contracts.document import parse
+from flipnb.contracts.document import load_json, parse
 from flipnb.contracts.envelope import peek
 from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.problem import FlipError
@@ -47,6 +47,7 @@ class Requests:
     ) -> None:
         self._directory, self._own_key, self._memberships = directory, own_key, memberships
         self._store, self._audit = store, audit
+        self._expiries: dict[str, datetime] = {}
 
     def get(self, bundle: str) -> StoredRequest:
         """Raises FlipError ``unknown-request``."""
@@ -58,6 +59,13 @@ class Requests:
     def content(self, bundle: str) -> Bundle:
         """A bundle that was put before this Trust; its envelope was verified when it came."""
         return content_of(self.get(bundle))
+
+    def expires(self, bundle: str) -> datetime:
+        """When a bundle that was put before this Trust is no longer valid; it is read for that once."""
+        if bundle not in self._expiries:
+            signed = load_json(peek(self.get(bundle).envelope, "The bundle"), "The bundle")
+            self._expiries[bundle] = datetime.fromisoformat(signed["expires"])
+        return self._expiries[bundle]
 
     async def receive(
         self,
@@ -71,13 +79,15 @@ class Requests:
 
         ``require_answerable`` raises FlipError where the bundle's cohort can't be asked of an estate. Raises FlipError
         as that, and as ``verify_request``, ``verify_bundle``, ``admit``; a bundle that is refused by it or by the last
-        is kept with the reason. ``too-many-requests`` where ``MOST_WAITING`` of the study wait already.
+        is kept with the reason. ``too-many-requests`` where ``MOST_WAITING`` of the study wait already;
+        ``other-signer`` where the same bytes are another researcher's request.
         """
         roster = self._memberships.roster(study)
         verified = verify_request(run_request.encode(), roster, run=run)
         self._require_room(study, verified.request.bundle)
         envelope = await fetch(verified.request.bundle)
         bundle = verify_bundle(envelope, roster, verified)
+        self._require_own(bundle)
         try:
             point = admit(
                 bundle,
@@ -115,6 +125,17 @@ class Requests:
                 status=409,
             )
 
+    def _require_own(self, bundle: VerifiedBundle) -> None:
+        """An approval is of bytes, and of who asks: who signs another's bytes anew gets none of its executions."""
+        known = self._store.requests.get(bundle.digest)
+        if known is not None and known.researcher_key != bundle.signer:
+            raise FlipError(
+                "other-signer",
+                "The bundle is another researcher's request, whose bytes are signed anew.",
+                remedy="Submit the notebook: a bundle of one's own has bytes of its own.",
+                status=403,
+            )
+
     def _keep(self, bundle: VerifiedBundle, envelope: bytes, refused: FlipError | None) -> None:
         new = self._store.requests.add(
             bundle.digest,
@@ -129,11 +150,10 @@ class Requests:
         )
         if refused is not None:
             self._store.requests.forget_refused(bundle.bundle.study, MOST_REFUSED)
-        if new and refused is None:
+        elif new or self.get(bundle.digest).state == "refused":
+            if not new:  # its reason is gone: a policy was changed, an environment built
+                self._store.requests.decide(bundle.digest, "waiting")
             self._audit.append("request-received", bundle=bundle.digest, researcher=bundle.signer)
-        elif not new and refused is None and self.get(bundle.digest).state == "refused":
-            # Its reason is gone: a policy was changed, an environment built.
-            self._store.requests.decide(bundle.digest, "waiting")
 
 
 def content_of(request: StoredRequest) -> Bundle:

@@ -12,14 +12,13 @@ import math
 import secrets
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from flipnb.contracts.approval import Decline
+from flipnb.contracts.approval import Approval, Decline
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.desk import (
     DeskRevision,
@@ -29,16 +28,14 @@ from flipnb.contracts.desk import (
     Opening,
     RequestDetail,
     RequestList,
-    RequestState,
-    RequestSummary,
     Signed,
     Ticket,
     TriesLeft,
 )
-from flipnb.contracts.document import Document
-from flipnb.contracts.envelope import signer_of
+from flipnb.contracts.document import Document, parse
+from flipnb.contracts.envelope import peek, signer_of
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.approvals.approvals import Approvals, Terms
+from flipnb.enclave.approvals.approvals import Terms
 from flipnb.enclave.approvals.decisions import Decisions
 from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.approvals.requests import Requests, content_of
@@ -47,13 +44,15 @@ from flipnb.enclave.desk.exact_counts import ExactCounts
 from flipnb.enclave.desk.log_story import LogStory
 from flipnb.enclave.desk.openings import Openings
 from flipnb.enclave.desk.requested import Requested
+from flipnb.enclave.desk.run_names import RunNames
 from flipnb.enclave.desk.server import guard, read
+from flipnb.enclave.desk.summaries import Summaries
 from flipnb.enclave.desk.tries import Tries
 from flipnb.enclave.desk.viewing import shown
 from flipnb.enclave.runs.directory import EXECUTED
 from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.runs import Runs
-from flipnb.enclave.stores.stored import StoredRequest, StoredRun
+from flipnb.enclave.stores.stored import StoredRun
 
 _LOG = logging.getLogger("flipnb.enclave.desk")
 _LONGEST_WAIT_S = 30.0
@@ -84,7 +83,8 @@ class Desk:
         self._sandbox, self._joined = sandbox, joined
         self._tries = Tries(enclave.audit, enclave.directory.controllers)
         self._openings = Openings(enclave.audit, enclave.directory.controllers)
-        self._story = LogStory(enclave.audit, self._name_of)
+        self._story = LogStory(enclave.audit, RunNames(enclave.store, requests).of)
+        self._summaries = Summaries(enclave.store, requests)
         self._requested = Requested(enclave, requests, memberships)
 
     def application(self) -> Starlette:
@@ -133,7 +133,7 @@ class Desk:
             environments=dict(directory.environment_locks()),
             controllers=tuple(controller.name for controller in directory.controllers()),
             sandbox=self._sandbox,
-            waiting=sum(self._state(stored) == "waiting" for stored in self._enclave.store.requests.all()),
+            waiting=await asyncio.to_thread(self._summaries.waiting),
             running=self._runs.running,
         )
 
@@ -141,8 +141,7 @@ class Desk:
         """GET /requests: those that wait or are approved; with ``all=1`` every one."""
         everything = request.query_params.get("all") == "1"
         terms = await self._terms()
-        summaries = (self._summary(stored, terms) for stored in self._enclave.store.requests.all())
-        return RequestList(requests=tuple(s for s in summaries if everything or s.state in ("waiting", "approved")))
+        return RequestList(requests=await asyncio.to_thread(self._summaries.all, terms, decided=everything))
 
     async def request(self, request: Request) -> Document:
         """GET /requests/{bundle}: all that a data controller decides on."""
@@ -152,7 +151,7 @@ class Desk:
         """POST /requests/{bundle}/opened: a controller has a part before them; the request as it is now."""
         bundle = self._requests.get(request.path_params["bundle"]).bundle
         await asyncio.to_thread(self._openings.note, bundle, await read(Opening, request))
-        return self._summary(self._requests.get(bundle), await self._terms())
+        return self._summaries.of(self._requests.get(bundle), await self._terms())
 
     async def page(self, request: Request) -> Document:
         """POST /requests/{bundle}/page: its approval page's address. FlipError ``refused``, ``not-opened`` (409)."""
@@ -173,13 +172,10 @@ class Desk:
         )
 
     async def approve_with_ticket(self, request: Request) -> Document:
-        """POST /tickets/{ticket}/approval: as POST /approvals, by who has opened all of the request; the ticket is used
-        up where it succeeds. FlipError ``not-opened`` (409)."""
+        """POST /tickets/{ticket}/approval: as POST /approvals, of the ticket's request alone; the ticket is used up
+        where it succeeds. FlipError ``other-bundle`` (409)."""
         bundle = self._pages.bundle(request.path_params["ticket"])
-        signed = await read(Signed, request)
-        signer = signer_of(signed.envelope.encode(), "The approval")
-        await asyncio.to_thread(self._openings.require_reader, bundle, signer)
-        answer = await self._approved(signed)
+        answer = await self._approved(await read(Signed, request), of=bundle)
         self._pages.use(request.path_params["ticket"])
         return answer
 
@@ -193,18 +189,26 @@ class Desk:
         return TriesLeft(left=await asyncio.to_thread(self._tries.wrong, controller))
 
     async def approve(self, request: Request) -> Document:
-        """POST /approvals: a sealed approval, verified and kept; the request as it is now."""
+        """POST /approvals: an approval, sealed by who has opened all of the request, verified and kept; the request as
+        it is now. FlipError ``not-opened`` (409), and as ``Decisions.approve``."""
         return await self._approved(await read(Signed, request))
 
-    async def _approved(self, signed: Signed) -> Document:
-        bundle = await self._decisions.approve(signed.envelope.encode())
-        return self._summary(self._requests.get(bundle), await self._terms())
+    async def _approved(self, signed: Signed, of: str | None = None) -> Document:
+        """``of``: the one bundle that may be approved so."""
+        envelope, what = signed.envelope.encode(), "The approval"
+        named = parse(Approval, peek(envelope, what), what).bundle
+        if of is not None and named != of:
+            raise FlipError("other-bundle", "The approval is of another request; nothing was approved.", status=409)
+        read_by = self._requests.get(named).bundle, signer_of(envelope, what)
+        await asyncio.to_thread(self._openings.require_reader, *read_by)
+        bundle = await self._decisions.approve(envelope)
+        return self._summaries.of(self._requests.get(bundle), await self._terms())
 
     async def decline(self, request: Request) -> Document:
         """POST /declines: nothing of the bundle runs here; the request as it is now."""
         decline = await read(Decline, request)
         await self._decisions.decline(decline)
-        return self._summary(self._requests.get(decline.bundle), await self._terms())
+        return self._summaries.of(self._requests.get(decline.bundle), await self._terms())
 
     async def join(self, request: Request) -> Document:
         """POST /memberships: a sealed membership, verified and kept; its roster."""
@@ -286,21 +290,11 @@ class Desk:
         version = await self._estate_version()
         return self._requested.detail(
             stored,
-            self._summary(stored, self._decisions.terms(version)),
+            self._summaries.of(stored, self._decisions.terms(version)),
             count=await self._count(bundle, version),
             version=version,
             opened=await asyncio.to_thread(self._openings.of, digest),
         )
-
-    def _name_of(self, run: str) -> str:
-        """What people call a run: its title, the parameters that are not fixed, and what else it chose."""
-        stored = self._enclave.store.runs.get(run)
-        if stored is None:
-            return f"run {run[:8]}"
-        free = {one.name for one in self._requests.content(stored.bundle).parameters if not one.fixed}
-        values = {name: value for name, value in stored.point.items() if name in free} | stored.choices.told
-        point = ", ".join(f"{name} {value}" for name, value in values.items())
-        return f"{stored.title} · {point}" if point else stored.title
 
     async def _estate_version(self) -> str | None:
         try:
@@ -320,30 +314,6 @@ class Desk:
 
     async def _terms(self) -> Terms:
         return self._decisions.terms(await self._estate_version())
-
-    def _state(self, stored: StoredRequest) -> RequestState:
-        undecided = stored.state in ("waiting", "approved")
-        return "expired" if undecided and content_of(stored).expires <= datetime.now(UTC) else stored.state
-
-    def _summary(self, stored: StoredRequest, terms: Terms) -> RequestSummary:
-        store = self._enclave.store
-        approvals, runs = Approvals(store.approvals.of(stored.bundle), terms), store.runs.of(stored.bundle)
-        return RequestSummary(
-            bundle=stored.bundle,
-            study=stored.study,
-            title=stored.title,
-            researcher=stored.researcher,
-            researcher_key=stored.researcher_key,
-            state=self._state(stored),
-            received=stored.received,
-            code=stored.code,
-            reason=stored.reason,
-            runs=tuple(run.run for run in runs),
-            runs_waiting=sum(run.state == "waiting" for run in runs),
-            executions_left=approvals.executions_left,
-            approvals=approvals.given,
-            approvals_demanded=terms.demanded,
-        )
 
 
 def _no_notebook() -> FlipError:

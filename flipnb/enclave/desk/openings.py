@@ -1,6 +1,7 @@
 """What of each request a data controller has had before them: only who opened brief and code may approve it.
 
-It is kept in the audit log, by the bundle's digest and the person, and so over restarts; a person opens a part once.
+It is kept in the audit log, by the bundle's digest and the person's key, and so over restarts; a person opens a part
+once. Names come back: who has that of a controller who is gone has opened nothing.
 """
 
 from __future__ import annotations
@@ -24,25 +25,31 @@ class Openings:
         self._audit, self._controllers = audit, controllers
         self._lock = threading.Lock()
         self._read = False
-        self._opened: dict[str, list[Opening]] = {}
+        self._opened: dict[str, list[tuple[str, Opening]]] = {}
+        """By bundle: the key id of who opened something, and what."""
 
     def of(self, bundle: str) -> tuple[Opening, ...]:
-        """What was opened of a request, in the order of its entries."""
+        """What those who decide here now have opened of a request, in the order of its entries."""
+        keys = {known.name: known.key_id for known in self._controllers()}
         with self._lock:
             self._read_log()
-            return tuple(self._opened.get(bundle, ()))
+            return tuple(one for key, one in self._opened.get(bundle, ()) if keys.get(one.controller) == key)
 
     def note(self, bundle: str, opening: Opening) -> None:
         """A controller has opened a part. Raises FlipError ``unknown-controller``, ``disk-full``."""
-        if opening.controller not in {known.name for known in self._controllers()}:
+        key = next((known.key_id for known in self._controllers() if known.name == opening.controller), None)
+        if key is None:
             raise FlipError(
                 "unknown-controller", f"No data controller here is called {opening.controller!r}.", status=404
             )
         with self._lock:
             self._read_log()
-            if opening not in self._opened.get(bundle, ()):
-                self._audit.append("opened", bundle=bundle, controller=opening.controller, part=opening.part)
-                self._opened.setdefault(bundle, []).append(opening)
+            opened = self._opened.setdefault(bundle, [])
+            if (key, opening) not in opened:
+                self._audit.append(
+                    "opened", bundle=bundle, controller=opening.controller, controller_key=key, part=opening.part
+                )
+                opened.append((key, opening))
 
     def readers(self, bundle: str) -> tuple[Controller, ...]:
         """The controllers who have opened all of a request. Raises FlipError ``not-opened`` where there is none."""
@@ -87,7 +94,7 @@ class Openings:
         if entry["kind"] == "opened":
             details = entry["details"]
             opening = Opening(controller=details["controller"], part=details["part"])
-            self._opened.setdefault(details["bundle"], []).append(opening)
+            self._opened.setdefault(details["bundle"], []).append((details.get("controller_key", ""), opening))
 
 
 def _unread(opened: Iterable[Opening], controller: str) -> tuple[Part, ...]:

@@ -7,7 +7,9 @@ from datetime import datetime
 
 from flipnb.contracts.desk import RequestState
 from flipnb.enclave.stores.database import Database, text_now, text_of
-from flipnb.enclave.stores.stored import StoredApproval, StoredRequest
+from flipnb.enclave.stores.stored import ListedRequest, StoredApproval, StoredRequest
+
+_LISTED = "bundle, study, title, researcher, researcher_key, state, code, reason, received"
 
 
 class RequestTable:
@@ -44,10 +46,10 @@ class RequestTable:
         row = self._database.one("SELECT * FROM requests WHERE bundle=?", bundle)
         return StoredRequest.of(row) if row is not None else None
 
-    def all(self) -> list[StoredRequest]:
+    def all(self) -> list[ListedRequest]:
         """The last received first."""
-        rows = self._database.all("SELECT * FROM requests ORDER BY received DESC, bundle")
-        return [StoredRequest.of(row) for row in rows]
+        rows = self._database.all(f"SELECT {_LISTED} FROM requests ORDER BY received DESC, bundle")
+        return [ListedRequest.listed(row) for row in rows]
 
     def waiting(self, study: str, since: datetime) -> int:
         """How many of a study's, received after ``since``, nobody has decided on."""
@@ -118,6 +120,13 @@ class ApprovalTable:
         """Every approval of a bundle, those that are used up or expired too."""
         rows = self._database.all("SELECT * FROM approvals WHERE bundle=?", bundle)
         return [StoredApproval.of(row) for row in rows]
+
+    def by_bundle(self) -> dict[str, list[StoredApproval]]:
+        """Those of every bundle that has any."""
+        found: dict[str, list[StoredApproval]] = {}
+        for row in self._database.all("SELECT * FROM approvals"):
+            found.setdefault(row["bundle"], []).append(StoredApproval.of(row))
+        return found
 
     def take(self, approvals: Iterable[StoredApproval]) -> None:
         """One execution from each. Raises sqlite3.IntegrityError where one has none left."""

@@ -12,17 +12,18 @@ from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.run import FINAL_TRUST_STATES, TRUST_TRANSITIONS, Failure, Progress, TrustReport, TrustState
 from flipnb.enclave.stores.database import Database, exact_now, text_now, text_of
 from flipnb.enclave.stores.outbox import Outbox
-from flipnb.enclave.stores.stored import StoredApproval, StoredRun
+from flipnb.enclave.stores.stored import RunOfBundle, StoredApproval, StoredRun
 
 NONE = Choices()
 
 
 class RunTable:
-    """``admitted``: how many runs this process has added; ``revision`` rises with each change, progress too."""
+    """``admitted``: how many runs this process has added, ``ended``: how many of them, or of those before, it has seen
+    end; ``revision`` rises with each change, progress too."""
 
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database, self._outbox = database, outbox
-        self.admitted = self.revision = 0
+        self.admitted = self.ended = self.revision = 0
 
     def add(
         self,
@@ -84,6 +85,13 @@ class RunTable:
         rows = self._database.all("SELECT * FROM runs WHERE bundle=? ORDER BY received, run", bundle)
         return [StoredRun.of(row) for row in rows]
 
+    def by_bundle(self) -> dict[str, list[RunOfBundle]]:
+        """Those of every bundle that has any, the first received first."""
+        found: dict[str, list[RunOfBundle]] = {}
+        for row in self._database.all("SELECT run, bundle, state FROM runs ORDER BY received, run"):
+            found.setdefault(row["bundle"], []).append(RunOfBundle(row["run"], row["state"]))
+        return found
+
     def advance(
         self,
         run: str,
@@ -109,6 +117,7 @@ class RunTable:
                 "UPDATE runs SET state=?, code=?, reason=?, failure=?, ended=? WHERE run=?",
                 (to, code, reason, failure.model_dump_json() if failure else None, text_now() if over else None, run),
             )
+            self.ended += over
             self.revision += 1
             report = TrustReport(run=run, sequence=1, state=to, code=code, reason=reason, failure=failure)
             self._outbox.add(report.model_copy(update={"executions_left": executions_left}), due=due)

@@ -41,8 +41,9 @@ class Store:
 
     @property
     def requests_revision(self) -> int:
-        """Rises with what this process changes of requests and approvals, and with each run; not with progress."""
-        return self.requests.revision + self.approvals.revision + self.runs.admitted
+        """Rises with what this process changes of requests and approvals, and with each run that comes or ends; not
+        with progress."""
+        return self.requests.revision + self.approvals.revision + self.runs.admitted + self.runs.ended
 
     def together(self) -> AbstractContextManager[object]:
         """Several changes as one: on disk at the end of the block, or undone. Raises FlipError ``disk-full``."""

@@ -15,8 +15,8 @@ from flipnb.contracts.run import FINAL_TRUST_STATES, Failure, Progress, TrustSta
 
 
 @dataclass(frozen=True)
-class StoredRequest:
-    """A bundle that was put before the Trust: whose it is, its sealed bytes, and what was decided."""
+class ListedRequest:
+    """A bundle that was put before the Trust: whose it is, and what was decided."""
 
     bundle: str
     study: str
@@ -27,6 +27,17 @@ class StoredRequest:
     code: str | None
     reason: str | None
     received: datetime
+
+    @classmethod
+    def listed(cls, row: sqlite3.Row) -> ListedRequest:
+        """The row of the table, without its envelope, as this."""
+        return ListedRequest(**{**dict(row), "received": datetime.fromisoformat(row["received"])})
+
+
+@dataclass(frozen=True)
+class StoredRequest(ListedRequest):
+    """A request with its sealed bytes."""
+
     envelope: bytes
 
     @classmethod
@@ -66,6 +77,14 @@ class StoredApproval:
 
 STARTED: frozenset[TrustState] = frozenset({"starting", "queued", "running"})
 """An execution was taken for it, and it goes on; ``queued``: without a slot."""
+
+
+@dataclass(frozen=True)
+class RunOfBundle:
+    """What a list of requests says of a run."""
+
+    run: str
+    state: TrustState
 
 
 @dataclass(frozen=True)

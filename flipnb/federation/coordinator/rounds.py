@@ -19,7 +19,7 @@ from flipnb.contracts.keys import KeyId
 from flipnb.contracts.plan import Plan
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.round import RoundContext, RoundReply
-from flipnb.contracts.run import FINAL_TRUST_STATES, RoundSummary, share_of
+from flipnb.contracts.run import FINAL_TRUST_STATES, TRUST_WORDS, RoundSummary, share_of
 from flipnb.contracts.study import Roster
 from flipnb.contracts.text import as_line
 from flipnb.federation.coordinator.checkpoint import Checkpoint, Checkpoints, Position
@@ -198,7 +198,7 @@ class Rounds:
         members = tuple(sorted(key for key in present if key not in self._left_out))
         if len(members) < self._bundle.minimum_trusts:
             ended = {
-                part.trust: f"{part.state} {part.reason or ''}".strip()
+                part.trust: f"{TRUST_WORDS[part.state]} {part.reason or ''}".strip()
                 for part in self._hub.view().run.trusts
                 if part.state in FINAL_TRUST_STATES and part.state != "finished"
             }
@@ -251,7 +251,7 @@ class Rounds:
 
     def _name(self, key: KeyId) -> str:
         trust = self._roster.trust_named(key)
-        return trust.name if trust is not None else key[:12]
+        return trust.title if trust is not None else key[:12]
 
     def _collect(
         self, context: RoundContext, total: Updates, deadline: float

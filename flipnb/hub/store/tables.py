@@ -120,6 +120,10 @@ class RunRow(Table):
     rounds_done: Mapped[int] = mapped_column(default=0)
     final_weights: Mapped[str | None]
     last_event: Mapped[int] = mapped_column(default=0)
+    __table_args__ = (
+        Index("ix_runs_list", "study", "submitted"),
+        Index("ix_runs_feed", "study", "finished", "last_event", "id"),
+    )
 
 
 class PartRow(Table):
@@ -136,6 +140,7 @@ class PartRow(Table):
     failure: Mapped[str | None]
     progress: Mapped[str | None]
     last_report: Mapped[int] = mapped_column(default=0)
+    __table_args__ = (Index("ix_parts_going", "member", "state"),)
 
 
 class EventRow(Table):

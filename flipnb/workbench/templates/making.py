@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from flipnb.contracts.problem import FlipError
+from flipnb.contracts.text import as_line, refused_character
 from flipnb.workbench.plan_file import PlanFile, load_cohort, plan_path
 from flipnb.workbench.templates.template import find_template
 
 COHORT = ".cohort.json"
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,10 @@ def new(name: str, *, template: str = "table", folder: str | Path = ".", cohort:
 
     With ``cohort``, a file in ``folder``, the plan names that one and none is made. Nothing is ever overwritten, and
     where one file can't be made none is. Raises FlipError ``bad-name``, ``no-template``, ``no-folder``, ``name-taken``,
-    and for ``cohort`` ``no-cohort``, ``unsupported-cohort``, ``invalid-cohort``.
+    and for ``cohort`` ``no-cohort``, ``unsupported-cohort``, ``invalid-cohort``, ``bad-name``.
     """
     place = Path(folder)
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise FlipError(
             "bad-name",
             f"{name[:80]!r} can't be a notebook's name.",
@@ -56,10 +57,12 @@ def new(name: str, *, template: str = "table", folder: str | Path = ".", cohort:
 def make_plan(notebook: Path) -> Made:
     """A plan beside a notebook that has none, as the template *table* has it; its cohort, where that is missing too.
 
-    Raises FlipError ``no-notebook``, ``name-taken`` where a plan is there, ``no-cohort``, ``unsupported-cohort``.
+    Raises FlipError ``no-notebook``, ``bad-name``, ``name-taken`` where a plan is there, ``no-cohort``,
+    ``unsupported-cohort``.
     """
     if not notebook.is_file():
         raise FlipError("no-notebook", f"There is no notebook {notebook}.", remedy="Save it first.", status=404)
+    _require_sayable(notebook)
     content = find_template("table").content(_spoken(notebook.stem))
     cohort = notebook.with_name(notebook.stem + COHORT)
     made = Made(notebook, plan_path(notebook), cohort)
@@ -88,8 +91,21 @@ def _cohort_file(notebook: Path, cohort: str | Path | None) -> Path:
             f"{cohort} is in another folder.",
             remedy="A plan names a cohort file beside it: copy it there.",
         )
+    if not found.is_file():
+        raise FlipError("no-cohort", f"There is no cohort file {as_line(str(cohort))} in {notebook.parent}.")
+    _require_sayable(found)
     load_cohort(found)
     return found
+
+
+def _require_sayable(path: Path) -> None:
+    """A plan says the names of its files: what can't be seen can't be in them."""
+    if refused_character(path.name, multiline=False) is not None:
+        raise FlipError(
+            "bad-name",
+            f"The name of {as_line(path.name)} holds a control, bidirectional or invisible character.",
+            remedy="Rename it.",
+        )
 
 
 def _named(plan: Mapping[str, Any], cohort: Path) -> dict[str, Any]:
@@ -110,10 +126,10 @@ def _write_new(files: Mapping[Path, dict[str, Any]]) -> None:
             with path.open("x", encoding="utf-8") as file:
                 written.append(path)
                 file.write(json.dumps(content, indent=2 if path.suffix == ".json" else 1, ensure_ascii=False) + "\n")
-    except FileExistsError:
+    except FileExistsError as error:
         _remove(written)
-        raise _taken([path.name for path in files if path not in written]) from None
-    except OSError:
+        raise _taken([Path(error.filename).name]) from None
+    except BaseException:
         _remove(written)
         raise
 

@@ -9,30 +9,18 @@ import type {
   ITrustAnswers,
   ITrustPrice
 } from '../contracts';
-import type { IDefinition, IRule } from './definition';
+import type { Chart } from './cohortanswers';
+import {
+  budgetIn,
+  firstUnaffordable,
+  peopleByStep,
+  slowestSeconds
+} from './cohortanswers';
+import type { ICohortState, ISwitchedRule } from './cohortstate';
+import { CohortSteps, expressionOf, stateOf } from './cohortstate';
+import type { IDefinition } from './definition';
 import { emptyDefinition } from './definition';
 import { FlipRefusal, messageOf } from './refusal';
-
-/**
- * A chart that the Trusts can be asked for.
- */
-export type Chart = NonNullable<IQuestion['charts']>[number];
-
-/**
- * A rule that can be switched off without being lost; off, it is no part of the definition.
- */
-export interface ISwitchedRule {
-  on: boolean;
-  rule: IRule;
-}
-
-/**
- * What is edited.
- */
-export interface ICohortState {
-  definition: IDefinition;
-  rules: ReadonlyArray<ISwitchedRule>;
-}
 
 /**
  * Who checks and counts a cohort: the server extension, or the kernel of a notebook.
@@ -57,7 +45,6 @@ export interface ICohortSource {
 }
 
 const PAUSE_MILLISECONDS = 400;
-const MOST_STEPS = 200;
 const PRICE_CHANGED = 'price-changed';
 
 /**
@@ -86,8 +73,7 @@ export class CohortModel {
    * The whole definition as ATLAS JSON, without the rules that are switched off.
    */
   get expression(): IDefinition {
-    const rules = this.rules.filter(({ on }) => on).map(({ rule }) => rule);
-    return { ...this.definition, InclusionRules: rules };
+    return expressionOf(this.state);
   }
 
   /**
@@ -98,11 +84,11 @@ export class CohortModel {
   }
 
   get canUndo(): boolean {
-    return this._past.length > 0;
+    return this._steps.canUndo;
   }
 
   get canRedo(): boolean {
-    return this._future.length > 0;
+    return this._steps.canRedo;
   }
 
   get check(): ICohortCheck | null {
@@ -164,48 +150,28 @@ export class CohortModel {
    * Empty where the last answer has no such steps.
    */
   get steps(): ReadonlyArray<number | null> {
-    const funnels = (this._answers?.answers ?? []).flatMap(({ reply }) =>
-      reply !== null && reply.funnel.length > 0 ? [reply.funnel] : []
-    );
-    return (funnels[0] ?? []).map(({ rules }) => {
-      const told = funnels.flatMap(
-        steps => steps.find(step => step.rules === rules)?.people ?? []
-      );
-      return told.length === 0
-        ? null
-        : told.reduce((sum, people) => sum + people, 0);
-    });
+    return peopleByStep(this._answers);
   }
 
   /**
    * After how many seconds of its own turn each Trust answers, the slowest of them; null while none has said it.
    */
   get answerSeconds(): number | null {
-    const told = (this._told?.answers ?? []).flatMap(({ reply }) =>
-      typeof reply?.answer_seconds === 'number' ? [reply.answer_seconds] : []
-    );
-    return told.length === 0 ? null : Math.max(...told);
+    return slowestSeconds(this._told);
   }
 
   /**
    * What a Trust had left when it was heard last in this session; null while it was not.
    */
   budgetOf(key: string): IBudget | null {
-    const told = this._told?.answers.find(answer => answer.key === key);
-    return told?.reply?.budget ?? null;
+    return budgetIn(this._told, key);
   }
 
   /**
    * The first Trust that has less left than the question will cost there; null where all can be asked.
    */
   get unaffordable(): (ITrustPrice & { left: number }) | null {
-    for (const price of this._check?.prices ?? []) {
-      const left = this.budgetOf(price.key)?.left ?? Infinity;
-      if (price.cost > left) {
-        return { ...price, left };
-      }
-    }
-    return null;
+    return firstUnaffordable(this._check?.prices ?? [], this._told);
   }
 
   /**
@@ -236,17 +202,15 @@ export class CohortModel {
   }
 
   undo(): void {
-    const before = this._past.pop();
+    const before = this._steps.back(this.state);
     if (before !== undefined) {
-      this._future.push(this.state);
       this.show(before);
     }
   }
 
   redo(): void {
-    const after = this._future.pop();
+    const after = this._steps.forward(this.state);
     if (after !== undefined) {
-      this._past.push(this.state);
       this.show(after);
     }
   }
@@ -318,9 +282,7 @@ export class CohortModel {
   }
 
   protected step(next: ICohortState): void {
-    this._past.push(this.state);
-    this._past.splice(0, this._past.length - MOST_STEPS);
-    this._future = [];
+    this._steps.leave(this.state);
     this.show(next);
   }
 
@@ -339,8 +301,7 @@ export class CohortModel {
    */
   protected forget(): void {
     this._shown += 1;
-    this._past = [];
-    this._future = [];
+    this._steps.forget();
   }
 
   protected say(problem: string): void {
@@ -417,8 +378,7 @@ export class CohortModel {
 
   protected state: ICohortState = { definition: emptyDefinition(), rules: [] };
   private _shown = 0;
-  private _past: ICohortState[] = [];
-  private _future: ICohortState[] = [];
+  private readonly _steps = new CohortSteps();
   private _check: ICohortCheck | null = null;
   private _problem = '';
   /** Whether the problem is that the Trusts could not be asked: it stays until there is an edit. */
@@ -436,15 +396,4 @@ export class CohortModel {
   private _isDisposed = false;
   private _timer: ReturnType<typeof setTimeout> | undefined;
   private readonly _changed = new Signal<this, void>(this);
-}
-
-/**
- * A definition with all of its rules switched on.
- */
-export function stateOf(expression: IDefinition): ICohortState {
-  const { InclusionRules, ...definition } = expression;
-  return {
-    definition: definition as IDefinition,
-    rules: (InclusionRules ?? []).map(rule => ({ on: true, rule }))
-  };
 }

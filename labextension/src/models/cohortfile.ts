@@ -8,8 +8,10 @@ import type {
   ITrustAnswers
 } from '../contracts';
 import type { IWorkbench } from '../tokens';
-import type { ICohortSource, ICohortState } from './cohort';
-import { CohortModel, stateOf } from './cohort';
+import type { ICohortSource } from './cohort';
+import { CohortModel } from './cohort';
+import type { ICohortState } from './cohortstate';
+import { stateOf } from './cohortstate';
 import type { IDefinition } from './definition';
 import { FlipRefusal, messageOf } from './refusal';
 

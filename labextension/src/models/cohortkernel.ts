@@ -8,7 +8,8 @@ import type {
   ITrustAnswers
 } from '../contracts';
 import type { ICohortSource } from './cohort';
-import { CohortModel, stateOf } from './cohort';
+import { CohortModel } from './cohort';
+import { stateOf } from './cohortstate';
 import type { IDefinition } from './definition';
 
 const PATIENCE_MILLISECONDS = 1500;

@@ -9,14 +9,8 @@ import type {
   IGroup,
   IRange
 } from './definition';
-import {
-  domainOf,
-  FEMALE,
-  fieldsOf,
-  hasConcepts,
-  MALE,
-  sexOf
-} from './definition';
+import { domainOf, fieldsOf, hasConcepts } from './criterion';
+import { FEMALE, MALE, sexOf } from './definition';
 
 type Sets = ReadonlyArray<IConceptSet>;
 

@@ -1,7 +1,7 @@
 import type { IRoundSummary, IRunRecord } from '../contracts';
 import type { ICurve } from './curves';
 import { finalOf } from './curves';
-import { memberTitle } from './naming';
+import { choicesOf, memberTitle, runName, runPoint } from './naming';
 
 /**
  * One line of a comparison: a name, and a value for each run; null where a run has none.
@@ -21,6 +21,53 @@ export function lastRound(record: IRunRecord): IRoundSummary | null {
 }
 
 /**
+ * The title that all runs have; null where they have several.
+ */
+export function commonTitle(
+  records: ReadonlyArray<Pick<IRunRecord, 'title'>>
+): string | null {
+  const titles = new Set(records.map(record => record.title));
+  return titles.size === 1 ? records[0].title : null;
+}
+
+/**
+ * What each run is called beside the others: a letter, and its name without the title that all have.
+ */
+export function runHeads(records: ReadonlyArray<IRunRecord>): string[] {
+  const common = commonTitle(records) !== null;
+  return records.map((record, index) => {
+    const name = common
+      ? runPoint(record) || record.run.slice(0, 8)
+      : runName(record);
+    return `${letterAt(index)} ${name}`;
+  });
+}
+
+/**
+ * A, B, C, … for the runs of a comparison.
+ */
+export function letterAt(index: number): string {
+  return String.fromCharCode(65 + index);
+}
+
+/**
+ * What runs chose beside their parameters, where any of them did: the split's seed, its fold, the first weights.
+ */
+function choiceRows(records: ReadonlyArray<IRunRecord>): IComparedRow[] {
+  const choices = records.map(choicesOf);
+  return Object.keys(choicesOf({}))
+    .map(name => ({
+      name: name === 'rounds' ? 'rounds asked' : name,
+      values: choices.map(made => made[name])
+    }))
+    .filter(row => row.values.some(value => value !== null))
+    .map(row => ({
+      ...row,
+      values: row.values.map(value => value ?? "the plan's")
+    }));
+}
+
+/**
  * Parameters and what else was asked of each run.
  */
 export function settingRows(
@@ -35,6 +82,7 @@ export function settingRows(
       name,
       values: records.map(record => record.point[name] ?? null)
     })),
+    ...choiceRows(records),
     {
       name: 'notebook',
       values: records.map(record => record.notebook || null)

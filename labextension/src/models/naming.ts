@@ -25,18 +25,22 @@ export function runPoint(run: Named): string {
 }
 
 /**
- * What a run chose within its bundle's space beside its parameters.
+ * What a run chose within its bundle's space beside its parameters, by what people call it; null where it chose nothing.
  */
+export function choicesOf({ choices }: Pick<Named, 'choices'>): {
+  [name: string]: number | string | null;
+} {
+  return {
+    rounds: choices?.rounds ?? null,
+    'split seed': choices?.seed ?? null,
+    fold: choices?.fold ?? null,
+    'first weights': choices?.initial_weights?.slice(0, 8) ?? null
+  };
+}
+
 function chosen(run: Named): string[] {
-  const { rounds, seed, fold, initial_weights: weights } = run.choices ?? {};
-  const made: ReadonlyArray<[string, number | string | null | undefined]> = [
-    ['rounds', rounds],
-    ['split seed', seed],
-    ['fold', fold],
-    ['first weights', weights?.slice(0, 8)]
-  ];
-  return made
-    .filter(([, value]) => value !== null && value !== undefined)
+  return Object.entries(choicesOf(run))
+    .filter(([, value]) => value !== null)
     .map(([name, value]) => `${name} ${String(value)}`);
 }
 

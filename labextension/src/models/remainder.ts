@@ -9,14 +9,8 @@ import type {
   IGroup,
   IRange
 } from './definition';
-import {
-  DOMAINS,
-  domainOf,
-  fieldsOf,
-  otherFields,
-  says,
-  sexOf
-} from './definition';
+import { DOMAINS, domainOf, fieldsOf, otherFields, says } from './criterion';
+import { sexOf } from './definition';
 
 /**
  * A part of a file that the builder can't edit: where it stands, and what it says.

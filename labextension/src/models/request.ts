@@ -76,7 +76,7 @@ export class RequestModel {
 
   get mayDecline(): boolean {
     const state = this._detail?.summary.state;
-    return state === 'waiting' || state === 'approved';
+    return state === 'waiting' || state === 'approved' || state === 'over';
   }
 
   /**

@@ -67,6 +67,32 @@ export function findRuns(
 }
 
 /**
+ * A run and the other runs of its bundle that have numbers, the first sent first, at most so many: what its sweep is
+ * compared by. Empty where there is none beside it.
+ */
+export function sweepOf(
+  runs: ReadonlyArray<IRunView>,
+  run: IRunView,
+  most: number
+): IRunView[] {
+  const others = runs.filter(
+    other =>
+      other.bundle === run.bundle &&
+      other.run !== run.run &&
+      (other.rounds_done > 0 || other.state === 'succeeded')
+  );
+  const bySent = (a: IRunView, b: IRunView): number =>
+    Date.parse(a.submitted) - Date.parse(b.submitted);
+  const kept = others.sort(bySent).slice(0, most - 1);
+  return kept.length === 0 ? [] : [run, ...kept].sort(bySent);
+}
+
+/**
+ * The most runs that are compared at once.
+ */
+export const MOST_COMPARED = 12;
+
+/**
  * By a column, what has no value there last; without one, what goes on comes first, then the newest.
  */
 export function sortRuns(

@@ -2,10 +2,11 @@ import type {
   JupyterFrontEnd,
   JupyterFrontEndPlugin
 } from '@jupyterlab/application';
-import { ILayoutRestorer } from '@jupyterlab/application';
+import { ILabShell, ILayoutRestorer } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { SidePanel } from '@jupyterlab/ui-components';
+import type { CommandRegistry } from '@lumino/commands';
 import type { AccordionPanel } from '@lumino/widgets';
 
 import { addToPalette, CommandIDs, NO_ARGS } from '../commands';
@@ -38,14 +39,15 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
   description: 'Shows studies, Trusts and runs in a side panel.',
   autoStart: true,
   requires: [IWorkbench],
-  optional: [ITranslator, ICommandPalette, ILayoutRestorer, IDesk],
+  optional: [ITranslator, ICommandPalette, ILayoutRestorer, IDesk, ILabShell],
   activate: (
     app: JupyterFrontEnd,
     workbench: IWorkbench,
     translator: ITranslator | null,
     palette: ICommandPalette | null,
     restorer: ILayoutRestorer | null,
-    desk: IDesk | null
+    desk: IDesk | null,
+    labShell: ILabShell | null
   ): void => {
     const trans = (translator ?? nullTranslator).load('flipnb');
     const { commands, shell } = app;
@@ -75,6 +77,7 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
     if (desk !== null) {
       const section = new DeskSection({ desk, commands, trans });
       section.title.label = trans.__('Desk');
+      let opened = false;
       const arrange = (): void => {
         if (desk.status !== null && section.parent === null) {
           panel.addWidget(section);
@@ -88,6 +91,10 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
           ofResearcher.forEach(other => {
             other.parent = null;
           });
+          if (labShell !== null && !opened) {
+            opened = true;
+            void app.restored.then(() => openWhereEmpty(labShell, commands));
+          }
         }
       };
       desk.changed.connect(arrange, panel);
@@ -148,6 +155,16 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
     addToPalette(palette, trans, [CommandIDs.showPanel]);
   }
 };
+
+/**
+ * Open the desk where a data controller would see the launcher alone, with nothing of theirs.
+ */
+function openWhereEmpty(shell: ILabShell, commands: CommandRegistry): void {
+  const open = [...shell.widgets('main')];
+  if (open.every(widget => widget.id.startsWith('launcher'))) {
+    void commands.execute(CommandIDs.showDesk);
+  }
+}
 
 /**
  * What takes the focus when the panel is asked for by keys: its first row, else the first thing that can be used.

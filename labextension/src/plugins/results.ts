@@ -18,13 +18,15 @@ import type { Widget } from '@lumino/widgets';
 import { messageOf } from '../api';
 import { addToPalette, CommandIDs, RUN_ARGS } from '../commands';
 import type { IRunRecord } from '../contracts';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- two short functions of models without DOM
+import { commonTitle } from '../models/comparison';
 import { tabName } from '../models/naming';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- captions of commands are asked for at once
 import { needsHub } from '../models/offline';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- a number of a model without DOM
+import { MOST_COMPARED } from '../models/runlist';
 import { IWorkbench } from '../tokens';
 import { Views } from '../views';
-
-const MOST = 12;
 
 /**
  * What came of runs: the results of one, and several side by side.
@@ -60,9 +62,9 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
      * "Coronary artery disease, 3 runs", where all are of one title.
      */
     function compareTitle(records: ReadonlyArray<IRunRecord>): string {
-      const titles = new Set(records.map(record => record.title));
-      return titles.size === 1
-        ? trans.__('%1, %2 runs', records[0].title, records.length)
+      const title = commonTitle(records);
+      return title !== null
+        ? trans.__('%1, %2 runs', title, records.length)
         : trans.__('Compare %1 Runs', records.length);
     }
 
@@ -180,7 +182,7 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
           const { ChooseRuns } = await import('../widgets/run/chooseruns');
           const answer = await showDialog({
             title: trans.__('Compare Runs'),
-            body: new ChooseRuns(workbench.runs, MOST, titleOf, trans),
+            body: new ChooseRuns(workbench.runs, MOST_COMPARED, titleOf, trans),
             buttons: [
               Dialog.cancelButton({ label: trans.__('Cancel') }),
               Dialog.okButton({ label: trans.__('Compare') })
@@ -194,7 +196,7 @@ export const resultsPlugin: JupyterFrontEndPlugin<void> = {
         try {
           const [records, { CompareView }, { saveAs }] = await Promise.all([
             Promise.all(
-              runs.slice(0, MOST).map(run => workbench.api.record(run))
+              runs.slice(0, MOST_COMPARED).map(run => workbench.api.record(run))
             ),
             import('../widgets/run/compare'),
             import('../widgets/parts/saveas')

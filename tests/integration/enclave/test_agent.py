@@ -179,6 +179,7 @@ def test_a_bundle_of_an_earlier_version_is_approved_and_runs(federation: Federat
     for trust in federation.trusts:
         until(lambda trust=trust: trust.waits_for(digest))
         detail = RequestDetail.model_validate(trust.get(f"/requests/{digest}"))
+        trust.read(digest)
         given = Approval.of_request(detail, trust=trust.node.key_id, executions=1, days=1, now=datetime.now(UTC))
         sealed = seal(given, APPROVAL, trust.controller).decode()
         assert trust.post("/approvals", Signed(envelope=sealed)).is_success
@@ -242,7 +243,7 @@ def test_what_an_airlock_refuses_is_said_by_trust_round_cell_line_and_reason(fed
     view = federation.reaches(run.run, "failed")
     assert view.code == "quorum-lost"
     said = "failed with FlipError in cell 2, line 5, round 2: its update holds NaN or infinity"
-    assert any(f"{name}: {said}" in (view.reason or "") for name in ("north", "south")), view.reason
+    assert any(f"{name}: {said}" in (view.reason or "") for name in ("North", "South")), view.reason
     part = next(part for part in view.trusts if part.failure is not None)
     assert part.failure is not None
     assert (part.failure.refusal, part.reason) == ("not-finite", said.removeprefix("failed with "))

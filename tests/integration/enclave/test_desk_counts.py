@@ -64,6 +64,13 @@ class Office:
                 self.shown[bundle] = (await self.http.get(f"/requests/{bundle}")).raise_for_status().json()
         return new
 
+    async def waiting(self) -> int:
+        """How many requests the desk says wait."""
+        return int((await self.http.get("/status")).json()["waiting"])
+
+    async def listed(self, query: str) -> list[dict[str, Any]]:
+        return list((await self.http.get(f"/requests{query}")).json()["requests"])
+
     @property
     def counts(self) -> list[int]:
         return [self.shown[bundle]["count"] for bundle in self.bundles]
@@ -126,6 +133,28 @@ def test_a_runs_progress_has_no_request_counted_again(tmp_path: Path) -> None:
             assert await office.follow() == {"requests"}
             assert office.shown[office.bundles[1]]["summary"]["state"] == "declined"
             assert len(office.worker.counted) == 2
+
+    asyncio.run(scene())
+
+
+def test_a_request_is_over_with_its_last_run_and_waits_again_with_the_next(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with opened(tmp_path) as office:
+            first, runs = office.bundles[0], office.store.runs
+            for run in "01":
+                runs.add(run * 32, bundle=first, study="heart", title="t", point={})
+                runs.advance(run * 32, "waiting")
+            await office.follow()
+            for run, state, listed in (("0", "waiting", 3), ("1", "over", 2)):
+                runs.advance(run * 32, "stopped")
+                assert await office.follow() == {"requests", "runs"}
+                assert office.shown[first]["summary"]["state"] == state
+                assert (await office.waiting(), len(await office.listed(""))) == (listed, listed)
+            assert [one["state"] for one in await office.listed("?all=1")].count("over") == 1
+            runs.add("2" * 32, bundle=first, study="heart", title="t", point={})
+            assert await office.follow() == {"requests", "runs"}
+            assert office.shown[first]["summary"]["state"] == "waiting"
+            assert (await office.waiting(), len(await office.listed(""))) == (3, 3)
 
     asyncio.run(scene())
 

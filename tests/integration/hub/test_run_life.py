@@ -111,7 +111,7 @@ def test_declines_that_make_the_quorum_unreachable_fail_the_run_by_name(hub):
     study.trusts[0].report(run, 2, state="declined", code="declined", reason="Not in our interest")
     view = study.researcher.wait_for(run, "failed")
     assert view["code"] == "quorum-unreachable"
-    assert "trust-0" in view["reason"] and "Not in our interest" in view["reason"]
+    assert "Trust 0: declined (Not in our interest)" in view["reason"]
     assert study.trusts[1].task("stop", run)
 
 
@@ -184,7 +184,7 @@ def test_a_late_trust_is_asked_again_unless_it_refuses(hasty_hub, comes_back):
     if comes_back:
         assert (answer.status_code, answer.json()["code"]) == (409, "late-reply")
         assert (part()["state"], part()["code"]) == ("running", "late-reply")
-        assert "trust-2 to round 1 came after the deadline" in part()["reason"]
+        assert "Trust 2 to round 1 came after the deadline" in part()["reason"]
     else:
         assert answer.status_code == 204
         assert (part()["state"], part()["code"], part()["reason"]) == ("left-out", "round-refused", "not this one")
@@ -221,7 +221,7 @@ def test_too_few_trusts_left_fail_the_run_and_stop_the_others(hub):
     study.trusts[0].report(run, 4, state="failed", code="kernel-died", reason="The kernel died", failure=None)
     view = study.researcher.wait_for(run, "failed")
     assert view["code"] == "quorum-lost"
-    assert "trust-0" in view["reason"] and "The kernel died" in view["reason"]
+    assert "Trust 0: failed (The kernel died)" in view["reason"]
     stop = study.trusts[1].task("stop", run)
     study.trusts[1].answer(stop)
     assert study.researcher.get(f"/v1/runs/{run}")["trusts"][1]["state"] == "stopped"
@@ -403,6 +403,7 @@ def test_sigterm_answers_open_long_polls_and_ends_the_hub(own_hub):
 def test_a_run_ends_at_its_plans_time_limit(hasty_hub):
     study = hasty_hub.three
     run = study.submit(plan=Plan(rounds=2, clip_norm=1.0, run_seconds=1))
+    study.notified(run)
     for trust in study.trusts:
         trust.report(run, 1, state="approved")
     for trust in study.trusts:

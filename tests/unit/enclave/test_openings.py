@@ -45,3 +45,27 @@ def test_a_request_is_read_by_a_person_part_by_part_and_stays_so_over_a_restart(
         known.pop(0)  # who is gone has read nothing
         with pytest.raises(FlipError, match="Nobody here"):
             openings.readers(ONE)
+
+
+def test_who_comes_by_the_name_of_one_who_is_gone_has_opened_nothing(tmp_path):
+    """Names come back: one controller leaves, another of the name comes, and has a key of their own."""
+    study = Study()
+    known = [Controller(name="anna", public_key=study.node.public_key)]
+    with closing(Store(tmp_path / "state.sqlite")) as store:
+        log = AuditLog(tmp_path / "audit.jsonl", study.node, store.anchor)
+        openings = Openings(log, lambda: known)
+        for part in ("brief", "code"):
+            openings.note(ONE, Opening(controller="anna", part=part))
+        assert [one.name for one in openings.readers(ONE)] == ["anna"]
+        known[:] = [Controller(name="anna", public_key=study.other.public_key)]
+        for again in (openings, Openings(log, lambda: known)):
+            assert again.of(ONE) == ()
+            with pytest.raises(FlipError, match="Nobody here"):
+                again.readers(ONE)
+            with pytest.raises(FlipError, match="anna has not opened the brief and the code"):
+                again.require_reader(ONE, known[0].key_id)
+        for part in ("brief", "code"):
+            openings.note(ONE, Opening(controller="anna", part=part))
+        for again in (openings, Openings(log, lambda: known)):
+            again.require_reader(ONE, known[0].key_id)
+        assert log.size == 4

@@ -28,7 +28,7 @@ from flipnb.hub.presence import Presence
 from flipnb.hub.run_queue import RunQueue
 from flipnb.hub.runs import become
 from flipnb.hub.store.database import Database
-from flipnb.hub.store.tables import BundleRow, PartRow, RunRow, TaskRow
+from flipnb.hub.store.tables import BundleRow, PartRow, RunRow, StudyRow, TaskRow
 
 STUDY = Study()
 KEYS = sorted(SigningKey.generate().key_id for _ in range(6))
@@ -65,6 +65,13 @@ class Scene:
         self.trusts = {key: Kernels(number) for key, number in zip(KEYS, slots, strict=False)}
         self.reports: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.asked: dict[str, list[str]] = {}
+        with self.session() as session:
+            roster = STUDY.roster
+            session.add(
+                StudyRow(
+                    name="heart", roster=roster.digest(), envelope=STUDY.roster_envelope(), created=0.0, purpose="None"
+                )
+            )
         for trust in self.trusts:
             self.there(trust)
 

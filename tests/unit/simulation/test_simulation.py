@@ -13,6 +13,7 @@ import flipnb as flip
 from flipnb.contracts.problem import FlipError
 from flipnb.records import Records
 from flipnb.twin import make
+from flipnb.workbench.narrative import describe_round
 from flipnb.workbench.plan_file import read_plan
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workbench"))
@@ -71,8 +72,11 @@ def test_a_simulation_is_a_run_of_twins(write, tmp_path):
         split={"seed": 1, "shares": {"train": 2, "validation": 1, "test": 1}},
         totals=totals,
     )
-    heard = []
-    found = flip.rehearse(notebook, trusts=3, heard=lambda summary, names: heard.append(summary))
+    heard, told = [], []
+    found = flip.rehearse(notebook, trusts=3, told=told.append, heard=lambda summary, names: heard.append(summary))
+    assert told[0] == "Rehearsing study.ipynb on a twin …" and told[1].startswith("Rehearsed on the twin in ")
+    assert told[2] == "A kernel starts for each of 3 twins …"
+    assert told[3:] == [describe_round(summary, found.names) for summary in heard]
     assert found.code == "agreed"
     trained = [summary for summary in found.rounds if summary.training]
     assert found.reason == f"Agreed at round {len(trained)}."

@@ -4,7 +4,7 @@ import json
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flipnb.contracts.audit import AuditKind
@@ -33,6 +33,7 @@ def story(*entries):
 
 
 @given(st.sampled_from(KINDS), DETAILS)
+@example("told", {"what": "\x1f"})  # written as its code point, which has braces
 def test_every_kind_of_entry_has_words_whatever_it_holds(kind, details):
     said = entry_sentence(kind, details)
     assert said and (kind not in said or "-" not in kind) and "{" not in said.replace("\\u{", "")
@@ -66,6 +67,30 @@ def test_a_run_is_one_line_where_its_last_entry_is():
         told.lines("images")
     with pytest.raises(FlipError, match="not among the newest"):
         told.line("run-z")
+
+
+def test_a_days_free_questions_about_a_budget_are_one_line_for_each_study():
+    free = {"study": "heart", "cost": 0, "left": 97, "people": None, "funnel": [], "charts": [], "suppressed": False}
+    told = story(
+        ("count-released", free),
+        ("count-released", free | {"study": "lung", "left": 5}),
+        ("count-released", free | {"people": 40}),
+        ("count-released", free | {"suppressed": True}),
+        ("count-released", free | {"cost": 2, "left": 95, "people": 40}),
+        ("count-released", free | {"left": 95}),
+        ("count-released", free | {"left": 95}),
+    )
+    assert [line.sentence(str) for line in told.lines("left")] == [
+        "told heart its budget: 95 left, asked 3 times",
+        "counted for heart: 2 counts, 95 left",
+        "counted for heart: 0 counts, 97 left",
+        "counted for heart: 0 counts, 97 left",
+        "told lung its budget: 5 left",
+    ]
+    (heart, *_) = told.lines()
+    assert told.line(heart.key).indices == [0, 5, 6]
+    told.take([leaf(7, "count-released", **free).replace("2026-11-30", "2026-12-01")])
+    assert [len(line.indices) for line in told.lines()[:2]] == [1, 3], "the next day has its own"
 
 
 def test_looks_decisions_and_what_strangers_wrote():

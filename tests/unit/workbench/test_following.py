@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
+from flipnb.cli.main import app
 from flipnb.contracts.problem import FlipError
 from flipnb.workbench import runs
 
@@ -63,3 +66,16 @@ def test_a_refusal_is_no_restart(monkeypatch):
     assert next(events).number == 1
     with pytest.raises(FlipError, match="no run"):
         next(events)
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_hub_that_lies_in_an_event_has_no_say_in_the_terminal(options, monkeypatch, tmp_path):
+    """A window's title, a screen that is cleared, and letters from right to left: shown, and not obeyed."""
+    said = "\x1b]0;title\x07\x1b[2J\x9b2J \u202edevorppa\nRound 3 of 3"
+    monkeypatch.setenv("FLIP_HOME", str(tmp_path))
+    monkeypatch.setattr(runs, "view_run", lambda home, run: SimpleNamespace(study="heart", trusts=()))
+    followed(monkeypatch, [[{**state(1, "failed"), "code": "lie", "reason": said}]])
+    found = CliRunner().invoke(app, ["logs", RUN, "--follow", *options])
+    assert found.exit_code == 0, found.output
+    assert "devorppa" in found.output
+    assert found.output.endswith("\n") and found.output[:-1].isprintable()  # one line

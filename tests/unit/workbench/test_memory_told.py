@@ -39,7 +39,7 @@ def test_memory_is_told_with_that_of_a_gpu_where_there_is_any(progress, said):
             Progress(cell=1, cells=4, round=2, eighths=3),
             [
                 "Trust state heard progress why",
-                "north running 7 s ago cell 1 of 4, round 2, epochs [###-----]",
+                "north training 7 s ago cell 1 of 4, round 2, epochs [###-----]",
                 "south failed not lately ValueError",
             ],
         ),
@@ -47,7 +47,7 @@ def test_memory_is_told_with_that_of_a_gpu_where_there_is_any(progress, said):
             Progress(**OF_THE_KERNEL, **OF_A_GPU),
             [
                 "Trust state heard progress memory, at most why",
-                "north running 7 s ago at work 1.5 GB of 4 GB, GPU 10 GB of 80 GB",
+                "north training 7 s ago at work 1.5 GB of 4 GB, GPU 10 GB of 80 GB",
                 "south failed not lately kept inside ValueError",
             ],
         ),

@@ -1,6 +1,7 @@
 """Study notebooks from templates: each rehearses at once, has nothing to mend, and overwrites nothing."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -68,9 +69,11 @@ def test_a_cohort_that_is_there_is_used_as_it_is(tmp_path):
         ({"name": "../out"}, "bad-name"),
         ({"name": ""}, "bad-name"),
         ({"name": "a b"}, "bad-name"),
+        ({"name": "a\n"}, "bad-name"),
         ({"name": "a", "template": "nothing"}, "no-template"),
         ({"name": "a", "cohort": "missing.cohort.json"}, "no-cohort"),
         ({"name": "a", "cohort": "elsewhere/other.cohort.json"}, "no-cohort"),
+        *(({"name": "a", "cohort": odd}, "no-cohort") for odd in ("", ".", "..", "x\0.cohort.json")),
     ],
 )
 def test_what_can_not_be_made_is_refused_by_name(arguments, code, tmp_path):
@@ -80,6 +83,36 @@ def test_what_can_not_be_made_is_refused_by_name(arguments, code, tmp_path):
         flip.new(name, folder=tmp_path, **rest)
     assert caught.value.code == code
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [b"\xff.cohort.json", "x\u202eftfo.cohort.json".encode()])
+def test_a_cohort_file_whose_name_no_plan_can_say_makes_nothing(name, tmp_path):
+    """The plan was half written, and the notebook was left, where its name is no text."""
+    cohort = os.fsdecode(name)
+    flip.new("b", folder=tmp_path).cohort.rename(tmp_path / cohort)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(FlipError) as caught:
+        flip.new("a", folder=tmp_path, cohort=cohort)
+    assert caught.value.code == "bad-name"
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["x\u202ey", "a\nb", os.fsdecode(b"\xff"), "e" + "\u0301" * 20])
+def test_a_notebook_whose_name_no_plan_can_say_gets_none(name, tmp_path):
+    notebook = tmp_path / f"{name}.ipynb"
+    notebook.write_text("{}")
+    with pytest.raises(FlipError) as caught:
+        make_plan(notebook)
+    assert caught.value.code == "bad-name"
+    assert list(tmp_path.iterdir()) == [notebook]
+
+
+def test_a_symlink_that_leads_nowhere_is_a_name_that_is_taken(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    (tmp_path / "a.flip.json").symlink_to(elsewhere)
+    with pytest.raises(FlipError, match=r"^a\.flip\.json is there already\. Nothing was written\."):
+        flip.new("a", folder=tmp_path)
+    assert not elsewhere.exists() and [path.name for path in tmp_path.iterdir()] == ["a.flip.json"]
 
 
 def test_a_notebook_without_a_plan_gets_one_and_keeps_what_is_there(tmp_path):

@@ -10,6 +10,8 @@ import re
 from functools import lru_cache
 from typing import Literal
 
+from flipnb.estate.imaging.postscan.elements import dictionary_vr
+
 Class = Literal[
     "name",
     "identifier",
@@ -17,6 +19,7 @@ Class = Literal[
     "device",
     "characteristic",
     "description",
+    "circumstance",
     "uid",
     "date",
     "time",
@@ -48,13 +51,16 @@ _DEVICE = re.compile(
     r"|TreatmentMachineName|RadiationMachineName|ReceivingAE|RequestingAE|DestinationAE|SourceApplicationEntity|^DeviceLabel$"
 )
 _CHARACTERISTIC = re.compile(
-    r"^Patient(Age|Sex|Size|Weight|SexNeutered|State|ReligiousPreference)$|EthnicGroup$|Occupation|SmokingStatus|PregnancyStatus"
-    r"|MedicalAlerts|Allergies|PreMedication|SpecialNeeds|AdditionalPatientHistory"
+    r"^Patient(Age|Sex|Size|Weight|SexNeutered|State)$|EthnicGroup$|SmokingStatus|PregnancyStatus"
+    r"|MedicalAlerts|Allergies|PreMedication|SpecialNeeds"
 )
+# No option of PS3.15 keeps these: the same value again is one too many, but it names nobody elsewhere.
+_CIRCUMSTANCE = re.compile(r"ReligiousPreference$|Occupation$|PrimaryLanguage|TransportArrangements")
 _DESCRIPTION = re.compile(
     r"(Image|Study|Visit|Patient|Frame|Results|Acquisition|Identifying|Request|Procedure|Presentation|ServiceRequest)Comments$"
     r"|CommentsOn|^(Study|Series|RequestedProcedure|PerformedProcedureStep|ScheduledProcedureStep|AdmittingDiagnoses"
-    r"|Derivation|DischargeDiagnosis|ServiceEpisode|InterpretationDiagnosis)Description|^ReasonFor(Visit|Study|The)|Impressions|^RequestingService$"
+    r"|Derivation|DischargeDiagnosis|ServiceEpisode|InterpretationDiagnosis)Description|^ReasonFor(Visit|Study|The)|Impressions"
+    r"|^RequestingService$|^ProtocolName$"
     r"|InterpretationText|^RTPlan(Label|Name|Description)$|^StructureSet(Label|Name|Description)$"
 )
 _UID_OF_A_KIND = re.compile(
@@ -74,23 +80,22 @@ def keyword(tag: int) -> str:
 
 @lru_cache(maxsize=16384)
 def classify(tag: int, vr: str) -> Class:
-    """What an element holds, by its VR and its keyword."""
-    if vr == "PN":
+    """What an element holds, by its VR, the VR that it should have, and its keyword: a name in an LO is a name."""
+    should = dictionary_vr(tag) if not tag & 0x10000 else vr
+    either, name = {vr, should}, keyword(tag)
+    if "PN" in either:
         return "name"
-    if vr == "UI":
-        return (
-            "text" if _UID_OF_A_KIND.search(keyword(tag)) else "device" if _DEVICE_UID.search(keyword(tag)) else "uid"
-        )
-    if vr in ("DA", "DT"):
+    if "UI" in either:
+        return "text" if _UID_OF_A_KIND.search(name) else "device" if _DEVICE_UID.search(name) else "uid"
+    if either & {"DA", "DT"}:
         return "date"
-    if vr == "TM":
+    if "TM" in either:
         return "time"
-    name = keyword(tag)
     if name and _CHARACTERISTIC.search(name):
         return "characteristic"
-    if vr in ("DS", "IS"):
+    if either & {"DS", "IS"}:
         return "number"
-    if vr not in TEXT_VRS and vr != "AS":
+    if not either & (TEXT_VRS | {"AS"}):
         return "binary"
     for kind, words in _WORDS:
         if name and words.search(name):
@@ -100,6 +105,7 @@ def classify(tag: int, vr: str) -> Class:
 
 _WORDS: tuple[tuple[Class, re.Pattern[str]], ...] = (
     ("description", _DESCRIPTION),
+    ("circumstance", _CIRCUMSTANCE),
     ("device", _DEVICE),
     ("place", _PLACE),
     ("identifier", _IDENTIFIER),

@@ -26,7 +26,7 @@ _DEPTH = 24
 _DEFERRED = 1 << 20
 _UNDEFINED = 0xFFFFFFFF
 _ITEM = b"\xfe\xff\x00\xe0"
-_INFLATED = 512 << 20
+_INFLATED = 256 << 20
 
 
 class Element(NamedTuple):
@@ -138,7 +138,8 @@ def _guess(data: memoryview, at: int, syntax: str) -> tuple[bool, bool]:
     if len(first) < 6:
         return syntax == _IMPLICIT, syntax != _BIG_ENDIAN
     explicit = first[4:6].isalpha() and first[4:6].isupper()
-    little = syntax != _BIG_ENDIAN if syntax else first[:2] <= first[1::-1] or first[1] == 0
+    small_first = int.from_bytes(first[:2], "little") <= int.from_bytes(first[:2], "big")
+    little = syntax != _BIG_ENDIAN if syntax else small_first
     return not explicit, little
 
 

@@ -62,20 +62,16 @@ class Terms:
     """Spellings of one kind, as bytes, each searched in its own form of a haystack."""
 
     def __init__(self, spellings: Iterable[Spellings], exact: Iterable[bytes] = ()) -> None:
-        self.words: set[bytes] = set()
-        self.within: set[bytes] = set()
-        self.phrases: set[bytes] = set()
-        self.squeezed: set[bytes] = set()
-        self.digits: set[bytes] = set()
-        self.script: set[bytes] = set()
-        self.exact = {term[:_LONG] for term in exact}
-        for one in spellings:
-            self.words.update(w.encode() for w in one.words)
-            self.within.update(w.encode()[:_LONG] for w in one.within)
-            self.phrases.update(b" %s " % b" ".join(p.encode().split()[:_LONG_PHRASE]) for p in one.phrases)
-            self.squeezed.update(s.encode()[:_LONG] for s in one.squeezed)
-            self.digits.update(d.encode() for d in one.digits)
-            self.script.update(s.encode()[:_LONG] for s in one.script)
+        some = tuple(spellings)
+        self.exact = frozenset(term[:_LONG] for term in exact)
+        self.words = frozenset(w.encode() for one in some for w in one.words)
+        self.within = frozenset(w.encode()[:_LONG] for one in some for w in one.within)
+        self.phrases = frozenset(
+            b" %s " % b" ".join(p.encode().split()[:_LONG_PHRASE]) for one in some for p in one.phrases
+        )
+        self.squeezed = frozenset(s.encode()[:_LONG] for one in some for s in one.squeezed)
+        self.digits = frozenset(d.encode() for one in some for d in one.digits)
+        self.script = frozenset(s.encode()[:_LONG] for one in some for s in one.script)
 
     def hit(self, haystack: Haystack) -> bool:
         """Whether any of them is in it."""
@@ -98,11 +94,11 @@ class Terms:
         return any(any_in(self.within, word) for word in words if len(word) >= _GRAM and word.decode() not in harmless)
 
 
-def any_in(terms: set[bytes], hay: bytes) -> bool:
+def any_in(terms: frozenset[bytes], hay: bytes) -> bool:
     """Whether a term (of 4 to 64 bytes) is in ``hay``: one by one where they are few, else in one pass."""
     if len(terms) <= _FEW:
         return any(term in hay for term in terms)
-    return any(hay[at : at + length] in terms for at, length in _beginnings(frozenset(terms), hay))
+    return any(hay[at : at + length] in terms for at, length in _beginnings(terms, hay))
 
 
 def _beginnings(terms: frozenset[bytes], hay: bytes) -> Iterator[tuple[int, int]]:
@@ -122,7 +118,7 @@ def _lengths(terms: frozenset[bytes]) -> dict[bytes, set[int]]:
     return lengths
 
 
-def phrase_in(phrases: set[bytes], row: bytes) -> bool:
+def phrase_in(phrases: frozenset[bytes], row: bytes) -> bool:
     """Whether a phrase, a space around it, is in ``row``; as ``any_in``, word by word."""
     if len(phrases) <= _FEW:
         return any(phrase in row for phrase in phrases)

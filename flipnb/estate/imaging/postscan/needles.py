@@ -49,7 +49,7 @@ def needles(original: Elements, policy: ScanPolicy) -> Needles:
             found.uids |= {
                 uid for uid in patterns.uids(element.value) if len(uid) >= 16 and not uid.startswith(WELL_KNOWN)
             }
-        if kind in ("uid", "device") and element.vr == "UI":
+        if kind == "uid" or (kind == "device" and element.vr == "UI"):
             if not (policy.uids if kind == "uid" else policy.device):
                 _uids(found, element)
         elif kind in ("date", "time"):

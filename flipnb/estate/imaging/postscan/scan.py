@@ -112,7 +112,7 @@ def _at_their_places(sought: Needles, after: Elements, policy: ScanPolicy) -> It
         had = sought.places.get(element.tag)
         if had is not None and _same(element, had):
             yield Survivor(where(element.path), classify(element.tag, element.vr))
-        if sought.days and element.vr in ("DA", "DT"):
+        if sought.days and classify(element.tag, element.vr) == "date":
             for value in element.value.split(b"\\"):
                 day = spellings.day(plain(value).decode("ascii", "replace"))
                 if day not in sought.days or day is None:
@@ -131,7 +131,7 @@ def _shift(sought: Needles, after: Elements) -> timedelta | None:
     """By how much the first date moved that is in both."""
     for element in after.elements:
         before = sought.at_path.get(element.path)
-        if before is not None and element.vr in ("DA", "DT"):
+        if before is not None:
             day = spellings.day(plain(element.value or b"").decode("ascii", "replace"))
             if day is not None:
                 return day - before
@@ -161,10 +161,10 @@ def _patterns(
     elements: Sequence[Element], extra: bytes, sought: Needles, before: Elements, policy: ScanPolicy
 ) -> list[tuple[str, Callable[[Haystack], bool]]]:
     """Checks for what looks like somebody's number or date and was in the original, too."""
-    there = patterns.found_in(_text([element for element in elements if _is_written(element)]) + SEPARATOR + extra)
+    there = patterns.found_in(_written(elements) + SEPARATOR + extra)
     if not there.numbers and not there.days:
         return []
-    had = patterns.found_in(_text([element for element in before.elements if element.value and _is_written(element)]))
+    had = patterns.found_in(_written(before.elements))
     checks: list[tuple[str, Callable[[Haystack], bool]]] = []
     for kind, numbers in there.numbers.items():
         if left := numbers & had.numbers.get(kind, frozenset()):
@@ -185,9 +185,9 @@ def _is_code(tag: int) -> bool:
     return keyword(tag) in _CODES
 
 
-def _is_written(element: Element) -> bool:
-    """Whether an element holds text that somebody may have written."""
-    return element.vr != "OW" and not _is_code(element.tag)
+def _written(elements: Sequence[Element]) -> bytes:
+    """The text that somebody may have written, codes and look-up tables left out."""
+    return _text([element for element in elements if element[2] != "OW" and not _is_code(element[1])])
 
 
 def _text(elements: Sequence[Element]) -> bytes:

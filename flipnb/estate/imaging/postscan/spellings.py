@@ -69,6 +69,9 @@ def of_name(value: str) -> Spellings:
         if not given and len(family) > 1:
             family, given = family[:1], family[1:]
         _pair(family, given, words, phrases)
+        initials = [word[0] for word in (*given, *family)]
+        if len(initials) >= 3:
+            phrases |= {" ".join(initials), " ".join((*initials[len(given) :], *initials[: len(given)]))}
     return Spellings(
         words=tuple(w for w in words if len(w) >= 3), within=tuple(within), phrases=tuple(phrases), script=tuple(script)
     )

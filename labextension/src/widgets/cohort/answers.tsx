@@ -3,7 +3,8 @@ import type { ComponentType, JSX } from 'react';
 import { useState } from 'react';
 
 import type { IChartOfTrust } from '../../contracts';
-import type { Chart, CohortModel } from '../../models/cohort';
+import type { CohortModel } from '../../models/cohort';
+import type { Chart } from '../../models/cohortanswers';
 import { needsHub } from '../../models/offline';
 import { useSignal } from '../parts/signal';
 import { Attrition } from './attrition';

@@ -7,13 +7,11 @@ import type {
   IConceptSet,
   ICounted,
   ICriterion,
-  IGroup,
-  IOccurrence
+  IGroup
 } from '../../models/definition';
 import {
   DOMAINS,
   domainOf,
-  emptyCounted,
   fieldsOf,
   hasAge,
   hasConcepts,
@@ -21,15 +19,16 @@ import {
   hasNumber,
   isImage,
   isText,
-  replaced,
   withDomain,
   withFields
-} from '../../models/definition';
+} from '../../models/criterion';
+import { emptyCounted, replaced } from '../../models/definition';
 import { otherWords } from '../../models/remainder';
 import type { IAddition } from '../parts/addmenu';
 import { AddMenu } from '../parts/addmenu';
 import { useFocus } from '../parts/focus';
 import { LinkButton } from '../parts/linkbutton';
+import { CountedFields } from './counted';
 import { DemographicFields } from './demographic';
 import { NumberInput, RangeFields } from './rangefields';
 import {
@@ -38,7 +37,6 @@ import {
   TextFields,
   UnitChoice
 } from './textandimage';
-import { WindowFields } from './windowfields';
 
 interface IPart {
   sets: ReadonlyArray<IConceptSet>;
@@ -183,6 +181,8 @@ export function GroupFields(
   const counted = group.Type === 'AT_LEAST' || group.Type === 'AT_MOST';
   const change = (next: Partial<IGroup>): void =>
     onChange({ ...group, ...next });
+  const changeOne = (index: number, next: ICounted): void =>
+    change({ CriteriaList: replaced(criteria, index, next) });
   const [host, focus] = useFocus<HTMLFieldSetElement>();
   const last = (kind: string) => (fieldset: HTMLElement) =>
     [
@@ -282,12 +282,16 @@ export function GroupFields(
         >
           <CountedFields
             counted={item}
-            sets={sets}
             trans={trans}
-            onChange={next =>
-              change({ CriteriaList: replaced(criteria, index, next) })
-            }
-          />
+            onChange={next => changeOne(index, next)}
+          >
+            <CriterionFields
+              criterion={item.Criteria}
+              sets={sets}
+              trans={trans}
+              onChange={Criteria => changeOne(index, { ...item, Criteria })}
+            />
+          </CountedFields>
         </Condition>
       ))}
       {groups.map((inner, index) => (
@@ -332,95 +336,5 @@ function Condition(props: {
         {props.trans.__('Remove')}
       </LinkButton>
     </div>
-  );
-}
-
-function CountedFields(
-  props: IPart & {
-    counted: ICounted;
-    onChange: (counted: ICounted) => void;
-  }
-): JSX.Element {
-  const { counted, sets, trans, onChange } = props;
-  const occurrence: IOccurrence = counted.Occurrence ?? { Type: 2, Count: 1 };
-  const window = counted.StartWindow ?? {
-    Start: { Days: null, Coeff: -1 as const },
-    End: { Days: null, Coeff: 1 as const }
-  };
-  return (
-    <span className="jp-FlipCounted">
-      <span className="jp-FlipCriterion">
-        <select
-          className="jp-mod-styled"
-          aria-label={trans.__('Number of records: compared how')}
-          value={occurrence.Type}
-          onChange={event =>
-            onChange({
-              ...counted,
-              Occurrence: {
-                ...occurrence,
-                Type: Number(event.target.value) as IOccurrence['Type']
-              }
-            })
-          }
-        >
-          <option value={2}>{trans.__('at least')}</option>
-          <option value={1}>{trans.__('at most')}</option>
-          <option value={0}>{trans.__('exactly')}</option>
-        </select>
-        <NumberInput
-          label={trans.__('Number of records')}
-          minimum={0}
-          value={occurrence.Count}
-          onChange={Count =>
-            onChange({ ...counted, Occurrence: { ...occurrence, Count } })
-          }
-        />
-      </span>
-      <CriterionFields
-        criterion={counted.Criteria}
-        sets={sets}
-        trans={trans}
-        onChange={Criteria => onChange({ ...counted, Criteria })}
-      />
-      <WindowFields
-        window={window}
-        verb={window.UseEventEnd ? trans.__('ending') : trans.__('starting')}
-        trans={trans}
-        onChange={StartWindow => onChange({ ...counted, StartWindow })}
-      />
-      {counted.EndWindow && (
-        <WindowFields
-          window={counted.EndWindow}
-          verb={
-            counted.EndWindow.UseEventEnd === false
-              ? trans.__('and starting')
-              : trans.__('and ending')
-          }
-          trans={trans}
-          onChange={EndWindow => onChange({ ...counted, EndWindow })}
-        />
-      )}
-      {(
-        [
-          ['RestrictVisit', trans.__('in the same visit')],
-          [
-            'IgnoreObservationPeriod',
-            trans.__('also outside of the observation period')
-          ]
-        ] as const
-      ).map(([flag, label]) => (
-        <label key={flag} className="jp-FlipCheck">
-          <input
-            type="checkbox"
-            checked={counted[flag] === true}
-            onChange={event =>
-              onChange({ ...counted, [flag]: event.target.checked })
-            }
-          />
-          {label}
-        </label>
-      ))}
-    </span>
   );
 }

@@ -2,7 +2,8 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { JSX, KeyboardEvent } from 'react';
 import { useId, useState } from 'react';
 
-import type { CohortModel, ISwitchedRule } from '../../models/cohort';
+import type { CohortModel } from '../../models/cohort';
+import type { ISwitchedRule } from '../../models/cohortstate';
 import { groupText } from '../../models/cohortwords';
 import type { IConceptSet, IRule } from '../../models/definition';
 import { emptyRule, moved, replaced } from '../../models/definition';

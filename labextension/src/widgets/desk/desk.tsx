@@ -128,12 +128,14 @@ function Desk(props: IDeskProps): JSX.Element {
           },
           {
             id: 'decided',
-            label: trans.__('Decided %1', decided.length),
+            label: trans.__('Decided or over %1', decided.length),
             content: (
               <Requests
                 {...props}
                 requests={decided}
-                empty={trans.__('Nothing was decided yet.')}
+                empty={trans.__(
+                  'Nothing was decided yet, and nothing is over.'
+                )}
               />
             )
           },
@@ -271,6 +273,13 @@ export function RequestState(props: {
       return (
         <span className="jp-FlipWord">
           <ToneIcon icon={checkIcon} tone="quiet" /> {trans.__('expired')}
+        </span>
+      );
+    case 'over':
+      return (
+        <span className="jp-FlipWord">
+          <ToneIcon icon={checkIcon} tone="quiet" />{' '}
+          {trans.__('over, its runs have ended')}
         </span>
       );
   }

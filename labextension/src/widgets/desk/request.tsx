@@ -162,6 +162,9 @@ function Decided(props: {
     declined: trans.__('Declined: %1', reason ?? ''),
     refused: trans.__('Refused by the enclave: %1', reason ?? ''),
     expired: trans.__('Expired on %1.', clock(detail.content.expires)),
+    over: trans.__(
+      'Every run of it has ended. It waits again when its researcher starts another.'
+    ),
     waiting: '',
     approved: ''
   }[state];

@@ -5,14 +5,16 @@ import { useState } from 'react';
 import type { IRunRecord } from '../../contracts';
 import type { IComparedRow } from '../../models/comparison';
 import {
+  commonTitle,
   comparedCurves,
   differs,
   lastRound,
+  letterAt,
   metricRows,
+  runHeads,
   settingRows,
   toCsv
 } from '../../models/comparison';
-import { runName } from '../../models/naming';
 import { figures, metric } from '../../models/wording';
 import { Region } from '../parts/region';
 import { CurveChart } from './chart';
@@ -48,10 +50,8 @@ const MOST_CURVES = 6;
 function Compare(props: ICompareProps): JSX.Element {
   const { records, saveCsv, trans } = props;
   const [onlyDifferent, setOnlyDifferent] = useState(true);
-  const letters = records.map((_, index) => String.fromCharCode(65 + index));
-  const heads = records.map(
-    (record, index) => `${letters[index]} ${runName(record)}`
-  );
+  const title = commonTitle(records);
+  const heads = runHeads(records);
   const settings = settingRows(records, props.titleOf);
   const metrics = metricRows(records, props.titleOf);
   const shown = [
@@ -60,11 +60,15 @@ function Compare(props: ICompareProps): JSX.Element {
   ];
   const names = Object.keys(lastRound(records[0])?.metrics ?? {});
   const letterOf = (run: string): string =>
-    letters[records.findIndex(record => record.run === run)] ?? run;
+    letterAt(records.findIndex(record => record.run === run));
   return (
     <div className="jp-FlipView">
       <div className="jp-FlipView-header">
-        <h2>{trans._n('%1 run', '%1 runs', records.length)}</h2>
+        <h2>
+          {title === null
+            ? trans._n('%1 run', '%1 runs', records.length)
+            : trans.__('%1, %2 runs', title, records.length)}
+        </h2>
         <label className="jp-FlipCheck">
           <input
             type="checkbox"
@@ -102,7 +106,7 @@ function Compare(props: ICompareProps): JSX.Element {
                   className="jp-FlipCompare-run"
                   title={record.run}
                 >
-                  {letters[index]} {runName(record)}
+                  {heads[index]}
                 </th>
               ))}
             </tr>

@@ -38,6 +38,7 @@ import { RunStateIcon, TrustStateIcon } from '../parts/states';
 import { Tabs } from '../parts/tabs';
 import { Agreement } from './agreement';
 import { CurveChart } from './chart';
+import { CompareSweep } from './comparesweep';
 import { FinalModel } from './finalmodel';
 import { TrustTable } from './trusttable';
 
@@ -184,6 +185,7 @@ function Header(props: IViewed): JSX.Element {
         >
           {trans.__('Clone…')}
         </button>
+        <CompareSweep {...props} />
       </span>
       {away && <span className="jp-FlipView-note">{away}</span>}
       <p className="jp-FlipRun-facts">

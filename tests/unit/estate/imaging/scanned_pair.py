@@ -50,6 +50,7 @@ def cleaned(ds: Dataset) -> Dataset:
     for keyword in _GONE.split():
         if keyword in clean:
             delattr(clean, keyword)
+    clean.pop("PatientName", None)  # it may have another VR
     clean.PatientName, clean.PatientID = "7D3B90A1", "7D3B90A1"
     clean.ProtocolName = "Chest"
     clean.SOPInstanceUID, clean.StudyInstanceUID, clean.SeriesInstanceUID = (generate_uid() for _ in range(3))
