@@ -20,7 +20,10 @@ JUSTIFIED = {
     (
         "empty_charset_LEI.dcm",
         "MediaStorageSOP",
-    ): "two elements and no SOP class: ours writes meta information all the same",
+    ): "no SOP class, and ours writes meta information all the same",
+    ("name_in_ae.dcm", "Patient's Name"): "the VR was wrong before, and the name fitted into it",
+    ("name_outside_the_table_ImageType.dcm", "<ImageType>"): "its third value was a name",
+    ("presentation_state.dcm", "<PresentationCreation"): "the table's own row says X, whatever the type",
 }
 """Errors that may be new, by file and a part of their text, each with its reason."""
 
@@ -35,14 +38,16 @@ def _errors(path: Path) -> Counter[str]:
     return Counter(re.sub(r"= <.*?>|= '.*|\b0\b|\d+(\.\d+)+", "…", line) for line in lines if line.startswith("Error"))
 
 
-def _new_errors(source: Path, outputs: dict[str, Path]) -> list[str]:
-    found = []
+def _new_errors(source: Path, outputs: dict[str, Path]) -> dict[str, list[str]]:
+    """The files of each error."""
+    found: dict[str, list[str]] = {}
     for name, output in outputs.items():
         before = _errors(source / name)
-        if not any(word in error for error in before for word in _UNREAD):
-            found += [
-                f"{name}: {error}" for error in set(_errors(output)) - set(before) if not _is_justified(name, error)
-            ]
+        if any(word in error for error in before for word in _UNREAD):
+            continue
+        for error in set(_errors(output)) - set(before):
+            if not _is_justified(name, error):
+                found.setdefault(error, []).append(name)
     return found
 
 
@@ -53,13 +58,11 @@ def _is_justified(name: str, error: str) -> bool:
 @pytest.mark.parametrize("policy", POLICIES)
 def test_no_error_is_new_in_the_hard_cases(answered, policy):
     told = answered(policy)
-    found = _new_errors(told.source, told.released)
-    assert found == [], f"{len(found)} new errors"
+    assert _new_errors(told.source, told.released) == {}
 
 
 def test_no_error_is_new_in_pydicoms_files(of_pydicom):
-    found = _new_errors(of_pydicom.source, of_pydicom.released)
-    assert found == [], f"{len(found)} new errors"
+    assert _new_errors(of_pydicom.source, of_pydicom.released) == {}
 
 
 def test_the_validator_finds_what_is_missing(case_folder, tmp_path):
