@@ -8,7 +8,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-pytest_plugins = ["cpu_seconds", "run_wide", "postgresql_server", "skips"]
+pytest_plugins = ["cpu_seconds", "run_wide", "postgresql_server", "orthanc_server", "skips"]
 
 TESTS = Path(__file__).parent
 
@@ -21,7 +21,7 @@ LONG_FIRST = ("faults", "ui", "integration/demo", "integration", "conformance", 
 TOGETHER = ("tests/ui/", "tests/integration/demo/")
 """Folders whose tests share a federation of four hospitals, which takes a minute to bring up."""
 
-SLOW_FIXTURES = {"postgresql_server", "rehearsed_tutorial"}
+SLOW_FIXTURES = {"postgresql_server", "orthanc_server", "rehearsed_tutorial"}
 """What starts a server or a kernel is not for `make check`."""
 
 

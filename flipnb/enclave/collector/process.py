@@ -1,0 +1,109 @@
+"""Starting a collector: a jailed process that sees its configuration, its own directory and the network, no key."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from flipnb.contracts.problem import FlipError
+from flipnb.enclave.collector.configuration import Pacs, files_of, read_collector
+from flipnb.enclave.collector.order import Order, Told
+from flipnb.enclave.sandbox.interpreter import Interpreter
+from flipnb.enclave.sandbox.jail import Bind, JailedProcess, spawn
+from flipnb.files.logs import open_log
+
+CONFIGURATION = "collector.json"
+DIRECTORY = "collected"
+_MOST_BYTES = 1 << 20
+_NAMES = tuple(Path("/etc") / name for name in ("resolv.conf", "hosts", "nsswitch.conf", "localtime"))
+
+
+class CollectorProcess:
+    """A collector at work for ``enclave``, whose ``collector.json`` and ``collected/`` it sees, and nothing else of it.
+
+    As root it has ``uid``, to whom ``collected/`` belongs then, and who must be able to read what the configuration
+    names. ``log`` gets its own words.
+    """
+
+    def __init__(self, enclave: Path, order: Order, *, uid: int | None, log: Path) -> None:
+        """Raises FlipError for the configuration, and as ``spawn``."""
+        configuration, directory = enclave / CONFIGURATION, enclave / DIRECTORY
+        collector = read_collector(configuration)
+        directory.mkdir(exist_ok=True, mode=0o700)
+        named = [file for pacs in collector.pacs.values() for file in files_of(pacs, enclave)]
+        if uid is not None:
+            _give(directory, uid)
+        interpreter = Interpreter.current()
+        with open_log(log) as words:
+            self._process: JailedProcess = spawn(
+                [interpreter.executable, "-P", "-m", "flipnb.enclave.collector", configuration, directory],
+                uid=uid,
+                visible=[
+                    *(Bind(name) for name in _NAMES if name.exists()),
+                    *(Bind(file) for file in (configuration, *named)),
+                    Bind(directory, writable=True),
+                ],
+                limits={"CORE": 0},
+                network=True,
+                environment={"TCP_NODELAY": "1"},
+                interpreter=interpreter,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=words,
+            )
+        assert self._process.stdin is not None
+        with self._process.stdin as stream:
+            stream.write(order.model_dump_json().encode())
+
+    @property
+    def pid(self) -> int:
+        """Of the jail's outer process."""
+        return self._process.pid
+
+    def is_over(self) -> bool:
+        """Whether it ended."""
+        return self._process.poll() is not None
+
+    def stop(self) -> None:
+        """Have it end after what it is writing."""
+        if not self.is_over():
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """End it at once; its store and its quarantine bear that."""
+        self._process.kill()
+
+    def told(self) -> Told:
+        """What came of it, when it is over. Raises FlipError ``collector-died``, and what it tells of."""
+        assert self._process.stdout is not None
+        with self._process.stdout as stream:
+            said = stream.read(_MOST_BYTES)
+        self._process.wait()
+        try:
+            told = Told.model_validate_json(said)
+        except ValidationError:
+            raise FlipError(
+                "collector-died",
+                f"The collector ended without a word (status {self._process.returncode}).",
+                remedy="Start it again: it goes on where it was. Its log says more.",
+                status=503,
+            ) from None
+        if told.problem is not None:
+            raise told.problem.error(409)
+        return told
+
+
+def pacs_in(enclave: Path, name: str) -> Pacs:
+    """The archive of this name in an enclave's configuration. Raises FlipError as ``read_collector``,
+    ``unknown-pacs``."""
+    from flipnb.enclave.collector.configuration import pacs_of
+
+    return pacs_of(read_collector(enclave / CONFIGURATION), name, enclave / CONFIGURATION)
+
+
+def _give(directory: Path, uid: int) -> None:
+    for path in (directory, *directory.rglob("*")):
+        os.chown(path, uid, uid, follow_symlinks=False)
