@@ -34,6 +34,8 @@ def listing(archive: Archive, place: Place, query: Mapping[str, str]) -> Respons
     asked = list(columns)
     if place.kind in ("experiments", "scans") and columns:
         asked += [one for one in ("URI", "xsiType") if one not in columns]
+    if place.kind == "experiments" and columns:
+        asked.append("xnat:subjectassessordata/id")
     shown = [{name: _full(row).get(name, "") for name in asked} for row in found] if asked else found
     if not shown and not asked:
         asked = list(_DEFAULT[place.kind])
@@ -116,6 +118,7 @@ def _experiments(archive: Archive, here: Here) -> Row:
         "subject_label": subject.label,
         "xsiType": here.session.xsi_type,
         "insert_date": _INSERTED,
+        "xnat:subjectassessordata/id": here.session.id,
         "URI": f"/data/experiments/{here.session.id}",
     }
 

@@ -40,6 +40,8 @@ class Faults:
     """503, as a proxy says while XNAT starts."""
     zip_names: dict[str, str] = field(default_factory=dict)
     """Under which name a file lies in a zip."""
+    instead: dict[str, Response] = field(default_factory=dict)
+    """What is answered instead, by a text in the path."""
 
     def hits(self, which: set[str], path: str) -> bool:
         return any(part in path for part in which)
@@ -86,6 +88,9 @@ class XnatServer:
         if self.faults.hits(self.faults.silent, path):
             await asyncio.to_thread(self._over.wait)
             return wrong(503, "Service Unavailable")
+        for part, response in self.faults.instead.items():
+            if part in path:
+                return response
         if path == "/data/services/auth" and request.method == "PUT":
             return await self._log_in(request)
         user = self.accounts.who(request)

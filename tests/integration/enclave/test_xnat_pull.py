@@ -1,5 +1,6 @@
 """Pulling studies from an XNAT: a server of ours that speaks its contract, over TLS, with the collector's own store."""
 
+import gzip
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import threading
 import time
 
 import pytest
+from starlette.responses import HTMLResponse, Response
 from xnat_server import serving
 from xnat_server.archive import Waiting
 from xnat_server.samples import instance, put, series
@@ -16,7 +18,7 @@ from xnat_server.samples import instance, put, series
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.collector.headers import questions, write_headers
 from flipnb.enclave.collector.pacs.answers import Implausible, Question
-from flipnb.enclave.collector.pacs.archive import Away
+from flipnb.enclave.collector.pacs.archive import Away, NotGiven
 from flipnb.enclave.collector.pulling import Puller
 from flipnb.enclave.collector.quarantine import STORE, Quarantine
 from flipnb.enclave.collector.states import PullState, State
@@ -344,6 +346,48 @@ def test_answers_that_are_no_answers_are_told(server, folder):
     list(archive.studies(Question(study_uids=(f"{ROOT}.1",))))
     assert [type(one) for one in archive.series([f"{ROOT}.1"])] == [Implausible]
     archive.close()
+
+
+PAGE = "<!DOCTYPE html><html><body>something else</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("instead", "told"),
+    [
+        (Response(gzip.compress(bytes(1 << 20)), headers={"Content-Encoding": "gzip"}), "packed"),
+        (Response(b'{"ResultSet":' + bytes(33 << 20)), "32 MB"),
+        (Response(b"[" * 200_000), "not JSON"),
+        (Response(b'{"ResultSet": []}'), "no listing"),
+        (Response(b'{"ResultSet": {"Result": [{"ID": {"a": 1}}]}}'), "no text"),
+        (Response(status_code=403), "403"),
+        (HTMLResponse(PAGE, 404), "404"),
+    ],
+)
+def test_answers_of_a_site_that_has_turned_are_bounded_and_told(server, folder, instead, told):
+    server.faults.instead["/experiments"] = instead
+    archive = XnatArchive(configured(server), folder)
+    with pytest.raises(NotGiven, match=told):
+        list(archive.studies(Question(study_uids=(f"{ROOT}.1",))))
+    archive.close()
+
+
+@pytest.mark.parametrize("where", ["/", "/data/auth", "/experiments"])
+def test_nobody_is_followed_to_another_address(tmp_path, server, folder, where):
+    with serving(tmp_path / "another") as other:
+        moved = {"Location": f"{other.address}/data/projects"}
+        server.faults.instead[where] = Response(status_code=302, headers=moved)
+        archive = XnatArchive(configured(server), folder)
+        with pytest.raises((Away, NotGiven)):
+            list(archive.studies(Question(study_uids=(f"{ROOT}.1",))))
+        archive.close()
+        assert other.asked == []
+
+
+def test_a_login_page_in_place_of_an_answer_is_a_session_that_lapsed(server, folder):
+    """So old releases say it, with status 200."""
+    server.faults.instead["/experiments"] = HTMLResponse(PAGE)
+    with pytest.raises(Away, match="login"):
+        list(XnatArchive(configured(server), folder).studies(Question(study_uids=(f"{ROOT}.1",))))
 
 
 def test_a_site_s_script_is_put_there_and_seen_by_the_doctor(tmp_path, server, folder):

@@ -218,9 +218,10 @@ class Site:
 
 
 def _texts(row: Mapping[str, Any]) -> Row:
-    """Names in small letters, without the type that XNAT may put before them; numbers and nothing as text."""
+    """Names in small letters, without the type that XNAT may put before them; numbers and nothing as text. Where a name
+    comes both ways, the one without a type is meant: ``xnat:subjectassessordata/id`` is said beside ``ID``."""
     told: Row = {}
-    for name, value in row.items():
+    for name, value in sorted(row.items(), key=lambda item: "/" not in item[0]):
         if not isinstance(value, str | int | float | None):
             raise NotGiven("its answer has a value that is no text")
         told[name.rsplit("/", 1)[-1].lower()] = "" if value is None else str(value)
