@@ -80,7 +80,9 @@ def store(client: httpx.Client, studies: list[Made]) -> None:
     """STOW-RS (PS3.18, section 10.5), many at a time."""
     files = [file for made in studies for file in made.files]
     for start in range(0, len(files), ENOUGH):
-        parts = [b"--frontier\r\nContent-Type: application/dicom\r\n\r\n" + one for one in files[start : start + ENOUGH]]
+        parts = [
+            b"--frontier\r\nContent-Type: application/dicom\r\n\r\n" + one for one in files[start : start + ENOUGH]
+        ]
         answer = client.post(
             "/dicom-web/studies",
             content=b"\r\n".join([*parts, b"--frontier--\r\n"]),

@@ -33,7 +33,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 def _stays_below(path: str) -> str:
-    if any(part.startswith(".") for part in path.split("/")):
+    if any(not part or part.startswith(".") for part in path.split("/")):
         raise ValueError("a file is named below the configuration's folder")
     return path
 

@@ -255,7 +255,7 @@ class Puller:
 
     def _judge(self, number: int, reason: str) -> None:
         study, series = self._store.study(number), self._store.series(number)
-        if all(one.whole for one in series):
+        if all(one.whole for one in series) and study.received >= study.expected:
             self._store.move(number, State.RETRIEVED)
             return
         lacking = sum(not one.whole for one in series)
