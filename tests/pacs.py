@@ -17,6 +17,8 @@ from typing import Any
 import httpx
 from orthanc_server import AET, OrthancServer, configuration
 
+from flipnb.demo.certificates import Certificate
+
 OURS = "FLIPENCLAVE"
 PASSWORD = "flip:of-a-test"
 
@@ -82,6 +84,20 @@ class MortalPacs:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+
+def certified(folder: Path, authority: Certificate, name: str) -> dict[str, str]:
+    """A certificate for either end of a connection, signed by ``authority``: its files in ``folder``."""
+    own = {"certificate": f"{name}.pem", "key": f"{name}.key"}
+    request = folder / f"{name}.csr"
+    ask = ["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    to = ["-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost", "-keyout", str(folder / own["key"])]
+    sign = ["openssl", "x509", "-req", "-in", str(request), "-copy_extensions", "copy", "-days", "2"]
+    by = ["-CA", str(authority.certificate), "-CAkey", str(authority.key), "-CAcreateserial"]
+    subprocess.run([*ask, *to, "-out", str(request)], check=True, capture_output=True)
+    subprocess.run([*sign, *by, "-out", str(folder / own["certificate"])], check=True, capture_output=True)
+    (folder / own["key"]).chmod(0o600)
+    return own
 
 
 @contextmanager
