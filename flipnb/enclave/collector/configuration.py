@@ -32,14 +32,24 @@ Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
+def _stays_below(path: str) -> str:
+    if any(not part or part.startswith(".") for part in path.split("/")):
+        raise ValueError("a file is named below the configuration's folder")
+    return path
+
+
+File = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]{1,200}$"), AfterValidator(_stays_below)]
+"""A path below the configuration's folder: the collector sees that file, and nothing beside it."""
+
+
 class Tls(Document):
     """The authority that signed the PACS's certificate, and the certificate and key that the collector shows (mutual
-    TLS). PEM files, relative to the configuration's folder. ``name`` is what the PACS's certificate says, where that is
+    TLS). PEM files below the configuration's folder. ``name`` is what the PACS's certificate says, where that is
     not its host (DIMSE alone)."""
 
-    ca: str
-    certificate: str
-    key: str
+    ca: File
+    certificate: File
+    key: File
     name: Host | None = None
 
 
@@ -71,7 +81,7 @@ class Pacs(Document):
     listen: Host = "127.0.0.1"
     listen_port: Port | None = None
     tls: Tls | None = None
-    credentials: str | None = None
+    credentials: File | None = None
     connections: int = Field(default=2, ge=1, le=8)
     studies_per_minute: float = Field(default=0.0, ge=0, le=1e6)
     megabytes_per_second: float = Field(default=0.0, ge=0, le=1e6)
@@ -120,7 +130,7 @@ class Pacs(Document):
 
 
 class Collector(Document):
-    """``collector.json``: archives by name. Relative paths count from the file's folder."""
+    """``collector.json``: archives by name."""
 
     pacs: dict[Name, Pacs] = Field(min_length=1, max_length=50)
 

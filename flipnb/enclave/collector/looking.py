@@ -113,6 +113,8 @@ def _ask(watched: Watched, question: Question) -> _Heard:
 
 
 def _choose(wanted: Study, heard: _Heard) -> StudyAnswer | Otherwise:
+    if heard.fitting and heard.implausible:
+        return Otherwise(State.REFUSED, f"one of the archive's answers is not taken: {heard.implausible}")
     uids = {answer.study_uid for answer in heard.fitting}
     if not uids:
         strange = f"; {heard.strange} of its answers were to other questions" if heard.strange else ""

@@ -14,9 +14,12 @@ from flipnb.enclave.collector.order import Order, Told
 from flipnb.enclave.sandbox.interpreter import Interpreter
 from flipnb.enclave.sandbox.jail import Bind, JailedProcess, spawn
 from flipnb.files.logs import open_log
+from flipnb.files.whole import write
 
 CONFIGURATION = "collector.json"
 DIRECTORY = "collected"
+_COPIES = ".collector"
+_INSIDE = Path("/run/collector")
 _MOST_BYTES = 1 << 20
 _NAMES = tuple(Path("/etc") / name for name in ("resolv.conf", "hosts", "nsswitch.conf", "localtime"))
 
@@ -24,8 +27,8 @@ _NAMES = tuple(Path("/etc") / name for name in ("resolv.conf", "hosts", "nsswitc
 class CollectorProcess:
     """A collector at work for ``enclave``, whose ``collector.json`` and ``collected/`` it sees, and nothing else of it.
 
-    As root it has ``uid``, to whom ``collected/`` belongs then, and who must be able to read what the configuration
-    names. ``log`` gets its own words.
+    As root it has ``uid``, to whom ``collected/`` belongs then, and copies of the configuration's files in
+    ``.collector/``. ``log`` gets its own words.
     """
 
     def __init__(self, enclave: Path, order: Order, *, uid: int | None, log: Path) -> None:
@@ -33,17 +36,19 @@ class CollectorProcess:
         configuration, directory = enclave / CONFIGURATION, enclave / DIRECTORY
         collector = read_collector(configuration)
         directory.mkdir(exist_ok=True, mode=0o700)
-        named = [file for pacs in collector.pacs.values() for file in files_of(pacs, enclave)]
+        named = [configuration, *(file for pacs in collector.pacs.values() for file in files_of(pacs, enclave))]
         if uid is not None:
             _give(directory, uid)
+            named = [_copied(file, enclave, uid) for file in named]
+        inside = [_INSIDE / file.relative_to(enclave if uid is None else enclave / _COPIES) for file in named]
         interpreter = Interpreter.current()
         with open_log(log) as words:
             self._process: JailedProcess = spawn(
-                [interpreter.executable, "-P", "-m", "flipnb.enclave.collector", configuration, directory],
+                [interpreter.executable, "-P", "-m", "flipnb.enclave.collector", inside[0], directory],
                 uid=uid,
                 visible=[
                     *(Bind(name) for name in _NAMES if name.exists()),
-                    *(Bind(file) for file in (configuration, *named)),
+                    *(Bind(file, target) for file, target in zip(named, inside, strict=True)),
                     Bind(directory, writable=True),
                 ],
                 limits={"CORE": 0},
@@ -102,6 +107,17 @@ def pacs_in(enclave: Path, name: str) -> Pacs:
     from flipnb.enclave.collector.configuration import pacs_of
 
     return pacs_of(read_collector(enclave / CONFIGURATION), name, enclave / CONFIGURATION)
+
+
+def _copied(file: Path, enclave: Path, uid: int) -> Path:
+    """A copy that the collector's user may read: the file itself is nobody's but the controller's."""
+    copy = enclave / _COPIES / file.relative_to(enclave)
+    for folder in reversed(copy.relative_to(enclave).parents[:-1]):
+        (enclave / folder).mkdir(exist_ok=True, mode=0o700)
+        os.chown(enclave / folder, uid, uid)
+    write(copy, file.read_bytes(), mode=0o600)
+    os.chown(copy, uid, uid)
+    return copy
 
 
 def _give(directory: Path, uid: int) -> None:

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -30,6 +31,15 @@ _LOOK_S = 0.25
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _GIVES_UP_AFTER = 4
 """How many times its patience an archive may be away."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What is on disk of a series, and not noted yet."""
+
+    number: int
+    received: int
+    bytes: int
 
 
 class Puller:
@@ -191,12 +201,14 @@ class Puller:
     def _retrieve(self, watched: Watched, study: Study) -> None:
         self._store.begin_retrieving(study.study)
         answer = StudyAnswer(study.found_uid, study.patient, study.accession, None, classes=study.classes)
+        kept: list[_Kept] = []
         reason = ""
         try:
             for series in self._store.series(study.study):
                 if not series.whole:
+                    self._note(study.study, kept)
                     try:
-                        self._series(watched, study, answer, series)
+                        self._series(watched, study, answer, series, kept)
                     except NotGiven as error:
                         reason = str(error)
         except Refused as error:
@@ -207,14 +219,17 @@ class Puller:
                 self._store.move(study.study, State.REFUSED, str(error))
             return
         except (Stopped, DiskFull):
-            self._store.let_off(study.study)
+            with self._store.together():
+                self._note(study.study, kept)
+                self._store.let_off(study.study)
             raise
         except Away as error:
-            self._settle(study.study, str(error))
+            self._settle(study.study, kept, str(error))
             raise
-        self._settle(study.study, reason)
+        self._settle(study.study, kept, reason)
 
-    def _series(self, watched: Watched, study: Study, answer: StudyAnswer, series: Series) -> None:
+    def _series(self, watched: Watched, study: Study, answer: StudyAnswer, series: Series, kept: list[_Kept]) -> None:
+        """Raises NotGiven, Refused, Away, Stopped, DiskFull; what was kept of it is in ``kept`` all the same."""
         place = self._quarantine.series(study.study, series.number)
         most = int(self._pacs.most_gigabytes * 1e9) - self._store.study(study.study).bytes
         with Incoming(place, most_bytes=most, most_files=self._pacs.most_instances, check=self._pace.bytes) as incoming:
@@ -225,12 +240,22 @@ class Puller:
                 # Of what broke off, too: it is part of an answer, and the next attempt may bring less.
                 if incoming.received > series.received and incoming.failed is None:
                     incoming.keep()
-                    self._store.series_received(study.study, series.number, incoming.received, incoming.bytes)
+                    kept.append(_Kept(series.number, incoming.received, incoming.bytes))
 
-    def _settle(self, number: int, reason: str) -> None:
-        """What an attempt came to: whole, once more, or as much as there is."""
+    def _note(self, study: int, kept: list[_Kept]) -> None:
+        while kept:
+            one = kept.pop()
+            self._store.series_received(study, one.number, one.received, one.bytes)
+
+    def _settle(self, number: int, kept: list[_Kept], reason: str) -> None:
+        """What an attempt came to: whole, once more, or as much as there is; one commit with its last series."""
+        with self._store.together():
+            self._note(number, kept)
+            self._judge(number, reason)
+
+    def _judge(self, number: int, reason: str) -> None:
         study, series = self._store.study(number), self._store.series(number)
-        if all(one.whole for one in series):
+        if all(one.whole for one in series) and study.received >= study.expected:
             self._store.move(number, State.RETRIEVED)
             return
         lacking = sum(not one.whole for one in series)

@@ -95,7 +95,10 @@ class Incoming:
     def __enter__(self) -> Self:
         shutil.rmtree(self._partial, ignore_errors=True)
         try:
-            self._partial.mkdir(parents=True, mode=0o700)
+            if not self._place.parent.exists():
+                self._place.parent.mkdir(parents=True, mode=0o700)
+                sync(self._place.parent.parent)
+            self._partial.mkdir(mode=0o700)
         except OSError as error:
             raise _full(error) from None
         return self
@@ -153,7 +156,6 @@ class Incoming:
                 self._place.replace(old)
             publish(self._partial, self._place)
             shutil.rmtree(old, ignore_errors=True)
-            sync(self._place.parent.parent)
         except OSError as error:
             raise _full(error) from None
 

@@ -242,11 +242,12 @@ class PullStore:
 
         What is on disk of a series that has as many instances as before stays; one that the archive has no more goes.
         """
+        expected = max(answer.instances, sum(one.instances for one in series))
         with self._db.transaction() as db:
             self.move(study, State.FOUND)
             db.execute(
                 "UPDATE study SET found_uid = ?, patient = ?, classes = ?, expected = ? WHERE study = ?",
-                (answer.study_uid, answer.patient, json.dumps(answer.classes), sum(s.instances for s in series), study),
+                (answer.study_uid, answer.patient, json.dumps(answer.classes), expected, study),
             )
             here = {row["series_uid"]: row for row in db.execute("SELECT * FROM series WHERE study = ?", (study,))}
             for uid in here.keys() - {one.series_uid for one in series}:

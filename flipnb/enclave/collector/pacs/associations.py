@@ -10,6 +10,7 @@ import contextlib
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ USUAL_CLASSES = (
 _LONGEST = 1 << 20
 """Of one PDU, whoever agreed to what."""
 _CONNECT_S = 20.0
+_PAUSED_S = 0.1
 
 OUT_OF_RESOURCES = 0xA700
 NOT_OURS = 0xC000
@@ -171,6 +173,29 @@ class Spool:
 setattr(dimse_messages, "NamedTemporaryFile", Spool)  # noqa: B010 (a name of its own imports, for mypy)
 
 
+class _Paused(threading.Event):
+    """In place of the event by which pynetdicom pauses an association's own thread: paused until it is killed.
+
+    pynetdicom clears its event and looks whether the thread waits; the thread says so just before it looks at the
+    event, and may then take an answer off the queue that somebody else waits for. It is gone then, and nobody is told:
+    on a busy machine one of two studies with one accession number was. An association of ours needs that thread for
+    nothing but its end: who uses it is told by the queue when the connection breaks, and lets go of one that lay idle.
+    """
+
+    def __init__(self, association: Any) -> None:
+        super().__init__()
+        self._association = association
+
+    def set(self) -> None:
+        """Whoever is done with a request would start the thread again."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Until the association is killed."""
+        while not self._association._kill:
+            time.sleep(_PAUSED_S)
+        return True
+
+
 class Line:
     """The connection under an association: what comes over it is bounded, and it can be cut from any thread.
 
@@ -190,6 +215,18 @@ class Line:
         """From now on so many bytes may come."""
         self._left = size
 
+    def hang_up(self) -> None:
+        """End the association as it should be, where it can be."""
+        if self._association is not None and self._association.is_established:
+            self._association.release()
+        self.drop()
+
+    def drop(self) -> None:
+        """End the association without a word."""
+        self.cut()
+        if self._association is not None:
+            self._association.kill()
+
     def cut(self) -> None:
         """Whoever waits for something from this association waits no longer."""
         association = self._association
@@ -203,6 +240,8 @@ class Line:
 
     def _opened(self, event: Any) -> None:
         self._association = association = event.assoc
+        if association.is_requestor:
+            association._reactor_checkpoint = _Paused(association)
         connection: socket.socket = association.dul.socket.socket
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         association.dul.socket.recv = lambda size: self._receive(connection, size)

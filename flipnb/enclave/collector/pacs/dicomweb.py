@@ -57,6 +57,7 @@ class DicomWeb:
             self._headers["Authorization"] = f"Basic {base64.b64encode(password.encode()).decode()}"
         self._tls = client_context(pacs.tls, folder) if pacs.tls is not None else None
         self._connection: http.client.HTTPConnection | None = None
+        self._socket: socket.socket | None = None
 
     def studies(self, question: Question) -> Iterator[StudyAnswer | Implausible]:
         query = {
@@ -110,13 +111,13 @@ class DicomWeb:
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
-            self._connection = None
+            self._connection = self._socket = None
 
     def cut(self) -> None:
-        connection = self._connection
-        if connection is not None and connection.sock is not None:
+        connected = self._socket
+        if connected is not None:
             with suppress(OSError):
-                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)  # an SSLSocket's own would forget its TLS
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)  # an SSLSocket's own would forget its TLS
 
     def _rows(self, path: str, query: dict[str, str]) -> Iterator[Row]:
         """All pages of an answer; see ``most_answers``. Raises NotGiven where they repeat or do not end."""
@@ -180,6 +181,9 @@ class DicomWeb:
             connection.connect()
         except OSError as error:
             raise Away(_words(error)) from None
+        # The library forgets the socket of an answer that ends with its connection, and would connect anew by itself.
+        self._socket = connection.sock
+        connection.auto_open = 0
         # Who asks is watched by another thread, which cuts the line when nothing has come for too long.
         connection.sock.settimeout(None)
         return connection

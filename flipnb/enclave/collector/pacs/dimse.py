@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import count
@@ -33,6 +34,7 @@ _MOST_ANSWER_BYTES = 64 << 20
 _MOST_CLASSES = 50
 _CLASSES_AT_ONCE = MOST_CONTEXTS // len(AS_STORED)
 _PENDING = (0xFF00, 0xFF01)
+_IDLE_S = 10.0
 
 
 class Dimse:
@@ -44,6 +46,7 @@ class Dimse:
         self._asking: tuple[Any, Line] | None = None
         self._getting: tuple[Any, Line] | None = None
         self._classes: tuple[str, ...] = ()
+        self._used = time.monotonic()
         self._incoming: Incoming | None = None
         self._numbers = count(1)
         self._receiver = Receiver.of(pacs, folder) if pacs.way == "c-move" else None
@@ -89,9 +92,29 @@ class Dimse:
 
     def close(self) -> None:
         for one in (self._asking, self._getting):
-            if one is not None and one[0].is_established:
-                one[0].release()
+            if one is not None:
+                one[1].hang_up()
         self._asking = self._getting = None
+
+    def _broken(self) -> Away:
+        for one in (self._asking, self._getting):
+            if one is not None:
+                one[1].drop()
+        self._asking = self._getting = None
+        return Away("it broke off")
+
+    def _code(self, status: Dataset) -> int:
+        """The status of an answer. Raises Away where none came."""
+        if "Status" not in status:
+            raise self._broken()
+        self._used = time.monotonic()
+        return int(status.Status)
+
+    def _rested(self) -> None:
+        """Let go of associations that lay idle: archives end them, and nothing of ours would hear of it."""
+        if time.monotonic() - self._used > _IDLE_S:
+            self.close()
+        self._used = time.monotonic()
 
     def cut(self) -> None:
         for one in (self._asking, self._getting):
@@ -101,29 +124,36 @@ class Dimse:
     def _find(self, asked: Dataset, read: Callable[[Dataset], Any]) -> Iterator[Any]:
         if any(not str(value).isascii() for value in (asked.get("PatientID", ""), asked.get("AccessionNumber", ""))):
             asked.SpecificCharacterSet = "ISO_IR 192"
+        self._rested()
         association, line = self._asked()
         line.allow(_MOST_ANSWER_BYTES)
-        rows = 0
-        for status, found in association.send_c_find(asked, FIND, msg_id=self._number()):
-            code = _status(status)
-            if code in _PENDING:
+        rows, over = 0, False
+        try:
+            for status, found in association.send_c_find(asked, FIND, msg_id=self._number()):
+                code = self._code(status)
+                over = code not in _PENDING
+                if over and code:
+                    raise NotGiven(f"it answers C-FIND with status 0x{code:04X}")
+                if over:
+                    continue
                 rows += 1
                 if rows > self._pacs.most_answers:
-                    line.cut()
                     raise NotGiven(f"it answers with more than {self._pacs.most_answers} rows")
                 yield _believed(found, read)
-            elif code:
-                raise NotGiven(f"it answers C-FIND with status 0x{code:04X}")
+        finally:
+            if not over:
+                self._broken()  # what is still to come would be taken for the answer to the next question
 
     def _get(self, asked: Dataset, classes: Sequence[str], into: Incoming) -> None:
+        self._rested()
         association, line = self._got(classes)
         line.allow(self._most_bytes)
         self._incoming = into
         try:
             for status, _ in association.send_c_get(asked, GET, msg_id=self._number()):
-                code = _status(status)
+                code = self._code(status)
                 if into.failed is not None:
-                    line.cut()
+                    self._broken()
                     raise into.failed
                 if code not in _PENDING:
                     _require_given(code, status, "C-GET", _not_taken(association, classes))
@@ -131,11 +161,12 @@ class Dimse:
             self._incoming = None
 
     def _move(self, asked: Dataset, into: Incoming, receiver: Receiver) -> None:
+        self._rested()
         association, line = self._asked()
         line.allow(_MOST_ANSWER_BYTES)
         with receiver.expecting(into) as number:
             for status, _ in association.send_c_move(asked, self._pacs.calling_aet, MOVE, msg_id=number):
-                code = _status(status)
+                code = self._code(status)
                 if code not in _PENDING:
                     _require_given(code, status, "C-MOVE", ())
 
@@ -154,7 +185,7 @@ class Dimse:
         if self._getting is not None and self._getting[0].is_established and {*classes} <= {*self._classes}:
             return self._getting
         if self._getting is not None and self._getting[0].is_established:
-            self._getting[0].release()
+            self._getting[1].hang_up()
         kept = dict.fromkeys((*classes, *self._classes))
         self._classes = tuple(kept)[: max(_CLASSES_AT_ONCE, len(classes))]
         roles = [build_role(one, scp_role=True) for one in self._classes]
@@ -172,13 +203,6 @@ class Dimse:
 
     def _number(self) -> int:
         return next(self._numbers) % 65_535 + 1
-
-
-def _status(status: Dataset) -> int:
-    """Raises Away where no answer came."""
-    if "Status" not in status:
-        raise Away("it broke off")
-    return int(status.Status)
 
 
 def _require_given(code: int, status: Dataset, what: str, not_taken: Sequence[str]) -> None:
