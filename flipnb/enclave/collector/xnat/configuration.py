@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from flipnb.contracts.document import Document
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.collector.configuration import Hours
+from flipnb.enclave.collector.configuration import File, Hours
 
 _ALIAS = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _SECRET = re.compile(r"[\x21-\x7e]{16,400}")
@@ -29,8 +29,8 @@ class Xnat(Document):
     way: Literal["xnat"]
     root: str = Field(pattern=r"^https://[\x21-\x7e]{1,400}$")
     project: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    ca: str
-    credentials: str
+    ca: File
+    credentials: File
     download: Literal["file", "zip"] = "file"
     connections: int = Field(default=2, ge=1, le=8)
     studies_per_minute: float = Field(default=0.0, ge=0, le=1e6)
