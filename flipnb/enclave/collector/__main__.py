@@ -16,12 +16,13 @@ from pathlib import Path
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.collector.configuration import Collector, pacs_of, read_collector
 from flipnb.enclave.collector.headers import questions, write_headers
-from flipnb.enclave.collector.order import HEADERS, AskHeaders, GoOn, Order, Told
+from flipnb.enclave.collector.order import HEADERS, AskHeaders, GoOn, LookAt, Order, PutScript, Told
 from flipnb.enclave.collector.pacs.archive import Away, NotGiven, connected
 from flipnb.enclave.collector.pulling import Puller
 from flipnb.enclave.collector.quarantine import STORE, DiskFull, Quarantine, Stopped
 from flipnb.enclave.collector.store import PullStore
 from flipnb.enclave.collector.watch import Watched, looked_after
+from flipnb.enclave.collector.xnat.configuration import Xnat
 from flipnb.files.logs import log_to_stderr
 
 _MOST_ORDER = 64 << 20
@@ -39,11 +40,14 @@ def main() -> int:
     try:
         order = Order.model_validate_json(sys.stdin.buffer.read(_MOST_ORDER)).order
         collector = read_collector(configuration)
-        with _alone(directory):
-            if isinstance(order, AskHeaders):
-                told = _headers(order, collector, configuration, directory)
-            else:
-                told = _pull(order, collector, configuration, directory)
+        if isinstance(order, LookAt | PutScript):
+            told = _site(order, collector, configuration)
+        else:
+            with _alone(directory):
+                if isinstance(order, AskHeaders):
+                    told = _headers(order, collector, configuration, directory)
+                else:
+                    told = _pull(order, collector, configuration, directory)
     except FlipError as error:
         told = Told(problem=error.problem())
     except DiskFull:
@@ -56,6 +60,18 @@ def main() -> int:
         told = Told(problem=FlipError("archive-refused", f"The archive can't be asked so: {error}.").problem())
     print(told.model_dump_json(), flush=True)  # noqa: T201 (its answer)
     return 0
+
+
+def _site(order: LookAt | PutScript, collector: Collector, configuration: Path) -> Told:
+    """What only an XNAT answers; a pull may go on meanwhile."""
+    xnat = pacs_of(collector, order.pacs, configuration)
+    if not isinstance(xnat, Xnat):
+        raise FlipError("no-xnat", f"{order.pacs} is no XNAT: it has no script, and nothing to look at.")
+    from flipnb.enclave.collector.xnat.anonymisation import examine, put_site_script
+
+    if isinstance(order, LookAt):
+        return Told(state="done", looks=tuple(examine(xnat, configuration.parent)))
+    return Told(state=put_site_script(xnat, configuration.parent, order.script).sha256)
 
 
 def _headers(order: AskHeaders, collector: Collector, configuration: Path, directory: Path) -> Told:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -13,10 +12,10 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError, 
 from flipnb.contracts.document import Document, invalid, load_json
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.text import Name
+from flipnb.enclave.collector.asking import Asking, File
+from flipnb.enclave.collector.xnat.configuration import Xnat
 
 Way = Literal["dicomweb", "c-get", "c-move"]
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MOST_BYTES = 1 << 20
 
 
@@ -32,16 +31,6 @@ Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-def _stays_below(path: str) -> str:
-    if any(not part or part.startswith(".") for part in path.split("/")):
-        raise ValueError("a file is named below the configuration's folder")
-    return path
-
-
-File = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]{1,200}$"), AfterValidator(_stays_below)]
-"""A path below the configuration's folder: the collector sees that file, and nothing beside it."""
-
-
 class Tls(Document):
     """The authority that signed the PACS's certificate, and the certificate and key that the collector shows (mutual
     TLS). PEM files below the configuration's folder. ``name`` is what the PACS's certificate says, where that is
@@ -53,23 +42,13 @@ class Tls(Document):
     name: Host | None = None
 
 
-class Hours(Document):
-    """When studies may be asked for, in this machine's local time; ``until`` before ``since`` goes over midnight, and
-    then ``days`` are those on which it begins."""
-
-    since: time = Field(alias="from")
-    until: time
-    days: tuple[Day, ...] = Field(default=DAYS, min_length=1, max_length=7)
-
-
-class Pacs(Document):
-    """One archive.
+class Pacs(Asking):
+    """One archive that speaks DICOM.
 
     ``way``: how studies come. ``dicomweb`` needs ``root`` (the address before ``/studies``) alone; ``c-get`` and
     ``c-move`` need host, port and AE titles, and ``c-move`` the port on which the collector takes what comes, on
     ``listen``, which the PACS must know as this AE title. ``credentials`` is a file with ``user:password``, for
-    DICOMweb. ``patience_s``: an archive that sends no instance for so long is not waited for. ``attempts`` is how often
-    a study is begun before it is partial or failed.
+    DICOMweb.
     """
 
     way: Way
@@ -82,17 +61,6 @@ class Pacs(Document):
     listen_port: Port | None = None
     tls: Tls | None = None
     credentials: File | None = None
-    connections: int = Field(default=2, ge=1, le=8)
-    studies_per_minute: float = Field(default=0.0, ge=0, le=1e6)
-    megabytes_per_second: float = Field(default=0.0, ge=0, le=1e6)
-    hours: tuple[Hours, ...] = Field(default=(), max_length=20)
-    patience_s: float = Field(default=300.0, ge=1, le=86_400)
-    attempts: int = Field(default=3, ge=1, le=20)
-    most_series: int = Field(default=1000, ge=1, le=10_000)
-    most_instances: int = Field(default=20_000, ge=1, le=1_000_000)
-    most_gigabytes: float = Field(default=20.0, gt=0, le=10_000)
-    most_answers: int = Field(default=100_000, ge=1, le=1_000_000)
-    keep_free_gigabytes: float = Field(default=1.0, ge=0, le=100_000)
 
     def dimse(self) -> tuple[str, str, str, int]:
         """Our AE title, the archive's, its host and port; of ``c-get`` and ``c-move`` alone."""
@@ -129,10 +97,26 @@ class Pacs(Document):
         return self
 
 
-class Collector(Document):
-    """``collector.json``: archives by name."""
+AnyArchive = Pacs | Xnat
 
-    pacs: dict[Name, Pacs] = Field(min_length=1, max_length=50)
+
+class Collector(Document):
+    """``collector.json``: archives by name; no two of them have one."""
+
+    pacs: dict[Name, Pacs] = Field(default_factory=dict, max_length=50)
+    xnat: dict[Name, Xnat] = Field(default_factory=dict, max_length=50)
+
+    @model_validator(mode="after")
+    def _names_each_archive_once(self) -> Collector:
+        if not self.pacs and not self.xnat:
+            raise ValueError("it names no archive")
+        if both := sorted(self.pacs.keys() & self.xnat.keys()):
+            raise ValueError(f"{both[0]} is a PACS and an XNAT")
+        return self
+
+    def archives(self) -> dict[Name, AnyArchive]:
+        """All of them, by name."""
+        return {**self.pacs, **self.xnat}
 
 
 def read_collector(path: Path) -> Collector:
@@ -153,31 +137,36 @@ def read_collector(path: Path) -> Collector:
         collector = Collector.model_validate_json(content)
     except ValidationError as error:
         raise invalid(error, str(path)) from None
-    for name, pacs in collector.pacs.items():
+    for name, pacs in collector.archives().items():
         for file in files_of(pacs, path.parent):
-            _require_file(file, f"{path}, pacs.{name}")
+            _require_file(file, f"{path}, {'xnat' if isinstance(pacs, Xnat) else 'pacs'}.{name}")
         for secret in secrets_of(pacs, path.parent):
             _require_secret(secret)
     return collector
 
 
-def pacs_of(collector: Collector, name: str, path: Path) -> Pacs:
+def pacs_of(collector: Collector, name: str, path: Path) -> AnyArchive:
     """The archive of this name. Raises FlipError ``unknown-pacs``."""
-    if name not in collector.pacs:
-        raise FlipError("unknown-pacs", f"{path} names no PACS {name!r}; it names {', '.join(collector.pacs)}.")
-    return collector.pacs[name]
+    archives = collector.archives()
+    if name not in archives:
+        raise FlipError("unknown-pacs", f"{path} names no PACS {name!r}; it names {', '.join(archives)}.")
+    return archives[name]
 
 
-def files_of(pacs: Pacs, folder: Path) -> list[Path]:
+def files_of(pacs: AnyArchive, folder: Path) -> list[Path]:
     """All files that an archive's part of the configuration names."""
+    if isinstance(pacs, Xnat):
+        return [folder / pacs.ca, folder / pacs.credentials]
     named = [pacs.credentials] if pacs.credentials is not None else []
     if pacs.tls is not None:
         named += [pacs.tls.ca, pacs.tls.certificate, pacs.tls.key]
     return [folder / name for name in named]
 
 
-def secrets_of(pacs: Pacs, folder: Path) -> list[Path]:
+def secrets_of(pacs: AnyArchive, folder: Path) -> list[Path]:
     """Those of them that nobody else may read."""
+    if isinstance(pacs, Xnat):
+        return [folder / pacs.credentials]
     named = [pacs.credentials, pacs.tls.key if pacs.tls is not None else None]
     return [folder / name for name in named if name is not None]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from flipnb.enclave.collector.configuration import Pacs
+from flipnb.enclave.collector.asking import Asking
 from flipnb.enclave.collector.pacs.answers import (
     Implausible,
     Question,
@@ -55,7 +55,7 @@ class _Heard:
             self.strange += 1
 
 
-def look_up(watched: Watched, pacs: Pacs, studies: Sequence[Study]) -> dict[int, Found | Otherwise]:
+def look_up(watched: Watched, pacs: Asking, studies: Sequence[Study]) -> dict[int, Found | Otherwise]:
     """Look for studies, by their number in the store. Raises Away, NotGiven, Stopped."""
     by_uid = _by_uid(watched, [one.study_uid for one in studies if one.study_uid])
     chosen: dict[int, StudyAnswer | Otherwise] = {}
@@ -157,7 +157,7 @@ def _distinct(series: Iterable[SeriesAnswer]) -> tuple[SeriesAnswer, ...] | Impl
     return tuple(known.values())
 
 
-def _whole(answer: StudyAnswer, series: tuple[SeriesAnswer, ...] | Implausible, pacs: Pacs) -> Found | Otherwise:
+def _whole(answer: StudyAnswer, series: tuple[SeriesAnswer, ...] | Implausible, pacs: Asking) -> Found | Otherwise:
     if isinstance(series, Implausible):
         return Otherwise(State.REFUSED, f"the archive's answer is not taken: {series}")
     if len(series) > pacs.most_series:

@@ -35,10 +35,34 @@ class GoOn(Document):
     pull: int
 
 
+class LookAt(Document):
+    """Say for the doctor how an archive is."""
+
+    do: Literal["look"] = "look"
+    pacs: Name
+
+
+class PutScript(Document):
+    """Have an XNAT apply a DicomEdit script to all that it takes in."""
+
+    do: Literal["script"] = "script"
+    pacs: Name
+    script: str = Field(min_length=1, max_length=1 << 20)
+
+
+class Look(Document):
+    """One thing that was looked at; ``remedy`` where ``good`` is False."""
+
+    what: str
+    good: bool
+    detail: str
+    remedy: str = ""
+
+
 class Order(Document):
     """The one line that a collector reads."""
 
-    order: AskHeaders | GoOn = Field(discriminator="do")
+    order: AskHeaders | GoOn | LookAt | PutScript = Field(discriminator="do")
 
 
 class Told(Document):
@@ -50,3 +74,4 @@ class Told(Document):
     series: int = 0
     instances: int = 0
     left_out: dict[str, int] = Field(default_factory=dict)
+    looks: tuple[Look, ...] = ()

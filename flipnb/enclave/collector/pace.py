@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from flipnb.enclave.collector.configuration import DAYS, Hours
+from flipnb.enclave.collector.asking import DAYS, Hours
 
 _LONGEST_S = 1.0
 """How long it sleeps at once: whoever wants the end is heard in between."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.collector.configuration import Pacs, files_of, read_collector
+from flipnb.enclave.collector.configuration import AnyArchive, files_of, read_collector
 from flipnb.enclave.collector.order import Order, Told
 from flipnb.enclave.sandbox.interpreter import Interpreter
 from flipnb.enclave.sandbox.jail import Bind, JailedProcess, spawn
@@ -36,7 +36,7 @@ class CollectorProcess:
         configuration, directory = enclave / CONFIGURATION, enclave / DIRECTORY
         collector = read_collector(configuration)
         directory.mkdir(exist_ok=True, mode=0o700)
-        named = [configuration, *(file for pacs in collector.pacs.values() for file in files_of(pacs, enclave))]
+        named = [configuration, *(file for pacs in collector.archives().values() for file in files_of(pacs, enclave))]
         if uid is not None:
             _give(directory, uid)
             named = [_copied(file, enclave, uid) for file in named]
@@ -101,7 +101,7 @@ class CollectorProcess:
         return told
 
 
-def pacs_in(enclave: Path, name: str) -> Pacs:
+def pacs_in(enclave: Path, name: str) -> AnyArchive:
     """The archive of this name in an enclave's configuration. Raises FlipError as ``read_collector``,
     ``unknown-pacs``."""
     from flipnb.enclave.collector.configuration import pacs_of

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from flipnb.contracts.disk import CODE as DISK_FULL
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.collector.configuration import Pacs
+from flipnb.enclave.collector.configuration import AnyArchive
 from flipnb.enclave.collector.looking import BATCH, Found, look_up
 from flipnb.enclave.collector.pace import Pace, is_open, opens_at
 from flipnb.enclave.collector.pacs.answers import StudyAnswer
@@ -49,11 +49,11 @@ class Puller:
         self,
         store: PullStore,
         quarantine: Quarantine,
-        pacs: Pacs,
+        pacs: AnyArchive,
         folder: Path,
         pull: int,
         *,
-        connect: Callable[[Pacs, Path], Archive] = connected,
+        connect: Callable[[AnyArchive, Path], Archive] = connected,
     ) -> None:
         self._store, self._quarantine, self._pacs, self._pull = store, quarantine, pacs, pull
         self._workers = [Watched(connect(pacs, folder), pacs.patience_s) for _ in range(pacs.connections)]

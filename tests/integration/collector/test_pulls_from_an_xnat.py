@@ -54,7 +54,7 @@ def give_token(folder, token, mode=0o600):
 
 
 def configured(server, **more) -> Xnat:
-    told = {"way": "xnat", "root": server.address, "project": "CHEST", "ca": "ca.pem", "credentials": "token"}
+    told = {"root": server.address, "project": "CHEST", "ca": "ca.pem", "credentials": "token"}
     return Xnat.model_validate_json(json.dumps({**told, "patience_s": 30, "keep_free_gigabytes": 0, **more}))
 
 
@@ -399,15 +399,14 @@ def test_a_site_s_script_is_put_there_and_seen_by_the_doctor(tmp_path, server, f
     server.archive.project("CHEST")
     before = {look.what: look for look in examine(configured(server), folder)}
     assert before["XNAT's own anonymisation"].detail.startswith("off")
-    found = put_site_script(configured(server), folder, script)
+    found = put_site_script(configured(server), folder, script.read_text())
     assert (found.enabled, found.sha256, server.site.script) == (True, digest, script.read_text())
     after = {look.what: look for look in examine(configured(server), folder)}
     assert after["XNAT's own anonymisation"].detail == f"on, script of {found.size} bytes, SHA-256 {digest[:16]}…"
     assert all(look.good for look in after.values())
     assert not examine(configured(server, project="NONE"), folder)[0].good
-    (tmp_path / "empty.das").touch()
     with pytest.raises(FlipError):
-        put_site_script(configured(server), folder, tmp_path / "empty.das")
+        put_site_script(configured(server), folder, " ")
 
 
 def test_a_collector_that_is_killed_goes_on_where_it_was(tmp_path, server, folder):

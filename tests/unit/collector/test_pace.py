@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flipnb.enclave.collector.configuration import DAYS, Hours
+from flipnb.enclave.collector.asking import DAYS, Hours
 from flipnb.enclave.collector.pace import Pace, is_open, opens_at
 
 MONDAY = datetime(2026, 11, 30)

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from flipnb.enclave.collector.configuration import Pacs
+from flipnb.enclave.collector.configuration import AnyArchive
 from flipnb.enclave.collector.pacs.answers import Implausible, Question, SeriesAnswer, StudyAnswer
 from flipnb.enclave.collector.quarantine import Incoming
+from flipnb.enclave.collector.xnat.configuration import Xnat
 
 
 class Away(Exception):
@@ -38,8 +39,12 @@ class Archive(Protocol):
         """From any thread: break off what goes on, which then raises."""
 
 
-def connected(pacs: Pacs, folder: Path) -> Archive:
+def connected(pacs: AnyArchive, folder: Path) -> Archive:
     """A connection by the configuration, made when it is first used. ``folder`` is the configuration's."""
+    if isinstance(pacs, Xnat):
+        from flipnb.enclave.collector.xnat.archive import XnatArchive
+
+        return XnatArchive(pacs, folder)
     if pacs.way == "dicomweb":
         from flipnb.enclave.collector.pacs.dicomweb import DicomWeb
 

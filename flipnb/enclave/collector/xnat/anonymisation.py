@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flipnb.contracts.problem import FlipError
+from flipnb.enclave.collector.order import Look
 from flipnb.enclave.collector.pacs.archive import Away, NotGiven
 from flipnb.enclave.collector.xnat.configuration import Xnat
 from flipnb.enclave.collector.xnat.site import Site, path_of
@@ -31,16 +32,6 @@ class SiteScript:
     size: int
 
 
-@dataclass(frozen=True)
-class Look:
-    """One thing that was looked at, as the doctor shows it; ``remedy`` where ``good`` is False."""
-
-    what: str
-    good: bool
-    detail: str
-    remedy: str = ""
-
-
 def site_script(site: Site) -> SiteScript:
     """Raises Away, NotGiven."""
     script = site.text(_SCRIPT).encode()
@@ -50,17 +41,14 @@ def site_script(site: Site) -> SiteScript:
     return SiteScript(enabled == "true", hashlib.sha256(script).hexdigest(), len(script))
 
 
-def put_site_script(xnat: Xnat, folder: Path, script: Path) -> SiteScript:
+def put_site_script(xnat: Xnat, folder: Path, script: str) -> SiteScript:
     """Have a site apply this DicomEdit script to all that it takes in; what it says of it afterwards.
 
     The token must be of one of the site's administrators. Raises FlipError ``no-script``, ``archive-away``,
     ``archive-refused``, ``script-differs``, and as ``token_of``."""
-    try:
-        content = script.read_bytes()
-    except OSError as error:
-        raise FlipError("no-script", f"{script} can't be read: {error.strerror}.") from None
+    content = script.encode()
     if not content.strip() or len(content) > _MOST_BYTES:
-        raise FlipError("no-script", f"{script} is empty, or has more than {_MOST_BYTES} bytes.")
+        raise FlipError("no-script", f"The script is empty, or has more than {_MOST_BYTES} bytes.")
     site = Site(xnat, folder)
     try:
         site.put(_SCRIPT, content, "text/plain")
@@ -87,12 +75,15 @@ def examine(xnat: Xnat, folder: Path) -> list[Look]:
     site = Site(xnat, folder)
     try:
         path = path_of("data", "archive", "projects", xnat.project)
-        return [Look("XNAT", True, f"project {site.fields(path).get('id', xnat.project)}"), _script(site), _types(site)]
+        found = Look(what="XNAT", good=True, detail=f"project {site.fields(path).get('id', xnat.project)}")
+        return [found, _script(site), _types(site)]
     except Away as error:
-        return [Look("XNAT", False, f"it can't be asked: {error}", "Look at its address, certificate and alias token.")]
+        remedy = "Look at its address, certificate and alias token."
+        return [Look(what="XNAT", good=False, detail=f"it can't be asked: {error}", remedy=remedy)]
     except NotGiven as error:
         said = f"it does not show the project {xnat.project}: {error}"
-        return [Look("XNAT", False, said, "Give the token's owner the right to read the project.")]
+        remedy = "Give the token's owner the right to read the project."
+        return [Look(what="XNAT", good=False, detail=said, remedy=remedy)]
     finally:
         site.close()
 
@@ -103,9 +94,10 @@ def _script(site: Site) -> Look:
     try:
         found = site_script(site)
     except NotGiven as error:
-        return Look(what, True, f"not shown to this token ({error})")
+        return Look(what=what, good=True, detail=f"not shown to this token ({error})")
     state = "on" if found.enabled else "off"
-    return Look(what, True, f"{state}, script of {found.size} bytes, SHA-256 {found.sha256[:16]}…")
+    said = f"{state}, script of {found.size} bytes, SHA-256 {found.sha256[:16]}…"
+    return Look(what=what, good=True, detail=said)
 
 
 def _types(site: Site) -> Look:
@@ -113,10 +105,10 @@ def _types(site: Site) -> Look:
     secured = {row.get("element_name", "") for row in site.rows(_ELEMENTS)}
     hidden = [name.upper() for name in _OF_SESSIONS if f"xnat:{name}SessionData" not in secured]
     if not hidden:
-        return Look(what, True, "all usual ones can be searched")
+        return Look(what=what, good=True, detail="all usual ones can be searched")
     return Look(
-        what,
-        False,
-        f"sessions of {', '.join(hidden)} are in no listing: their types are not secured",
-        "XNAT: Administer, Data Types, set up the type. Until then such a session is found by its label alone.",
+        what=what,
+        good=False,
+        detail=f"sessions of {', '.join(hidden)} are in no listing: their types are not secured",
+        remedy="XNAT: Administer, Data Types, set up the type. Until then such a session is found by its label alone.",
     )

@@ -9,40 +9,27 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from flipnb.contracts.document import Document
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.collector.configuration import File, Hours
+from flipnb.enclave.collector.asking import Asking, File
 
 _ALIAS = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _SECRET = re.compile(r"[\x21-\x7e]{16,400}")
 _MOST_BYTES = 1000
 
 
-class Xnat(Document):
+class Xnat(Asking):
     """One project of one XNAT.
 
     ``root`` is the site's address, https alone. ``ca`` is the PEM file of the authority that signed its certificate,
     ``credentials`` a file with ``alias:secret`` on one line, an alias token of XNAT's; both relative to the
-    configuration's folder. ``download``: files one by one, or each scan as one zip. The rest is as for a PACS.
+    configuration's folder. ``download``: files one by one, or each scan as one zip.
     """
 
-    way: Literal["xnat"]
     root: str = Field(pattern=r"^https://[\x21-\x7e]{1,400}$")
     project: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
     ca: File
     credentials: File
     download: Literal["file", "zip"] = "file"
-    connections: int = Field(default=2, ge=1, le=8)
-    studies_per_minute: float = Field(default=0.0, ge=0, le=1e6)
-    megabytes_per_second: float = Field(default=0.0, ge=0, le=1e6)
-    hours: tuple[Hours, ...] = Field(default=(), max_length=20)
-    patience_s: float = Field(default=300.0, ge=1, le=86_400)
-    attempts: int = Field(default=3, ge=1, le=20)
-    most_series: int = Field(default=1000, ge=1, le=10_000)
-    most_instances: int = Field(default=20_000, ge=1, le=1_000_000)
-    most_gigabytes: float = Field(default=20.0, gt=0, le=10_000)
-    most_answers: int = Field(default=100_000, ge=1, le=1_000_000)
-    keep_free_gigabytes: float = Field(default=1.0, ge=0, le=100_000)
 
     @model_validator(mode="after")
     def _is_an_address_alone(self) -> Xnat:
