@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -22,6 +24,7 @@ from test_pulls_from_a_pacs import Place
 from flipnb.enclave.collector.configuration import Pacs
 from flipnb.enclave.collector.headers import questions, write_headers
 from flipnb.enclave.collector.pacs.archive import connected
+from flipnb.enclave.collector.pacs.dimse import Dimse
 from flipnb.enclave.collector.quarantine import Quarantine
 from flipnb.enclave.collector.states import PullState, State
 from flipnb.enclave.collector.store import Wanted
@@ -401,3 +404,41 @@ def test_where_nobody_listens_the_pull_waits_and_says_so(place):
     assert (place.store.pull(number).state, place.store.progress(number).studies) == (PullState.AWAY, {State.WANTED: 1})
     assert "can't be reached" in place.store.pull(number).reason
     assert not list(Path(place.directory).glob("studies/*"))
+
+
+def test_nobody_but_who_asked_takes_an_answer(liar, place):
+    """pynetdicom's own thread takes what it finds, now and then before who asked: an answer of two was lost so."""
+    archive = Dimse(liar.pacs(), place.directory)
+    association, line = archive._asked()
+    try:
+        for _ in range(20):
+            association._reactor_checkpoint.clear()
+            association.dimse.msg_queue.put((1, "an answer"))
+            association._reactor_checkpoint.set()
+        time.sleep(0.5)
+        assert association.dimse.msg_queue.qsize() == 20
+    finally:
+        line.drop()
+    assert not association.is_alive() or association.join(10) is None
+
+
+@pytest.mark.parametrize(
+    "said", [b"\x02\x00\xff\xff\xff\xf0", b"\x04\x00\x7f\xff\xff\xff", b"\x99\x00\x00\x00\x00\x04"]
+)
+def test_a_length_that_lies_is_not_believed(place, said):
+    """Of the first PDU that comes back: 4 GB are not waited for, nor made room for."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    connection.recv(1 << 16)
+                    connection.sendall(said + bytes(100))
+
+        threading.Thread(target=answer, daemon=True).start()
+        address = {"host": "127.0.0.1", "port": server.getsockname()[1], "called_aet": "A", "calling_aet": "B"}
+        number = place.pull(Pacs(way="c-get", patience_s=1, connections=1, **address), [Wanted("1.2.1")])
+        server.shutdown(socket.SHUT_RDWR)
+    assert place.store.pull(number).state == PullState.AWAY
+    assert place.store.progress(number).studies == {State.WANTED: 1}
