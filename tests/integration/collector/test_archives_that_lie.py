@@ -417,6 +417,8 @@ def test_nobody_but_who_asked_takes_an_answer(liar, place):
             association._reactor_checkpoint.set()
         time.sleep(0.5)
         assert association.dimse.msg_queue.qsize() == 20
+        while association.dimse.msg_queue.qsize():
+            association.dimse.msg_queue.get()
     finally:
         line.drop()
     assert not association.is_alive() or association.join(10) is None
@@ -442,3 +444,42 @@ def test_a_length_that_lies_is_not_believed(place, said):
         server.shutdown(socket.SHUT_RDWR)
     assert place.store.pull(number).state == PullState.AWAY
     assert place.store.progress(number).studies == {State.WANTED: 1}
+
+
+def test_an_archive_that_says_no_numbers_is_counted(lying, liar, place):
+    """NumberOfSeriesRelatedInstances is optional: then the instances are asked for, one by one."""
+    others = make_study("P", "A", series=(2,), size=8)
+    ((_, files),) = others.series.items()
+
+    def says(one: Liar, what: str, asked: dict[str, list[str]]) -> bool:
+        if one.path.startswith("/series"):
+            one.rows([row(study=uid, series=f"{uid}.1", modality="CT") for uid in asked["uid"]])
+        elif "/instances" in one.path:
+            one.rows([{"00080018": {"vr": "UI", "Value": [f"1.7.{n}"]}} for n in range(2)])
+        elif what == "studies/series" and asked["uid"] == ["1.2.1"]:
+            one.files(files)
+        else:
+            return False
+        return True
+
+    number = place.pull(lying(says), [Wanted("1.2.1"), Wanted("1.2.2")])
+    whole, partial = place.store.studies(number)
+    assert (whole.state, whole.received, whole.expected) == (State.RETRIEVED, 2, 2)
+    assert (partial.state, partial.received, partial.expected) == (State.PARTIAL, 1, 2)
+
+    def found(asked: Dataset) -> Iterator[Dataset]:
+        if asked.QueryRetrieveLevel == "IMAGE":
+            for one in map(pydicom.dcmread, map(io.BytesIO, files)):
+                yield answered(asked, "1.2.3", SOPInstanceUID=one.SOPInstanceUID)
+            return
+        for uid in asked_for(asked):
+            one = answered(asked, uid)
+            if asked.QueryRetrieveLevel == "SERIES":
+                del one.NumberOfSeriesRelatedInstances
+            yield one
+
+    liar.studies = found
+    liar.instances = lambda asked: [pydicom.dcmread(io.BytesIO(file)) for file in files]
+    number = place.pull(liar.pacs(), [Wanted("1.2.3")])
+    (whole,) = place.store.studies(number)
+    assert (whole.state, whole.received, whole.expected) == (State.RETRIEVED, 2, 2)
