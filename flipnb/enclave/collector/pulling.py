@@ -29,8 +29,8 @@ from flipnb.enclave.collector.watch import Watched
 _LOG = logging.getLogger(__name__)
 _LOOK_S = 0.25
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
-_GROUP, _GROUP_BYTES = 16, 64 << 20
-"""Studies, and bytes, that are synced and noted together."""
+_GROUP, _GROUP_BYTES, _GROUP_S = 16, 64 << 20, 1.0
+"""Studies that are synced and noted together, or fewer: after so many bytes, and so many seconds."""
 _GIVES_UP_AFTER = 4
 """How many times its patience an archive may be away."""
 
@@ -186,6 +186,7 @@ class Puller:
         """
         self._store.begin_retrieving([study.study for study in studies])
         tried: list[_Try] = []
+        since = time.monotonic()
         left = [study.study for study in studies]
         try:
             for study in studies:
@@ -202,8 +203,10 @@ class Puller:
                     _LOG.exception("a study failed", extra={"study": study.study})
                     watched.archive.close()
                     one.state, one.reason = State.FAILED, f"the collector failed ({type(error).__name__})"
-                if sum(kept.bytes for one in tried for kept in one.kept) > _GROUP_BYTES:
+                size = sum(kept.bytes for one in tried for kept in one.kept)
+                if size > _GROUP_BYTES or time.monotonic() - since > _GROUP_S:
                     self._settle(tried)
+                    since = time.monotonic()
         finally:
             self._store.let_off(left)
             self._settle(tried)
