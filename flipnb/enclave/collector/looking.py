@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flipnb.enclave.collector.asking import Asking
 from flipnb.enclave.collector.pacs.answers import (
+    UNSAID,
     Implausible,
     Question,
     SeriesAnswer,
@@ -85,9 +86,30 @@ def series_of(watched: Watched, studies: Sequence[str]) -> dict[str, tuple[Serie
             clear = False
         else:
             together[one.study_uid].append(one)
-    if clear:
-        return {study: _distinct(many) for study, many in together.items()}
-    return {study: _alone(watched, study) for study in studies}
+    found = {study: _distinct(together[study]) if clear else _alone(watched, study) for study in studies}
+    return {study: _counted(watched, one) for study, one in found.items()}
+
+
+def _counted(
+    watched: Watched, series: tuple[SeriesAnswer, ...] | Implausible
+) -> tuple[SeriesAnswer, ...] | Implausible:
+    """With the number of instances where the archive did not say it: counted one by one."""
+    if isinstance(series, Implausible):
+        return series
+    counted = []
+    for one in series:
+        if one.instances != UNSAID:
+            counted.append(one)
+            continue
+        uids = set()
+        with watched.waiting():
+            for uid in watched.archive.instances(one.study_uid, one.series_uid):
+                watched.touch()
+                if isinstance(uid, Implausible):
+                    return uid
+                uids.add(uid)
+        counted.append(replace(one, instances=len(uids)))
+    return tuple(counted)
 
 
 def _by_uid(watched: Watched, uids: Sequence[str]) -> dict[str, _Heard]:

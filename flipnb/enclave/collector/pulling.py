@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -29,17 +29,29 @@ from flipnb.enclave.collector.watch import Watched
 _LOG = logging.getLogger(__name__)
 _LOOK_S = 0.25
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
+_GROUP, _GROUP_BYTES, _GROUP_S = 16, 64 << 20, 1.0
+"""Studies that are synced and noted together, or fewer: after so many bytes, and so many seconds."""
 _GIVES_UP_AFTER = 4
 """How many times its patience an archive may be away."""
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """What is on disk of a series, and not noted yet."""
+    """What is in the folder of a series, neither synced nor noted yet."""
 
     number: int
     received: int
     bytes: int
+
+
+@dataclass
+class _Try:
+    """An attempt at a study: what came, and what it is to be; by the counts, where that is not said."""
+
+    study: int
+    kept: list[_Kept] = field(default_factory=list)
+    state: State | None = None
+    reason: str = ""
 
 
 class Puller:
@@ -163,18 +175,61 @@ class Puller:
 
     def _batch(self, watched: Watched, batch: list[Study]) -> None:
         """Raises Away, Stopped, DiskFull."""
-        for study in self._look(watched, batch):
-            self._wait_for_hours()
-            self._pace.study()
-            self._require_room()
-            try:
-                self._retrieve(watched, study)
-            except (Away, Stopped, DiskFull, FlipError):
-                raise
-            except Exception as error:
-                _LOG.exception("a study failed", extra={"study": study.study})
-                watched.archive.close()
-                self._store.move(study.study, State.FAILED, f"the collector failed ({type(error).__name__})")
+        found = self._look(watched, batch)
+        for start in range(0, len(found), _GROUP):
+            self._group(watched, found[start : start + _GROUP])
+
+    def _group(self, watched: Watched, studies: list[Study]) -> None:
+        """Retrieve some studies; what came is synced and noted together, for each sync and commit takes its time.
+
+        Those whose turn does not come are let off. Raises Away, Stopped, DiskFull.
+        """
+        self._store.begin_retrieving([study.study for study in studies])
+        tried: list[_Try] = []
+        since = time.monotonic()
+        left = [study.study for study in studies]
+        try:
+            for study in studies:
+                self._wait_for_hours()
+                self._pace.study()
+                self._require_room()
+                tried.append(one := _Try(study.study))
+                left.remove(study.study)
+                try:
+                    self._retrieve(watched, study, one)
+                except (Away, Stopped, DiskFull, FlipError):
+                    raise
+                except Exception as error:
+                    _LOG.exception("a study failed", extra={"study": study.study})
+                    watched.archive.close()
+                    one.state, one.reason = State.FAILED, f"the collector failed ({type(error).__name__})"
+                size = sum(kept.bytes for one in tried for kept in one.kept)
+                if size > _GROUP_BYTES or time.monotonic() - since > _GROUP_S:
+                    self._settle(tried)
+                    since = time.monotonic()
+        finally:
+            self._store.let_off(left)
+            self._settle(tried)
+
+    def _settle(self, tried: list[_Try]) -> None:
+        """What attempts came to, noted when it is on disk. Raises DiskFull, and then nobody is to blame."""
+        try:
+            self._quarantine.sync(self._quarantine.series(one.study, kept.number) for one in tried for kept in one.kept)
+        except BaseException:
+            self._store.let_off([one.study for one in tried])
+            tried.clear()
+            raise
+        with self._store.together():
+            for one in tried:
+                for kept in one.kept:
+                    self._store.series_received(one.study, kept.number, kept.received, kept.bytes)
+                if one.state == State.WANTED:
+                    self._store.let_off([one.study])
+                elif one.state is not None:
+                    self._store.move(one.study, one.state, one.reason)
+                else:
+                    self._judge(one.study, one.reason)
+        tried.clear()
 
     def _look(self, watched: Watched, batch: list[Study]) -> list[Study]:
         """Those of a batch that are to be retrieved. What spoils a question for many is looked for singly."""
@@ -198,40 +253,31 @@ class Puller:
         """The archive answers other questions, and not that about this study."""
         self._store.move(study.study, State.FAILED, f"the archive can't be asked for it: {reason}")
 
-    def _retrieve(self, watched: Watched, study: Study) -> None:
-        self._store.begin_retrieving(study.study)
+    def _retrieve(self, watched: Watched, study: Study, one: _Try) -> None:
+        """What of it is kept, and what is to be said, in ``one``. Raises Away, Stopped, DiskFull."""
         answer = StudyAnswer(study.found_uid, study.patient, study.accession, None, classes=study.classes)
-        kept: list[_Kept] = []
-        reason = ""
         try:
             for series in self._store.series(study.study):
                 if not series.whole:
-                    self._note(study.study, kept)
                     try:
-                        self._series(watched, study, answer, series, kept)
+                        self._series(watched, study, answer, series, one.kept)
                     except NotGiven as error:
-                        reason = str(error)
+                        one.reason = str(error)
         except Refused as error:
             self._quarantine.drop(study.study)
-            with self._store.together():
-                for series in self._store.series(study.study):
-                    self._store.series_received(study.study, series.number, 0, 0)
-                self._store.move(study.study, State.REFUSED, str(error))
-            return
+            one.kept = [_Kept(series.number, 0, 0) for series in self._store.series(study.study)]
+            one.state, one.reason = State.REFUSED, str(error)
         except (Stopped, DiskFull):
-            with self._store.together():
-                self._note(study.study, kept)
-                self._store.let_off(study.study)
+            one.state = State.WANTED
             raise
         except Away as error:
-            self._settle(study.study, kept, str(error))
+            one.reason = str(error)
             raise
-        self._settle(study.study, kept, reason)
 
     def _series(self, watched: Watched, study: Study, answer: StudyAnswer, series: Series, kept: list[_Kept]) -> None:
         """Raises NotGiven, Refused, Away, Stopped, DiskFull; what was kept of it is in ``kept`` all the same."""
         place = self._quarantine.series(study.study, series.number)
-        most = int(self._pacs.most_gigabytes * 1e9) - self._store.study(study.study).bytes
+        most = int(self._pacs.most_gigabytes * 1e9) - study.bytes - sum(one.bytes for one in kept)
         with Incoming(place, most_bytes=most, most_files=self._pacs.most_instances, check=self._pace.bytes) as incoming:
             try:
                 with watched.waiting(incoming):
@@ -242,18 +288,8 @@ class Puller:
                     incoming.keep()
                     kept.append(_Kept(series.number, incoming.received, incoming.bytes))
 
-    def _note(self, study: int, kept: list[_Kept]) -> None:
-        while kept:
-            one = kept.pop()
-            self._store.series_received(study, one.number, one.received, one.bytes)
-
-    def _settle(self, number: int, kept: list[_Kept], reason: str) -> None:
-        """What an attempt came to: whole, once more, or as much as there is; one commit with its last series."""
-        with self._store.together():
-            self._note(number, kept)
-            self._judge(number, reason)
-
     def _judge(self, number: int, reason: str) -> None:
+        """Whole, once more, or as much as there is."""
         study, series = self._store.study(number), self._store.series(number)
         if all(one.whole for one in series) and study.received >= study.expected:
             self._store.move(number, State.RETRIEVED)

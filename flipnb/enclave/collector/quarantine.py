@@ -1,7 +1,7 @@
 """Where what came from an archive lies until a jailed parser has read it: folders and files with numbers for names.
 
 ``studies/000012/0003/000001.dcm`` is an instance of the third series of the store's twelfth study. A series appears
-whole, synced, or not at all. No name, UID or number of an archive is part of a path.
+whole or not at all, and is synced before the store tells of it. No name, UID or number of an archive is part of a path.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Self
 
-from flipnb.files.whole import PARTIAL, publish, sync
+from flipnb.files.whole import PARTIAL, sync
 
 STORE = "pulls.sqlite"
 _STUDIES = "studies"
@@ -65,6 +65,20 @@ class Quarantine:
         """Remove all that is here of a study."""
         shutil.rmtree(self.study(study), ignore_errors=True)
 
+    def sync(self, places: Iterable[Path]) -> None:
+        """All of these series are on disk when this returns. Raises DiskFull."""
+        folders: set[Path] = set()
+        try:
+            for place in places:
+                for file in place.iterdir() if place.exists() else ():
+                    sync(file)
+                folders |= {place, place.parent, self._studies}
+            for folder in sorted(folders, reverse=True):
+                if folder.exists():
+                    sync(folder)
+        except OSError as error:
+            raise _full(error) from None
+
     def free_bytes(self) -> int:
         """What this user may still write here."""
         found = os.statvfs(self.directory)
@@ -95,9 +109,7 @@ class Incoming:
     def __enter__(self) -> Self:
         shutil.rmtree(self._partial, ignore_errors=True)
         try:
-            if not self._place.parent.exists():
-                self._place.parent.mkdir(parents=True, mode=0o700)
-                sync(self._place.parent.parent)
+            self._place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._partial.mkdir(mode=0o700)
         except OSError as error:
             raise _full(error) from None
@@ -147,21 +159,20 @@ class Incoming:
             return True
 
     def keep(self) -> None:
-        """The files are the series' from now on, on disk, in place of those from before."""
+        """The files are the series' from now on, in place of those from before; ``Quarantine.sync`` syncs them."""
         try:
-            sync(self._partial)
             old = self._place.with_name(f".{self._place.name}.old{PARTIAL}")
             if self._place.exists():
                 shutil.rmtree(old, ignore_errors=True)
                 self._place.replace(old)
-            publish(self._partial, self._place)
+            self._partial.replace(self._place)
             shutil.rmtree(old, ignore_errors=True)
         except OSError as error:
             raise _full(error) from None
 
 
 class File:
-    """One file while it comes: written as it is, synced, counted; removed where it does not become whole."""
+    """One file while it comes: written as it is, counted; removed where it does not become whole."""
 
     def __init__(self, incoming: Incoming, path: Path, *, hashed: bool) -> None:
         self._incoming, self._path = incoming, path
@@ -203,16 +214,11 @@ class File:
     def finish(self, name: str = "") -> None:
         """It is whole, and counted once by its name or its content.
 
-        Raises DiskFull, and Refused where it is no DICOM file (PS3.10, section 7.1).
+        Raises Refused where it is no DICOM file (PS3.10, section 7.1).
         """
         if self._head[_PREAMBLE : _PREAMBLE + len(_MAGIC)] != _MAGIC:
             self.drop()
             raise Refused("something came that is no DICOM file")
-        try:
-            os.fsync(self._handle)
-        except OSError as error:
-            self.drop()
-            raise _full(error) from None
         if not self._incoming.count(self._digest.hexdigest() if self._digest is not None else name):
             self.drop()
             return

@@ -268,17 +268,19 @@ class PullStore:
                 )
             self._add_up(study)
 
-    def begin_retrieving(self, study: int) -> None:
-        """One more attempt."""
+    def begin_retrieving(self, studies: Collection[int]) -> None:
+        """One more attempt at each."""
         with self._db.transaction() as db:
-            self.move(study, State.RETRIEVING)
-            db.execute("UPDATE study SET attempts = attempts + 1 WHERE study = ?", (study,))
+            for study in studies:
+                self.move(study, State.RETRIEVING)
+                db.execute("UPDATE study SET attempts = attempts + 1 WHERE study = ?", (study,))
 
-    def let_off(self, study: int) -> None:
-        """What broke off was not this study's fault: it is to be looked for again, and the attempt is forgotten."""
+    def let_off(self, studies: Collection[int]) -> None:
+        """What broke off was not their fault: they are to be looked for again, and the attempt is forgotten."""
         with self._db.transaction() as db:
-            self.move(study, State.WANTED)
-            db.execute("UPDATE study SET attempts = attempts - 1 WHERE study = ?", (study,))
+            for study in studies:
+                self.move(study, State.WANTED)
+                db.execute("UPDATE study SET attempts = attempts - 1 WHERE study = ?", (study,))
 
     def series_received(self, study: int, number: int, received: int, size: int) -> None:
         """So many instances of a series, of so many bytes together, are in their folder, on disk."""

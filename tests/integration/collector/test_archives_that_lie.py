@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -22,6 +24,7 @@ from test_pulls_from_a_pacs import Place
 from flipnb.enclave.collector.configuration import Pacs
 from flipnb.enclave.collector.headers import questions, write_headers
 from flipnb.enclave.collector.pacs.archive import connected
+from flipnb.enclave.collector.pacs.dimse import Dimse
 from flipnb.enclave.collector.quarantine import Quarantine
 from flipnb.enclave.collector.states import PullState, State
 from flipnb.enclave.collector.store import Wanted
@@ -401,3 +404,82 @@ def test_where_nobody_listens_the_pull_waits_and_says_so(place):
     assert (place.store.pull(number).state, place.store.progress(number).studies) == (PullState.AWAY, {State.WANTED: 1})
     assert "can't be reached" in place.store.pull(number).reason
     assert not list(Path(place.directory).glob("studies/*"))
+
+
+def test_nobody_but_who_asked_takes_an_answer(liar, place):
+    """pynetdicom's own thread takes what it finds, now and then before who asked: an answer of two was lost so."""
+    archive = Dimse(liar.pacs(), place.directory)
+    association, line = archive._asked()
+    try:
+        for _ in range(20):
+            association._reactor_checkpoint.clear()
+            association.dimse.msg_queue.put((1, "an answer"))
+            association._reactor_checkpoint.set()
+        time.sleep(0.5)
+        assert association.dimse.msg_queue.qsize() == 20
+        while association.dimse.msg_queue.qsize():
+            association.dimse.msg_queue.get()
+    finally:
+        line.drop()
+    assert not association.is_alive() or association.join(10) is None
+
+
+@pytest.mark.parametrize(
+    "said", [b"\x02\x00\xff\xff\xff\xf0", b"\x04\x00\x7f\xff\xff\xff", b"\x99\x00\x00\x00\x00\x04"]
+)
+def test_a_length_that_lies_is_not_believed(place, said):
+    """Of the first PDU that comes back: 4 GB are not waited for, nor made room for."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    connection.recv(1 << 16)
+                    connection.sendall(said + bytes(100))
+
+        threading.Thread(target=answer, daemon=True).start()
+        address = {"host": "127.0.0.1", "port": server.getsockname()[1], "called_aet": "A", "calling_aet": "B"}
+        number = place.pull(Pacs(way="c-get", patience_s=1, connections=1, **address), [Wanted("1.2.1")])
+        server.shutdown(socket.SHUT_RDWR)
+    assert place.store.pull(number).state == PullState.AWAY
+    assert place.store.progress(number).studies == {State.WANTED: 1}
+
+
+def test_an_archive_that_says_no_numbers_is_counted(lying, liar, place):
+    """NumberOfSeriesRelatedInstances is optional: then the instances are asked for, one by one."""
+    others = make_study("P", "A", series=(2,), size=8)
+    ((_, files),) = others.series.items()
+
+    def says(one: Liar, what: str, asked: dict[str, list[str]]) -> bool:
+        if one.path.startswith("/series"):
+            one.rows([row(study=uid, series=f"{uid}.1", modality="CT") for uid in asked["uid"]])
+        elif "/instances" in one.path:
+            one.rows([{"00080018": {"vr": "UI", "Value": [f"1.7.{n}"]}} for n in range(2)])
+        elif what == "studies/series" and asked["uid"] == ["1.2.1"]:
+            one.files(files)
+        else:
+            return False
+        return True
+
+    number = place.pull(lying(says), [Wanted("1.2.1"), Wanted("1.2.2")])
+    whole, partial = place.store.studies(number)
+    assert (whole.state, whole.received, whole.expected) == (State.RETRIEVED, 2, 2)
+    assert (partial.state, partial.received, partial.expected) == (State.PARTIAL, 1, 2)
+
+    def found(asked: Dataset) -> Iterator[Dataset]:
+        if asked.QueryRetrieveLevel == "IMAGE":
+            for one in map(pydicom.dcmread, map(io.BytesIO, files)):
+                yield answered(asked, "1.2.3", SOPInstanceUID=one.SOPInstanceUID)
+            return
+        for uid in asked_for(asked):
+            one = answered(asked, uid)
+            if asked.QueryRetrieveLevel == "SERIES":
+                del one.NumberOfSeriesRelatedInstances
+            yield one
+
+    liar.studies = found
+    liar.instances = lambda asked: [pydicom.dcmread(io.BytesIO(file)) for file in files]
+    number = place.pull(liar.pacs(), [Wanted("1.2.3")])
+    (whole,) = place.store.studies(number)
+    assert (whole.state, whole.received, whole.expected) == (State.RETRIEVED, 2, 2)

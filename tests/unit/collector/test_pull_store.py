@@ -30,7 +30,7 @@ def test_the_states_of_a_study(store):
     one, two = store.studies(number)
     assert (one.state, one.patients, two.accession) == (State.WANTED, ("P",), "A1")
     store.found(one.study, *found(2, 3))
-    store.begin_retrieving(one.study)
+    store.begin_retrieving([one.study])
     store.series_received(one.study, 1, 2, 20)
     assert [series.whole for series in store.series(one.study)] == [True, False]
     store.series_received(one.study, 2, 1, 10)
@@ -53,7 +53,7 @@ def test_a_new_pull_begins_what_came_to_nothing_anew_and_nothing_else(store):
     whole, empty, _, failed = store.studies(first)
     for study in (whole, failed):
         store.found(study.study, *found(1))
-        store.begin_retrieving(study.study)
+        store.begin_retrieving([study.study])
     store.move(whole.study, State.RETRIEVED)
     store.move(empty.study, State.NOT_FOUND, "none")
     store.move(failed.study, State.FAILED, "why")

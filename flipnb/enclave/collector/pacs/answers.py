@@ -12,6 +12,8 @@ from flipnb.contracts.text import refused_character
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 _CODE = re.compile(r"[A-Z0-9_ ]{1,16}")
 _MOST_CHARACTERS = 64
+UNSAID = -1
+"""NumberOfSeriesRelatedInstances is optional (PS3.4, table C.6-4): where it is not answered, instances are counted."""
 
 
 class Implausible(Exception):
@@ -32,7 +34,7 @@ class StudyAnswer:
 
 @dataclass(frozen=True)
 class SeriesAnswer:
-    """A series as the archive describes it; ``instances`` is how many it has."""
+    """A series as the archive describes it; ``instances`` is how many it has, UNSAID where it does not say."""
 
     study_uid: str
     series_uid: str
@@ -109,6 +111,11 @@ def count(text: str, what: str) -> int:
     if len(plain) > 12 or not (plain.isascii() and plain.isdigit()):
         raise Implausible(f"its {what} is no whole number")
     return int(plain)
+
+
+def instances(text: str) -> int:
+    """How many instances a series has; UNSAID where the archive does not say. Raises Implausible."""
+    return count(text, "NumberOfSeriesRelatedInstances") if text.strip(" \0") else UNSAID
 
 
 def askable(text: str) -> bool:

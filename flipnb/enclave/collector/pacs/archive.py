@@ -29,6 +29,9 @@ class Archive(Protocol):
     def series(self, studies: Sequence[str]) -> Iterator[SeriesAnswer | Implausible]:
         """The series of these studies. Raises Away, NotGiven."""
 
+    def instances(self, study_uid: str, series_uid: str) -> Iterator[str | Implausible]:
+        """The SOP instance UIDs of a series. Raises Away, NotGiven."""
+
     def retrieve(self, study: StudyAnswer, series_uid: str, into: Incoming) -> None:
         """Have all instances of a series written. Raises Away, NotGiven, and what ``into`` raises."""
 

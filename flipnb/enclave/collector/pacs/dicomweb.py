@@ -89,6 +89,11 @@ class DicomWeb:
                 for row in self._rows(f"/studies/{quote(study, safe='')}/series", fields):
                     yield _believed(row, partial(_series, study=study))
 
+    def instances(self, study_uid: str, series_uid: str) -> Iterator[str | Implausible]:
+        path = f"/studies/{quote(study_uid, safe='')}/series/{quote(series_uid, safe='')}/instances"
+        for row in self._rows(path, {"includefield": "00080018"}):
+            yield _believed(row, lambda row: answers.uid(_value(row, "00080018"), "SOPInstanceUID"))
+
     def retrieve(self, study: StudyAnswer, series_uid: str, into: Incoming) -> None:
         path = f"/studies/{quote(study.study_uid, safe='')}/series/{quote(series_uid, safe='')}"
         response = self._ask(path, _AS_STORED)
@@ -232,7 +237,7 @@ def _series(row: Row, study: str | None) -> SeriesAnswer:
         series_uid=answers.uid(_value(row, "0020000E"), "SeriesInstanceUID"),
         modality=answers.code(_value(row, "00080060"), "Modality"),
         body_part=answers.code(_value(row, "00180015"), "BodyPartExamined"),
-        instances=answers.count(_value(row, "00201209"), "NumberOfSeriesRelatedInstances"),
+        instances=answers.instances(_value(row, "00201209")),
     )
 
 

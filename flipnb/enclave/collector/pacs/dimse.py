@@ -78,6 +78,12 @@ class Dimse:
             if study not in answered:
                 yield from self._find(_of_series((study,)), partial(_series, study=study))
 
+    def instances(self, study_uid: str, series_uid: str) -> Iterator[str | Implausible]:
+        asked = Dataset()
+        asked.QueryRetrieveLevel = "IMAGE"
+        asked.StudyInstanceUID, asked.SeriesInstanceUID, asked.SOPInstanceUID = study_uid, series_uid, ""
+        return self._find(asked, lambda found: answers.uid(_text(found, "SOPInstanceUID"), "SOPInstanceUID"))
+
     def retrieve(self, study: StudyAnswer, series_uid: str, into: Incoming) -> None:
         asked = Dataset()
         asked.QueryRetrieveLevel = "SERIES"
@@ -255,7 +261,7 @@ def _series(found: Dataset, study: str | None) -> SeriesAnswer:
         series_uid=answers.uid(_text(found, "SeriesInstanceUID"), "SeriesInstanceUID"),
         modality=answers.code(_text(found, "Modality"), "Modality"),
         body_part=answers.code(_text(found, "BodyPartExamined"), "BodyPartExamined"),
-        instances=answers.count(_text(found, "NumberOfSeriesRelatedInstances"), "NumberOfSeriesRelatedInstances"),
+        instances=answers.instances(_text(found, "NumberOfSeriesRelatedInstances")),
     )
 
 
