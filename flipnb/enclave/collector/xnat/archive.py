@@ -46,6 +46,10 @@ class XnatArchive:
                 continue
             yield from series_of(study, series)
 
+    def instances(self, study_uid: str, series_uid: str) -> Iterator[str | Implausible]:
+        """Never needed: ``series`` says how many files there are."""
+        raise NotGiven("XNAT lists files, and no SOP instance UIDs")
+
     def retrieve(self, study: StudyAnswer, series_uid: str, into: Incoming) -> None:
         try:
             session, series = self._looked.get(study.study_uid) or self._look(study.study_uid)
