@@ -8,16 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from threading import Timer
 
 from flipnb.contracts.bound import best_guess
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.agent.hub_link import HubQuestions
 from flipnb.enclave.approvals.membership import Memberships
+from flipnb.enclave.collector.configuration import read_collector
+from flipnb.enclave.collector.order import LookAt, Order
+from flipnb.enclave.collector.process import CONFIGURATION, CollectorProcess
 from flipnb.enclave.counting.pace import Turn
 from flipnb.enclave.estate_worker.process import EstateWorker
 from flipnb.enclave.sandbox.limits import OPEN_FILES
 from flipnb.enclave.sandbox.probe import probe, refuse_if_weaker
-from flipnb.enclave.sandbox.uids import estate_worker_uid, run_uid
+from flipnb.enclave.sandbox.uids import collector_uid, estate_worker_uid, run_uid
 from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.inspection import inspect
 from flipnb.enclave.stores.installation import require_environment
@@ -26,6 +30,7 @@ from flipnb.link.exchange import NotNow
 from flipnb.link.key_files import stretched
 
 _HUB_S = 10.0
+_ARCHIVE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ def examine(directory: Path) -> list[Finding]:
         ("estate", _estate),
         ("hub", _hub),
     ]
-    return [*_stores(enclave), *(_finding(what, look, enclave) for what, look in looks)]
+    return [*_stores(enclave), *(_finding(what, look, enclave) for what, look in looks), *_archives(enclave)]
 
 
 def _finding(what: str, look: Callable[[EnclaveDirectory], str], enclave: EnclaveDirectory) -> Finding:
@@ -251,6 +256,38 @@ def _estate(enclave: EnclaveDirectory) -> str:
     if version is None:
         raise _Unhealthy("The estate is empty.", "Fill it with `flip estate load`.")
     return f"version {version}"
+
+
+def _archives(enclave: EnclaveDirectory) -> list[Finding]:
+    """How the hospital's XNATs are, as a collector tells of them."""
+    path = enclave.directory / CONFIGURATION
+    if not path.exists():
+        return []
+    try:
+        names = read_collector(path).xnat
+    except FlipError as error:
+        return [Finding("archives of images", False, error.message, error.remedy)]
+    return [one for name in names for one in _xnat(enclave, name)]
+
+
+def _xnat(enclave: EnclaveDirectory, name: str) -> list[Finding]:
+    order = Order(order=LookAt(pacs=name))
+    try:
+        collector = CollectorProcess(
+            enclave.directory,
+            order,
+            uid=collector_uid(enclave.directory),
+            log=enclave.directory / "logs" / "collector.log",
+        )
+        over = Timer(_ARCHIVE_S, collector.kill)
+        over.start()
+        try:
+            looks = collector.told().looks
+        finally:
+            over.cancel()
+    except FlipError as error:
+        return [Finding(f"XNAT {name}", False, error.message, error.remedy)]
+    return [Finding(f"{look.what}, {name}", look.good, look.detail, look.remedy) for look in looks]
 
 
 def _hub(enclave: EnclaveDirectory) -> str:

@@ -1,4 +1,5 @@
-"""How an agent starts a child that must hold no key: without network, seeing only what it is given.
+"""How an agent starts a child that must hold no key: seeing only what it is given, and without network, the collector
+apart.
 
 The child has its own mount, process, network, IPC and host-name namespaces, a read-only root made of the machine's
 /usr, the Python that runs it and the paths named; as root the agent gives it an unprivileged uid, as an ordinary user
@@ -83,6 +84,7 @@ def spawn(
     limits: Mapping[str, int] | None = None,
     cgroup: ControlGroup | None = None,
     interpreter: Interpreter | None = None,
+    network: bool = False,
     directory: Path = RUNTIME,
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     stdout: int | IO[bytes] = subprocess.DEVNULL,
@@ -96,6 +98,7 @@ def spawn(
     ``volatile``: directories in memory; RUNTIME and /tmp are always among them.
     ``limits``: soft resource limits by the name after ``RLIMIT_``. ``cgroup``: joined before anything else, and
     seen read-only at CONTROL_GROUP.
+    ``network``: it keeps the machine's, which the collector alone needs; every other child has none at all.
     Raises FlipError ``jail-uid``, ``jail-source`` (a visible path that does not exist), ``jail-failed``.
     """
     user, group = _identity(uid)
@@ -119,6 +122,7 @@ def spawn(
             for v in (*(one for one in own if one.target not in named), *volatile)
         ],
         "limits": dict(limits or {}),
+        "network": network,
         "join": [os.fspath(path) for path in cgroup.members] if cgroup is not None else [],
         "command": [os.fspath(part) for part in command],
         "environment": {**_environment(interpreter), **(environment or {})},

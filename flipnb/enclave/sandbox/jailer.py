@@ -92,8 +92,8 @@ def _bind(source: str, target: str, flags: int) -> None:
     _restrict(target, flags, recursive=True)
 
 
-def _isolate() -> None:
-    flags = _NEW_NS | _NEW_UTS | _NEW_IPC | _NEW_PID | _NEW_NET
+def _isolate(*, network: bool) -> None:
+    flags = _NEW_NS | _NEW_UTS | _NEW_IPC | _NEW_PID | (0 if network else _NEW_NET)
     user, group = os.getuid(), os.getgid()
     if user == 0:
         _check(_libc.unshare(flags), "unshare")
@@ -225,7 +225,7 @@ def main() -> NoReturn:
     try:
         for path in order["join"]:
             Path(path).write_text("0")
-        _isolate()
+        _isolate(network=order["network"])
         inner = os.fork()
         if inner == 0:
             _first_process(order)

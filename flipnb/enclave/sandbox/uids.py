@@ -1,4 +1,5 @@
-"""Which unprivileged users a root agent gives its children: the estate worker, the viewer, each running kernel.
+"""Which unprivileged users a root agent gives its children: the estate worker, the viewer, the collector, each
+running kernel.
 
 The numbers come from the enclave's directory, so that two enclaves on one machine do not share any. An agent that is
 an ordinary user has none to give: its children get user namespaces.
@@ -28,6 +29,11 @@ def run_uid(directory: Path, slot: int) -> int | None:
 def viewer_uid(directory: Path) -> int | None:
     """The uid of what draws executed notebooks; None where this process is not root."""
     return _base(directory) + _PER_ENCLAVE - 1 if os.geteuid() == 0 else None
+
+
+def collector_uid(directory: Path) -> int | None:
+    """The uid of what speaks to the hospital's archives; None where this process is not root."""
+    return _base(directory) + _PER_ENCLAVE - 2 if os.geteuid() == 0 else None
 
 
 def _base(directory: Path) -> int:
