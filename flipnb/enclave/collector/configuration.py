@@ -17,6 +17,8 @@ from flipnb.contracts.text import Name
 Way = Literal["dicomweb", "c-get", "c-move"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+CONFIGURATION = "collector.json"
+"""In an enclave's directory."""
 _MOST_BYTES = 1 << 20
 
 
