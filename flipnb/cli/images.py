@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flipnb.cli import images_pull, images_xnat
 from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly
 
 if TYPE_CHECKING:
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 _SHOWN = 10
 _COUNTED = ("wanted", "retrieved", "released", "quarantined", "refused")
 
-app = typer.Typer(help="A Trust's images: de-identified by the Trust's own policy.", no_args_is_help=True)
+app = typer.Typer(
+    help="A Trust's images: asked for, pulled, de-identified by the Trust's own policy.", no_args_is_help=True
+)
+images_pull.add_to(app)
+images_xnat.add_to(app)
 
 
 @app.command()

@@ -14,9 +14,9 @@ from flipnb.contracts.bound import best_guess
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.agent.hub_link import HubQuestions
 from flipnb.enclave.approvals.membership import Memberships
-from flipnb.enclave.collector.configuration import read_collector
+from flipnb.enclave.collector.configuration import CONFIGURATION, read_collector
 from flipnb.enclave.collector.order import LookAt, Order
-from flipnb.enclave.collector.process import CONFIGURATION, CollectorProcess
+from flipnb.enclave.collector.process import CollectorProcess
 from flipnb.enclave.counting.pace import Turn
 from flipnb.enclave.estate_worker.process import EstateWorker
 from flipnb.enclave.sandbox.limits import OPEN_FILES
@@ -68,6 +68,7 @@ def examine(directory: Path) -> list[Finding]:
         ("answer time", _answer_time),
         ("sandbox", _sandbox),
         ("estate", _estate),
+        ("collector", _collector),
         ("hub", _hub),
     ]
     return [*_stores(enclave), *(_finding(what, look, enclave) for what, look in looks), *_archives(enclave)]
@@ -97,6 +98,13 @@ def _keys(enclave: EnclaveDirectory) -> str:
             "Its data controller uses it once, as for an approval: it is locked anew then. Restore it where it fails.",
         )
     return f"node key {key.key_id[:16]}…"
+
+
+def _collector(enclave: EnclaveDirectory) -> str:
+    path = enclave.directory / CONFIGURATION
+    if not path.exists():
+        return "no collector.json: no archive of images is asked"
+    return f"archives of images: {', '.join(sorted(read_collector(path).pacs))}"
 
 
 def _controllers(enclave: EnclaveDirectory) -> str:

@@ -16,6 +16,8 @@ from flipnb.enclave.collector.asking import Asking, File
 from flipnb.enclave.collector.xnat.configuration import Xnat
 
 Way = Literal["dicomweb", "c-get", "c-move"]
+CONFIGURATION = "collector.json"
+"""In an enclave's directory."""
 _MOST_BYTES = 1 << 20
 
 

@@ -78,8 +78,17 @@ def write_headers(
     with writing(path, mode=0o600) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(COLUMNS)
+        spoiled = 0
         for question in asked:
-            answers = _studies(watched, question, patients, known, report)
+            try:
+                heard = _heard(watched, question)
+            except NotGiven as error:
+                spoiled += 1
+                report.left_out[f"a question that the archive does not answer: {error}"] += 1
+                if spoiled == len(asked):
+                    raise
+                continue
+            answers = _taken(heard, question, patients, known, report)
             while batch := list(islice(answers, BATCH)):
                 if report.studies + len(batch) > most:
                     raise FlipError("too-many-studies", f"The archive answers with more than {most} studies.")
@@ -87,27 +96,36 @@ def write_headers(
     return report
 
 
-def _studies(
-    watched: Watched, question: Question, patients: Collection[str], known: dict[str, str], report: HeaderReport
-) -> Iterator[StudyAnswer]:
-    """What fits the question and was not there before. All of an answer is read first: it is bounded, and nothing else
-    can be asked over the connection meanwhile."""
+def _heard(watched: Watched, question: Question) -> list[StudyAnswer | Implausible]:
+    """All of an answer: it is bounded, and nothing else can be asked over the connection meanwhile."""
     with watched.waiting():
         answers = []
         for answer in watched.archive.studies(question):
             watched.touch()
             answers.append(answer)
-    for one in answers:
+    return answers
+
+
+def _taken(
+    heard: Sequence[StudyAnswer | Implausible],
+    question: Question,
+    patients: Collection[str],
+    known: dict[str, str],
+    report: HeaderReport,
+) -> Iterator[StudyAnswer]:
+    """What fits the question and was not there before."""
+    for one in heard:
         if isinstance(one, Implausible):
             report.left_out[f"a study's answer is not taken: {one}"] += 1
         elif not question.fits(one):
             report.left_out["a study that was not asked for"] += 1
         elif wrong_patient(one, patients):
             report.left_out["a study of none of the patients named"] += 1
-        elif known.setdefault(one.study_uid, one.patient) != one.patient:
-            report.left_out["a study of two patients"] += 1
-        else:
+        elif one.study_uid not in known:
+            known[one.study_uid] = one.patient
             yield one
+        elif known[one.study_uid] != one.patient:
+            report.left_out["a study of two patients"] += 1
 
 
 def _write(watched: Watched, studies: Sequence[StudyAnswer], rows: Any, report: HeaderReport) -> None:

@@ -9,14 +9,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from flipnb.contracts.problem import FlipError
-from flipnb.enclave.collector.configuration import AnyArchive, files_of, read_collector
+from flipnb.enclave.collector.configuration import CONFIGURATION, AnyArchive, files_of, pacs_of, read_collector
 from flipnb.enclave.collector.order import Order, Told
 from flipnb.enclave.sandbox.interpreter import Interpreter
 from flipnb.enclave.sandbox.jail import Bind, JailedProcess, spawn
 from flipnb.files.logs import open_log
 from flipnb.files.whole import write
 
-CONFIGURATION = "collector.json"
 DIRECTORY = "collected"
 _COPIES = ".collector"
 _INSIDE = Path("/run/collector")
@@ -104,8 +103,6 @@ class CollectorProcess:
 def pacs_in(enclave: Path, name: str) -> AnyArchive:
     """The archive of this name in an enclave's configuration. Raises FlipError as ``read_collector``,
     ``unknown-pacs``."""
-    from flipnb.enclave.collector.configuration import pacs_of
-
     return pacs_of(read_collector(enclave / CONFIGURATION), name, enclave / CONFIGURATION)
 
 

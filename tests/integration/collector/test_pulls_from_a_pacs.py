@@ -217,5 +217,7 @@ def test_mutual_tls(tmp_path):
             tls = {"ca": "ca.pem", "name": "localhost", **shown} if shown else None
             told = archive(pacs.server, tmp_path, way, port, tls=tls).model_copy(update={"patience_s": patience_s})
             number = place.pull(told, [wanted])
-            assert place.store.progress(number).studies == {became: 1}, (way, place.store.pull(number).reason)
+            progress = place.store.progress(number)
+            told = (way, progress, place.store.pull(number).reason)
+            assert progress.of(State.RETRIEVED) == (became == State.RETRIEVED), told
             place.store.close()

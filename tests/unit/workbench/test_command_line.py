@@ -23,6 +23,12 @@ COMMANDS = [
     *(["enclave", name] for name in ("controllers", "add-controller", "remove-controller")),
     *(["estate", name] for name in ("load", "quality", "ddl")),
     ["images", "deidentify"],
+    ["images", "headers"],
+    ["images", "load"],
+    ["images", "pull"],
+    ["images", "pulls"],
+    ["images", "site-script"],
+    ["images", "stop"],
 ]
 
 
