@@ -103,7 +103,7 @@ def test_a_run_with_a_module_and_weights(federation: Federation, tmp_path: Path)
     assert [(tensor.name, tensor.shape) for tensor in shown.files[1].tensors] == [("layer.weight", (1, 2))]
     assert any("The module model.py: code of 5 lines" in one.text for one in shown.brief.beside)
     assert any("The weights pretrained.safetensors: 2 numbers in 1 tensor" in one.text for one in shown.brief.beside)
-    (section,) = [one for one in shown.brief.everything if one.title == "Tables and files"]
+    (section,) = [one for one in shown.brief.everything if one.title == "Images, tables and files"]
     assert any(part.text == "“layer.weight”: 1 x 2 of float32" for one in section.sentences for part in one.parts)
 
     north.read(bundle.digest())
