@@ -20,6 +20,7 @@ from flipnb.estate.imaging.deidentify.walker import PutOff, Refused, Walk, where
 _REMEMBERED, _SHORT = 100_000, 256
 _MOST_NAMES = 20_000
 _STUDY, _SERIES, _SOP, _SOP_CLASS = 0x0020000D, 0x0020000E, 0x00080018, 0x00080016
+_SPOKEN = ("1.2.840.10008.5.1.4.1.1.9.4.1", "1.2.840.10008.5.1.4.1.1.9.4.2")  # audio: who speaks, and of whom
 _NOBODY = Identity()
 
 
@@ -122,6 +123,8 @@ class Deidentifier:
             kept = self._finish(walk, identity, who)
             pieces = _joined(walk)
         facts = self._facts(walk, read, who, kept)
+        if facts.sop_class in _SPOKEN:
+            raise Refused("audio")
         meta = file_meta(read.syntax, facts.sop_class.encode(), facts.sop_uid.encode())
         return Deidentified([meta, *pieces], facts)
 

@@ -33,6 +33,7 @@ class Step(IntEnum):
     END = 15  # an item's or a sequence's delimiter
     REFUSE = 16
     BINARY = 17  # goes if what names the person stands in it
+    TIME = 18  # stays where it is a time of day and nothing more
 
 
 class Rule(NamedTuple):
@@ -60,6 +61,13 @@ PIXELS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 CLASS_UIDS = frozenset((
     0x00020002, 0x00020010, 0x00080016, 0x0008001A, 0x0008001B, 0x00080062, 0x0008010C, 0x00080117, 0x00080118,
     0x00081150, 0x0008115A, 0x00041510, 0x00041512, 0x0018100B, 0x04000010, 0x00721502,
+))  # fmt: skip
+# When a code's table was made: everybody knows it, and moved it would tell by how much everything moved. It stays,
+# where dates stay or move.
+_VERSIONS = frozenset((0x00080106, 0x00080107))
+# A device's own days: moved by each of its patients' weeks, they would tell those apart, and one known day all of them
+_DEVICE_DAYS = frozenset((
+    0x0014407E, 0x00181200, 0x00181202, 0x00181203, 0x00181204, 0x00181205, 0x0018700C,
 ))  # fmt: skip
 # D for a sequence: its items are walked where every leaf has an action of its own; the others are emptied
 _WALKED = frozenset((0x0040A730, 0x00700001, 0x0040B020, 0x0040A073, 0x00081111, 0x00081140, 0x00082112))
@@ -152,11 +160,15 @@ class Plan:
     def _date(self, vr: bytes) -> Step:
         if self.policy.dates == "remove":
             return Step.EMPTY
-        return Step.DATE if self.policy.dates == "shift" and vr != b"TM" else Step.KEEP
+        if vr == b"TM":
+            return Step.TIME
+        return Step.DATE if self.policy.dates == "shift" else Step.KEEP
 
     def _listed(self, row: Row, vr: bytes) -> Step:
         if row.tag in (PATIENT_ID, 0x00100010) and vr != b"SQ":
             return Step.PERSON
+        if row.tag in _VERSIONS and self.policy.dates != "remove":
+            return Step.KEEP
         for action in self._chosen(row):
             return self._cleaned(row, vr) if action == "C" else self._kept(row, vr)
         if vr == b"SQ":
@@ -180,11 +192,14 @@ class Plan:
         }
         if "modified_dates" in row.options:
             chosen["device"] = False  # a device's date tells when somebody was there as any other does
+            chosen["modified_dates"] &= row.tag not in _DEVICE_DAYS
         return sorted((action for option, action in row.options.items() if chosen.get(option)), reverse=True)
 
     def _kept(self, row: Row, vr: bytes) -> Step:
         if vr == b"AS":
             return Step.AGE
+        if vr == b"TM":
+            return Step.TIME
         if vr in TEXT:
             return Step.TEXT
         return Step.SEQUENCE if vr == b"SQ" else Step.KEEP
