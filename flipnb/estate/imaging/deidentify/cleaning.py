@@ -27,12 +27,12 @@ _LETTER = r"[^\W\d_]"
 _LETTERS = re.compile(
     rf"(?<!\w)(?:{_LETTER}(?: |[._-])){{3,}}{_LETTER}(?!\w)|(?<!\w)(?:{_LETTER}[. ] ?){{1,3}}{_LETTER}(?!\w)\.?"
 )
-_BROKEN = re.compile(rf"({_LETTER}+)-[ ]*[\r\n]\s*({_LETTER}+)")  # a word over the end of a line
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+_BROKEN = re.compile(rf"(?<![^\W\d_])({_LETTER}+)-[ ]*[\r\n]\s*({_LETTER}+)")  # a word over the end of a line
+_INVISIBLE = re.compile("[\0-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f\u00ad\u200b-\u200f\u2060\ufeff]")
 _LABELLED = re.compile(
     r"\b(?:MRN|NHS|CHI|PID|UHID|CRN|Acc(?:ession)?|Hosp(?:ital)?|Patient|Pat|Pt|Case|Chart|Reg|ID|DOB|Tel|Phone|Mob(?:ile)?)\b\.?"
     r"\s{0,3}(?:ID|No|Nr|Num(?:ber)?)?\.?\s{0,3}[:#=]?\s{0,3}#?"
-    r"(?=[\w/-]{0,20}\d)(?:[A-Z]{0,4}[-/ ]?\d[\w/-]{2,})(?: \d{2,4})*",
+    r"(?=[\w/-]{0,20}\d)(?:[A-Z]{0,4}[-/ ]?\d[\w/-]{2,})(?: \d{2,12})*",
     re.I,
 )
 _NHS = re.compile(r"(?<![\d.])(\d{3})([ -]?)(\d{3})[ -]?(\d{4})(?!\d|\.\d)")
@@ -61,7 +61,9 @@ _ISO = re.compile(
 )
 _NUMERIC = re.compile(r"(?<![\d.])(\d{1,2})([-/.])(\d{1,2})\2((?:19|20)\d\d|\d\d)(?![\d.]*\d)")
 _WORDED = re.compile(
-    rf"(?<!\d)(\d{{1,2}})((?:st|nd|rd|th)?[ .-]*(?:of )?)({_MONTH})(?![a-z])([ .,'-]*)((?:19|20)\d\d|\d\d)?(?!\d)", re.I
+    rf"(?<![^\W_])(\d{{1,2}})((?:st|nd|rd|th)?[ .-]*(?:of )?)({_MONTH})(?![^\W\d_])"
+    r"([ .,'-]*)((?:19|20)\d\d|\d\d)?(?!\d)",
+    re.I,
 )
 _MONTH_FIRST = re.compile(rf"\b({_MONTH})([ .]*(?:the )?)(\d{{1,2}})(?:st|nd|rd|th)?([ ,]+)((?:19|20)\d\d)(?!\d)", re.I)
 _YEAR_FIRST = re.compile(rf"(?<![\d.])((?:19|20)\d\d)([ ./-]+)({_MONTH})([ ./-]+)(\d{{1,2}})(?!\d)", re.I)
@@ -102,7 +104,7 @@ def clean(text: str, context: Context, *, description: bool, technical: bool = F
 
 def _clean_one(text: str, context: Context, description: bool, technical: bool) -> Cleaned:
     before = text
-    text = text if text.isascii() else _INVISIBLE.sub("", text)
+    text = _INVISIBLE.sub("", text)
     text = _UID.sub(lambda found: context.uid(found[0].encode()).decode(), text)
     held = _UID.findall(text) if text != before or "2.25." in text else []
     for number, uid in enumerate(held):  # set aside, for a new UID is a long number too
@@ -328,6 +330,8 @@ def _month_name(moved: date, like: str) -> str:
 
 
 def _worded(found: re.Match[str], context: Context) -> str:
+    if found[3].casefold() == "may" and not found[5] and (found[3] == "may" or "." in found[2]):
+        return found[0]  # segment 4 may be a cyst; segment 4. May be a cyst
     year = found[5] or "2000"
     moved = _moved(year, _MONTHS[found[3].casefold()], int(found[1]), context)
     if moved is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from flipnb.estate.imaging.deidentify.charsets import Undecodable
+from flipnb.estate.imaging.deidentify.charsets import LATIN_1, Undecodable, is_latin_1
 from flipnb.estate.imaging.deidentify.cleaning import Context, clean, is_spelled_out
 from flipnb.estate.imaging.deidentify.encoding import BIG, EXPLICIT, IMPLICIT, Encoding
 from flipnb.estate.imaging.deidentify.identity import Identity
@@ -167,12 +167,19 @@ class Deidentifier:
 
     def _cleaned(self, late: PutOff, context: Context, kept: list[str]) -> bytes:
         technical = late.tag in TECHNICAL or late.vr not in TEXT
+        charset = late.charset
         try:
-            text = late.charset.decode(late.value)
+            try:
+                text = charset.decode(late.value)
+            except Undecodable:
+                if not is_latin_1(late.value):
+                    raise
+                charset = LATIN_1
+                text = charset.decode(late.value)
             cleaned = clean(text, context, description=late.step == Step.DESCRIPTION, technical=technical)
             if cleaned.kept_word:
                 kept.append(where((*late.path, late.tag)))
-            return late.value if cleaned.text == text else late.charset.encode(cleaned.text)
+            return late.value if cleaned.text == text else charset.encode(cleaned.text)
         except Undecodable:
             return b""
 

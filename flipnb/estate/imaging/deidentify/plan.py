@@ -82,7 +82,7 @@ _COMMON = frozenset((
 ))  # fmt: skip
 # Codes, versions and formats: numbers in them that look like dates or telephones are none
 TECHNICAL = frozenset((
-    0x00080100, 0x00080102, 0x00080103, 0x00080119, 0x00181016, 0x00181018, 0x00181019, 0x00081090,
+    0x00080100, 0x00080102, 0x00080103, 0x00080119, 0x00181016, 0x00181018, 0x00181019, 0x00181020, 0x00081090,
     0x00080070, 0x00080104,
 ))  # fmt: skip
 
@@ -108,7 +108,7 @@ class Plan:
 
     def rule(self, tag: int, vr: bytes) -> tuple[Step, str]:
         """Step and role of an attribute that is declared (or known) to have ``vr``."""
-        own = self._own(tag)
+        own = self._own(tag, vr)
         if own is not None:
             return own, ""
         row = table().get(tag)
@@ -118,14 +118,14 @@ class Plan:
         if tag in self.policy.keep:
             return (Step.SEQUENCE if vr == b"SQ" else Step.KEEP), ""
         role = _role(row, meant or vr, vr)
-        if tag in self.policy.remove:
-            return Step.DROP, role
+        if tag in self.policy.remove or (meant in STRINGS and vr not in STRINGS and vr != b"SQ"):
+            return Step.DROP, role  # … or a text that calls itself binary, which nobody could read
         if row is None:
             return self.by_vr(tag, vr), role
         step = self._listed(row, meant if vr in STRINGS and meant in STRINGS else vr)
         return step, "" if step in (Step.KEEP, Step.TEXT) else role
 
-    def _own(self, tag: int) -> Step | None:
+    def _own(self, tag: int, vr: bytes) -> Step | None:
         group = tag >> 16
         if tag in (ENCAPSULATED_DOCUMENT, DIRECTORY):
             return Step.REFUSE
@@ -137,7 +137,7 @@ class Plan:
             return Step.PIXELS
         if tag == 0x00080005:
             return Step.CHARSET
-        if tag in FACTS:
+        if tag in FACTS and vr not in TEXT:  # declared as free text, it is looked through as that
             return Step.FACT
         if tag == TEXT_VALUE:
             return Step.DESCRIPTION if self.policy.structured_content == "clean" else Step.DUMMY

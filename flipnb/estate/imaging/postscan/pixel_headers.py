@@ -53,7 +53,7 @@ def pixel_headers(after: Elements) -> PixelHeaders:
         else:
             rest = bytes(value[_expected(numbers, len(value)) :])
             parts.append(rest)
-            odd += ["bytes after the last frame"] if any(rest) else []
+            odd += ["bytes after the last frame"] if len(rest) > 1 and any(rest) else []
     text = SEPARATOR.join(filter(None, (printable(part[at : at + _PIECE]) for part in parts for at in _steps(part))))
     odd += ["a camera's notes"] if _CAMERA.search(text) else []
     return PixelHeaders(text, tuple(odd))
@@ -130,17 +130,21 @@ class Codestream:
 
     def _jpeg_2000(self, item: memoryview, at: int) -> int:
         """Segments of the main header and of each tile-part (ISO/IEC 15444-1 Annex A). Returns where it ends."""
-        tile = 0
+        tile, last = 0, None
         while at + 4 <= len(item) and item[at] == 0xFF:
             marker, length = item[at + 1], int.from_bytes(item[at + 2 : at + 4], "big")
             if marker == 0xD9:
                 return at + 2
             if marker == 0x93:  # coded data: on to the next tile-part
+                if tile <= at:
+                    break
                 at = tile
                 continue
             if marker == 0x90:
                 long = int.from_bytes(item[at + 6 : at + 10], "big")
-                tile = at + long if long > 12 else _last(item, at)
+                if long <= 12:  # the last one, up to the end
+                    last = _last(item, at) if last is None else last
+                tile = at + long if long > 12 else last or 0
             elif marker == 0x51:
                 width, height, left, top = unpack_from(">4I", bytes(item[at + 6 : at + 22]).ljust(16, b"\0"))
                 self.size = (height - top, width - left)

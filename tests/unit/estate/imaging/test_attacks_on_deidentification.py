@@ -20,6 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8B
 
 from flipnb.estate.imaging.deidentify import Deidentifier, Keys, Policy, Refused
 from flipnb.estate.imaging.folder import deidentify
+from flipnb.estate.imaging.postscan.pixel_headers import Codestream
 from flipnb.estate.imaging.release import release
 
 RESEARCH = Policy.named("research")
@@ -163,7 +164,8 @@ def test_the_patients_number_in_a_number(vr, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "said", ["W.h.i.t.c.o.m.b.e", "W-h-i-t-c-o-m-b-e", "Whit-\ncombe", "Whit\u200bcombe", "Whit\u00adcombe"]
+    "said",
+    ["W.h.i.t.c.o.m.b.e", "W-h-i-t-c-o-m-b-e", "Whit-\ncombe", "Whit\u200bcombe", "Whit\u00adcombe", "Whit\0combe"],
 )
 def test_a_name_in_pieces(said, tmp_path):
     outcome, after = released(ct(ImageComments=f"CT chest {said} lung"), tmp_path)
@@ -176,6 +178,46 @@ def test_a_name_that_a_clinical_word_begins_with(tmp_path):
     )
     assert outcome.state == "released"
     assert after.StudyDescription == "CT thorax, sternum and sternal wires of"
+
+
+@pytest.mark.parametrize(("said", "kept"), [("T1 apr\xe8s contraste", True), ("T1 apr\xe8s No\xebl", False)])
+def test_accents_in_another_character_set_than_is_declared(said, kept, tmp_path):
+    """Not emptied: UTF-8 is declared, and one description is in Latin 1."""
+    data = encoded(ct(PatientName="Noël^Hervé", SeriesDescription="q" * len(said)))
+    outcome, _ = released(data.replace(b"q" * len(said), said.encode("latin-1")), tmp_path)
+    assert outcome.state == "released"
+    made = (tmp_path / "out.dcm").read_bytes()
+    assert b"T1 apr\xe8s" in made
+    assert (said.encode("latin-1") in made) is kept
+
+
+@pytest.mark.parametrize(
+    "said", ["Lesion at T2 may represent", "segment 4 may be a cyst", "In segment 4. May be a cyst", "T1 mar", "T2 sep"]
+)
+def test_a_verb_is_no_month(said, tmp_path):
+    outcome, after = released(ct(ImageComments=said), tmp_path)
+    assert (outcome.state, after.ImageComments) == ("released", said)
+
+
+def test_a_version_is_no_day(tmp_path):
+    before = ct(SoftwareVersions="syngo 2019-03-01", ImageComments="tel 07700 900123 lung, MRN 12345 678901")
+    outcome, after = released(before, tmp_path)
+    assert outcome.state == "released"
+    assert after.SoftwareVersions == "syngo 2019-03-01"
+    assert after.ImageComments == "lung"
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr"), [(0x00080060, b"SH"), (0x00200013, b"LT"), (0x00081090, b"OB"), (0x00181400, b"OF")]
+)
+def test_a_text_that_calls_itself_something_else(tag, vr, tmp_path):
+    """A name that no header holds, behind a title, where no text is meant to be or none is said to be."""
+    keyword = struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr
+    said = keyword + (b"\0\0\x0c\0\0\0" if vr[:1] == b"O" else b"\x0c\0") + b"Mrs Larkspur"
+    data = encoded(ct())
+    at = data.index(struct.pack("<HH", 0x0010, 0x0010))
+    outcome, _ = released(data[:at] + said + data[at:], tmp_path)
+    assert outcome.state == "refused" or b"Larkspur" not in (tmp_path / "out.dcm").read_bytes()
 
 
 # --- pixels
@@ -261,6 +303,19 @@ def test_what_a_jpeg_2000_holds_beside_its_picture(tmp_path):
     ):
         outcome, _ = released(picture(STILL, JPEG2000Lossless, PixelData=encapsulate([some])), tmp_path)
         assert outcome.state == state
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"\xff\x4f\xff\x93" * 9,
+        b"\xff\x4f" + (b"\xff\x90\0\x0a" + bytes(8)) * 3000 + bytes(1 << 24),
+        b"\xff\xd8" * 99999,
+    ],
+    ids=["data without a tile", "tiles without length", "beginnings"],
+)
+def test_streams_that_are_made_to_be_walked_for_ever(stream):
+    assert Codestream(memoryview(stream)).known
 
 
 def test_pixels_that_no_reader_of_letters_sees(tmp_path):
