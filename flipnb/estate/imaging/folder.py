@@ -152,8 +152,10 @@ class _Run:
 
     def _name(self, item: Item) -> str:
         """What stands for a file in the ledger, which must not hold its name."""
-        said = f"{item.name}\0{item.size}\0{item.changed}".encode()
-        return hmac.new(self._secret, self._stamp + said, hashlib.sha256).hexdigest()
+        said = f"{item.name}\0{item.size}\0{item.changed}"
+        if item.member is not None:  # a zip may hold two files of one name
+            said += f"\0{item.member}"
+        return hmac.new(self._secret, self._stamp + said.encode(errors="surrogateescape"), hashlib.sha256).hexdigest()
 
     def _done(self) -> dict[str, dict[str, Any]]:
         """What earlier runs did, but for a last line that was cut."""

@@ -64,6 +64,8 @@ def answered(order: dict[str, Any], answer: Callable[[Path, Path], dict[str, Any
     except MemoryError:
         return {"state": "quarantined", "reason": "too much memory was needed"}
     except OSError as error:
+        if error.filename is not None and Path(error.filename) == source:
+            return {"state": "refused", "reason": "unreadable"}
         return {"state": "failed", "reason": os.strerror(error.errno or 0), "errno": error.errno}
     finally:
         spooled.unlink(missing_ok=True)
@@ -92,9 +94,9 @@ def _spool(archive: Path, number: int, size: int, to: Path) -> str:
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         return f"damaged in the zip ({type(error).__name__})"
     except Exception as error:
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.errno is not None:
             raise
-        return f"damaged in the zip ({type(error).__name__})"  # zlib's, lzma's and bz2's own
+        return f"damaged in the zip ({type(error).__name__})"  # zlib's and lzma's own; bz2's is an OSError of no number
     return ""
 
 

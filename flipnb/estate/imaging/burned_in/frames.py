@@ -75,14 +75,21 @@ def shown(array: Any, header: Dataset) -> Grey:
     return np.asarray(255 - grey) if header.get("PhotometricInterpretation") == "MONOCHROME1" else grey
 
 
-def _palette(array: Any, header: Dataset) -> Grey:
+def shown_by_darkest(array: Any, header: Dataset) -> Grey:
+    """As ``shown``, but colours as the darkest of their three: what is as bright as its paper is seen here."""
+    if array.ndim == 3:
+        return _stretched(array[..., :3].min(axis=-1))
+    return _palette(array, header, darkest=True)
+
+
+def _palette(array: Any, header: Dataset, *, darkest: bool = False) -> Grey:
     from pydicom.pixels.processing import apply_color_lut
 
     try:
         colours = apply_color_lut(array, header)
     except Exception:
         return _stretched(array)
-    return _stretched(colours.max(axis=-1))
+    return _stretched(colours.min(axis=-1) if darkest else colours.max(axis=-1))
 
 
 def _windowed(array: Any, header: Dataset) -> Grey:

@@ -47,6 +47,8 @@ _SCREENS = frozenset(
     }
 )
 _SCREENSHOT = frozenset({"SECONDARY", "SCREEN SAVE", "SCREENSHOT", "SCREEN_SAVE", "LOCALIZER", "REPORT", "DOSE_INFO"})
+# Of a person's outside: without a word to the contrary, a face (PS3.15 113101)
+_PHOTOGRAPHS = frozenset({"1.2.840.10008.5.1.4.1.1.77.1.4", "1.2.840.10008.5.1.4.1.1.77.1.4.1"})
 _SMALLEST = 16
 _MOST_PIXELS = 128 << 20
 
@@ -73,6 +75,8 @@ def gate(header: Dataset) -> Gate:
     if _says(header, "RecognizableVisualFeatures"):
         return Gate("every-frame-of-a-scene", "its header says that a person can be recognised", declared=True)
     sop_class = str(header.get("SOPClassUID", ""))
+    if sop_class in _PHOTOGRAPHS and str(header.get("RecognizableVisualFeatures", "")).strip().upper() != "NO":
+        return Gate("every-frame-of-a-scene", "a photograph may show a face", declared=True)
     if sop_class in _NO_PICTURES:
         return Gate("none", _NO_PICTURES[sop_class])
     if min(rows, columns) < _SMALLEST:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flipnb.estate.imaging.burned_in import reading
-from flipnb.estate.imaging.burned_in.frames import Grey, Undecodable, decode, scenes, shown
+from flipnb.estate.imaging.burned_in.frames import Grey, Undecodable, decode, scenes, shown, shown_by_darkest
 from flipnb.estate.imaging.burned_in.gates import Gate, gate, number
 from flipnb.estate.imaging.burned_in.markers import is_marker
 from flipnb.estate.imaging.burned_in.verdict import Box, FoundText, Verdict
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 MOST_SCENES = 12
 MOST_FRAMES = 96
@@ -42,7 +46,8 @@ def examine(file: Path) -> Verdict:
     if asked.need == "none":
         return Verdict("unread" if asked.unreadable else "not-needed", reason=asked.reason)
     try:
-        texts = tuple(_texts(_chosen(file, frames, asked, sampled=place <= 1 or place % SAMPLED == 0)))
+        chosen = _chosen(file, frames, asked, sampled=place <= 1 or place % SAMPLED == 0)
+        texts = tuple(_texts(file, chosen, colour=_has_colours(header)))
     except Undecodable as error:
         return Verdict("unread", reason=str(error))
     except Exception as error:  # OpenCV's and the models' own
@@ -80,11 +85,25 @@ def may_hold_letters(picture: Grey) -> bool:
     return bool(border > _MANY_STROKES or 40 < brightest < picture.size // 4)
 
 
-def _texts(pictures: Iterator[tuple[int, Grey]]) -> Iterator[FoundText]:
+def _has_colours(header: Dataset) -> bool:
+    return number(header, "SamplesPerPixel") > 1 or str(header.get("PhotometricInterpretation", "")).startswith("PAL")
+
+
+def _texts(file: Path, pictures: Iterator[tuple[int, Grey]], *, colour: bool) -> Iterator[FoundText]:
+    """Each text once. Colours are read twice: red letters on white paper are as bright as the paper."""
     for frame, picture in pictures:
-        for box, text, score in reading.read(picture):
-            if not is_marker(text) and _is_text(text, score) and not _is_anatomy(box, picture):
-                yield FoundText(frame, box, text, score)
+        found: list[FoundText] = []
+        for look in (picture, *([shown_by_darkest(*decode(file, frame))] if colour else [])):
+            for box, text, score in reading.read(look):
+                if is_marker(text) or not _is_text(text, score) or _is_anatomy(box, picture):
+                    continue
+                if not any(_overlap(box, one.box) for one in found):
+                    found.append(FoundText(frame, box, text, score))
+        yield from found
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _is_text(text: str, score: float) -> bool:

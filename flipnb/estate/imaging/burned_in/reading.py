@@ -34,7 +34,7 @@ def read(picture: Grey) -> list[Read]:
     engine = _engine()
     # The detector enlarges the shorter side to this: by default 736, which costs 0.2 s for a thumbnail.
     engine.text_det.limit_side_len = max(64, min(736, min(small.shape) * _enlarged(max(small.shape))))
-    found, _ = engine(np.ascontiguousarray(np.repeat(small[..., None], 3, axis=2)), use_cls=False, use_det=True)
+    found, _ = engine(np.ascontiguousarray(np.repeat(small[..., None], 3, axis=2)), use_cls=True, use_det=True)
     return [Read(_box(corners, scale, picture.shape), text, float(score)) for corners, text, score in found or ()]
 
 

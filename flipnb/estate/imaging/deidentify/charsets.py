@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 _DELIMITERS = {ord("\\"), ord("^"), ord("=")}
@@ -10,6 +11,9 @@ _MULTIBYTE = ("ISO 2022 ", "GB18030", "GBK", "ISO_IR 13")
 
 class Undecodable(Exception):
     """The bytes are no text of the declared character set, or a text cannot be said in it."""
+
+
+_ACCENTED = re.compile(rb"(?:[^\x80-\xff]|[\xc0-\xff](?![\x80-\xff]))*")
 
 
 class Charset:
@@ -65,3 +69,11 @@ class Charset:
                 except (LookupError, ValueError) as error:
                     raise Undecodable from error
         return self._codecs
+
+
+LATIN_1 = Charset(b"ISO_IR 100")
+
+
+def is_latin_1(value: bytes) -> bool:
+    """Whether bytes beyond ASCII are single accented letters, as some writers leave them where UTF-8 is declared."""
+    return _ACCENTED.fullmatch(value) is not None

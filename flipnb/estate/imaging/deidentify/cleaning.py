@@ -25,12 +25,14 @@ _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8
 _ADDRESS = re.compile(r"(?:\b[a-z]{2,6}://|\bwww\.)\S+", re.I)
 _LETTER = r"[^\W\d_]"
 _LETTERS = re.compile(
-    rf"(?<!\w)(?:{_LETTER} ){{3,}}{_LETTER}(?!\w)|(?<!\w)(?:{_LETTER}[. ] ?){{1,3}}{_LETTER}(?!\w)\.?"
+    rf"(?<!\w)(?:{_LETTER}(?: |[._-])){{3,}}{_LETTER}(?!\w)|(?<!\w)(?:{_LETTER}[. ] ?){{1,3}}{_LETTER}(?!\w)\.?"
 )
+_BROKEN = re.compile(rf"(?<![^\W\d_])({_LETTER}+)-[ ]*[\r\n]\s*({_LETTER}+)")  # a word over the end of a line
+_INVISIBLE = re.compile("[\0-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f\u00ad\u200b-\u200f\u2060\ufeff]")
 _LABELLED = re.compile(
     r"\b(?:MRN|NHS|CHI|PID|UHID|CRN|Acc(?:ession)?|Hosp(?:ital)?|Patient|Pat|Pt|Case|Chart|Reg|ID|DOB|Tel|Phone|Mob(?:ile)?)\b\.?"
     r"\s{0,3}(?:ID|No|Nr|Num(?:ber)?)?\.?\s{0,3}[:#=]?\s{0,3}#?"
-    r"(?=[\w/-]{0,20}\d)(?:[A-Z]{0,4}[-/ ]?\d[\w/-]{2,})(?: \d{2,4})*",
+    r"(?=[\w/-]{0,20}\d)(?:[A-Z]{0,4}[-/ ]?\d[\w/-]{2,})(?: \d{2,12})*",
     re.I,
 )
 _NHS = re.compile(r"(?<![\d.])(\d{3})([ -]?)(\d{3})[ -]?(\d{4})(?!\d|\.\d)")
@@ -59,9 +61,16 @@ _ISO = re.compile(
 )
 _NUMERIC = re.compile(r"(?<![\d.])(\d{1,2})([-/.])(\d{1,2})\2((?:19|20)\d\d|\d\d)(?![\d.]*\d)")
 _WORDED = re.compile(
-    rf"(?<!\d)(\d{{1,2}})((?:st|nd|rd|th)?[ .-]*(?:of )?)({_MONTH})(?![a-z])([ .,'-]*)((?:19|20)\d\d|\d\d)?(?!\d)", re.I
+    rf"(?<![^\W_])(\d{{1,2}})((?:st|nd|rd|th)?[ .-]*(?:of )?)({_MONTH})(?![^\W\d_])"
+    r"([ .,'-]*)((?:19|20)\d\d|\d\d)?(?!\d)",
+    re.I,
 )
-_MONTH_FIRST = re.compile(rf"\b({_MONTH})([ .]*)(\d{{1,2}})(?:st|nd|rd|th)?([ ,]+)((?:19|20)\d\d)(?!\d)", re.I)
+_MONTH_FIRST = re.compile(rf"\b({_MONTH})([ .]*(?:the )?)(\d{{1,2}})(?:st|nd|rd|th)?([ ,]+)((?:19|20)\d\d)(?!\d)", re.I)
+_YEAR_FIRST = re.compile(rf"(?<![\d.])((?:19|20)\d\d)([ ./-]+)({_MONTH})([ ./-]+)(\d{{1,2}})(?!\d)", re.I)
+_MONTH_ALONE = re.compile(
+    rf"(\d{{1,2}}(?:st|nd|rd|th)?[ .-]*(?:of )?)?(?<![^\W\d_])({_MONTH})([ .,'/-]*)((?:19|20)\d\d)(?!\d)", re.I
+)
+_MONTH_NUMBER = re.compile(r"(?<![\d/.-])(0?[1-9]|1[0-2])/((?:19|20)\d\d)(?![\d/])")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?", re.U)
 _HONORIFICS = frozenset(("mr", "mrs", "ms", "miss", "dr", "prof"))
 _TITLES = _HONORIFICS | {"for", "pt", "by"}
@@ -95,6 +104,7 @@ def clean(text: str, context: Context, *, description: bool, technical: bool = F
 
 def _clean_one(text: str, context: Context, description: bool, technical: bool) -> Cleaned:
     before = text
+    text = _INVISIBLE.sub("", text)
     text = _UID.sub(lambda found: context.uid(found[0].encode()).decode(), text)
     held = _UID.findall(text) if text != before or "2.25." in text else []
     for number, uid in enumerate(held):  # set aside, for a new UID is a long number too
@@ -115,7 +125,7 @@ def _clean_one(text: str, context: Context, description: bool, technical: bool) 
 
 def is_spelled_out(text: str) -> bool:
     """Whether something in ``text`` may be initials or a name letter by letter, which only its person's names tell."""
-    return _LETTERS.search(text) is not None
+    return _LETTERS.search(text) is not None or ("-" in text and _BROKEN.search(text) is not None)
 
 
 def _without_patterns(text: str, context: Context, description: bool) -> str:
@@ -193,6 +203,7 @@ def _without_names(text: str, identity: Identity) -> tuple[str, bool]:
     if not identity.names and not identity.ambiguous:
         return text, False
     text = _LETTERS.sub(lambda found: _spelled_out(found, identity), text)
+    text = _BROKEN.sub(lambda found: " " if folded(found[1] + found[2]) in identity.names else found[0], text)
     words = [(found.start(), found.end(), folded(found[0])) for found in _WORD.finditer(text)]
     gone = [_is_name(word, identity) for _, _, word in words]
     doubtful = [word in identity.ambiguous and not out for (_, _, word), out in zip(words, gone, strict=True)]
@@ -211,8 +222,8 @@ def _without_names(text: str, identity: Identity) -> tuple[str, bool]:
 
 
 def _spelled_out(found: re.Match[str], identity: Identity) -> str:
-    """Initials with dots, and names with a space after each letter."""
-    letters = folded(re.sub(r"[. ]", "", found[0]))
+    """Initials with dots, and names with a space, a dot or a dash after each letter."""
+    letters = folded(re.sub(r"[. _-]", "", found[0]))
     return " " if letters in identity.initials or letters in identity.names else found[0]
 
 
@@ -246,7 +257,7 @@ def _is_name(word: str, identity: Identity) -> bool:
     bare = word.replace("'", "").replace("’", "").strip("0123456789")
     if bare in identity.names or (bare.endswith("s") and bare[:-1] in identity.names):
         return True
-    return any(len(name) >= 5 and name in bare for name in identity.names)
+    return bare not in clinical_words() and any(len(name) >= 5 and name in bare for name in identity.names)
 
 
 def _valid_nhs(number: str) -> bool:
@@ -260,6 +271,9 @@ def _valid_nhs(number: str) -> bool:
 def _move_dates(text: str, context: Context) -> str:
     text = _ISO.sub(lambda found: _iso(found, context), text)
     text = _NUMERIC.sub(lambda found: _numeric(found, context), text)
+    text = _MONTH_NUMBER.sub(lambda found: _month_number(found, context), text)
+    text = _MONTH_ALONE.sub(lambda found: _month_alone(found, context), text)
+    text = _YEAR_FIRST.sub(lambda found: _year_first(found, context), text)
     text = _WORDED.sub(lambda found: _worded(found, context), text)
     return _MONTH_FIRST.sub(lambda found: _month_first(found, context), text)
 
@@ -316,6 +330,8 @@ def _month_name(moved: date, like: str) -> str:
 
 
 def _worded(found: re.Match[str], context: Context) -> str:
+    if found[3].casefold() == "may" and not found[5] and (found[3] == "may" or "." in found[2]):
+        return found[0]  # segment 4 may be a cyst; segment 4. May be a cyst
     year = found[5] or "2000"
     moved = _moved(year, _MONTHS[found[3].casefold()], int(found[1]), context)
     if moved is None:
@@ -325,6 +341,33 @@ def _worded(found: re.Match[str], context: Context) -> str:
     between = re.sub("st|nd|rd|th", "", found[2], flags=re.I)
     said = f"{moved.day}{between}{_month_name(moved, found[3])}"
     return f"{said}{found[4]}{_year(moved, found[5])}" if found[5] else f"{said}{found[4]}"
+
+
+def _moved_month(year: str, month: int, context: Context) -> date:
+    """As ``_moved``, of the month's middle; the month of a birth goes as the day does."""
+    if any((birth.year, birth.month) == (int(year), month) for birth in context.identity.births):
+        return date.min
+    return _moved(year, month, 15, context) or date.min
+
+
+def _month_number(found: re.Match[str], context: Context) -> str:
+    moved = _moved_month(found[2], int(found[1]), context)
+    return " " if moved == date.min else f"{moved.month:0{len(found[1])}}/{moved.year:04}"
+
+
+def _month_alone(found: re.Match[str], context: Context) -> str:
+    if found[1]:  # a day is before it
+        return found[0]
+    moved = _moved_month(found[4], _MONTHS[found[2].casefold()], context)
+    return " " if moved == date.min else f"{_month_name(moved, found[2])}{found[3]}{moved.year:04}"
+
+
+def _year_first(found: re.Match[str], context: Context) -> str:
+    moved = _moved(found[1], _MONTHS[found[3].casefold()], int(found[5]), context)
+    if moved is None:
+        return found[0]
+    said = f"{moved.year:04}{found[2]}{_month_name(moved, found[3])}{found[4]}{moved.day}"
+    return " " if moved == date.min else said
 
 
 def _month_first(found: re.Match[str], context: Context) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from flipnb.estate.imaging.deidentify.charsets import Undecodable
+from flipnb.estate.imaging.deidentify.charsets import LATIN_1, Undecodable, is_latin_1
 from flipnb.estate.imaging.deidentify.cleaning import Context, clean, is_spelled_out
 from flipnb.estate.imaging.deidentify.encoding import BIG, EXPLICIT, IMPLICIT, Encoding
 from flipnb.estate.imaging.deidentify.identity import Identity
@@ -20,6 +20,7 @@ from flipnb.estate.imaging.deidentify.walker import PutOff, Refused, Walk, where
 _REMEMBERED, _SHORT = 100_000, 256
 _MOST_NAMES = 20_000
 _STUDY, _SERIES, _SOP, _SOP_CLASS = 0x0020000D, 0x0020000E, 0x00080018, 0x00080016
+_SPOKEN = ("1.2.840.10008.5.1.4.1.1.9.4.1", "1.2.840.10008.5.1.4.1.1.9.4.2")  # audio: who speaks, and of whom
 _NOBODY = Identity()
 
 
@@ -122,6 +123,8 @@ class Deidentifier:
             kept = self._finish(walk, identity, who)
             pieces = _joined(walk)
         facts = self._facts(walk, read, who, kept)
+        if facts.sop_class in _SPOKEN:
+            raise Refused("audio")
         meta = file_meta(read.syntax, facts.sop_class.encode(), facts.sop_uid.encode())
         return Deidentified([meta, *pieces], facts)
 
@@ -164,12 +167,19 @@ class Deidentifier:
 
     def _cleaned(self, late: PutOff, context: Context, kept: list[str]) -> bytes:
         technical = late.tag in TECHNICAL or late.vr not in TEXT
+        charset = late.charset
         try:
-            text = late.charset.decode(late.value)
+            try:
+                text = charset.decode(late.value)
+            except Undecodable:
+                if not is_latin_1(late.value):
+                    raise
+                charset = LATIN_1
+                text = charset.decode(late.value)
             cleaned = clean(text, context, description=late.step == Step.DESCRIPTION, technical=technical)
             if cleaned.kept_word:
                 kept.append(where((*late.path, late.tag)))
-            return late.value if cleaned.text == text else late.charset.encode(cleaned.text)
+            return late.value if cleaned.text == text else charset.encode(cleaned.text)
         except Undecodable:
             return b""
 

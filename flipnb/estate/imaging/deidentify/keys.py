@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from functools import cache
 
 _KEPT = 200_000
 _MOST_WEEKS = 260  # five years to either side: the season shifts too, ages at a scan do not
-WELL_KNOWN = "1.2.840.10008."
 
 
 class Keys:
@@ -22,14 +22,14 @@ class Keys:
         self._uids: dict[bytes, bytes] = {}
 
     def uid(self, uid: bytes) -> bytes:
-        """The UID in place of ``uid`` (without padding): ``2.25.`` and 128 bits (PS3.5 B.2). A well-known one stays."""
+        """The UID in place of ``uid`` (without padding): ``2.25.`` and 128 bits (PS3.5 B.2). One of PS3.6 stays."""
         found = self._uids.get(uid)
         if found is None:
             found = self._uids_miss(uid)
         return found
 
     def _uids_miss(self, uid: bytes) -> bytes:
-        if not uid or (uid.startswith(WELL_KNOWN.encode()) and len(uid) <= 64):
+        if not uid or uid in _registered():
             return uid
         made = b"2.25.%d" % int.from_bytes(_digest(self._uid, uid)[:16], "big")
         if len(uid) <= 64:  # longer is no UID (PS3.5 section 9.1), and would fill the memory
@@ -46,6 +46,14 @@ class Keys:
         """By how many days a person's dates are moved: whole weeks, so that a Monday stays one; never 0."""
         weeks = int.from_bytes(_digest(self._shift, person)[:8], "big") % (2 * _MOST_WEEKS) - _MOST_WEEKS
         return 7 * (weeks if weeks < 0 else weeks + 1)
+
+
+@cache
+def _registered() -> frozenset[bytes]:
+    """The UIDs of PS3.6 Annex A, as pydicom has them: others below DICOM's root are some maker's instances."""
+    from pydicom._uid_dict import UID_dictionary
+
+    return frozenset(uid.encode() for uid in UID_dictionary)
 
 
 def _digest(keyed: hmac.HMAC, message: bytes) -> bytes:

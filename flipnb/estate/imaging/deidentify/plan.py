@@ -33,6 +33,7 @@ class Step(IntEnum):
     END = 15  # an item's or a sequence's delimiter
     REFUSE = 16
     BINARY = 17  # goes if what names the person stands in it
+    TIME = 18  # stays where it is a time of day and nothing more
 
 
 class Rule(NamedTuple):
@@ -61,6 +62,13 @@ CLASS_UIDS = frozenset((
     0x00020002, 0x00020010, 0x00080016, 0x0008001A, 0x0008001B, 0x00080062, 0x0008010C, 0x00080117, 0x00080118,
     0x00081150, 0x0008115A, 0x00041510, 0x00041512, 0x0018100B, 0x04000010, 0x00721502,
 ))  # fmt: skip
+# When a code's table was made: everybody knows it, and moved it would tell by how much everything moved. It stays,
+# where dates stay or move.
+_VERSIONS = frozenset((0x00080106, 0x00080107))
+# A device's own days: moved by each of its patients' weeks, they would tell those apart, and one known day all of them
+_DEVICE_DAYS = frozenset((
+    0x0014407E, 0x00181200, 0x00181202, 0x00181203, 0x00181204, 0x00181205, 0x0018700C,
+))  # fmt: skip
 # D for a sequence: its items are walked where every leaf has an action of its own; the others are emptied
 _WALKED = frozenset((0x0040A730, 0x00700001, 0x0040B020, 0x0040A073, 0x00081111, 0x00081140, 0x00082112))
 _REFERENCED_STUDY = 0x00081110
@@ -74,7 +82,7 @@ _COMMON = frozenset((
 ))  # fmt: skip
 # Codes, versions and formats: numbers in them that look like dates or telephones are none
 TECHNICAL = frozenset((
-    0x00080100, 0x00080102, 0x00080103, 0x00080119, 0x00181016, 0x00181018, 0x00181019, 0x00081090,
+    0x00080100, 0x00080102, 0x00080103, 0x00080119, 0x00181016, 0x00181018, 0x00181019, 0x00181020, 0x00081090,
     0x00080070, 0x00080104,
 ))  # fmt: skip
 
@@ -100,7 +108,7 @@ class Plan:
 
     def rule(self, tag: int, vr: bytes) -> tuple[Step, str]:
         """Step and role of an attribute that is declared (or known) to have ``vr``."""
-        own = self._own(tag)
+        own = self._own(tag, vr)
         if own is not None:
             return own, ""
         row = table().get(tag)
@@ -110,14 +118,14 @@ class Plan:
         if tag in self.policy.keep:
             return (Step.SEQUENCE if vr == b"SQ" else Step.KEEP), ""
         role = _role(row, meant or vr, vr)
-        if tag in self.policy.remove:
-            return Step.DROP, role
+        if tag in self.policy.remove or (meant in STRINGS and vr not in STRINGS and vr != b"SQ"):
+            return Step.DROP, role  # … or a text that calls itself binary, which nobody could read
         if row is None:
             return self.by_vr(tag, vr), role
         step = self._listed(row, meant if vr in STRINGS and meant in STRINGS else vr)
         return step, "" if step in (Step.KEEP, Step.TEXT) else role
 
-    def _own(self, tag: int) -> Step | None:
+    def _own(self, tag: int, vr: bytes) -> Step | None:
         group = tag >> 16
         if tag in (ENCAPSULATED_DOCUMENT, DIRECTORY):
             return Step.REFUSE
@@ -129,7 +137,7 @@ class Plan:
             return Step.PIXELS
         if tag == 0x00080005:
             return Step.CHARSET
-        if tag in FACTS:
+        if tag in FACTS and vr not in TEXT:  # declared as free text, it is looked through as that
             return Step.FACT
         if tag == TEXT_VALUE:
             return Step.DESCRIPTION if self.policy.structured_content == "clean" else Step.DUMMY
@@ -152,11 +160,15 @@ class Plan:
     def _date(self, vr: bytes) -> Step:
         if self.policy.dates == "remove":
             return Step.EMPTY
-        return Step.DATE if self.policy.dates == "shift" and vr != b"TM" else Step.KEEP
+        if vr == b"TM":
+            return Step.TIME
+        return Step.DATE if self.policy.dates == "shift" else Step.KEEP
 
     def _listed(self, row: Row, vr: bytes) -> Step:
         if row.tag in (PATIENT_ID, 0x00100010) and vr != b"SQ":
             return Step.PERSON
+        if row.tag in _VERSIONS and self.policy.dates != "remove":
+            return Step.KEEP
         for action in self._chosen(row):
             return self._cleaned(row, vr) if action == "C" else self._kept(row, vr)
         if vr == b"SQ":
@@ -180,11 +192,14 @@ class Plan:
         }
         if "modified_dates" in row.options:
             chosen["device"] = False  # a device's date tells when somebody was there as any other does
+            chosen["modified_dates"] &= row.tag not in _DEVICE_DAYS
         return sorted((action for option, action in row.options.items() if chosen.get(option)), reverse=True)
 
     def _kept(self, row: Row, vr: bytes) -> Step:
         if vr == b"AS":
             return Step.AGE
+        if vr == b"TM":
+            return Step.TIME
         if vr in TEXT:
             return Step.TEXT
         return Step.SEQUENCE if vr == b"SQ" else Step.KEEP

@@ -35,6 +35,7 @@ _DUMMIES = {
     b"OL": b"\0" * 4,
 }
 _DAY = re.compile(rb"^(\d{4})(\.?)(\d{2})\2(\d{2})(.*)$", re.S)
+_TIME = re.compile(rb"(?:[0-2]\d(?::?[0-5]\d(?::?[0-6]\d(?:\.\d{1,6})?)?)?[ \0]*(?:\\|$))*")
 _COARSE = re.compile(rb"^(\d{4})(\d{2})?((?:[+-]\d{4})?)$")
 
 
@@ -50,6 +51,11 @@ def padded(vr: bytes, value: bytes) -> bytes:
     if len(value) % 2 == 0:
         return value
     return value + (b" " if vr in STRINGS and vr != b"UI" else b"\0")
+
+
+def is_time(value: bytes) -> bool:
+    """Whether a TM holds times of a day alone (PS3.5 section 6.2, and the colons of old); some write a DT there."""
+    return _TIME.fullmatch(value.strip(b" \0")) is not None
 
 
 def shifted(value: bytes, days: int) -> bytes:

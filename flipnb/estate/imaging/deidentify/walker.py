@@ -15,6 +15,7 @@ from typing import NamedTuple
 from flipnb.estate.imaging.deidentify.charsets import Charset
 from flipnb.estate.imaging.deidentify.encoding import EXPLICIT, IMPLICIT, UNDEFINED, Encoding
 from flipnb.estate.imaging.deidentify.plan import ENCAPSULATED_DOCUMENT, PATIENT_ID, Plan, Step
+from flipnb.estate.imaging.deidentify.values import is_time
 
 MOST_DEPTH = 32
 MOST_ELEMENTS = 8_000_000
@@ -81,7 +82,7 @@ class Walk:
         self._handlers: tuple[Callable[[int, Step, bytes, str, int, int, int], int], ...] = (
             self._stays, self._drop, self._empty, self._dummy, self._replace_uid, later, later, self._text, self._text,
             later, self._sequence, self._private, self._pixels, self._character_set, self._fact, self._refuse,
-            self._refuse, later,
+            self._refuse, later, self._time,
         )  # fmt: skip
 
     def run(self, start: int, encoding: Encoding, added: list[tuple[int, bytes]]) -> None:
@@ -223,6 +224,11 @@ class Walk:
             self._cut(pos, stop)
             self._put(tag, vr, new + b"\0" if len(new) & 1 else new)
         return stop
+
+    def _time(self, tag: int, step: Step, vr: bytes, role: str, pos: int, start: int, stop: int) -> int:
+        if is_time(bytes(self._data[start : min(stop, start + MOST_TEXT)])):
+            return self._stays(tag, step, vr, role, pos, start, stop)
+        return self._empty(tag, step, vr, role, pos, start, stop)
 
     def _later(self, tag: int, step: Step, vr: bytes, role: str, pos: int, start: int, stop: int) -> int:
         if stop - start > MOST_TEXT:

@@ -14,8 +14,8 @@ from flipnb.estate.imaging.postscan.elements import Element, Elements, Path
 from flipnb.estate.imaging.postscan.haystack import Terms
 from flipnb.estate.imaging.postscan.policy import ScanPolicy
 
-WELL_KNOWN = (b"1.2.840.10008.", b"2.16.840.1.113883.6.")
-"""Roots of UIDs that name a standard's things, nobody's: DICOM's and HL7's code systems."""
+_HL7 = b"2.16.840.1.113883.6."
+"""The root of HL7's code systems."""
 
 _BIRTH = frozenset({0x00100030})
 Kind = str
@@ -46,9 +46,7 @@ def needles(original: Elements, policy: ScanPolicy) -> Needles:
         if element.tag in policy.kept or not element.value or element.tag >> 16 == 2:
             continue
         if not policy.uids and element.vr in _MAY_HOLD_UIDS and element.value.count(b".") > 4:
-            found.uids |= {
-                uid for uid in patterns.uids(element.value) if len(uid) >= 16 and not uid.startswith(WELL_KNOWN)
-            }
+            found.uids |= {uid for uid in patterns.uids(element.value) if len(uid) >= 16 and not _is_a_standards(uid)}
         if kind == "uid" or (kind == "device" and element.vr == "UI"):
             if not (policy.uids if kind == "uid" else policy.device):
                 _uids(found, element)
@@ -122,10 +120,18 @@ def _same_place(found: Needles, element: Element) -> None:
         found.places.setdefault(element.tag, set()).add(value)
 
 
+def _is_a_standards(uid: bytes) -> bool:
+    """Whether a UID names a standard's thing, nobody's: those that pydicom has a name for, and HL7's code systems."""
+    from pydicom.uid import UID
+
+    said = uid.decode("ascii", "replace")
+    return uid.startswith(_HL7) or UID(said).name != said
+
+
 def _uids(found: Needles, element: Element) -> None:
     for value in (element.value or b"").split(b"\\"):
         uid = plain(value)
-        if uid and not uid.startswith(WELL_KNOWN):
+        if uid and not _is_a_standards(uid):
             found.places.setdefault(element.tag, set()).add(uid)
             if uid.count(b".") >= 3:
                 found.uids.add(uid)

@@ -141,7 +141,8 @@ def _shift(sought: Needles, after: Elements) -> timedelta | None:
 def _anywhere(sought: Needles, before: Elements, after: Elements, policy: ScanPolicy) -> list[Survivor]:
     """What is looked for everywhere: spellings, UIDs, and patterns that the original had, too."""
     header = after.header()
-    extra = pixel_headers(after)
+    pixels = pixel_headers(after)
+    extra = pixels.text
     elements = [e for e in after.elements if e.value and e.tag not in policy.kept]
     whole = Haystack(_text(elements) + SEPARATOR + printable(header[:128]) + SEPARATOR + extra, header + extra)
     checks: list[tuple[str, Callable[[Haystack], bool]]] = []
@@ -151,7 +152,7 @@ def _anywhere(sought: Needles, before: Elements, after: Elements, policy: ScanPo
     if sought.uids and not sought.uids.isdisjoint(patterns.uids(whole.raw)):
         checks.append(("uid", lambda hay: not sought.uids.isdisjoint(patterns.uids(hay.raw))))
     checks += _patterns(elements, extra, sought, before, policy)
-    found: list[Survivor] = []
+    found = [Survivor("pixel data", kind) for kind in pixels.odd]
     for kind, check in checks:
         found += [Survivor(place, kind) for place in _places(elements, extra, check)]
     return found
@@ -191,7 +192,7 @@ def _written(elements: Sequence[Element]) -> bytes:
 
 
 def _text(elements: Sequence[Element]) -> bytes:
-    """All that may be read as text, with separators; of numbers only what has letters; decoded where not ASCII."""
+    """All that may be read as text, separated; of numbers what has letters or is long; decoded where not ASCII."""
     parts: list[bytes] = []
     for _, _, vr, value, charsets in elements:
         if not value or vr in _BULK:
@@ -201,13 +202,18 @@ def _text(elements: Sequence[Element]) -> bytes:
             if not value.isascii() or b"\x1b" in value:
                 parts.append(spellings.fold(decoded(value, charsets)).encode())
         elif vr in NUMBER_VRS:
-            if value.upper() != value.lower():
+            if value.upper() != value.lower() or _is_long_number(vr, value):
                 parts.append(value)
         else:
             parts.append(printable(value))
             if len(value) <= 4096 and not value.isascii():
                 parts.append(spellings.fold(decoded(value, charsets)).encode())
     return joined(parts)
+
+
+def _is_long_number(vr: str, value: bytes) -> bool:
+    """Whether an IS or DS has as many digits as a patient's number, and nothing else."""
+    return vr in ("IS", "DS") and any(one.isdigit() and len(one) > 5 for one in map(plain, value.split(b"\\")))
 
 
 def _places(elements: list[Element], extra: bytes, check: Callable[[Haystack], bool]) -> list[str]:
