@@ -29,7 +29,7 @@ from flipnb.estate.imaging.batch.sources import Item, items
 from flipnb.estate.imaging.deidentify import Policy
 from flipnb.files.whole import sync
 
-ENGINE = "1"
+ENGINE = "2"
 """Raised where the same policy gives other bytes."""
 _UID = re.compile(r"[0-9][0-9.]{0,63}")
 _KEY_BYTES = 32

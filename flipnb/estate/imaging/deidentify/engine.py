@@ -11,10 +11,11 @@ from flipnb.estate.imaging.deidentify.encoding import BIG, EXPLICIT, IMPLICIT, E
 from flipnb.estate.imaging.deidentify.identity import Identity
 from flipnb.estate.imaging.deidentify.keys import Keys
 from flipnb.estate.imaging.deidentify.part10 import Outer, file_meta, outer
-from flipnb.estate.imaging.deidentify.plan import TECHNICAL, Plan, Step
+from flipnb.estate.imaging.deidentify.plan import GRAPHIC_LAYER, TECHNICAL, Plan, Step, has_dummy
 from flipnb.estate.imaging.deidentify.policy import Policy
 from flipnb.estate.imaging.deidentify.table import EDITION
-from flipnb.estate.imaging.deidentify.values import TEXT, capped, shifted
+from flipnb.estate.imaging.deidentify.terms import is_of_the_standard
+from flipnb.estate.imaging.deidentify.values import TEXT, capped, dummy, shifted
 from flipnb.estate.imaging.deidentify.walker import PutOff, Refused, Walk, where
 
 _REMEMBERED, _SHORT = 100_000, 256
@@ -166,6 +167,8 @@ class Deidentifier:
         return found
 
     def _cleaned(self, late: PutOff, context: Context, kept: list[str]) -> bytes:
+        if is_of_the_standard(late.tag, late.value):
+            return late.value
         technical = late.tag in TECHNICAL or late.vr not in TEXT
         charset = late.charset
         try:
@@ -179,9 +182,21 @@ class Deidentifier:
             cleaned = clean(text, context, description=late.step == Step.DESCRIPTION, technical=technical)
             if cleaned.kept_word:
                 kept.append(where((*late.path, late.tag)))
-            return late.value if cleaned.text == text else charset.encode(cleaned.text)
+            if cleaned.text == text:
+                return late.value
+            new = charset.encode(cleaned.text)
         except Undecodable:
-            return b""
+            new = b""
+        return self._with_a_value(late, new)
+
+    def _with_a_value(self, late: PutOff, new: bytes) -> bytes:
+        """What is left of a text; nothing only where an attribute may be empty.
+
+        A layer's name is said again in every drawing on it: what stands for it tells layers apart.
+        """
+        if late.tag == GRAPHIC_LAYER or (late.vr == b"CS" and not new.strip(b"\\ ")):
+            return self.keys.label(late.value.strip(b" \0"))
+        return new or (dummy(late.vr) if has_dummy(late.tag) else b"")
 
     def _facts(self, walk: Walk, read: Outer, who: bytes, kept: tuple[str, ...]) -> Facts:
         def fact(tag: int) -> str:

@@ -18,6 +18,7 @@ class Keys:
             raise ValueError("a key of at least 16 bytes is needed")
         self._uid = hmac.new(secret, b"flip/image-uid\0", hashlib.sha256)
         self._person = hmac.new(secret, b"flip/image-person\0", hashlib.sha256)
+        self._label = hmac.new(secret, b"flip/image-label\0", hashlib.sha256)
         self._shift = hmac.new(secret, b"flip/image-days\0", hashlib.sha256)
         self._uids: dict[bytes, bytes] = {}
 
@@ -39,8 +40,12 @@ class Keys:
         return made
 
     def pseudonym(self, person: bytes) -> bytes:
-        """What stands for a person in PatientID and PatientName: 80 bits in hexadecimal, 20 characters."""
-        return _digest(self._person, person)[:10].hex().upper().encode()
+        """What stands for a person in PatientID and PatientName: 24 digits, for no name can stand in them by chance."""
+        return b"%024d" % (int.from_bytes(_digest(self._person, person), "big") % 10**24)
+
+    def label(self, label: bytes) -> bytes:
+        """What stands for a name that things in one file call each other by, of at most 16 characters (CS, SH)."""
+        return b"REMOVED%08d" % (int.from_bytes(_digest(self._label, label), "big") % 10**8)
 
     def days(self, person: bytes) -> int:
         """By how many days a person's dates are moved: whole weeks, so that a Monday stays one; never 0."""

@@ -34,6 +34,9 @@ class Step(IntEnum):
     REFUSE = 16
     BINARY = 17  # goes if what names the person stands in it
     TIME = 18  # stays where it is a time of day and nothing more
+    HOLLOW = 19  # a sequence that stays as a form: kinds, codes and references, without what was measured or drawn
+    ZERO = 20  # as many zeros as there were values
+    TERM = 21  # stays where it is the standard's own term, else a dummy
 
 
 class Rule(NamedTuple):
@@ -69,9 +72,18 @@ _VERSIONS = frozenset((0x00080106, 0x00080107))
 _DEVICE_DAYS = frozenset((
     0x0014407E, 0x00181200, 0x00181202, 0x00181203, 0x00181204, 0x00181205, 0x0018700C,
 ))  # fmt: skip
-# D for a sequence: its items are walked where every leaf has an action of its own; the others are emptied
-_WALKED = frozenset((0x0040A730, 0x00700001, 0x0040B020, 0x0040A073, 0x00081111, 0x00081140, 0x00082112))
+# Their items are walked, for every leaf has an action of its own
+_WALKED = frozenset((0x0040A073, 0x00081111, 0x00081140, 0x00082112))
+_CONTENT, _GRAPHICS = 0x0040A730, 0x00700001  # D: a report and drawings without items would be none
 _REFERENCED_STUDY = 0x00081110
+_ACQUISITION_CONTEXT = 0x00400555  # of type 2; of type 3 are the other sequences that may be removed
+# What stands in a hollow sequence: codes, and what refers to something beside it or counts
+_MEASURED = 0x0040A300  # of type 2: a number that is not told is no 0
+_STANDING = frozenset((
+    0x00080100, 0x00080102, 0x00080103, 0x00080104, 0x00080105, 0x0008010B, 0x0008010F, 0x00080119, 0x00081160,
+    0x0040DB73, 0x0062000B, 0x00700002, 0x00700020, 0x00700021,
+))  # fmt: skip
+GRAPHIC_LAYER = 0x00700002
 # Not in Table E.1-1, and able to tell who someone is or where: the free text of a report, where pixels or files lie
 _BEYOND = {0x00287FE0: Step.DROP, 0x00420010: Step.DROP, 0x00080001: Step.DROP}
 # Removed rows whose text is a common word or number: what they say elsewhere is no sign of the person
@@ -94,10 +106,12 @@ class Plan:
     """A policy's rules, by the encoding's name and an element's key in it: tag and VR, or the tag.
 
     A ``thorough`` plan has every string and every binary value of unknown content looked into, not text alone.
+    ``hollow`` is the plan for what is in a hollow sequence; it has none itself.
     """
 
-    def __init__(self, policy: Policy, *, thorough: bool = False) -> None:
+    def __init__(self, policy: Policy, *, thorough: bool = False, inside: bool = False) -> None:
         self.policy = policy
+        self.hollow: Plan | None = None if inside else Plan(policy, thorough=thorough, inside=True)
         self.thorough = thorough
         self.private = dict(safe_private()) if policy.safe_private else {}
         self.private |= {(p.creator, p.group, p.element): p.vr for p in policy.private if policy.safe_private}
@@ -108,6 +122,10 @@ class Plan:
 
     def rule(self, tag: int, vr: bytes) -> tuple[Step, str]:
         """Step and role of an attribute that is declared (or known) to have ``vr``."""
+        step, role = self._rule(tag, vr)
+        return (_hollowed(tag, vr, step) if self.hollow is None and tag not in self.policy.keep else step), role
+
+    def _rule(self, tag: int, vr: bytes) -> tuple[Step, str]:
         own = self._own(tag, vr)
         if own is not None:
             return own, ""
@@ -172,10 +190,17 @@ class Plan:
         for action in self._chosen(row):
             return self._cleaned(row, vr) if action == "C" else self._kept(row, vr)
         if vr == b"SQ":
-            if row.tag in _WALKED or (self.policy.references and row.tag == _REFERENCED_STUDY):
-                return Step.SEQUENCE
-            return Step.DROP if row.action == "X" else Step.EMPTY
+            return self._listed_sequence(row)
         return {"X": Step.DROP, "Z": Step.EMPTY, "D": Step.DUMMY, "U": Step.UID}[row.action]
+
+    def _listed_sequence(self, row: Row) -> Step:
+        if row.tag in _WALKED or (self.policy.references and row.tag == _REFERENCED_STUDY):
+            return Step.SEQUENCE
+        if row.tag == _GRAPHICS and self.policy.descriptors == "clean":
+            return Step.SEQUENCE
+        if row.tag in (_CONTENT, _GRAPHICS):
+            return Step.HOLLOW
+        return Step.DROP if "X" in row.basic and row.tag != _ACQUISITION_CONTEXT else Step.EMPTY
 
     def _chosen(self, row: Row) -> list[str]:
         """What the policy's options say of the row; ``K`` before ``C``, for what may be kept need not be cleaned."""
@@ -241,6 +266,24 @@ class _Rules(dict[bytes, Rule]):
             return Rule(tag, False, Step.END if tag else Step.REFUSE, vr, "")
         step, role = self._plan.rule(tag, vr)
         return Rule(tag, False, step, vr, role)
+
+
+def _hollowed(tag: int, vr: bytes, step: Step) -> Step:
+    """A step as it is inside a hollow sequence: what would stay, and is neither code nor reference, says nothing."""
+    if tag == _MEASURED:
+        return Step.EMPTY
+    stays = tag in _STANDING or tag in CLASS_UIDS or vr in (b"UI", b"DA", b"DT", b"TM", b"AS")
+    if stays or step not in (Step.KEEP, Step.TEXT, Step.DESCRIPTION, Step.BINARY):
+        return step
+    if vr == b"CS":
+        return Step.TERM
+    return Step.DUMMY if vr in STRINGS and vr not in (b"DS", b"IS") else Step.ZERO
+
+
+def has_dummy(tag: int) -> bool:
+    """Whether the table has a dummy in place of an attribute's value, for some object must have one (type 1)."""
+    row = table().get(tag)
+    return row is not None and "D" in row.basic
 
 
 def _role(row: Row | None, meant: bytes, vr: bytes) -> str:

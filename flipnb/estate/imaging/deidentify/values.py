@@ -21,7 +21,7 @@ _DUMMIES = {
     b"DT": b"19000101000000",
     b"DS": b"0",
     b"IS": b"0",
-    b"UR": b"",
+    b"UR": b"about:blank",
     b"FD": b"\0" * 8,
     b"FL": b"\0" * 4,
     b"SL": b"\0" * 4,

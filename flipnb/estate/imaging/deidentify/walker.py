@@ -15,7 +15,8 @@ from typing import NamedTuple
 from flipnb.estate.imaging.deidentify.charsets import Charset
 from flipnb.estate.imaging.deidentify.encoding import EXPLICIT, IMPLICIT, UNDEFINED, Encoding
 from flipnb.estate.imaging.deidentify.plan import ENCAPSULATED_DOCUMENT, PATIENT_ID, Plan, Step
-from flipnb.estate.imaging.deidentify.values import is_time
+from flipnb.estate.imaging.deidentify.terms import is_of_the_standard
+from flipnb.estate.imaging.deidentify.values import STRINGS, is_time
 
 MOST_DEPTH = 32
 MOST_ELEMENTS = 8_000_000
@@ -65,6 +66,7 @@ class Walk:
         self._look = look
         self._encoding = EXPLICIT
         self._run = 0
+        self._rules = plan.rules
         self._changes = 0
         self._left = MOST_ELEMENTS
         self._path: list[int] = []
@@ -82,7 +84,7 @@ class Walk:
         self._handlers: tuple[Callable[[int, Step, bytes, str, int, int, int], int], ...] = (
             self._stays, self._drop, self._empty, self._dummy, self._replace_uid, later, later, self._text, self._text,
             later, self._sequence, self._private, self._pixels, self._character_set, self._fact, self._refuse,
-            self._refuse, later, self._time,
+            self._refuse, later, self._time, self._sequence, self._zeros, self._term,
         )  # fmt: skip
 
     def run(self, start: int, encoding: Encoding, added: list[tuple[int, bytes]]) -> None:
@@ -99,7 +101,7 @@ class Walk:
         """Walk elements up to ``end`` or an item's delimiter, which is not consumed. Returns where it stopped."""
         data, handlers, encoding = self._data, self._handlers, self._encoding
         first, long_length = encoding.first, encoding.length
-        rules = self._plan.rules[encoding.name]
+        rules = self._rules[encoding.name]
         insertions = iter(added or ())
         mark, blob = next(insertions, (_NEVER, b""))
         last = end - 8
@@ -212,6 +214,21 @@ class Walk:
         self.chunks.append(self._encoding.constant(tag, vr, empty=False))
         return stop
 
+    def _zeros(self, tag: int, step: Step, vr: bytes, role: str, pos: int, start: int, stop: int) -> int:
+        """As many values as there were, each of them 0."""
+        if stop - start > MOST_TEXT:
+            return self._empty(tag, step, vr, role, pos, start, stop)
+        value = bytes(self._data[start:stop])
+        nothing = b"\\".join([b"0"] * (value.count(b"\\") + 1)) if vr in STRINGS else bytes(len(value))
+        self._cut(pos, stop)
+        self._put(tag, vr, nothing if value else b"")
+        return stop
+
+    def _term(self, tag: int, step: Step, vr: bytes, role: str, pos: int, start: int, stop: int) -> int:
+        if stop == start or is_of_the_standard(tag, bytes(self._data[start : min(stop, start + 256)])):
+            return self._stays(tag, step, vr, role, pos, start, stop)
+        return self._dummy(tag, step, vr, role, pos, start, stop)
+
     def _replace_uid(self, tag: int, step: Step, vr: bytes, role: str, pos: int, start: int, stop: int) -> int:
         value = bytes(self._data[start:stop]).rstrip(b"\0 ")
         if b"\\" in value:
@@ -309,8 +326,8 @@ class Walk:
             raise Refused("undefined-length", self._where(tag))
         if step == Step.PRIVATE and self._listed(tag) == _SQ:
             step = Step.SEQUENCE
-        if step == Step.SEQUENCE:
-            return self._enter(tag, vr, pos, start, end, undefined=True)
+        if step in (Step.SEQUENCE, Step.HOLLOW):
+            return self._enter(tag, step, vr, pos, start, end, undefined=True)
         stop = self._discard(tag, vr, start, end, undefined=True)
         self._cut(pos, stop)
         if step in (Step.EMPTY, Step.DUMMY, Step.PERSON):
@@ -318,14 +335,17 @@ class Walk:
         return stop
 
     def _sequence(self, tag: int, step: Step, vr: bytes, role: str, pos: int, start: int, stop: int) -> int:
-        return self._enter(tag, vr, pos, start, stop, undefined=False)
+        return self._enter(tag, step, vr, pos, start, stop, undefined=False)
 
-    def _enter(self, tag: int, vr: bytes, pos: int, start: int, end: int, *, undefined: bool) -> int:
+    def _enter(self, tag: int, step: Step, vr: bytes, pos: int, start: int, end: int, *, undefined: bool) -> int:
         """Walk a sequence that stays. Where nothing in it changes, it stays in the run as it lies."""
-        run, chunks, changes = self._run, len(self.chunks), self._changes
+        run, chunks, changes, rules = self._run, len(self.chunks), self._changes, self._rules
+        if step == Step.HOLLOW and self._plan.hollow is not None:
+            self._rules = self._plan.hollow.rules
         self._flush(pos)
         self.chunks.append(self._encoding.head(tag, vr, UNDEFINED))
         stop = self._items(tag, vr, start, end, undefined)
+        self._rules = rules
         if self._changes == changes:
             del self.chunks[chunks:]
             self._run = run
@@ -336,14 +356,14 @@ class Walk:
     def _discard(self, tag: int, vr: bytes, start: int, end: int, *, undefined: bool) -> int:
         """Walk a sequence that goes, for the names in it. Returns where it ends."""
         chunks, put_off, run, depth = len(self.chunks), len(self.put_off), self._run, len(self._path)
-        scope = self._encoding, self._charset, self._creators
+        scope = self._encoding, self._charset, self._creators, self._rules
         try:
             return self._items(tag, vr, start, end, undefined)
         finally:
             del self.chunks[chunks:], self.put_off[put_off:], self._path[depth:]
             self.big = {at for at in self.big if at < chunks}
             self._run = run
-            self._encoding, self._charset, self._creators = scope
+            self._encoding, self._charset, self._creators, self._rules = scope
 
     def _items(self, tag: int, vr: bytes, pos: int, end: int, undefined: bool) -> int:
         """A sequence's items; one in UN is in implicit little endian (PS3.5 section 6.2.2). Raises Refused."""

@@ -71,6 +71,25 @@ _VERSION = re.compile(r"^ContextGroup(Local)?Version$")
 _DEVICE_UID = re.compile(r"DeviceUID$|ManufacturerDeviceClassUID")
 
 
+_OF_CONTENT = {
+    0x0040A040: frozenset(
+        b"TEXT NUM CODE DATE TIME DATETIME UIDREF PNAME COMPOSITE IMAGE WAVEFORM TABLE CONTAINER SCOORD".split()
+        + [b"SCOORD3D", b"TCOORD"]
+    ),
+    0x0040A130: frozenset(b"POINT MULTIPOINT SEGMENT MULTISEGMENT BEGIN END".split()),
+    0x00700023: frozenset(b"POINT MULTIPOINT POLYLINE INTERPOLATED CIRCLE ELLIPSE POLYGON ELLIPSOID".split()),
+}
+
+
+def is_kind_of_content(tag: int, value: bytes) -> bool:
+    """Whether a value says of what kind a report's item is, in the standard's word (PS3.3 C.17.3): ``TEXT``, ``PNAME``.
+
+    Somebody may be called so; in that place it is no name.
+    """
+    kinds = _OF_CONTENT.get(tag)
+    return kinds is not None and value.strip(b" \0") in kinds
+
+
 @lru_cache(maxsize=16384)
 def keyword(tag: int) -> str:
     """The attribute's keyword, empty where the dictionary has none."""

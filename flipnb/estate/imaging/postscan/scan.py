@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from flipnb.estate.imaging.postscan import patterns, spellings
 from flipnb.estate.imaging.postscan.charsets import decoded
-from flipnb.estate.imaging.postscan.classes import NUMBER_VRS, TEXT_VRS, classify, keyword
+from flipnb.estate.imaging.postscan.classes import NUMBER_VRS, TEXT_VRS, classify, is_kind_of_content, keyword
 from flipnb.estate.imaging.postscan.elements import (
     PIXEL_DATA,
     Buffer,
@@ -143,7 +143,9 @@ def _anywhere(sought: Needles, before: Elements, after: Elements, policy: ScanPo
     header = after.header()
     pixels = pixel_headers(after)
     extra = pixels.text
-    elements = [e for e in after.elements if e.value and e.tag not in policy.kept]
+    elements = [
+        e for e in after.elements if e.value and e.tag not in policy.kept and not is_kind_of_content(e.tag, e.value)
+    ]
     whole = Haystack(_text(elements) + SEPARATOR + printable(header[:128]) + SEPARATOR + extra, header + extra)
     checks: list[tuple[str, Callable[[Haystack], bool]]] = []
     for kind, terms in sought.terms.items():

@@ -258,7 +258,7 @@ def test_a_text_of_one_thing_many_times_ends(piece):
 
 
 def test_reports_keep_their_tree():
-    """SR content: names, dates and UIDs in it are replaced, codes and measurements stay; under basic texts go too."""
+    """SR content: names, dates and UIDs in it are replaced, codes and measurements stay; under basic alone codes do."""
     from pydicom.dataset import Dataset
 
     def item(kind, **values):
@@ -287,9 +287,63 @@ def test_reports_keep_their_tree():
         names, texts, dates, uids, numbers = after.ContentSequence[0].ContentSequence
         assert names.PersonName == "REMOVED" and b"arquharson" not in made
         assert after.SOPInstanceUID == uids.UID
-        assert numbers.MeasuredValueSequence[0].NumericValue == 4.5
         if text:
+            assert not numbers.MeasuredValueSequence
             assert texts.TextValue == text
         else:
+            assert numbers.MeasuredValueSequence[0].NumericValue == 4.5
             assert dates.Date == after.StudyDate
             assert texts.TextValue.startswith("Nodule seen by , ") and "2023" not in texts.TextValue[:17]
+
+
+def test_what_is_drawn_and_measured_goes_as_a_form_under_basic():
+    """Coordinates, channels and offsets become as many zeros; kinds, codes and classes of references stay."""
+    from pydicom.dataset import Dataset
+
+    ds = ct(Modality="SR")
+    del ds.PixelData
+    drawn, code = Dataset(), Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "121071", "DCM", "Finding"
+    drawn.ValueType, drawn.RelationshipType, drawn.GraphicType = "SCOORD", "INFERRED FROM", "POLYLINE"
+    drawn.GraphicData, drawn.ReferencedTimeOffsets = [4.0, 5.0, 6.0, 7.0], ["1.5", "2.5"]
+    drawn.ReferencedWaveformChannels, drawn.ConceptNameCodeSequence = [1, 5], [code]
+    drawn.BodyPartExamined = "CHEST"
+    ds.ContentSequence = [drawn]
+    ds.WaveformAnnotationSequence = [drawn]
+    basic = read(Deidentifier(Policy.named("basic"), KEYS).deidentify(encoded(ds)).to_bytes())
+    item = basic.ContentSequence[0]
+    assert (item.ValueType, item.RelationshipType, item.GraphicType) == ("SCOORD", "INFERRED FROM", "POLYLINE")
+    assert item.ConceptNameCodeSequence[0].CodeMeaning == "Finding"
+    assert item.GraphicData == [0.0] * 4 and item.ReferencedTimeOffsets == [0, 0]
+    assert item.ReferencedWaveformChannels == [0, 0] and item.BodyPartExamined == "REMOVED"
+    assert "WaveformAnnotationSequence" not in basic
+    research = read(Deidentifier(Policy.named("research"), KEYS).deidentify(encoded(ds)).to_bytes())
+    for item in (*research.ContentSequence, *research.WaveformAnnotationSequence):
+        assert item.GraphicData == [4.0, 5.0, 6.0, 7.0] and item.ReferencedWaveformChannels == [1, 5]
+
+
+def test_what_must_have_a_value_has_one():
+    """Layers are called by one name in two places; a label that was a name is a label still."""
+    from pydicom.dataset import Dataset
+
+    ds = ct(PatientName="Whitcombe^Point", ContentLabel="WHITCOMBE", StructureSetLabel="Whitcombe", StudyID="7")
+    ds.ReferencedStudySequence = [Dataset()]
+    for layer in ("WHITCOMBE", "WHITCOMBE 2", "WHITCOMBE"):
+        item = Dataset()
+        item.GraphicLayer, item.GraphicType = layer, "POINT"
+        ds.GraphicLayerSequence = [*ds.get("GraphicLayerSequence", ()), item]
+    for name in ("basic", "research"):
+        after = read(Deidentifier(Policy.named(name), KEYS).deidentify(encoded(ds)).to_bytes())
+        first, second, third = (item.GraphicLayer for item in after.GraphicLayerSequence)
+        assert first == third != second and first and second and len(first) <= 16
+        assert after.ContentLabel and after.StructureSetLabel == "REMOVED"
+        assert {item.GraphicType for item in after.GraphicLayerSequence} == {"POINT"}
+        assert "hitcombe" not in str(after).lower()
+        assert name == "research" or "ReferencedStudySequence" not in after
+
+
+def test_no_name_stands_in_a_pseudonym():
+    """Of letters there are none; nor is there a number as short as people's."""
+    made = {KEYS.pseudonym(b"%d" % number).decode() for number in range(2_000)}
+    assert len(made) == 2_000
+    assert all(len(one) == 24 and one.isdecimal() for one in made)
