@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flipnb.cli.held_images import decide, held
 from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ _SHOWN = 10
 _COUNTED = ("wanted", "retrieved", "released", "quarantined", "refused")
 
 app = typer.Typer(help="A Trust's images: de-identified by the Trust's own policy.", no_args_is_help=True)
+app.command()(held)
+app.command()(decide)
 
 
 @app.command()

@@ -18,7 +18,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from flipnb.contracts.problem import FlipError
 from flipnb.estate.imaging.burned_in.verdict import Box, FoundText
@@ -67,7 +67,7 @@ class Decided:
     controller: str
     at: str
 
-    def entry(self) -> dict[str, object]:
+    def entry(self) -> dict[str, Any]:
         """For the audit log: which image by its SHA-256, what, who, when, how many boxes. No value of the image."""
         return {
             "image": self.id,
