@@ -22,15 +22,26 @@ Image = Annotated[str, typer.Argument(help="The image's SHA-256; its first 8 cha
 
 
 @speaks_plainly
-def held(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
+def held(
+    enclave: EnclaveOption = None,
+    within: Annotated[
+        Path | None, typer.Option("--in", help="Look into an estate's directory itself, without an enclave's agent.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show the images that are held back until a data controller decides, with why. It may show what names patients."""
-    with desk(enclave_directory(enclave)) as client:
-        found = _all(client)
+    if within is not None:
+        from flipnb.enclave.desk.held_images import held_in
+
+        found = held_in(within)
+    else:
+        with desk(enclave_directory(enclave)) as client:
+            found = _all(client)
     if as_json:
         print_json([image.model_dump(mode="json") for image in found])
         return
     waiting = sum(image.decision is None for image in found)
-    print(f"{many(waiting, 'image')} wait, {len(found) - waiting:,} decided and not carried out yet.")
+    print(f"{many(waiting, 'image')} waiting, {len(found) - waiting:,} decided and not carried out yet.")
     if found:
         print_table(
             ["image", "kind", "person", "why", "text in it", "decision", "by"],

@@ -29,6 +29,8 @@ _PICTURE_HEADERS = {
     "x-content-type-options": "nosniff",
     "cache-control": "no-store",
 }
+_FOLDER = Path("images", "quarantine")
+_DATABASE = "quarantine.sqlite"
 _MOST_TEXTS = 200
 _DIGITS = 9
 
@@ -37,7 +39,7 @@ class HeldBack:
     """Those of the estate in the directory ``estate``; ``controllers`` are who decides here now."""
 
     def __init__(self, estate: Path, audit: AuditLog, controllers: Callable[[], Iterable[Controller]]) -> None:
-        self._folder = estate / "images" / "quarantine"
+        self._folder = estate / _FOLDER
         self._audit, self._controllers = audit, controllers
 
     def waiting(self) -> int:
@@ -107,7 +109,7 @@ class HeldBack:
     @property
     def _there(self) -> bool:
         """An estate without images has none, and is given none by who looks."""
-        return (self._folder / "quarantine.sqlite").exists()
+        return (self._folder / _DATABASE).exists()
 
     def _store(self) -> Quarantine:
         if not self._there:
@@ -116,6 +118,15 @@ class HeldBack:
 
     def _numbers(self) -> HeldNumbers:
         return self._store().numbers() if self._there else HeldNumbers(0, 0)
+
+
+def held_in(estate: Path) -> tuple[HeldImage, ...]:
+    """All of those in an estate's directory, as the desk says them. Raises FlipError ``no-such-estate``."""
+    if not estate.is_dir():
+        raise FlipError("no-such-estate", f"There is no directory {estate}.", status=404)
+    if not (estate / _FOLDER / _DATABASE).exists():
+        return ()
+    return tuple(told(held) for held in Quarantine(estate / _FOLDER).list() if held.carried_out is None)
 
 
 def told(held: Held) -> HeldImage:

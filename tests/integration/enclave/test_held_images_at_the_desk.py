@@ -122,8 +122,9 @@ def test_hundreds_come_page_by_page(north: Trust, store: Quarantine, tmp_path: P
 
 def test_in_a_terminal(north: Trust, store: Quarantine, tmp_path: Path) -> None:
     image = hold(store, tmp_path, 1)
-    assert "1 image wait" in flip("held", north) and "OKAFOR <b>N</b>" in flip("held", north)
+    assert "1 image waiting" in flip("held", north) and "OKAFOR <b>N</b>" in flip("held", north)
     assert json.loads(flip("held", north, "--json"))[0]["image"] == image
+    assert flip("held", north, "--in", str(north.enclave.estate)) == flip("held", north)
     flip("decide", north, image[:10], "release", "--picture", str(tmp_path / "look.png"))
     assert Image.open(tmp_path / "look.png").size == (64, 48)
     assert store.get(image).decided is None
