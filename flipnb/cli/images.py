@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flipnb.cli import images_pull, images_xnat
+from flipnb.cli.held_images import decide, held
 from flipnb.cli.terminal import JsonOption, print_json, print_table, print_text, speaks_plainly
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ app = typer.Typer(
 )
 images_pull.add_to(app)
 images_xnat.add_to(app)
+app.command()(held)
+app.command()(decide)
 
 
 @app.command()

@@ -16,7 +16,7 @@ AuditKind = Literal[
     "run-started", "run-ended", "kernel-died", "slot-released", "round-released", "round-refused", "report-refused",
     "total-released", "total-refused", "left", "stopped", "estate-loaded", "agent-started",
     "anchored", "loss-declared", "passphrase-wrong",
-    "task-refused", "refused-again", "progress-told", "told", "opened",
+    "task-refused", "refused-again", "progress-told", "told", "opened", "image-decided",
 ]  # fmt: skip
 
 
@@ -25,7 +25,8 @@ class AuditEntry(Document):
 
     What leaves has an entry that names the SHA-256 of its bytes, written before it is sent: an answer to a round, a
     total or a count that of its own kind, a report of a run's progress ``progress-told``, whatever else ``told``.
-    ``opened`` says which part of a request a data controller has had before them.
+    ``opened`` says which part of a request a data controller has had before them, ``image-decided`` what they decided
+    about an image that is held back, which is named by its file's SHA-256.
     """
 
     version: Literal["flip/audit/1"] = "flip/audit/1"

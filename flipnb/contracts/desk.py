@@ -28,7 +28,7 @@ RequestState = Literal["waiting", "approved", "declined", "refused", "expired", 
 
 
 class DeskStatus(Document):
-    """GET /status"""
+    """GET /status. ``images_waiting``: images that are held back until somebody decides; 0 at earlier agents."""
 
     trust: Name
     title: Line
@@ -44,6 +44,7 @@ class DeskStatus(Document):
     sandbox: dict[str, bool | int | str | None]
     waiting: int
     running: int
+    images_waiting: int = 0
 
 
 class ControllerApproval(Document):

@@ -15,8 +15,8 @@ from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import TRUST_WORDS
 from flipnb.wording.values import listed, many, visible
 
-GROUPS = ("all", "left", "refused", "decisions", "looks")
-_DECISIONS = {"approved", "declined", "joined", "stopped", "left", "loss-declared"}
+GROUPS = ("all", "left", "refused", "decisions", "looks", "images")
+_DECISIONS = {"approved", "declined", "joined", "stopped", "left", "loss-declared", "image-decided"}
 _KEPT = 2000
 _OF_A_RUN = {
     "run-started", "run-ended", "kernel-died", "slot-released", "round-released", "round-refused", "report-refused",
@@ -69,6 +69,7 @@ class Entry:
             "refused": self.kind.endswith("-refused") or self.kind in ("refused-again", "passphrase-wrong"),
             "decisions": self.kind in _DECISIONS,
             "looks": self.kind == "opened",
+            "images": self.kind == "image-decided",
         }
         return ("all", *(name for name, belongs in tests.items() if belongs))
 
@@ -187,6 +188,18 @@ def _ended(said: _Said) -> str:
     return f"a run ended here: {said('state')}{code}"
 
 
+def _image(said: _Said) -> str:
+    boxes = f" with {many(said.number('boxes'), 'place')} covered" if said.number("boxes") else ""
+    ways = {
+        "release": "released held image {}",
+        "blank": f"released held image {{}}{boxes}",
+        "refuse": "refused held image {}",
+        "withdraw": "took back the decision about held image {}",
+    }
+    words = ways.get(said("decision"), "decided about held image {}")
+    return f"{said('controller')} {words.format(said.digest('image'))}"
+
+
 _SENTENCES: dict[str, Callable[[_Said], str]] = {
     "joined": lambda said: f"joined the study {said('study')}, roster {said.digest('roster')}",
     "count-released": _counted,
@@ -216,6 +229,7 @@ _SENTENCES: dict[str, Callable[[_Said], str]] = {
     "refused-again": _again,
     "progress-told": _progress,
     "told": _told,
+    "image-decided": _image,
 }
 assert set(_SENTENCES) >= set(get_args(AuditKind)), "a kind of entry has no words"
 

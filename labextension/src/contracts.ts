@@ -511,7 +511,7 @@ export interface IDeskRuns {
   runs: IDeskRun[];
 }
 
-/** GET /status */
+/** GET /status. ``images_waiting``: images that are held back until somebody decides; 0 at earlier agents. */
 export interface IDeskStatus {
   trust: string;
   title: string;
@@ -527,6 +527,7 @@ export interface IDeskStatus {
   sandbox: { [name: string]: boolean | number | string | null };
   waiting: number;
   running: number;
+  images_waiting: number;
 }
 
 /** The act was done; what it changed is told as an event. */
@@ -623,6 +624,47 @@ export interface IFrozenTable {
   concepts: number[];
 }
 
+/**
+ * An image that is held back until a load has carried out what was decided. ``image`` is its file's SHA-256.
+ *
+ * ``person`` is a pseudonym, ``reasons`` are sentences without a value of the file, ``frames`` those with a picture.
+ * ``coverable``: covering the texts settles all reasons. ``final``: a load carries the decision out.
+ */
+export interface IHeldImage {
+  image: string;
+  held: string;
+  kind: string;
+  person: string;
+  bytes: number;
+  reasons: string[];
+  texts: IHeldText[];
+  frames: number[];
+  coverable: boolean;
+  decision: 'release' | 'blank' | 'refuse' | 'withdraw' | null;
+  controller: string | null;
+  decided: string | null;
+  final: boolean;
+}
+
+/** GET /images?after=IMAGE: up to 200, the longest held first; ``waiting`` and ``decided`` are of all pages. */
+export interface IHeldImages {
+  images: IHeldImage[];
+  waiting: number;
+  decided: number;
+}
+
+/** A frame of a held image as the enclave drew it: PNG in base64. */
+export interface IHeldPicture {
+  picture: string;
+}
+
+/** A text that was found in a frame (from 0), in the image's pixels: left, top, right, bottom. */
+export interface IHeldText {
+  frame: number;
+  box: [number, number, number, number];
+  text: string;
+}
+
 /** Whether the hub can be reached; ``connection`` rises each time that contact is made anew. */
 export interface IHubContact {
   state: 'connecting' | 'online' | 'offline' | 'unconfigured';
@@ -630,6 +672,16 @@ export interface IHubContact {
   connection: number;
   message: string;
   remedy: string;
+}
+
+/**
+ * POST /images/{image}/decision: what ``controller`` decides. ``boxes`` are those to cover, in the image's pixels;
+ * None is every text that was found.
+ */
+export interface IImageMark {
+  controller: string;
+  decision: 'release' | 'blank' | 'refuse' | 'withdraw';
+  boxes?: [number, number, number, number][] | null;
 }
 
 /**
@@ -1716,6 +1768,27 @@ export interface IEndpoints {
     query: undefined;
     body: undefined;
     answer: IAuditEntries;
+  };
+  /** Images that are held back: a page of them, those behind the image ``after`` */
+  'GET desk/images': {
+    path: undefined;
+    query: { after?: string };
+    body: undefined;
+    answer: IHeldImages;
+  };
+  /** Release, cover or refuse a held image, or take that back; the next load of images carries it out */
+  'POST desk/images/{image}/decision': {
+    path: { image: string };
+    query: undefined;
+    body: IImageMark;
+    answer: IHeldImage;
+  };
+  /** A frame of a held image as the enclave drew it, its texts in boxes. It may show patients, and stays inside */
+  'GET desk/images/{image}/picture': {
+    path: { image: string };
+    query: { frame?: number };
+    body: undefined;
+    answer: IHeldPicture;
   };
   /** Requests that wait or hold; with ``decided`` all that ever came */
   'GET desk/requests': {

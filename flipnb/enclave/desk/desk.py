@@ -41,6 +41,7 @@ from flipnb.enclave.approvals.membership import Memberships
 from flipnb.enclave.approvals.requests import Requests, content_of
 from flipnb.enclave.desk.approval_pages import ApprovalPages
 from flipnb.enclave.desk.exact_counts import ExactCounts
+from flipnb.enclave.desk.held_images import HeldBack
 from flipnb.enclave.desk.log_story import LogStory
 from flipnb.enclave.desk.openings import Openings
 from flipnb.enclave.desk.requested import Requested
@@ -85,6 +86,7 @@ class Desk:
         self._openings = Openings(enclave.audit, enclave.directory.controllers)
         self._story = LogStory(enclave.audit, RunNames(enclave.store, requests).of)
         self._summaries = Summaries(enclave.store, requests)
+        self._held = HeldBack(enclave.directory.estate, enclave.audit, enclave.directory.controllers)
         self._requested = Requested(enclave, requests, memberships)
 
     def application(self) -> Starlette:
@@ -106,6 +108,10 @@ class Desk:
             ("POST", "/runs/{run}/stop", self.stop),
             ("GET", "/runs/{run}/notebook", self.notebook),
             ("GET", "/runs/{run}/shown", self.shown),
+            ("GET", "/images", self._held.images),
+            ("GET", "/images/{image}", self._held.image),
+            ("GET", "/images/{image}/picture", self._held.picture),
+            ("POST", "/images/{image}/decision", self._held.decide),
             ("GET", "/audit", self.audit),
             ("GET", "/audit/check", self.audit_check),
             ("GET", "/audit/lines", self.audit_lines),
@@ -135,6 +141,7 @@ class Desk:
             sandbox=self._sandbox,
             waiting=await asyncio.to_thread(self._summaries.waiting),
             running=self._runs.running,
+            images_waiting=await asyncio.to_thread(self._held.waiting),
         )
 
     async def requests(self, request: Request) -> Document:

@@ -1,8 +1,10 @@
 """Images that are held back inside an enclave until a controller decides: their files, why, and what was decided.
 
 A folder with one SQLite file and, beside it, ``files`` (the originals) and ``pictures`` (PNGs that a jailed worker
-drew). Every step is whole or not there: a file is in its place before the row that names it, and a decision is in a row
-before the refused file goes. Who is killed between two steps leaves at most a file too much, which ``sweep`` takes.
+drew). Every step is whole or not there: a file is in its place before the row that names it, and a decision is carried
+out before the file goes. Who is killed between two steps leaves at most a file too much, which ``sweep`` takes.
+
+A decision may be taken back, or be another one, until a load takes it to carry it out: ``take``.
 """
 
 from __future__ import annotations
@@ -11,19 +13,20 @@ import hashlib
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from flipnb.contracts.problem import FlipError
 from flipnb.estate.imaging.burned_in.verdict import Box, FoundText
 from flipnb.files import migrations, whole
 
-Decision = Literal["release", "blank", "refuse"]
-_DECISIONS: tuple[Decision, ...] = ("release", "blank", "refuse")
+Decision = Literal["release", "blank", "refuse", "withdraw"]
+"""``withdraw`` takes the one before it back: the image waits again."""
+_DECISIONS: tuple[Decision, ...] = ("release", "blank", "refuse", "withdraw")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MOST_PICTURE = 8 << 20
 
@@ -38,6 +41,10 @@ _STEPS = (
       boxes TEXT NOT NULL, controller TEXT NOT NULL, at TEXT NOT NULL
     ) STRICT;
     CREATE INDEX decision_of ON decision (id, number);
+    """,
+    """
+    ALTER TABLE held ADD COLUMN taken TEXT;
+    CREATE INDEX held_in_order ON held (at, id);
     """,
 )
 
@@ -60,7 +67,7 @@ class Decided:
     controller: str
     at: str
 
-    def entry(self) -> dict[str, object]:
+    def entry(self) -> dict[str, Any]:
         """For the audit log: which image by its SHA-256, what, who, when, how many boxes. No value of the image."""
         return {
             "image": self.id,
@@ -76,6 +83,7 @@ class Held:
     """An image that is held back: ``id`` is its file's SHA-256, ``person`` a pseudonym, ``frames`` have a picture.
 
     ``carried_out`` says when the decision was carried out, since when the file is gone; until then it is None.
+    ``taken`` says since when a load carries it out: from then on it is not to be changed.
     """
 
     id: str
@@ -87,7 +95,16 @@ class Held:
     texts: tuple[FoundText, ...]
     frames: tuple[int, ...]
     carried_out: str | None = None
+    taken: str | None = None
     decided: Decided | None = None
+
+
+@dataclass(frozen=True)
+class HeldNumbers:
+    """How many images wait for a decision, and of how many it waits to be carried out."""
+
+    waiting: int
+    decided: int
 
 
 class Quarantine:
@@ -139,9 +156,10 @@ class Quarantine:
         )  # fmt: skip
         with self._connection() as db:
             db.execute(
-                "INSERT INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT (id) DO UPDATE SET"
+                "INSERT INTO held (id, at, bytes, kind, person, reasons, texts, frames)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
                 " kind = excluded.kind, person = excluded.person, reasons = excluded.reasons, texts = excluded.texts,"
-                " frames = excluded.frames WHERE NOT EXISTS (SELECT 1 FROM decision WHERE decision.id = held.id)",
+                f" frames = excluded.frames WHERE {_LATEST} = 'withdraw'",
                 row,
             )
         return name
@@ -152,6 +170,25 @@ class Quarantine:
             rows = db.execute(_SELECT + " ORDER BY held.at, held.id").fetchall()
         held = map(_held, rows)
         return tuple(one for one in held if waiting is None or (one.decided is None) == waiting)
+
+    def numbers(self) -> HeldNumbers:
+        """Of images whose decision is not carried out."""
+        with self._connection() as db:
+            waiting, all_held = db.execute(
+                f"SELECT coalesce(sum({_LATEST} = 'withdraw'), 0), count(*) FROM held WHERE carried_out IS NULL"
+            ).fetchone()
+        return HeldNumbers(int(waiting), int(all_held) - int(waiting))
+
+    def page(self, *, after: str = "", most: int = 200) -> tuple[Held, ...]:
+        """Up to ``most`` images whose decision is not carried out, the longest first: those behind the image ``after``,
+        which need not be among them any more."""
+        with self._connection() as db:
+            rows = db.execute(
+                f"{_SELECT} WHERE carried_out IS NULL AND (? = '' OR (held.at, held.id) >"
+                " (SELECT at, id FROM held AS last WHERE last.id = ?)) ORDER BY held.at, held.id LIMIT ?",
+                (after, after, most),
+            ).fetchall()
+        return tuple(map(_held, rows))
 
     def get(self, id: str) -> Held:
         """One image. Raises FlipError ``not-in-quarantine``."""
@@ -186,11 +223,21 @@ class Quarantine:
             )
         return self._picture(id, wanted).read_bytes()
 
-    def decide(self, id: str, decision: Decision, controller: str, *, boxes: Sequence[Box] | None = None) -> Decided:
-        """Write down what ``controller`` decided; the last decision counts. ``refuse`` takes the file away for good.
+    def decide(
+        self,
+        id: str,
+        decision: Decision,
+        controller: str,
+        *,
+        boxes: Sequence[Box] | None = None,
+        record: Callable[[Decided], object] = lambda decided: None,
+    ) -> Decided:
+        """Write down what ``controller`` decided; the last decision counts, and the next load carries it out.
 
         ``blank`` covers ``boxes``, without them every text that was found. The same decision again changes nothing.
-        Raises FlipError ``not-in-quarantine``, ``unknown-decision``, ``nothing-to-blank``, ``already-carried-out``.
+        ``record`` is told of a new decision before it counts; what it raises leaves all as it was.
+        Raises FlipError ``not-in-quarantine``, ``unknown-decision``, ``nothing-to-blank``, ``not-decided`` where there
+        is nothing to withdraw, ``already-carried-out``, ``being-carried-out``.
         """
         if decision not in _DECISIONS:
             raise FlipError(
@@ -203,26 +250,39 @@ class Quarantine:
         taken = Decided(id, decision, chosen if decision == "blank" else (), controller, _now())
         with self._connection() as db:
             db.execute("BEGIN IMMEDIATE")
-            before = _held(db.execute(_SELECT + " WHERE held.id = ?", (id,)).fetchone()).decided
-            if before and (before.decision, before.boxes) == (taken.decision, taken.boxes):
-                db.execute("ROLLBACK")
-                return before
-            if held.carried_out or (before and before.decision == "refuse"):
-                db.execute("ROLLBACK")
-                raise FlipError(
-                    "already-carried-out",
-                    "What was decided about this image is done, and its file is gone.",
-                    remedy="Pull it again.",
-                    status=409,
+            try:
+                now = _held(db.execute(_SELECT + " WHERE held.id = ?", (id,)).fetchone())
+                before = now.decided
+                if before and (before.decision, before.boxes) == (taken.decision, taken.boxes):
+                    db.execute("ROLLBACK")
+                    return before
+                _require_open(now, decision)
+                db.execute(
+                    "INSERT INTO decision (id, decision, boxes, controller, at) VALUES (?, ?, ?, ?, ?)",
+                    (id, decision, json.dumps(taken.boxes), controller, taken.at),
                 )
-            db.execute(
-                "INSERT INTO decision (id, decision, boxes, controller, at) VALUES (?, ?, ?, ?, ?)",
-                (id, decision, json.dumps(taken.boxes), controller, taken.at),
-            )
-            db.execute("COMMIT")
-        if decision == "refuse":
-            self.carried_out(id)
+                record(taken)
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
         return taken
+
+    def take(self) -> dict[str, Decided]:
+        """Every decision that counts, by image. Those that are not carried out are being so from now on, and are not
+        to be changed until ``carried_out`` or ``put_back``."""
+        with self._connection() as db:
+            db.execute(
+                f"UPDATE held SET taken = coalesce(taken, ?) WHERE carried_out IS NULL AND {_LATEST} != 'withdraw'",
+                (_now(),),
+            )
+        return {held.id: held.decided for held in self.list(waiting=False) if held.decided is not None}
+
+    def put_back(self) -> None:
+        """Nobody carries a decision out any more: what could not be carried out may be decided anew."""
+        with self._connection() as db:
+            db.execute("UPDATE held SET taken = NULL WHERE carried_out IS NULL")
 
     def carried_out(self, id: str) -> None:
         """The decision was carried out: what was to be released is, and the held file and its pictures go.
@@ -248,7 +308,7 @@ class Quarantine:
 
     def sweep(self, *, older_s: float = 3600) -> int:
         """Take away what killed processes left: files of ``older_s`` seconds or more that no row wants. How many."""
-        kept = [held for held in self.list() if held.carried_out is None and not _is_refused(held)]
+        kept = [held for held in self.list() if held.carried_out is None]
         wanted = {self.original(held.id) for held in kept}
         wanted |= {self._picture(held.id, frame) for held in kept for frame in held.frames}
         newest = datetime.now(UTC).timestamp() - older_s
@@ -270,15 +330,19 @@ class Quarantine:
             yield db
 
 
+_LATEST = (
+    "coalesce((SELECT latest.decision FROM decision AS latest WHERE latest.id = held.id"
+    " ORDER BY latest.number DESC LIMIT 1), 'withdraw')"
+)
 _SELECT = (
-    "SELECT held.id, held.at, bytes, kind, person, reasons, texts, frames, carried_out, decision.id, decision, boxes,"
-    " controller, decision.at FROM held LEFT JOIN decision ON decision.number ="
+    "SELECT held.id, held.at, bytes, kind, person, reasons, texts, frames, carried_out, taken, decision.id,"
+    " decision, boxes, controller, decision.at FROM held LEFT JOIN decision ON decision.number ="
     " (SELECT max(number) FROM decision AS latest WHERE latest.id = held.id)"
 )
 
 
 def _held(row: Sequence[object]) -> Held:
-    id, at, size, kind, person, reasons, texts, frames, carried_out, *decision = row
+    id, at, size, kind, person, reasons, texts, frames, carried_out, taken, *decision = row
     return Held(
         str(id),
         str(at),
@@ -289,7 +353,8 @@ def _held(row: Sequence[object]) -> Held:
         tuple(FoundText(t["frame"], _box(t["box"]), t["text"], t["score"]) for t in json.loads(str(texts))),
         tuple(json.loads(str(frames))),
         None if carried_out is None else str(carried_out),
-        _decided(decision) if decision[0] is not None else None,
+        None if taken is None else str(taken),
+        _decided(decision) if decision[1] not in (None, "withdraw") else None,
     )
 
 
@@ -299,8 +364,24 @@ def _decided(row: Sequence[object]) -> Decided:
     return Decided(id, known, tuple(_box(box) for box in json.loads(boxes)), controller, at)
 
 
-def _is_refused(held: Held) -> bool:
-    return held.decided is not None and held.decided.decision == "refuse"
+def _require_open(held: Held, decision: Decision) -> None:
+    """Raise FlipError where ``decision`` comes too late, or withdraws nothing."""
+    if held.carried_out:
+        raise FlipError(
+            "already-carried-out",
+            "What was decided about this image is done, and its file is gone.",
+            remedy="Pull it again.",
+            status=409,
+        )
+    if held.taken:
+        raise FlipError(
+            "being-carried-out",
+            "A load is carrying out what was decided about this image, or was killed while it did.",
+            remedy="Wait for it, or load again: flip images load --into ESTATE.",
+            status=409,
+        )
+    if decision == "withdraw" and held.decided is None:
+        raise FlipError("not-decided", "Nobody has decided about this image.", status=409)
 
 
 def _box(box: Sequence[int]) -> Box:

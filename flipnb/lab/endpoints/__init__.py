@@ -19,5 +19,6 @@ ALL: tuple[Endpoint, ...] = (
     *(results.fetch_run_results, results.view_record, results.make_results_notebook),
     *(desk.view_desk, desk.list_requests, desk.view_request, desk.open_approval_page, desk.decline_request),
     *(desk.list_desk_runs, desk.stop_here, desk.view_executed, desk.note_opened),
+    *(desk.list_held_images, desk.view_held_picture, desk.decide_image),
     *(desk.view_audit, desk.view_audit_lines, desk.view_audit_entries, desk.check_audit),
 )

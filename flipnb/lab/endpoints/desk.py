@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ from flipnb.contracts.desk import (
     ShownNotebook,
 )
 from flipnb.contracts.document import Digest, Document
+from flipnb.contracts.held_images import HeldImage, HeldImages, HeldPicture, ImageMark
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.run import RunId
 from flipnb.contracts.text import Line
@@ -110,6 +112,28 @@ def view_executed(bench: Bench, run: RunId) -> ShownNotebook:
     """The executed notebook as text and pictures drawn anew. It may show patients, and stays inside."""
     with desk(_enclave(bench)) as client:
         return client.get(f"/runs/{run}/shown", ShownNotebook)
+
+
+@endpoint("GET", "desk/images", "desk")
+def list_held_images(bench: Bench, after: str = "") -> HeldImages:
+    """Images that are held back: a page of them, those behind the image ``after``."""
+    with desk(_enclave(bench)) as client:
+        return client.get(f"/images?after={quote(after)}", HeldImages)
+
+
+@endpoint("GET", "desk/images/{image}/picture", "desk")
+def view_held_picture(bench: Bench, image: Digest, frame: int = 0) -> HeldPicture:
+    """A frame of a held image as the enclave drew it, its texts in boxes. It may show patients, and stays inside."""
+    with desk(_enclave(bench)) as client:
+        png = client.send("GET", f"/images/{image}/picture?frame={frame}")
+    return HeldPicture(picture=b64encode(png).decode())
+
+
+@endpoint("POST", "desk/images/{image}/decision", "desk")
+def decide_image(bench: Bench, image: Digest, body: ImageMark) -> HeldImage:
+    """Release, cover or refuse a held image, or take that back; the next load of images carries it out."""
+    with desk(_enclave(bench)) as client:
+        return HeldImage.model_validate_json(client.send("POST", f"/images/{image}/decision", body.to_bytes()))
 
 
 @endpoint("GET", "desk/audit", "desk")

@@ -64,7 +64,7 @@ def test_a_run_is_one_line_where_its_last_entry_is():
     assert [line.key for line in told.lines("refused")] == ["entry-4"]
     assert [line.key for line in told.lines("left")] == ["run-b", "run-a", "entry-2"]
     with pytest.raises(FlipError, match="groups of the audit log"):
-        told.lines("images")
+        told.lines("letters")
     with pytest.raises(FlipError, match="not among the newest"):
         told.line("run-z")
 

@@ -29,8 +29,8 @@ class HeldBack:
         return cls(Quarantine(images / FOLDER))
 
     def decisions(self) -> dict[str, Decided]:
-        """What was decided, by the SHA-256 of the original."""
-        return {held.id: held.decided for held in self.store.list(waiting=False) if held.decided is not None}
+        """What was decided, by the SHA-256 of the original; nobody may change it before ``carry_out``."""
+        return self.store.take()
 
     def items(self, names: dict[str, str]) -> Iterator[Item]:
         """Originals whose decision waits to be carried out, under the names by which they were given."""
@@ -62,10 +62,12 @@ class HeldBack:
             spool.unlink(missing_ok=True)
 
     def carry_out(self, ids: Iterable[str]) -> None:
-        """Those are in the estate, or refused: their originals go."""
+        """Those are in the estate, or refused: their originals go. Of the others one may decide anew."""
+        settled = set(ids)
         for held in self.store.list(waiting=False):
-            if held.id in set(ids) and held.carried_out is None:
+            if held.id in settled and held.carried_out is None:
                 self.store.carried_out(held.id)
+        self.store.put_back()
 
 
 def _inflated(item: Item, spool: Path) -> Path:

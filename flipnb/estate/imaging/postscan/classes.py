@@ -67,14 +67,29 @@ _UID_OF_A_KIND = re.compile(
     r"SOPClass|TransferSyntax|CodingSchemeUID|ContextUID|MappingResourceUID|ImplementationClassUID|CreatorUID|CreatorVersionUID"
     r"|SelectorUIValue"
 )
-_VERSION = re.compile(r"^ContextGroup(Local)?Version$")
 _DEVICE_UID = re.compile(r"DeviceUID$|ManufacturerDeviceClassUID")
 
 
 _OF_CONTENT = {
     0x0040A040: frozenset(
-        b"TEXT NUM CODE DATE TIME DATETIME UIDREF PNAME COMPOSITE IMAGE WAVEFORM TABLE CONTAINER SCOORD".split()
-        + [b"SCOORD3D", b"TCOORD"]
+        (
+            b"TEXT",
+            b"NUM",
+            b"CODE",
+            b"DATE",
+            b"TIME",
+            b"DATETIME",
+            b"UIDREF",
+            b"PNAME",
+            b"COMPOSITE",
+            b"IMAGE",
+            b"WAVEFORM",
+            b"TABLE",
+            b"CONTAINER",
+            b"SCOORD",
+            b"SCOORD3D",
+            b"TCOORD",
+        )
     ),
     0x0040A130: frozenset(b"POINT MULTIPOINT SEGMENT MULTISEGMENT BEGIN END".split()),
     0x00700023: frozenset(b"POINT MULTIPOINT POLYLINE INTERPOLATED CIRCLE ELLIPSE POLYGON ELLIPSOID".split()),
@@ -108,7 +123,7 @@ def classify(tag: int, vr: str) -> Class:
     if "UI" in either:
         return "text" if _UID_OF_A_KIND.search(name) else "device" if _DEVICE_UID.search(name) else "uid"
     if either & {"DA", "DT"}:
-        return "text" if _VERSION.search(name) else "date"
+        return "date"
     if "TM" in either:
         return "time"
     if name and _CHARACTERISTIC.search(name):
