@@ -72,9 +72,25 @@ _DEVICE_UID = re.compile(r"DeviceUID$|ManufacturerDeviceClassUID")
 
 _OF_CONTENT = {
     0x0040A040: frozenset(
-        b"TEXT NUM CODE DATE TIME DATETIME UIDREF PNAME COMPOSITE IMAGE WAVEFORM TABLE CONTAINER SCOORD".split()
-        + [b"SCOORD3D", b"TCOORD"]
-    ),
+        (
+            b"TEXT",
+            b"NUM",
+            b"CODE",
+            b"DATE",
+            b"TIME",
+            b"DATETIME",
+            b"UIDREF",
+            b"PNAME",
+            b"COMPOSITE",
+            b"IMAGE",
+            b"WAVEFORM",
+            b"TABLE",
+            b"CONTAINER",
+            b"SCOORD",
+            b"SCOORD3D",
+            b"TCOORD",
+        )
+    ),  # fmt: skip
     0x0040A130: frozenset(b"POINT MULTIPOINT SEGMENT MULTISEGMENT BEGIN END".split()),
     0x00700023: frozenset(b"POINT MULTIPOINT POLYLINE INTERPOLATED CIRCLE ELLIPSE POLYGON ELLIPSOID".split()),
 }
