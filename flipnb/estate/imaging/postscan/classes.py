@@ -90,7 +90,7 @@ _OF_CONTENT = {
             b"SCOORD3D",
             b"TCOORD",
         )
-    ),  # fmt: skip
+    ),
     0x0040A130: frozenset(b"POINT MULTIPOINT SEGMENT MULTISEGMENT BEGIN END".split()),
     0x00700023: frozenset(b"POINT MULTIPOINT POLYLINE INTERPOLATED CIRCLE ELLIPSE POLYGON ELLIPSOID".split()),
 }
