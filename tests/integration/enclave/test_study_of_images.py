@@ -13,7 +13,7 @@ from enclave_federation import Federation, open_federation, until
 from safetensors.numpy import load as read_weights
 
 import flipnb as flip
-from flipnb.contracts.desk import RequestDetail
+from flipnb.contracts.desk import DeskRuns, RequestDetail
 from flipnb.estate import load
 from flipnb.estate.harmonise.images.load import Settings, load_images
 from flipnb.estate.imaging.deidentify import Policy
@@ -149,6 +149,12 @@ def test_radiographs_and_rows_of_the_same_people_train_one_model(
     done = federation.reaches(sent.runs[0].run, "succeeded", "failed", "stopped", seconds=240)
     assert done.state == "succeeded", done.model_dump_json(indent=1)
     found = flip.results(done.run, tmp_path / "results")
+    for trust in federation.trusts:
+        (here,) = [one for one in DeskRuns.model_validate(trust.get("/runs")).runs if one.run == done.run]
+        (count,) = here.images
+        assert (count.found, count.frozen, count.people) == (PEOPLE, PEOPLE - 1, PEOPLE - 1)
+        assert [(one.reason, one.images) for one in count.left_out] == [("several-frames", 1)]
+        assert found.record.images[trust.node.key_id] == {"xray": "90-or-more"}
     first, last = (read_weights(federation.ask("GET", f"/v1/blobs/{sha}")) for sha in
                    (found.record.initial_weights, found.record.final_weights))  # fmt: skip
     moved = {name for name in first if (first[name] != last[name]).any()}
