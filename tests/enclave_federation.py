@@ -121,9 +121,11 @@ def until(what: Callable[[], Any], seconds: float = 40.0) -> Any:
 class Trust:
     """One enclave: its agent's process, and its data controller at the desk."""
 
-    def __init__(self, name: str, directory: Path, runtime: Path, hub: str, ca: Path, policy: Policy) -> None:
+    def __init__(
+        self, name: str, directory: Path, runtime: Path, hub: str, ca: Path, policy: Policy, packages: Sequence[str]
+    ) -> None:
         lock = directory.parent / "lock.txt"
-        lock.write_text(f"numpy=={version('numpy')}\n")
+        lock.write_text("".join(f"{package}=={version(package)}\n" for package in packages))
         self.enclave: EnclaveDirectory = create_enclave(
             directory,
             name=name,
@@ -232,9 +234,20 @@ class Trust:
 
 
 class Federation:
-    """Processes start with ``start`` and end with ``close``; the researcher's requests are signed here."""
+    """Processes start with ``start`` and end with ``close``; the researcher's requests are signed here.
 
-    def __init__(self, directory: Path) -> None:
+    ``packages`` are what the Trusts' environment says that it has, ``memory`` what a kernel may hold; ``fill`` makes a
+    Trust's estate, given its name.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        packages: Sequence[str] = ("numpy",),
+        memory: int = 1 << 30,
+        fill: Callable[[str, Path], object] = lambda _, estate: fill_estate(estate),
+    ) -> None:
         self.directory = directory
         self._short = tempfile.TemporaryDirectory(prefix="flip")
         with socket.socket() as probe:
@@ -249,14 +262,14 @@ class Federation:
             per_trust_metrics=True,
             memory_use=True,
             one_trust_runs=True,
-            kernel=KernelLimits(memory_bytes=1 << 30, scratch_bytes=16 << 20, shm_bytes=16 << 20),
+            kernel=KernelLimits(memory_bytes=memory, scratch_bytes=16 << 20, shm_bytes=16 << 20),
         )
         self.trusts = [
-            Trust(name, directory / name, Path(self._short.name) / name, self.url, self.ca, policy)
+            Trust(name, directory / name, Path(self._short.name) / name, self.url, self.ca, policy, packages)
             for name in ("north", "south")
         ]
         for trust in self.trusts:
-            fill_estate(trust.enclave.estate)
+            fill(trust.enclave.configuration.name, trust.enclave.estate)
         first, second = self.trusts
         self.study = Study(
             lock=(directory / "lock.txt").read_bytes(),
@@ -364,9 +377,9 @@ class Federation:
 
 
 @contextmanager
-def open_federation(directory: Path) -> Iterator[Federation]:
-    """A hub and two agents that run until the end of the block, the study joined."""
-    federation = Federation(directory)
+def open_federation(directory: Path, **given: Any) -> Iterator[Federation]:
+    """A hub and two agents that run until the end of the block, the study joined; ``given`` as Federation takes it."""
+    federation = Federation(directory, **given)
     try:
         federation.start()
         federation.open_study()

@@ -149,7 +149,7 @@ def _fill_state(directory: Path) -> dict[str, Any]:
 
 def _fill_runs(store: Store) -> None:
     finished, running, failed = (RUNS[name] for name in ("finished", "running", "failed"))
-    store.runs.set_frozen(running, {"people": {"train": 40}})
+    store.runs.set_frozen(running, {"people": {"train": 40}}, {})
     store.runs.progress(running, Progress(cell=1, cells=2))
     for number in (1, 2):
         context = json.dumps({"round": number, "training": number == 1}).encode()

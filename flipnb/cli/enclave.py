@@ -242,6 +242,9 @@ def runs(enclave: EnclaveOption = None, as_json: JsonOption = False) -> None:
             ["run", "study", "title", "state", "started", "why"],
             [[i.run, i.study, i.title, TRUST_WORDS[i.state], i.started, i.reason] for i in found],
         )
+        for one in found:
+            for images in one.images:
+                print_text(f"{one.run[:8]}: {images.words}.")
 
 
 @app.command()

@@ -15,6 +15,7 @@ from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.channels import Channel
 from flipnb.contracts.controller import Controller
 from flipnb.contracts.document import Digest, Document, Moment
+from flipnb.contracts.images import ImageCount
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.policy import Policy
 from flipnb.contracts.run import Failure, Progress, RunId, TrustState
@@ -215,7 +216,11 @@ class Signed(Document):
 
 
 class DeskRun(Document):
-    """A run's part at this Trust, as its data controller sees it; ``code`` and ``reason`` say why it is so."""
+    """A run's part at this Trust, as its data controller sees it; ``code`` and ``reason`` say why it is so.
+
+    ``images``: how many of the cohort's images were frozen of those found, and why the others were not, by set. Exact
+    numbers, which stay inside.
+    """
 
     run: RunId
     bundle: Digest
@@ -228,6 +233,7 @@ class DeskRun(Document):
     reason: str | None = None
     started: Moment | None = None
     ended: Moment | None = None
+    images: tuple[ImageCount, ...] = ()
 
 
 class DeskRuns(Document):

@@ -167,6 +167,19 @@ class ImageSet(Document):
         return f"scaled to {size} voxels" if self.size else "as they are stored"
 
 
+FrozenShare = Literal["few", "under-50", "50-to-75", "75-to-90", "90-or-more"]
+"""Of how many per cent of a set's images pixels were frozen: a band, which tells no number of people. few: they are of
+fewer people than the Trust's policy shows."""
+
+FROZEN_WORDS: dict[FrozenShare, str] = {
+    "few": "too few people have them for a share to be told",
+    "under-50": "less than half of them could be used",
+    "50-to-75": "50 to 75 % of them could be used",
+    "75-to-90": "75 to 90 % of them could be used",
+    "90-or-more": "90 % of them or more could be used",
+}
+
+
 def as_segment(label: str) -> str:
     """A segment's label as it is compared."""
     return " ".join(label.split()).casefold()
@@ -182,15 +195,27 @@ class LeftOut(Document):
 class ImageCount(Document):
     """What became of one set's images in one Trust: ``frozen`` of ``found``, the others by reason. Exact numbers.
 
-    ``people`` have at least one of those frozen, of the cohort's members. They are of the enclave, which says them by
-    its policy's rounding.
+    ``people`` have at least one of those frozen, of the cohort's members; ``train`` of them are in train, None where an
+    earlier release did not count them. They stay in the enclave, which tells ``share``.
     """
 
     name: Identifier
     found: int = Field(ge=0)
     frozen: int = Field(ge=0)
     people: int = Field(ge=0)
+    train: int | None = Field(default=None, ge=0)
     left_out: tuple[LeftOut, ...] = Field(default=(), max_length=len(REASONS))
+
+    def share(self, threshold: int) -> FrozenShare:
+        """The band of those frozen in those found, of a policy that shows no fewer than ``threshold`` people. A bound
+        belongs to the band above it."""
+        if self.people < threshold:
+            return "few"
+        if 10 * self.frozen >= 9 * self.found:
+            return "90-or-more"
+        if 4 * self.frozen >= 3 * self.found:
+            return "75-to-90"
+        return "50-to-75" if 2 * self.frozen >= self.found else "under-50"
 
     @property
     def words(self) -> str:

@@ -8,6 +8,7 @@ from flipnb.contracts.bundle import Environment
 from flipnb.contracts.choices import Choices
 from flipnb.contracts.consensus import Consensus
 from flipnb.contracts.document import Digest, Document, Moment
+from flipnb.contracts.images import FrozenShare
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.run import EstateVersion, RoundSummary, RunId, RunState
@@ -22,7 +23,8 @@ class RunRecord(Document):
     definition's SHA-256, ``members`` the Trusts that took part, by key. ``consensus`` is the plan's rule of when to
     end, None without one. ``seconds`` are the lengths of its stages: waiting, starting, running, total. ``versions``
     are the hub's Python and packages. Weights are SHA-256 of safetensors files. ``notebook`` and ``telling`` as in
-    ``RunView``; ``estates`` are the versions of their estates on which the Trusts ran, in their own words.
+    ``RunView``; ``estates`` are the versions of their estates on which the Trusts ran, in their own words, ``images``
+    how much of each set of images each of them could use.
     """
 
     run: RunId
@@ -48,6 +50,7 @@ class RunRecord(Document):
     versions: dict[str, str] = Field(default_factory=dict)
     members: dict[KeyId, Name] = Field(default_factory=dict)
     estates: dict[KeyId, EstateVersion] = Field(default_factory=dict)
+    images: dict[KeyId, dict[Identifier, FrozenShare]] = Field(default_factory=dict)
     rounds: tuple[RoundSummary, ...] = ()
     initial_weights: Digest
     final_weights: Digest | None = None

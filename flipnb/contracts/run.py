@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 from flipnb.contracts.choices import Choices
 from flipnb.contracts.document import Digest, Document, Later, Moment, sha256
 from flipnb.contracts.failure import REFUSALS
+from flipnb.contracts.images import FrozenShare
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.problem import FlipError
@@ -180,7 +181,8 @@ class TrustReport(Document):
 
     ``code`` and ``reason`` say why a state was taken (a FlipError's code and message, or the controller's words).
     ``executions_left``: how many more runs of the bundle this Trust's approvals cover. ``estate``, said once as the run
-    starts there: on which version of its estate it runs.
+    starts there: on which version of its estate it runs. ``images``, said once as its cohort is frozen: how much of
+    each set of images could be used.
     """
 
     run: RunId
@@ -192,6 +194,7 @@ class TrustReport(Document):
     failure: Failure | None = None
     executions_left: int | None = Field(default=None, ge=0, le=1_000_000)
     estate: EstateVersion | None = None
+    images: dict[Identifier, FrozenShare] | None = None
 
 
 class RoundSummary(Document):
@@ -221,7 +224,7 @@ class RoundSummary(Document):
 
 
 class RunEvent(Document):
-    """Numbered from 1 within a run; a listener resumes from any number. ``estate`` as in ``TrustReport``."""
+    """Numbered from 1 within a run; a listener resumes from any number. ``estate`` and ``images``: see TrustReport."""
 
     run: RunId
     number: int = Field(ge=1)
@@ -236,6 +239,7 @@ class RunEvent(Document):
     progress: Progress | None = None
     round: RoundSummary | None = None
     estate: EstateVersion | None = None
+    images: dict[Identifier, FrozenShare] | None = None
 
 
 class TrustPart(Document):

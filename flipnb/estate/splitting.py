@@ -59,9 +59,11 @@ def _classes(source: duckdb.DuckDBPyConnection, people: list[int], dataset: Data
         return dict.fromkeys(people, 0)
     name = split.stratify.variable
     variable = _named(dataset, name)
-    if variable.source not in ("measurement", "observation") or variable.value != "number":
+    numbers = variable.source in ("measurement", "observation") and variable.value == "number"
+    if not numbers and variable.source != "condition":
         raise FlipError(
-            "stratum-missing", f"The split's variable {name!r} is no number of a measurement or observation."
+            "stratum-missing",
+            f"The split's variable {name!r} is neither a condition nor a number of a measurement or observation.",
         )
     classes = {person: int(value > split.stratify.above) for person, value in _values(source, variable).items()}
     if len(classes) != len(people):

@@ -38,7 +38,7 @@ from flipnb.hub.blob_grants import is_there
 from flipnb.hub.bundles import keep_executions_left, terms_of
 from flipnb.hub.configuration import HubConfiguration
 from flipnb.hub.reasons import named, title_of, why_of
-from flipnb.hub.runs import become, bundle_at, parts_of, tell_estate, tell_part, tell_progress, tell_round
+from flipnb.hub.runs import become, bundle_at, parts_of, tell_estate, tell_images, tell_part, tell_progress, tell_round
 from flipnb.hub.store.tables import CoordinatorRow, PartRow, RoundRow, RunRow, TaskRow
 from flipnb.hub.tasks import Asking, ask, ask_stop
 from flipnb.hub.waits import EVENTS, replies_of, ring
@@ -67,6 +67,8 @@ def report(session: Session, configuration: HubConfiguration, run: RunRow, part:
             tell_progress(session, run, part, said.progress)
     if said.estate is not None:
         tell_estate(session, run, part, said.estate)
+    if said.images:
+        tell_images(session, run, part, said.images)
     if said.state is not None and said.state != part.state:
         if said.state not in FINAL_TRUST_STATES and lateness.is_late(part):
             return  # it is back when it has answered the round that it is late with

@@ -18,6 +18,7 @@ from flipnb.contracts import envelope
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.choices import Choices
 from flipnb.contracts.document import canonical_bytes, sha256
+from flipnb.contracts.images import FrozenShare
 from flipnb.contracts.keys import KeyId
 from flipnb.contracts.parameters import check_point, telling
 from flipnb.contracts.problem import FlipError
@@ -38,6 +39,7 @@ from flipnb.contracts.run import (
 )
 from flipnb.contracts.study import Roster, Trust
 from flipnb.contracts.task import RunTask
+from flipnb.contracts.text import Identifier
 from flipnb.hub.authentication import KeyRing
 from flipnb.hub.blob_grants import is_there
 from flipnb.hub.bundles import all_executions_left, bundle_of
@@ -263,6 +265,19 @@ def tell_estate(session: Session, run: RunRow, part: PartRow, estate: str) -> No
     tell(session, run, event.model_copy(update={"estate": estate}))
 
 
+def tell_images(session: Session, run: RunRow, part: PartRow, images: dict[Identifier, FrozenShare]) -> None:
+    """Tell the run's listeners how much of its images a Trust could use."""
+    event = _event(run, kind="trust", trust=part.trust, trust_state=part.state)
+    tell(session, run, event.model_copy(update={"images": images}))
+
+
+def _images(session: Session, run: str) -> dict[KeyId, dict[Identifier, FrozenShare]]:
+    """What each Trust said last of its images."""
+    found = select(EventRow.body).where(EventRow.run == run, EventRow.body.contains('"images":{'))
+    told = (RunEvent.model_validate_json(body) for body in session.scalars(found.order_by(EventRow.number)))
+    return {event.trust: event.images for event in told if event.trust and event.images}
+
+
 def _estates(session: Session, run: str) -> dict[KeyId, str]:
     """The version of its estate that each Trust said last."""
     found = select(EventRow.body).where(EventRow.run == run, EventRow.body.contains('"estate":"'))
@@ -328,6 +343,7 @@ def record(session: Session, run: RunRow) -> RunRecord:
         versions=_versions(),
         members={part.trust: part.name for part in parts_of(session, run.id) if part.member},
         estates=_estates(session, run.id),
+        images=_images(session, run.id),
         rounds=summaries(session, run.id),
         initial_weights=bundle.initial_weights,
         final_weights=run.final_weights,

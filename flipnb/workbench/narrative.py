@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from flipnb.contracts.channels import EIGHTHS
+from flipnb.contracts.images import FROZEN_WORDS
 from flipnb.contracts.run import RUN_WORDS, TRUST_WORDS, Failure, Progress, RoundSummary, RunEvent
 
 
@@ -19,6 +20,8 @@ def describe(event: RunEvent, names: Mapping[str, str]) -> str:
     why = _why(event.reason, event.failure)
     if event.kind == "trust" and event.estate is not None:
         return f"{who} runs on its estate {event.estate[:8]}"
+    if event.kind == "trust" and event.images:
+        return f"{who}: " + "; ".join(f"images {name}: {FROZEN_WORDS[one]}" for name, one in event.images.items())
     if event.trust_state is not None:
         return f"{who} {_stands(TRUST_WORDS[event.trust_state])}{why}"
     if event.state is not None:

@@ -491,7 +491,12 @@ export interface IDeskHere {
   status: IDeskStatus | null;
 }
 
-/** A run's part at this Trust, as its data controller sees it; ``code`` and ``reason`` say why it is so. */
+/**
+ * A run's part at this Trust, as its data controller sees it; ``code`` and ``reason`` say why it is so.
+ *
+ * ``images``: how many of the cohort's images were frozen of those found, and why the others were not, by set. Exact
+ * numbers, which stay inside.
+ */
 export interface IDeskRun {
   run: string;
   bundle: string;
@@ -504,6 +509,7 @@ export interface IDeskRun {
   reason: string | null;
   started: string | null;
   ended: string | null;
+  images: IImageCount[];
 }
 
 /** GET /runs */
@@ -675,6 +681,21 @@ export interface IHubContact {
 }
 
 /**
+ * What became of one set's images in one Trust: ``frozen`` of ``found``, the others by reason. Exact numbers.
+ *
+ * ``people`` have at least one of those frozen, of the cohort's members; ``train`` of them are in train, None where an
+ * earlier release did not count them. They stay in the enclave, which tells ``share``.
+ */
+export interface IImageCount {
+  name: string;
+  found: number;
+  frozen: number;
+  people: number;
+  train: number | null;
+  left_out: ILeftOut[];
+}
+
+/**
  * POST /images/{image}/decision: what ``controller`` decides. ``boxes`` are those to cover, in the image's pixels;
  * None is every text that was found.
  */
@@ -758,6 +779,12 @@ export interface ILeaving {
   what: string;
   bits: number;
   counted: boolean;
+}
+
+/** How many images were left out for one reason. */
+export interface ILeftOut {
+  reason: 'colour' | 'crashed' | 'damaged' | 'duplicate-position' | 'float-pixels' | 'labels-missing' | 'labels-overlap' | 'labels-unreadable' | 'missing-file' | 'missing-slice' | 'mixed-orientation' | 'mixed-size' | 'mixed-spacing' | 'no-geometry' | 'not-in-line' | 'over-bytes' | 'rtstruct' | 'several-frames' | 'single-slice' | 'too-large' | 'too-long' | 'unreadable' | 'unsupported-syntax';
+  images: number;
 }
 
 /** Paths as the file browser names them; ``cohort`` may have been there before. */
@@ -1088,7 +1115,7 @@ export interface IRunChange {
   events: IRunEvent[];
 }
 
-/** Numbered from 1 within a run; a listener resumes from any number. ``estate`` as in ``TrustReport``. */
+/** Numbered from 1 within a run; a listener resumes from any number. ``estate`` and ``images``: see TrustReport. */
 export interface IRunEvent {
   run: string;
   number: number;
@@ -1103,6 +1130,7 @@ export interface IRunEvent {
   progress: IProgress | null;
   round: IRoundSummary | null;
   estate: string | null;
+  images: { [name: string]: 'few' | 'under-50' | '50-to-75' | '75-to-90' | '90-or-more' } | null;
 }
 
 /** GET /v1/runs/{run}/events */
@@ -1123,7 +1151,8 @@ export interface IRunPage {
  * definition's SHA-256, ``members`` the Trusts that took part, by key. ``consensus`` is the plan's rule of when to
  * end, None without one. ``seconds`` are the lengths of its stages: waiting, starting, running, total. ``versions``
  * are the hub's Python and packages. Weights are SHA-256 of safetensors files. ``notebook`` and ``telling`` as in
- * ``RunView``; ``estates`` are the versions of their estates on which the Trusts ran, in their own words.
+ * ``RunView``; ``estates`` are the versions of their estates on which the Trusts ran, in their own words, ``images``
+ * how much of each set of images each of them could use.
  */
 export interface IRunRecord {
   run: string;
@@ -1149,6 +1178,7 @@ export interface IRunRecord {
   versions: { [name: string]: string };
   members: { [name: string]: string };
   estates: { [name: string]: string };
+  images: { [name: string]: { [name: string]: 'few' | 'under-50' | '50-to-75' | '75-to-90' | '90-or-more' } };
   rounds: IRoundSummary[];
   initial_weights: string;
   final_weights: string | null;

@@ -340,4 +340,5 @@ def _desk_run(stored: StoredRun) -> DeskRun:
         reason=stored.reason,
         started=stored.started,
         ended=stored.ended,
+        images=stored.images,
     )

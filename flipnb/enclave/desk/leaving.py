@@ -43,6 +43,11 @@ def what_leaves(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
         f"test, each at most {plan.weight_cap:,}, as the weights of the average. The hub can see them; the study is "
         "shown this Trust's share of all people in train as one of four bands.",
     ]
+    if bundle.dataset.images:
+        lines.append(
+            "Once: of each set of images, which share of those found here could be used, as one of four bands, or that "
+            f"fewer than {policy.counts.threshold} people have one. The study is shown it."
+        )
     if bundle.tensors.integers:
         elements = sum(tensor.elements for tensor in bundle.tensors.integers)
         lines.insert(

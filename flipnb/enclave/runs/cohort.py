@@ -13,6 +13,7 @@ from pathlib import Path
 from flipnb.contracts import disk
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.frozen import DATABASE
+from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
 from flipnb.enclave.estate_worker.order import FrozenFacts
 from flipnb.enclave.estate_worker.process import EstateWorker
@@ -28,15 +29,15 @@ _FREEZES = 3
 
 @dataclass(frozen=True)
 class RunCohort:
-    """``target`` is where the frozen cohort is to be; a run in whose cohort fewer than ``minimum_train`` people would
-    train is refused."""
+    """``target`` is where the frozen cohort is to be; a run in whose cohort fewer people than ``policy`` demands would
+    train, or have an image of a set to train on, is refused."""
 
     directory: EnclaveDirectory
     store: Store
     worker: EstateWorker
     stored: StoredRun
     bundle: Bundle
-    minimum_train: int
+    policy: Policy
     target: Path
 
     async def frozen(self) -> FrozenFacts:
@@ -52,10 +53,7 @@ class RunCohort:
         try:
             self._sweep()
             facts = await self._freeze(made)
-            if facts.train < self.minimum_train:
-                raise FlipError(
-                    "too-few-people", "The cohort has fewer people in train here than this Trust's policy demands."
-                )
+            self._require_enough(facts)
             self._take(made)
         except FlipError as error:
             if error.code in ("too-few-people", disk.CODE):
@@ -64,8 +62,27 @@ class RunCohort:
             raise FlipError("freeze-failed", f"This Trust could not freeze the cohort ({error.code}).") from None
         finally:
             self._sweep()
-        self.store.runs.set_frozen(run, facts.model_dump(mode="json"))
+        threshold = self.policy.counts.threshold
+        shares = {one.name: one.share(threshold) for one in facts.images}
+        self.store.runs.set_frozen(run, facts.model_dump(mode="json"), shares)
         return facts
+
+    def _require_enough(self, facts: FrozenFacts) -> None:
+        """A model that learns from images learns from those people alone who have one."""
+        least = self.policy.minimum_train
+        if facts.train < least:
+            raise FlipError(
+                "too-few-people", "The cohort has fewer people in train here than this Trust's policy demands."
+            )
+        few = [one for one in facts.images if one.train is not None and one.train < least]
+        for one in few:
+            _LOG.warning("run %s: too few people in train have %s", self.stored.run, one.words)
+        if few:
+            raise FlipError(
+                "too-few-people",
+                f"Fewer people in train have images {few[0].name} here than this Trust's policy demands people in "
+                "train.",
+            )
 
     async def _freeze(self, made: Path) -> FrozenFacts:
         """A worker that dies over it is started anew by its next question, and asked again."""

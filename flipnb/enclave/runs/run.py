@@ -64,7 +64,7 @@ class ActiveRun:
             enclave.worker,
             stored,
             bundle,
-            policy.minimum_train,
+            policy,
             self.directory / COHORT,
         )
 

@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from flipnb.contracts.choices import Choices
+from flipnb.contracts.images import FrozenShare
 from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.run import FINAL_TRUST_STATES, TRUST_TRANSITIONS, Failure, Progress, TrustReport, TrustState
+from flipnb.contracts.text import Identifier
 from flipnb.enclave.stores.database import Database, exact_now, text_now, text_of
 from flipnb.enclave.stores.outbox import Outbox
 from flipnb.enclave.stores.stored import RunOfBundle, StoredApproval, StoredRun
@@ -170,7 +172,11 @@ class RunTable:
         """Report that the run's kernel died; its state stays as it is, for it is started anew."""
         self._outbox.add(TrustReport(run=run, sequence=1, failure=failure, code=code, reason=reason[:400]), due=due)
 
-    def set_frozen(self, run: str, frozen: dict[str, Any]) -> None:
-        """Keep what is known of the run's frozen cohort, for when the agent starts again."""
+    def set_frozen(self, run: str, frozen: dict[str, Any], images: dict[Identifier, FrozenShare]) -> None:
+        """Keep what is known of the run's frozen cohort, for when the agent starts again; report how much of its images
+        could be used, where it has any."""
         with self._database.transaction() as db:
             db.execute("UPDATE runs SET frozen=? WHERE run=?", (json.dumps(frozen), run))
+            self.revision += 1
+            if images:
+                self._outbox.add(TrustReport(run=run, sequence=1, images=images))

@@ -10,6 +10,7 @@ from typing import Any
 
 from flipnb.contracts.choices import Choices
 from flipnb.contracts.desk import RequestState
+from flipnb.contracts.images import ImageCount
 from flipnb.contracts.parameters import Scalar
 from flipnb.contracts.run import FINAL_TRUST_STATES, Failure, Progress, TrustState
 
@@ -114,6 +115,11 @@ class StoredRun:
     def over(self) -> bool:
         """Whether it is in a state that it never leaves."""
         return self.state in FINAL_TRUST_STATES
+
+    @property
+    def images(self) -> tuple[ImageCount, ...]:
+        """What became of the images of its cohort; nothing before it is frozen."""
+        return tuple(ImageCount.model_validate(one) for one in (self.frozen or {}).get("images", ()))
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> StoredRun:

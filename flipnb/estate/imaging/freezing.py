@@ -81,6 +81,7 @@ def freeze_images(
                 found=found,
                 frozen=len(frozen),
                 people=len({one.found.person for one in frozen}),
+                train=len({one.found.person for one in frozen if one.found.split == "train"}),
                 left_out=tuple(LeftOut(reason=reason, images=n) for reason, n in sorted(left_out.items())),
             )
         )

@@ -9,7 +9,16 @@ from pydantic import ValidationError
 
 from flipnb.contracts.dataset import Dataset, Variable, leakage
 from flipnb.contracts.document import parse
-from flipnb.contracts.images import REASONS, ImageCount, ImageSet, LeftOut, Reason, Segment
+from flipnb.contracts.images import (
+    FROZEN_WORDS,
+    REASONS,
+    FrozenShare,
+    ImageCount,
+    ImageSet,
+    LeftOut,
+    Reason,
+    Segment,
+)
 from flipnb.contracts.problem import FlipError
 from flipnb.contracts.window import Window
 from flipnb.workbench.plan_file import PlanFile
@@ -89,8 +98,20 @@ def test_a_set_in_words():
     assert count.words == "images scan: 98 of 100 frozen; 2 left out: a slice of it is missing (2)"
 
 
-def test_every_reason_has_words():
+def test_every_reason_and_share_has_words():
     assert set(REASONS) == set(Reason.__args__)
+    assert set(FROZEN_WORDS) == set(FrozenShare.__args__)
+
+
+@given(st.integers(0, 300), st.integers(0, 300), st.integers(1, 30))
+def test_a_share_of_images_is_a_band_of_enough_people(frozen, left, threshold):
+    count = ImageCount(name="scan", found=frozen + left, frozen=frozen, people=frozen)
+    band = count.share(threshold)
+    assert (band == "few") == (frozen < threshold)
+    bounds = {"under-50": (0, 0.5), "50-to-75": (0.5, 0.75), "75-to-90": (0.75, 0.9), "90-or-more": (0.9, 2)}
+    if band != "few":
+        least, most = bounds[band]
+        assert least <= frozen / (frozen + left) < most
 
 
 def test_a_plan_file_names_images():

@@ -17,7 +17,10 @@ from enclave_scenario import ESTATE, Study
 
 from flipnb.contracts.bundle import Bundle
 from flipnb.contracts.frozen import DATABASE
+from flipnb.contracts.images import ImageCount
+from flipnb.contracts.policy import Policy
 from flipnb.contracts.problem import FlipError
+from flipnb.contracts.run import TrustReport
 from flipnb.enclave.estate_worker.__main__ import Worker
 from flipnb.enclave.estate_worker.order import Freeze, FrozenFacts
 from flipnb.enclave.runs.cohort import RunCohort
@@ -41,6 +44,8 @@ class Freezing:
             after,
         )
 
+    images: tuple[ImageCount, ...] = ()
+
     async def freeze(self, version: str, bundle: Bundle, key: bytes, name: str) -> FrozenFacts:
         asked = Freeze(
             version=version, cohort=bundle.cohort, dataset=bundle.dataset, split=bundle.split, key=key.hex(), name=name
@@ -49,7 +54,7 @@ class Freezing:
         assert found is not None
         if self._after:
             self._after.pop(0)(self._frozen / name)
-        return found
+        return found.model_copy(update={"images": self.images})
 
 
 class Scene:
@@ -62,6 +67,7 @@ class Scene:
         self.worker = Freezing(directory / "estate", self.frozen, self.after)
         self.store = Store(directory / "state.sqlite")
         self.bundle = Study().bundle()
+        self.policy = Policy(minimum_train=1)
         self.store.runs.add(RUN, bundle=self.bundle.digest(), study="heart", title="t", point={})
 
     @property
@@ -73,7 +79,7 @@ class Scene:
     def freeze(self) -> FrozenFacts:
         here: Any = SimpleNamespace(frozen=self.frozen, study_key=lambda study: b"k" * 32)
         worker: Any = self.worker
-        cohort = RunCohort(here, self.store, worker, self.stored, self.bundle, 1, self.run / COHORT)
+        cohort = RunCohort(here, self.store, worker, self.stored, self.bundle, self.policy, self.run / COHORT)
         return asyncio.run(cohort.frozen())
 
     def refused(self) -> FlipError:
@@ -127,6 +133,19 @@ def test_what_was_left_half_made_is_made_anew(scene: Scene) -> None:
     assert everybody(scene.run / COHORT) == PEOPLE
     assert [path.name for path in scene.run.iterdir()] == [COHORT]
     assert list(scene.frozen.iterdir()) == []
+
+
+def test_whose_images_are_too_few_is_refused_and_says_so(scene: Scene) -> None:
+    """Ten people train on a table; a model of images would have learned from the one of them who has an image."""
+    scene.policy = Policy(minimum_train=10)
+    images = (ImageCount(name="xray", found=3, frozen=1, people=1, train=1),)
+    scene.worker.images = images
+    refused = scene.refused()
+    assert refused.code == "too-few-people" and "have images xray" in refused.message
+    scene.policy = Policy(minimum_train=1)
+    assert scene.freeze().images == images
+    outgoing = scene.store.outbox.next()
+    assert outgoing is not None and TrustReport.model_validate_json(outgoing.body).images == {"xray": "few"}
 
 
 def test_a_worker_that_always_dies_leaves_nothing(scene: Scene) -> None:

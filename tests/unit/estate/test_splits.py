@@ -205,3 +205,15 @@ def test_a_stratified_split_of_what_a_rule_leaves(estate, tmp_path):
     parts = split_people(people, classes, split, dict.fromkeys(range(1, 11), "test"))
     assert Counter(parts.values()) == {"test": 10, "validation": 14, "train": 16}
     assert {parts[person] for person in range(1, 11)} == {"test"}
+
+
+def test_a_split_stratified_by_a_condition_has_as_many_of_the_ill_in_each_part(estate, tmp_path):
+    """Everybody has a value of a condition. It was refused when the cohort was frozen, after rehearsal and approval."""
+    directory, version = estate
+    split = Split(seed=1, shares=Shares(train=2, test=1), stratify=Stratify(variable="ill", above=0))
+    frozen = tmp_path / "frozen"
+    freeze(directory, version, EVERYONE, DATASET, split, b"k" * 32, frozen)
+    records = Records(frozen)
+    ill = sum(ILL in one.conditions for one in PEOPLE)
+    found = {part: int(getattr(records, part).frame()["ill"].sum()) for part in PARTS}
+    assert found == {"train": ill - ill // 3, "validation": 0, "test": ill // 3}

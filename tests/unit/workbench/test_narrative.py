@@ -32,6 +32,11 @@ def told(kind: str, **said: object) -> str:
             {"kind": "trust", "trust": KEY, "trust_state": "running", "estate": "c" * 32},
             "Cleveland runs on its estate cccccccc",
         ),
+        (
+            {"kind": "trust", "trust": KEY, "trust_state": "starting", "images": {"ct": "75-to-90", "xray": "few"}},
+            "Cleveland: images ct: 75 to 90 % of them could be used; images xray: too few people have them for a share "
+            "to be told",
+        ),
     ],
 )
 def test_lines(event, line):

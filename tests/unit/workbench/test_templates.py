@@ -18,7 +18,7 @@ NAMES = [template.name for template in find_templates()]
 
 
 def test_the_templates_are_found_by_entry_point_in_the_order_of_the_screen():
-    assert NAMES[:3] == ["table", "survival", "totals"]
+    assert NAMES[:5] == ["table", "survival", "totals", "images", "segmentation"]
     assert all(template.title and template.says and template.packages for template in find_templates())
 
 

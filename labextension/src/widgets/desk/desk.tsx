@@ -11,7 +11,11 @@ import type { JSX } from 'react';
 import { useState } from 'react';
 
 import { CommandIDs } from '../../commands';
-import type { IDeskRun, IRequestSummary } from '../../contracts';
+import type {
+  IDeskRun,
+  IImageCount,
+  IRequestSummary
+} from '../../contracts';
 import {
   ago,
   clock,
@@ -336,7 +340,14 @@ function Runs(
                 {trustStateWord(trans, run.state)}
               </span>
             </td>
-            <td>{progressOf(trans, run)}</td>
+            <td>
+              {progressOf(trans, run)}
+              {run.images.map(images => (
+                <div key={images.name} className="jp-FlipView-note">
+                  {imagesOf(trans, images)}
+                </div>
+              ))}
+            </td>
             <td>{run.started ? clock(run.started) : trans.__('not yet')}</td>
             <td>
               {run.ended === null && (
@@ -365,6 +376,16 @@ function Runs(
       </tbody>
     </table>
   );
+}
+
+/** How many images of a set were frozen of those found, and why the others were not, by the names that docs/estate.md explains. */
+function imagesOf(trans: TranslationBundle, images: IImageCount): string {
+  const { name, frozen, found } = images;
+  const said = trans.__('%1: %2 of %3 images', name, frozen, found);
+  const reasons = images.left_out.map(one => `${one.reason} ${one.images}`);
+  return reasons.length === 0
+    ? said
+    : trans.__('%1; left out: %2', said, reasons.join(', '));
 }
 
 function progressOf(trans: TranslationBundle, run: IDeskRun): string {
