@@ -20,7 +20,11 @@ import type {
   IDraftCohort,
   IEndpoints,
   IFoundConcepts,
+  IHeldImage,
+  IHeldImages,
+  IHeldPicture,
   IHubContact,
+  IImageMark,
   IKnownStrategy,
   ILabStatus,
   IMadeFiles,
@@ -36,8 +40,8 @@ import type {
   IRunRecord,
   IRunResults,
   IRunView,
-  IShapeCheck,
   ISavedCohort,
+  IShapeCheck,
   IShownNotebook,
   IStudy,
   IStudyTemplate,
@@ -273,6 +277,24 @@ export class FlipApi {
 
   auditEntries(line: string): Promise<IAuditEntries> {
     return this._call('GET desk/audit/lines/{line}', { path: { line } });
+  }
+
+  heldImages(after: string): Promise<IHeldImages> {
+    return this._call('GET desk/images', { query: { after } });
+  }
+
+  heldPicture(image: string, frame: number): Promise<IHeldPicture> {
+    return this._call('GET desk/images/{image}/picture', {
+      path: { image },
+      query: { frame }
+    });
+  }
+
+  decideImage(image: string, body: IImageMark): Promise<IHeldImage> {
+    return this._call('POST desk/images/{image}/decision', {
+      path: { image },
+      body
+    });
   }
 
   checkAudit(): Promise<IAuditCheck> {

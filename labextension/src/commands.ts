@@ -44,6 +44,7 @@ export namespace CommandIDs {
   export const declineRequest = 'flip:decline-request';
   export const stopHere = 'flip:stop-here';
   export const openExecuted = 'flip:open-executed';
+  export const showImages = 'flip:show-images';
   export const openAudit = 'flip:open-audit';
 }
 

@@ -11,7 +11,11 @@ import type {
   ICohortFile,
   IDeskRun,
   IDeskStatus,
+  IHeldImage,
+  IHeldImages,
+  IHeldPicture,
   IHubContact,
+  IImageMark,
   IOpening,
   IRequestDetail,
   IRequestSummary,
@@ -149,6 +153,15 @@ export interface IDesk {
   decline(bundle: string, reason: string): Promise<void>;
   stop(run: string): Promise<void>;
   executed(run: string): Promise<IShownNotebook>;
+  /**
+   * A page of the images that are held back: those behind the image `after`, the first for an empty one.
+   */
+  heldImages(after: string): Promise<IHeldImages>;
+  heldPicture(image: string, frame: number): Promise<IHeldPicture>;
+  /**
+   * Release, cover or refuse an image, or take that back; the image as it is then.
+   */
+  decideImage(image: string, mark: IImageMark): Promise<IHeldImage>;
   audit(after: number): Promise<IAuditPage>;
   /**
    * The newest lines of the log in plain words, a run in one of them.

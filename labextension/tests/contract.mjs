@@ -97,8 +97,8 @@ function least(schema) {
         ])
       );
     case 'array':
-      return Array.from({ length: schema.minItems ?? 0 }, () =>
-        least(schema.items)
+      return Array.from({ length: schema.minItems ?? 0 }, (_, at) =>
+        least(schema.prefixItems?.[at] ?? schema.items)
       );
     case 'string':
       return schema.format === 'date-time'

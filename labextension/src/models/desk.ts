@@ -13,6 +13,10 @@ import type {
   IDeskRun,
   IDeskStatus,
   IEvents,
+  IHeldImage,
+  IHeldImages,
+  IHeldPicture,
+  IImageMark,
   IOpening,
   IRequestDetail,
   IRequestSummary,
@@ -107,6 +111,18 @@ export class Desk implements IDesk {
 
   executed(run: string): Promise<IShownNotebook> {
     return this._api.executed(run);
+  }
+
+  heldImages(after: string): Promise<IHeldImages> {
+    return this._api.heldImages(after);
+  }
+
+  heldPicture(image: string, frame: number): Promise<IHeldPicture> {
+    return this._api.heldPicture(image, frame);
+  }
+
+  decideImage(image: string, mark: IImageMark): Promise<IHeldImage> {
+    return this._api.decideImage(image, mark);
   }
 
   audit(after: number): Promise<IAuditPage> {

@@ -85,9 +85,9 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
 
     function deskLabel(): string {
       const waiting = desk.requests.filter(one => one.state === 'waiting');
-      return waiting.length === 0
-        ? trans.__('Desk')
-        : trans.__('Desk (%1)', waiting.length);
+      const images = desk.status?.images_waiting ?? 0;
+      const whole = waiting.length + images;
+      return whole === 0 ? trans.__('Desk') : trans.__('Desk (%1)', whole);
     }
 
     function sees(bundle: string | null): boolean {
@@ -117,7 +117,7 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
         await show('flip-desk', deskLabel(), async () => {
           const { DeskView } = await import('../widgets/desk/desk');
           const view = new DeskView({ desk, commands, trans });
-          desk.requestsChanged.connect(() => {
+          desk.changed.connect(() => {
             view.title.label = deskLabel();
           }, view);
           return view;
@@ -267,6 +267,26 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
       }
     });
 
+    commands.addCommand(CommandIDs.showImages, {
+      label: trans.__('Held Images'),
+      caption: trans.__('Images that wait until you release or refuse them'),
+      icon: lockIcon,
+      isVisible: isHere,
+      isEnabled: isHere,
+      describedBy: NO_ARGS,
+      execute: () =>
+        show('flip-images', trans.__('Held Images'), async () => {
+          const [{ HeldImagesModel }, { HeldImagesView }] = await Promise.all([
+            import('../models/heldimages'),
+            import('../widgets/desk/heldimages')
+          ]);
+          return new HeldImagesView({
+            model: new HeldImagesModel(desk),
+            trans
+          });
+        })
+    });
+
     commands.addCommand(CommandIDs.openAudit, {
       label: trans.__('Audit Log'),
       caption: trans.__(
@@ -302,6 +322,7 @@ export const deskPlugin: JupyterFrontEndPlugin<IDesk> = {
       addToPalette(palette, trans, [
         CommandIDs.showDesk,
         CommandIDs.openRequest,
+        CommandIDs.showImages,
         CommandIDs.openAudit
       ]);
       launcher?.add({

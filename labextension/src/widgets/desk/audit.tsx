@@ -46,7 +46,8 @@ function Audit(props: IAuditProps): JSX.Element {
     left: trans.__('Left %1', number('left')),
     refused: trans.__('Refused %1', number('refused')),
     decisions: trans.__('Decisions %1', number('decisions')),
-    looks: trans.__('Looks %1', number('looks'))
+    looks: trans.__('Looks %1', number('looks')),
+    images: trans.__('Images %1', number('images'))
   };
   return (
     <div className="jp-FlipView">

@@ -84,6 +84,13 @@ function Desk(props: IDeskProps): JSX.Element {
         <button
           type="button"
           className="jp-mod-styled jp-mod-reject"
+          onClick={() => void commands.execute(CommandIDs.showImages)}
+        >
+          {trans.__('Held Images %1', desk.status?.images_waiting ?? 0)}
+        </button>
+        <button
+          type="button"
+          className="jp-mod-styled jp-mod-reject"
           onClick={() => void commands.execute(CommandIDs.openAudit)}
         >
           {trans.__('Audit Log')}
