@@ -11,11 +11,7 @@ import type { JSX } from 'react';
 import { useState } from 'react';
 
 import { CommandIDs } from '../../commands';
-import type {
-  IDeskRun,
-  IImageCount,
-  IRequestSummary
-} from '../../contracts';
+import type { IDeskRun, IImageCount, IRequestSummary } from '../../contracts';
 import {
   ago,
   clock,
