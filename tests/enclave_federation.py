@@ -122,7 +122,14 @@ class Trust:
     """One enclave: its agent's process, and its data controller at the desk."""
 
     def __init__(
-        self, name: str, directory: Path, runtime: Path, hub: str, ca: Path, policy: Policy, packages: Sequence[str]
+        self,
+        name: str,
+        directory: Path,
+        runtime: Path,
+        hub: str,
+        ca: Path,
+        policy: Policy,
+        packages: Sequence[str] = ("numpy",),
     ) -> None:
         lock = directory.parent / "lock.txt"
         lock.write_text("".join(f"{package}=={version(package)}\n" for package in packages))
