@@ -15,10 +15,11 @@ from pydicom.dataset import Dataset
 ORTHANCS_TABLE = "2021b"
 """The newest that Debian's Orthanc 1.10.1 knows."""
 
-_LETTERS, _BROKEN, _BARE = (
+_LETTERS, _BROKEN, _BARE, _BEYOND = (
     "letters are burned into it",
     "it ends too early, or nobody decodes it",
     "no meta information",
+    "pixels that its header does not speak of, at which nobody looks",
 )
 HELD_OF_PYDICOM = {
     "GDCMJ2K_TextGBR.dcm": _LETTERS,
@@ -32,6 +33,9 @@ HELD_OF_PYDICOM = {
     "rtplan_truncated.dcm": _BROKEN,
     "ExplVR_BigEndNoMeta.dcm": _BARE,
     "no_meta.dcm": _BARE,
+    "badVR.dcm": _BEYOND,
+    "meta_missing_tsyntax.dcm": _BEYOND,
+    "nested_priv_SQ.dcm": _BEYOND,
 }
 """Of pydicom's files, those that are not to be released, or need not be."""
 

@@ -13,8 +13,8 @@ import pytest
 
 import flipnb as flip
 
-FUNCTIONS = {"cohort", "data", "follow", "new", "rehearse", "results", "rounds", "runs", "submit", "total"}
-IN_AN_ENCLAVE = {"data", "rounds", "total"}
+FUNCTIONS = {"cohort", "data", "file", "follow", "new", "rehearse", "results", "rounds", "runs", "submit", "total"}
+IN_AN_ENCLAVE = {"data", "file", "rounds", "total"}
 
 
 def test_the_stub_names_what_is_offered():

@@ -136,8 +136,12 @@ class Plan:
         if tag in self.policy.keep:
             return (Step.SEQUENCE if vr == b"SQ" else Step.KEEP), ""
         role = _role(row, meant or vr, vr)
-        if tag in self.policy.remove or (meant in STRINGS and vr not in STRINGS and vr != b"SQ"):
-            return Step.DROP, role  # … or a text that calls itself binary, which nobody could read
+        if tag in self.policy.remove:
+            return Step.DROP, role
+        if (
+            meant in STRINGS and vr not in STRINGS and vr != b"SQ"
+        ):  # a text that calls itself binary: nobody could read it
+            return (Step.EMPTY if row is not None and row.action != "X" else Step.DROP), role
         if row is None:
             return self.by_vr(tag, vr), role
         step = self._listed(row, meant if vr in STRINGS and meant in STRINGS else vr)

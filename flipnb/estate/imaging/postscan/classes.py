@@ -67,6 +67,7 @@ _UID_OF_A_KIND = re.compile(
     r"SOPClass|TransferSyntax|CodingSchemeUID|ContextUID|MappingResourceUID|ImplementationClassUID|CreatorUID|CreatorVersionUID"
     r"|SelectorUIValue"
 )
+_VERSION = re.compile(r"^ContextGroup(Local)?Version$")
 _DEVICE_UID = re.compile(r"DeviceUID$|ManufacturerDeviceClassUID")
 
 
@@ -123,7 +124,7 @@ def classify(tag: int, vr: str) -> Class:
     if "UI" in either:
         return "text" if _UID_OF_A_KIND.search(name) else "device" if _DEVICE_UID.search(name) else "uid"
     if either & {"DA", "DT"}:
-        return "date"
+        return "text" if _VERSION.search(name) else "date"
     if "TM" in either:
         return "time"
     if name and _CHARACTERISTIC.search(name):
