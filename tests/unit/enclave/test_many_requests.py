@@ -14,6 +14,7 @@ from flipnb.enclave.approvals.approvals import Terms
 from flipnb.enclave.approvals.requests import Requests
 from flipnb.enclave.desk.run_names import RunNames
 from flipnb.enclave.desk.summaries import Summaries
+from flipnb.enclave.stores.configuration import EnclaveDirectory
 from flipnb.enclave.stores.store import Store
 from flipnb.enclave.stores.stored import StoredApproval
 
@@ -26,7 +27,9 @@ class Desk:
     def __init__(self, directory: Path) -> None:
         self.study = Study()
         self.store = Store(directory / "state.sqlite")
-        self.requests = Requests(cast(Any, None), self.study.node.key_id, self.store, cast(Any, None), cast(Any, None))
+        rest = cast(Any, None)
+        place = EnclaveDirectory(directory, rest)
+        self.requests = Requests(place, self.study.node.key_id, self.store, rest, rest)
         self.summaries = Summaries(self.store, self.requests)
         self.terms = Terms("policy", ESTATE, frozenset([self.study.controller.key_id]), 1)
         self.questions: list[str] = []

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from enclave_scenario import Chamber, Study
 
+from flipnb.enclave.approvals.requests import Requests
 from flipnb.enclave.runs.enclave import Enclave
 from flipnb.enclave.runs.runs import Runs
 from flipnb.enclave.stores.configuration import EnclaveDirectory
@@ -29,7 +30,9 @@ def test_a_run_that_ended_with_the_agent_leaves_nothing_of_people(tmp_path: Path
     (run / "cohort").mkdir(parents=True)
     for name in ("cohort/cohort.duckdb", "state-3.bin", "executed.ipynb", "round-3.safetensors"):
         (run / name).write_text(name)
-    runs = Runs(Enclave(directory, chamber.study.node, chamber.store, chamber.audit, rest, rest), rest, rest, rest)
+    node = chamber.study.node
+    requests = Requests(directory, node.key_id, chamber.store, chamber.audit, rest)
+    runs = Runs(Enclave(directory, node, chamber.store, chamber.audit, rest, rest), requests, rest, rest)
     asyncio.run(runs.resume())
     stored = chamber.store.runs.get(chamber.run)
     assert stored is not None
