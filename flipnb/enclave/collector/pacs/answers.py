@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import date
 
@@ -62,6 +62,33 @@ class Question:
             and (self.since is None or (answer.day is not None and answer.day >= self.since))
             and (self.until is None or (answer.day is not None and answer.day <= self.until))
         )
+
+
+Text = Callable[[str], str]
+"""An answer's attribute as text, by its keyword in PS3.6; "" where there is none. Raises Implausible."""
+
+
+def study_answer(text: Text, classes: tuple[str, ...] = ()) -> StudyAnswer:
+    """What an answer about a study says, whichever way it came. Raises Implausible."""
+    return StudyAnswer(
+        study_uid=uid(text("StudyInstanceUID"), "StudyInstanceUID"),
+        patient=number(text("PatientID"), "PatientID"),
+        accession=number(text("AccessionNumber"), "AccessionNumber"),
+        day=day(text("StudyDate")),
+        instances=count(text("NumberOfStudyRelatedInstances"), "NumberOfStudyRelatedInstances"),
+        classes=classes,
+    )
+
+
+def series_answer(text: Text, study: str | None) -> SeriesAnswer:
+    """As ``study_answer``, about a series; ``study`` is the UID asked for, where the answer need not say it."""
+    return SeriesAnswer(
+        study_uid=uid(text("StudyInstanceUID") or (study or ""), "StudyInstanceUID"),
+        series_uid=uid(text("SeriesInstanceUID"), "SeriesInstanceUID"),
+        modality=code(text("Modality"), "Modality"),
+        body_part=code(text("BodyPartExamined"), "BodyPartExamined"),
+        instances=instances(text("NumberOfSeriesRelatedInstances")),
+    )
 
 
 def uid(text: str, what: str) -> str:

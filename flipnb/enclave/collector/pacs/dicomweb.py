@@ -34,6 +34,19 @@ _AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _OVERLOADED = (429, 502, 503, 504)
 Row = dict[str, Any]
 
+# DICOM's JSON model names attributes by their tags (PS3.18, annex F).
+_TAGS = {
+    "StudyInstanceUID": "0020000D",
+    "SeriesInstanceUID": "0020000E",
+    "PatientID": "00100020",
+    "AccessionNumber": "00080050",
+    "StudyDate": "00080020",
+    "Modality": "00080060",
+    "BodyPartExamined": "00180015",
+    "NumberOfStudyRelatedInstances": "00201208",
+    "NumberOfSeriesRelatedInstances": "00201209",
+}
+
 
 class _Response(http.client.HTTPResponse):
     """With a buffer that suits instances: the library's has 8 KB."""
@@ -221,24 +234,15 @@ def _believed(row: Row, read: Callable[[Row], Any]) -> Any:
 
 
 def _study(row: Row) -> StudyAnswer:
-    return StudyAnswer(
-        study_uid=answers.uid(_value(row, "0020000D"), "StudyInstanceUID"),
-        patient=answers.number(_value(row, "00100020"), "PatientID"),
-        accession=answers.number(_value(row, "00080050"), "AccessionNumber"),
-        day=answers.day(_value(row, "00080020")),
-        instances=answers.count(_value(row, "00201208"), "NumberOfStudyRelatedInstances"),
-    )
+    return answers.study_answer(partial(_text, row))
 
 
 def _series(row: Row, study: str | None) -> SeriesAnswer:
-    named = _value(row, "0020000D") or (study or "")
-    return SeriesAnswer(
-        study_uid=answers.uid(named, "StudyInstanceUID"),
-        series_uid=answers.uid(_value(row, "0020000E"), "SeriesInstanceUID"),
-        modality=answers.code(_value(row, "00080060"), "Modality"),
-        body_part=answers.code(_value(row, "00180015"), "BodyPartExamined"),
-        instances=answers.instances(_value(row, "00201209")),
-    )
+    return answers.series_answer(partial(_text, row), study)
+
+
+def _text(row: Row, keyword: str) -> str:
+    return _value(row, _TAGS[keyword])
 
 
 def _value(row: Row, tag: str) -> str:

@@ -245,24 +245,11 @@ def _believed(found: Dataset | None, read: Callable[[Dataset], Any]) -> Any:
 
 
 def _study(found: Dataset) -> StudyAnswer:
-    return StudyAnswer(
-        study_uid=answers.uid(_text(found, "StudyInstanceUID"), "StudyInstanceUID"),
-        patient=answers.number(_text(found, "PatientID"), "PatientID"),
-        accession=answers.number(_text(found, "AccessionNumber"), "AccessionNumber"),
-        day=answers.day(_text(found, "StudyDate")),
-        instances=answers.count(_text(found, "NumberOfStudyRelatedInstances"), "NumberOfStudyRelatedInstances"),
-        classes=_classes(found),
-    )
+    return answers.study_answer(partial(_text, found), _classes(found))
 
 
 def _series(found: Dataset, study: str | None) -> SeriesAnswer:
-    return SeriesAnswer(
-        study_uid=answers.uid(_text(found, "StudyInstanceUID") or (study or ""), "StudyInstanceUID"),
-        series_uid=answers.uid(_text(found, "SeriesInstanceUID"), "SeriesInstanceUID"),
-        modality=answers.code(_text(found, "Modality"), "Modality"),
-        body_part=answers.code(_text(found, "BodyPartExamined"), "BodyPartExamined"),
-        instances=answers.instances(_text(found, "NumberOfSeriesRelatedInstances")),
-    )
+    return answers.series_answer(partial(_text, found), study)
 
 
 def _text(found: Dataset, keyword: str) -> str:
